@@ -1,0 +1,26 @@
+#include "asymfast/config.hpp"
+
+#include <pybind11/stl.h>
+
+#include "register.hpp"
+
+namespace asymfast::bindings {
+
+namespace py = pybind11;
+using namespace py::literals;
+
+void register_config(py::module_& module) {
+  module.def("build_config", [] {
+    const BuildConfig config = build_config();
+    return py::dict("version"_a = config.version, "compiler"_a = config.compiler,
+                    "isa"_a = config.isa, "isas_available"_a = config.isas_available,
+                    "threads"_a = config.max_threads, "openmp"_a = config.openmp,
+                    "eigen"_a = config.eigen);
+  });
+  module.def("use_isa", &use_isa, "isa"_a);
+  module.def("use_one_thread_from_now_on", &use_one_thread_from_now_on);
+  // Says now, not in the first call, that ASYMFAST_ISA asks for what this machine lacks.
+  build_config();
+}
+
+}  // namespace asymfast::bindings

@@ -1,0 +1,11 @@
+// asymfast: wide shallow networks with asymmetrical node scaling. Includes the whole public interface.
+#pragma once
+
+#include "asymfast/activation.hpp"
+#include "asymfast/config.hpp"
+#include "asymfast/execution.hpp"
+#include "asymfast/loss.hpp"
+#include "asymfast/network.hpp"
+#include "asymfast/spectrum.hpp"
+#include "asymfast/train.hpp"
+#include "asymfast/views.hpp"

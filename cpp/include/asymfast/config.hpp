@@ -1,0 +1,25 @@
+// What was built and what was chosen at load.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace asymfast {
+
+struct BuildConfig {
+  std::string version, compiler, eigen, isa;
+  std::vector<std::string> isas_available;  // that this machine can run, best last
+  bool openmp = false;
+  int max_threads = 1;  // what OpenMP offers the calling thread
+};
+
+BuildConfig build_config();
+
+// Forces the kernels of one instruction set ("v2", "v3", "v4" or "generic") from now on; throws
+// std::invalid_argument when it was not built or this machine lacks it. ASYMFAST_ISA does it at load.
+void use_isa(const std::string& isa);
+
+// After fork() a child must not wait for OpenMP threads that exist only in its parent.
+void use_one_thread_from_now_on();
+
+}  // namespace asymfast

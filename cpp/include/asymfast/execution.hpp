@@ -1,0 +1,30 @@
+// How a call is carried out: by which backend, on how many threads, and until when.
+#pragma once
+
+#include <functional>
+#include <stdexcept>
+#include <string_view>
+
+namespace asymfast {
+
+enum class Backend {
+  reference,  // plain sequential loops that read like the paper
+  cpu,        // blocked, vectorised, parallel over nodes
+};
+
+Backend backend_from_name(std::string_view name);  // throws std::invalid_argument
+std::string_view name_of(Backend backend);
+
+struct Execution {
+  Backend backend = Backend::cpu;
+  int threads = 0;  // 0: as many as OpenMP offers the calling thread
+  // Asked about every 50 ms on the calling thread; `false` abandons the call. May be empty.
+  std::function<bool()> keep_going = {};
+};
+
+// Thrown by a call whose `keep_going` said false. Training runs return instead, with their records.
+struct Interrupted : std::runtime_error {
+  Interrupted() : std::runtime_error("asymfast: interrupted") {}
+};
+
+}  // namespace asymfast

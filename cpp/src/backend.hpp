@@ -1,0 +1,50 @@
+// What a backend offers: the same functions with the same arguments, called through a table so that
+// one library can hold kernels compiled for several instruction sets.
+#pragma once
+
+#include <memory>
+
+#include "asymfast/network.hpp"
+#include "engine.hpp"
+
+namespace asymfast {
+
+template <class T>
+struct Kernels {
+  // f (n, k) in double.
+  void (*forward)(const NetworkView<T>& net, MatrixView<const T> X, double* f, const Context&);
+  // G (m, d) = dL/dW from the residual dL/df (n, k).
+  void (*node_gradients)(const NetworkView<T>& net, MatrixView<const T> X, const T* residual,
+                         MatrixView<T> G, const Context&);
+  void (*features)(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
+                   const Context&);
+  // K as in asymfast::ntg; symmetric: X2 is X.
+  void (*ntg)(const NetworkView<T>& net, const double* v, MatrixView<const T> X,
+              MatrixView<const T> X2, bool symmetric, MatrixView<double> K, const Context&);
+  void (*activation_values)(Activation, int order, const T* z, Index count, T* out);
+  std::unique_ptr<Engine<T>> (*make_engine)(const NetworkView<T>& net, MatrixView<const T> X,
+                                            MatrixView<const T> y, Loss loss);
+};
+
+struct KernelTable {
+  const char* isa;
+  Kernels<float> of_float;
+  Kernels<double> of_double;
+  double (*min_eigenvalue)(MatrixView<const double> K, const Context&);
+
+  template <class T>
+  const Kernels<T>& of() const noexcept {
+    if constexpr (sizeof(T) == sizeof(float))
+      return of_float;
+    else
+      return of_double;
+  }
+};
+
+// The table of a backend; for the CPU that of the instruction set in force.
+const KernelTable& kernel_table(Backend backend);
+
+// The team size for `requested` threads (0: what OpenMP offers here).
+int team_size(int requested);
+
+}  // namespace asymfast

@@ -1,0 +1,127 @@
+// The training engine: gradient, update and forward pass of a chunk of nodes in one go, while its
+// weights are in cache. Nodes are split over threads; one barrier a step, where the outputs are
+// summed. Cost of a step: 4 n m d flop and n m evaluations of sigma and sigma'.
+#include "cpu/kernels.hpp"
+
+#include "cpu/sweep.hpp"
+#include "losses.hpp"
+
+namespace asymfast::cpu {
+
+namespace {
+
+// sigma' is remembered from the forward pass to the gradient, except where it would not fit: it is
+// n m elements. Where d is small it is cheaper computed twice than fetched from main memory.
+template <class T>
+bool remembers_slopes(const Layout<T>& at) {
+  const double bytes = double(at.n) * double(at.blocks * kBlock<T>) * sizeof(T);
+  return bytes <= (at.d <= 16 ? 8e6 : 512e6);
+}
+
+template <class T>
+class CpuEngine final : public Engine<T> {
+ public:
+  CpuEngine(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y, Loss loss)
+      : sweep_(net, X),
+        at_(sweep_.at),
+        y_(y),
+        kind_(loss),
+        base_(packed_weights(at_, net.W.data)),
+        eval_(base_.size()),
+        slopes_(remembers_slopes(at_) ? at_.n * at_.blocks * kBlock<T> : 0),
+        outputs_(at_.n * at_.k),
+        residual_(at_.n * at_.k) {
+    this->f_ = outputs_.data();
+  }
+
+  void restart(const Context& context) override {
+    std::copy_n(base_.data(), base_.size(), eval_.data());
+    sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
+      sweep_.evaluate(chunk, eval_.data(), slopes_.data(), scratch, outputs);
+    });
+    finish();
+  }
+
+  void advance(const Update& update, const Context& context) override {
+    if (update.uses_sum() && sum_.size() == 0) sum_ = Buffer<T>(base_.size());
+    sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
+      sweep_.gradient(chunk, eval_.data(), slopes_.data(), residual_.data(), scratch);
+      apply(update, chunk, scratch.G.data());
+      sweep_.evaluate(chunk, eval_.data(), slopes_.data(), scratch, outputs);
+    });
+    finish();
+  }
+
+  void ntg_product(const T* u, double* out, const Context& context) override {
+    sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
+      sweep_.gradient(chunk, eval_.data(), slopes_.data(), u, scratch);
+      sweep_.push(chunk, eval_.data(), slopes_.data(), scratch, outputs);
+    });
+    sweep_.sum_outputs(out);
+  }
+
+  void save() override {
+    if (saved_.size() == 0) saved_ = Buffer<T>(base_.size());
+    std::copy_n(base_.data(), base_.size(), saved_.data());
+  }
+
+  void restore() override { std::copy_n(saved_.data(), base_.size(), base_.data()); }
+
+  void copy_base_to(T* W) const override {
+    unpack_weights(at_, base_.data(), {0, at_.blocks}, W);
+  }
+
+ private:
+  void apply(const Update& update, Index chunk, const T* gradient) {
+    const Range blocks = at_.blocks_of_chunk(chunk);
+    const Index first = blocks.first * at_.weights_per_block() / kLanes<T>;
+    const Index count = blocks.size() * at_.weights_per_block() / kLanes<T>;
+    const Vec<T>* g = as_vectors(gradient);
+    Vec<T>* base = as_vectors(base_.data()) + first;
+    Vec<T>* eval = as_vectors(eval_.data()) + first;
+    const T along_gradient = T(update.along_gradient);
+    if (update.uses_sum()) {
+      Vec<T>* sum = as_vectors(sum_.data()) + first;
+      const T along_sum = T(update.along_sum), keep = T(update.keep_sum), gain = T(update.gain);
+      if (keep == 0) std::fill_n(sum, count, Vec<T>{});  // a rejected step may have left NaN
+      for (Index i = 0; i < count; ++i) {
+        sum[i] = keep * sum[i] + gain * g[i];
+        eval[i] = base[i] + (along_gradient * g[i] + along_sum * sum[i]);
+      }
+    } else {
+      for (Index i = 0; i < count; ++i) eval[i] = base[i] + along_gradient * g[i];
+    }
+    if (update.commit) std::copy_n(eval, count, base);
+  }
+
+  void finish() {
+    sweep_.sum_outputs(outputs_.data());
+    this->loss_ = loss_and_residual<T>(kind_, {outputs_.data(), at_.n, at_.k}, y_,
+                                       residual_.data());
+  }
+
+  Sweep<T> sweep_;
+  const Layout<T>& at_;
+  MatrixView<const T> y_;
+  Loss kind_;
+  Buffer<T> base_, eval_, sum_, saved_, slopes_;
+  Buffer<double> outputs_;
+  Buffer<T> residual_;
+};
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<Engine<T>> make_engine(const NetworkView<T>& net, MatrixView<const T> X,
+                                       MatrixView<const T> y, Loss loss) {
+  return std::make_unique<CpuEngine<T>>(net, X, y, loss);
+}
+
+template std::unique_ptr<Engine<float>> make_engine(const NetworkView<float>&,
+                                                    MatrixView<const float>,
+                                                    MatrixView<const float>, Loss);
+template std::unique_ptr<Engine<double>> make_engine(const NetworkView<double>&,
+                                                     MatrixView<const double>,
+                                                     MatrixView<const double>, Loss);
+
+}  // namespace asymfast::cpu

@@ -1,0 +1,33 @@
+// The CPU backend's functions, in the order of asymfast::Kernels; one file each.
+#pragma once
+
+#include <memory>
+
+#include "backend.hpp"
+
+namespace asymfast::cpu {
+
+template <class T>
+void forward(const NetworkView<T>& net, MatrixView<const T> X, double* f, const Context&);
+
+template <class T>
+void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* residual,
+                    MatrixView<T> G, const Context&);
+
+template <class T>
+void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H, const Context&);
+
+template <class T>
+void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, MatrixView<const T> X2,
+         bool symmetric, MatrixView<double> K, const Context&);
+
+template <class T>
+void activation_values(Activation activation, int order, const T* z, Index count, T* out);
+
+template <class T>
+std::unique_ptr<Engine<T>> make_engine(const NetworkView<T>& net, MatrixView<const T> X,
+                                       MatrixView<const T> y, Loss loss);
+
+double min_eigenvalue(MatrixView<const double> K, const Context&);
+
+}  // namespace asymfast::cpu

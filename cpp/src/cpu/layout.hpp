@@ -1,0 +1,59 @@
+// How nodes and samples are cut into pieces. It depends on the sizes and the instruction set alone,
+// never on the number of threads: that is why results are the same for any number of them.
+//
+//   block   2 vectors of nodes, padded with nodes of scale 0; the unit of the inner loops
+//   chunk   a few blocks whose weights and gradient stay in the second-level cache together
+//   slot    consecutive chunks that add their outputs up one after the other; the unit of parallel
+//           work. Outputs of different slots are added in the order of the slots.
+//   tile    samples whose pre-activations stay in the first-level cache
+#pragma once
+
+#include <algorithm>
+
+#include "asymfast/views.hpp"
+#include "math/lanes.hpp"
+
+namespace asymfast::cpu {
+
+template <class T>
+inline constexpr Index kBlock = 2 * kLanes<T>;
+
+inline constexpr Index kLargestTile = 96;
+
+inline Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+
+// [first, last) of piece `index` when `total` is cut into `pieces` of nearly equal size.
+struct Range {
+  Index first, last;
+  Index size() const noexcept { return last - first; }
+};
+inline Range piece(Index total, Index pieces, Index index) {
+  return {total * index / pieces, total * (index + 1) / pieces};
+}
+
+template <class T>
+struct Layout {
+  Index n, d, m, k;
+  Index blocks, blocks_per_chunk, chunks, slots, tiles, largest_tile;
+
+  Layout(Index n_, Index d_, Index m_, Index k_) : n(n_), d(d_), m(m_), k(k_) {
+    constexpr Index kChunkBytes = 512 * 1024, kMostSlots = 128, kWantedChunks = 16;
+    blocks = ceil_div(m, kBlock<T>);
+    const Index fitting = kChunkBytes / (d * kBlock<T> * Index(sizeof(T)));
+    blocks_per_chunk =
+        std::max<Index>(1, std::min({Index(4), fitting, ceil_div(blocks, kWantedChunks)}));
+    chunks = ceil_div(blocks, blocks_per_chunk);
+    slots = std::min(chunks, kMostSlots);
+    tiles = ceil_div(n, kLargestTile);
+    largest_tile = ceil_div(n, tiles);
+  }
+
+  Range blocks_of_chunk(Index chunk) const noexcept {
+    return {chunk * blocks_per_chunk, std::min(blocks, (chunk + 1) * blocks_per_chunk)};
+  }
+  Range chunks_of_slot(Index slot) const noexcept { return piece(chunks, slots, slot); }
+  Range samples_of_tile(Index tile) const noexcept { return piece(n, tiles, tile); }
+  Index weights_per_block() const noexcept { return d * kBlock<T>; }
+};
+
+}  // namespace asymfast::cpu

@@ -1,0 +1,162 @@
+// What is done with one chunk of nodes against all samples: the steps of which forward passes,
+// gradients, products with the neural tangent matrix and training steps are made.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "cpu/buffer.hpp"
+#include "cpu/packing.hpp"
+#include "cpu/team.hpp"
+#include "cpu/tiles.hpp"
+#include "watch.hpp"
+
+namespace asymfast::cpu {
+
+// Working memory of one thread.
+template <class T>
+struct Scratch {
+  Buffer<T> Z, D, G;       // (largest tile, block) twice; a chunk's (blocks, d, block)
+  Buffer<Vec<T>> outputs;  // (largest tile, k) vectors, one lane a node of the block
+
+  explicit Scratch(const Layout<T>& at)
+      : Z(at.largest_tile * kBlock<T>),
+        D(at.largest_tile * kBlock<T>),
+        G(at.blocks_per_chunk * at.weights_per_block()),
+        outputs(at.largest_tile * at.k) {}
+};
+
+template <class T>
+class Sweep {
+ public:
+  Sweep(const NetworkView<T>& net, MatrixView<const T> X)
+      : at(X.rows, net.d(), net.m(), net.k()),
+        activation_(net.activation),
+        X_(X.size()),
+        c_(at.blocks * at.k * kBlock<T>),
+        partial_(at.slots * at.n * at.k) {
+    scale_inputs(X, X_.data());
+    pack_scales(at, net, c_.data());
+  }
+
+  const Layout<T> at;
+
+  // work(chunk, scratch, partial outputs (n, k) of the chunk's slot) for every chunk.
+  template <class Work>
+  void for_chunks(const Context& context, Work&& work) {
+    const int threads = useful_threads(context.threads);
+    while (static_cast<int>(scratch_.size()) < threads) scratch_.emplace_back(at);
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+    for (Index slot = 0; slot < at.slots; ++slot) {
+      double* outputs = partial_.data() + slot * at.n * at.k;
+      std::fill_n(outputs, at.n * at.k, 0.0);
+      const Range chunks = at.chunks_of_slot(slot);
+      for (Index chunk = chunks.first; chunk < chunks.last; ++chunk) {
+        context.watch.tick();
+        if (!context.watch.stopped()) work(chunk, scratch_[thread_number()], outputs);
+      }
+    }
+  }
+
+  // f (n, k): the slots' outputs added in their order.
+  void sum_outputs(double* f) const {
+    const Index size = at.n * at.k;
+    std::copy_n(partial_.data(), size, f);
+    for (Index slot = 1; slot < at.slots; ++slot) {
+      const double* outputs = partial_.data() + slot * size;
+      for (Index i = 0; i < size; ++i) f[i] += outputs[i];
+    }
+  }
+
+  // Adds sum_j c_j sigma(Z_j) of the chunk to outputs; slopes, unless null, gets sigma' [block][n].
+  void evaluate(Index chunk, const T* W, T* slopes, Scratch<T>& scratch, double* outputs) const {
+    with_activation(activation_, [&](auto sigma) {
+      over_tiles(chunk, scratch, outputs, [&](Index block, Range rows) {
+        preactivations(x(rows), rows.size(), at.d, weights(W, block), scratch.Z.data());
+        T* slope = slopes ? this->slopes(slopes, block, rows) : scratch.Z.data();
+        activate<decltype(sigma)>(scratch.Z.data(), rows.size(), c(block), at.k, slope,
+                                  scratch.outputs.data());
+      });
+    });
+  }
+
+  // scratch.G = dL/dW of the chunk for the residual dL/df (n, k); sigma' from `slopes`, or from W
+  // anew where slopes is null.
+  void gradient(Index chunk, const T* W, const T* slopes, const T* residual,
+                Scratch<T>& scratch) const {
+    const Range blocks = at.blocks_of_chunk(chunk);
+    std::fill_n(scratch.G.data(), blocks.size() * at.weights_per_block(), T(0));
+    for (Index tile = 0; tile < at.tiles; ++tile) {
+      const Range rows = at.samples_of_tile(tile);
+      for (Index block = blocks.first; block < blocks.last; ++block) {
+        const T* slope = slopes_of(block, rows, W, slopes, scratch);
+        pull_residual(slope, residual + rows.first * at.k, rows.size(), c(block), at.k,
+                      scratch.D.data());
+        accumulate_gradient(x(rows), rows.size(), at.d, scratch.D.data(),
+                            scratch.G.data() + (block - blocks.first) * at.weights_per_block());
+      }
+    }
+  }
+
+  // Adds to outputs the derivative of f along the direction scratch.G of the chunk's weights.
+  void push(Index chunk, const T* W, const T* slopes, Scratch<T>& scratch, double* outputs) const {
+    const Index first = at.blocks_of_chunk(chunk).first;
+    over_tiles(chunk, scratch, outputs, [&](Index block, Range rows) {
+      const T* slope = slopes_of(block, rows, W, slopes, scratch);
+      preactivations(x(rows), rows.size(), at.d,
+                     scratch.G.data() + (block - first) * at.weights_per_block(),
+                     scratch.D.data());
+      push_direction(scratch.D.data(), slope, rows.size(), c(block), at.k,
+                     scratch.outputs.data());
+    });
+  }
+
+ private:
+  const T* x(Range rows) const { return X_.data() + rows.first * at.d; }
+  const T* c(Index block) const { return c_.data() + block * at.k * kBlock<T>; }
+  const T* weights(const T* W, Index block) const { return W + block * at.weights_per_block(); }
+  template <class U>
+  U* slopes(U* all, Index block, Range rows) const {
+    return all + (block * at.n + rows.first) * kBlock<T>;
+  }
+
+  // sigma' of a tile: remembered, or computed into scratch.Z.
+  const T* slopes_of(Index block, Range rows, const T* W, const T* all, Scratch<T>& scratch) const {
+    if (all) return slopes(all, block, rows);
+    preactivations(x(rows), rows.size(), at.d, weights(W, block), scratch.Z.data());
+    with_activation(activation_, [&](auto sigma) {
+      activate<decltype(sigma)>(scratch.Z.data(), rows.size(), static_cast<const T*>(nullptr), 0,
+                                scratch.Z.data(), static_cast<Vec<T>*>(nullptr));
+    });
+    return scratch.Z.data();
+  }
+
+  // work(block, rows) adds to scratch.outputs; its lanes are summed into `outputs` tile by tile.
+  template <class Work>
+  void over_tiles(Index chunk, Scratch<T>& scratch, double* outputs, Work&& work) const {
+    const Range blocks = at.blocks_of_chunk(chunk);
+    for (Index tile = 0; tile < at.tiles; ++tile) {
+      const Range rows = at.samples_of_tile(tile);
+      const Index size = rows.size() * at.k;
+      std::fill_n(scratch.outputs.data(), size, Vec<T>{});
+      for (Index block = blocks.first; block < blocks.last; ++block) work(block, rows);
+      double* tile_outputs = outputs + rows.first * at.k;
+      for (Index i = 0; i < size; ++i) tile_outputs[i] += sum_of_lanes(scratch.outputs.data()[i]);
+    }
+  }
+
+  // A team costs a few microseconds to gather: small work is done by one thread.
+  int useful_threads(int wanted) const {
+    constexpr double kWorkOfAThread = 1e5;  // multiplications, some 10 us
+    const double work = double(at.n) * double(at.m) * double(at.d + at.k + 16);
+    const double most = std::min({double(wanted), double(at.slots), 1 + work / kWorkOfAThread});
+    return std::max(1, static_cast<int>(most));
+  }
+
+  Activation activation_;
+  Buffer<T> X_, c_;
+  Buffer<double> partial_;
+  std::vector<Scratch<T>> scratch_;
+};
+
+}  // namespace asymfast::cpu

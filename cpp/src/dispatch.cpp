@@ -1,0 +1,120 @@
+// Which kernels run: the backend asked for and, for the CPU, the best instruction set that was built
+// and that this machine has. Compiled for the oldest machine supported.
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
+#include "asymfast/config.hpp"
+#include "backend.hpp"
+#include "reference/kernels.hpp"
+
+namespace asymfast {
+
+// One for each set of objects that was linked in (CMakeLists.txt).
+#if defined(ASYMFAST_MULTI_ISA)
+extern "C" const KernelTable* asymfast_kernels_v2();
+extern "C" const KernelTable* asymfast_kernels_v3();
+extern "C" const KernelTable* asymfast_kernels_v4();
+#else
+extern "C" const KernelTable* asymfast_kernels_generic();
+#endif
+
+namespace {
+
+// Best last; only what this machine can run.
+std::vector<const KernelTable*> runnable_tables() {
+#if defined(ASYMFAST_MULTI_ISA)
+  std::vector<const KernelTable*> tables{asymfast_kernels_v2()};
+  __builtin_cpu_init();
+  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                  __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                  __builtin_cpu_supports("avx512vl");
+  if (v3) tables.push_back(asymfast_kernels_v3());
+  if (v4) tables.push_back(asymfast_kernels_v4());
+  return tables;
+#else
+  return {asymfast_kernels_generic()};
+#endif
+}
+
+const KernelTable* find_table(const std::string& isa) {
+  std::string names;
+  for (const KernelTable* table : runnable_tables()) {
+    if (table->isa == isa) return table;
+    names += (names.empty() ? "" : ", ") + std::string(table->isa);
+  }
+  throw std::invalid_argument("ASYMFAST_ISA must be one of " + names + " on this machine, got '" +
+                              isa + "'");
+}
+
+std::atomic<const KernelTable*>& chosen() {
+  static std::atomic<const KernelTable*> table = [] {
+    const char* forced = std::getenv("ASYMFAST_ISA");
+    return forced && *forced ? find_table(forced) : runnable_tables().back();
+  }();
+  return table;
+}
+
+std::atomic<bool> one_thread_only{false};
+
+constexpr std::pair<Backend, std::string_view> kBackends[] = {{Backend::reference, "reference"},
+                                                              {Backend::cpu, "cpu"}};
+
+}  // namespace
+
+const KernelTable& kernel_table(Backend backend) {
+  return backend == Backend::reference ? reference::table() : *chosen();
+}
+
+int team_size(int requested) {
+  if (one_thread_only) return 1;
+#if defined(_OPENMP)
+  return requested > 0 ? requested : std::max(1, omp_get_max_threads());
+#else
+  return 1;
+#endif
+}
+
+Backend backend_from_name(std::string_view name) {
+  for (const auto& [backend, its_name] : kBackends)
+    if (its_name == name) return backend;
+  throw std::invalid_argument("backend must be 'cpu' or 'reference', got '" + std::string(name) +
+                              "'");
+}
+
+std::string_view name_of(Backend backend) {
+  return kBackends[backend == Backend::reference ? 0 : 1].second;
+}
+
+void use_isa(const std::string& isa) { chosen() = find_table(isa); }
+
+void use_one_thread_from_now_on() { one_thread_only = true; }
+
+BuildConfig build_config() {
+  BuildConfig config;
+  config.version = ASYMFAST_VERSION;
+#if defined(__clang__)
+  config.compiler = "clang " __clang_version__;
+#elif defined(__GNUC__)
+  config.compiler = "gcc " __VERSION__;
+#endif
+  config.eigen = ASYMFAST_EIGEN_VERSION;
+  config.isa = chosen().load()->isa;
+  for (const KernelTable* table : runnable_tables()) config.isas_available.push_back(table->isa);
+#if defined(_OPENMP)
+  config.openmp = true;
+#endif
+  config.max_threads = team_size(0);
+  return config;
+}
+
+}  // namespace asymfast

@@ -1,0 +1,143 @@
+// The public calls on a network: check the shapes, choose the backend, call its kernel.
+#include "asymfast/network.hpp"
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "asymfast/spectrum.hpp"
+#include "backend.hpp"
+#include "losses.hpp"
+
+namespace asymfast {
+
+namespace {
+
+template <class U>
+void require_shape(const char* who, const char* name, MatrixView<U> view, Index rows, Index cols) {
+  if (view.rows == rows && view.cols == cols) return;
+  const auto shape = [](Index r, Index c) {
+    return "(" + std::to_string(r) + ", " + std::to_string(c) + ")";
+  };
+  throw std::invalid_argument(std::string(who) + ": " + name + " must have shape " +
+                              shape(rows, cols) + ", got " + shape(view.rows, view.cols));
+}
+
+template <class T>
+void require_network(const char* who, const NetworkView<T>& net, MatrixView<const T> X) {
+  if (net.m() < 1 || net.d() < 1 || X.rows < 1)
+    throw std::invalid_argument(std::string(who) + ": W and X must not be empty");
+  require_shape(who, "X", X, X.rows, net.d());
+  require_shape(who, "a", net.a, net.m(), net.k());
+}
+
+// Runs a kernel under a watch; a call that was abandoned has no result.
+template <class Call>
+void run(const Execution& exec, Call&& call) {
+  Watch watch(exec.keep_going);
+  call(kernel_table(exec.backend), Context{team_size(exec.threads), watch});
+  if (watch.stopped()) throw Interrupted();
+}
+
+template <class T>
+std::vector<double> outputs_of(const NetworkView<T>& net, MatrixView<const T> X,
+                               const Execution& exec) {
+  std::vector<double> f(static_cast<std::size_t>(X.rows * net.k()));
+  run(exec, [&](const KernelTable& kernels, const Context& context) {
+    kernels.of<T>().forward(net, X, f.data(), context);
+  });
+  return f;
+}
+
+}  // namespace
+
+template <class T>
+void forward(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> f,
+             const Execution& exec) {
+  require_network("forward", net, X);
+  require_shape("forward", "f", f, X.rows, net.k());
+  const std::vector<double> outputs = outputs_of(net, X, exec);
+  for (Index i = 0; i < f.size(); ++i) f.data[i] = T(outputs[static_cast<std::size_t>(i)]);
+}
+
+template <class T>
+double loss(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y, Loss loss,
+            const Execution& exec) {
+  require_network("loss", net, X);
+  require_shape("loss", "y", y, X.rows, net.k());
+  const std::vector<double> f = outputs_of(net, X, exec);
+  return loss_and_residual<T>(loss, {f.data(), y.rows, y.cols}, y, nullptr);
+}
+
+template <class T>
+void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
+                    Loss loss, MatrixView<T> G, const Execution& exec) {
+  require_network("node_gradients", net, X);
+  require_shape("node_gradients", "y", y, X.rows, net.k());
+  require_shape("node_gradients", "G", G, net.m(), net.d());
+  const std::vector<double> f = outputs_of(net, X, exec);
+  std::vector<T> residual(f.size());
+  loss_and_residual<T>(loss, {f.data(), y.rows, y.cols}, y, residual.data());
+  run(exec, [&](const KernelTable& kernels, const Context& context) {
+    kernels.of<T>().node_gradients(net, X, residual.data(), G, context);
+  });
+}
+
+template <class T>
+void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
+              const Execution& exec) {
+  require_network("features", net, X);
+  require_shape("features", "H", H, X.rows, net.m());
+  run(exec, [&](const KernelTable& kernels, const Context& context) {
+    kernels.of<T>().features(net, X, H, context);
+  });
+}
+
+template <class T>
+void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, MatrixView<const T> X2,
+         MatrixView<double> K, const Execution& exec) {
+  require_network("ntg", net, X);
+  require_shape("ntg", "X2", X2, X2.rows, net.d());
+  require_shape("ntg", "K", K, X.rows, X2.rows);
+  const bool symmetric = X.data == X2.data && X.rows == X2.rows;
+  run(exec, [&](const KernelTable& kernels, const Context& context) {
+    kernels.of<T>().ntg(net, v, X, X2, symmetric, K, context);
+  });
+}
+
+template <class T>
+void activation_values(Activation activation, int order, const T* z, Index count, T* out,
+                       const Execution& exec) {
+  if (order < 0 || order > 2)
+    throw std::invalid_argument("activation_values: order must be 0, 1 or 2, got " +
+                                std::to_string(order));
+  kernel_table(exec.backend).of<T>().activation_values(activation, order, z, count, out);
+}
+
+double min_eigenvalue(MatrixView<const double> K, const Execution& exec) {
+  if (K.rows < 1) throw std::invalid_argument("min_eigenvalue: K must not be empty");
+  require_shape("min_eigenvalue", "K", K, K.rows, K.rows);
+  double smallest = 0;
+  run(exec, [&](const KernelTable& kernels, const Context& context) {
+    smallest = kernels.min_eigenvalue(K, context);
+  });
+  return smallest;
+}
+
+#define ASYMFAST_INSTANTIATE(T)                                                                  \
+  template void forward(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,               \
+                        const Execution&);                                                       \
+  template double loss(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, Loss,    \
+                       const Execution&);                                                        \
+  template void node_gradients(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>,  \
+                               Loss, MatrixView<T>, const Execution&);                           \
+  template void features(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,              \
+                         const Execution&);                                                      \
+  template void ntg(const NetworkView<T>&, const double*, MatrixView<const T>,                   \
+                    MatrixView<const T>, MatrixView<double>, const Execution&);                  \
+  template void activation_values(Activation, int, const T*, Index, T*, const Execution&);
+
+ASYMFAST_INSTANTIATE(float)
+ASYMFAST_INSTANTIATE(double)
+
+}  // namespace asymfast

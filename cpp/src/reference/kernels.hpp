@@ -1,0 +1,40 @@
+// The reference backend's functions: the same names and arguments as the other backends'.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "backend.hpp"
+
+namespace asymfast::reference {
+
+template <class T>
+void forward(const NetworkView<T>& net, MatrixView<const T> X, double* f, const Context&);
+
+template <class T>
+void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* residual,
+                    MatrixView<T> G, const Context&);
+
+template <class T>
+void ntg_product(const NetworkView<T>& net, MatrixView<const T> X, const T* u, double* out,
+                 const Context&);
+
+template <class T>
+void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H, const Context&);
+
+template <class T>
+void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, MatrixView<const T> X2,
+         bool symmetric, MatrixView<double> K, const Context&);
+
+template <class T>
+void activation_values(Activation activation, int order, const T* z, Index count, T* out);
+
+template <class T>
+std::unique_ptr<Engine<T>> make_engine(const NetworkView<T>& net, MatrixView<const T> X,
+                                       MatrixView<const T> y, Loss loss);
+
+double min_eigenvalue(MatrixView<const double> K, const Context&);
+
+const KernelTable& table();
+
+}  // namespace asymfast::reference

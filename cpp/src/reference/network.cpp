@@ -1,0 +1,127 @@
+// The network, its gradients and its NTG in plain loops that read like the paper: sequential, in
+// double, never optimised. The fast backends are tested against this file.
+#include <cmath>
+
+#include "reference/activations.hpp"
+#include "reference/kernels.hpp"
+
+namespace asymfast::reference {
+
+namespace {
+
+// Z_j(x) = w_j.x / sqrt d.
+template <class T>
+double preactivation(const T* w, const T* x, Index d) {
+  double z = 0;
+  for (Index l = 0; l < d; ++l) z += double(w[l]) * double(x[l]);
+  return z / std::sqrt(double(d));
+}
+
+}  // namespace
+
+// f_q(x_i) = sum_j sqrt(lambda_j) a_jq sigma(Z_j(x_i)).
+template <class T>
+void forward(const NetworkView<T>& net, MatrixView<const T> X, double* f, const Context& context) {
+  for (Index i = 0; i < X.rows && !context.watch.stopped(); ++i) {
+    context.watch.tick();
+    double* fi = f + i * net.k();
+    for (Index q = 0; q < net.k(); ++q) fi[q] = 0;
+    for (Index j = 0; j < net.m(); ++j) {
+      const double z = preactivation(net.W.row(j), X.row(i), net.d());
+      for (Index q = 0; q < net.k(); ++q)
+        fi[q] += std::sqrt(net.lam[j]) * double(net.a(j, q)) * sigma(net.activation, z);
+    }
+  }
+}
+
+// dL/dw_j = sum_iq dL/df_iq sqrt(lambda_j) a_jq sigma'(Z_j(x_i)) x_i / sqrt d.
+template <class T>
+void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* residual,
+                    MatrixView<T> G, const Context& context) {
+  const double root_d = std::sqrt(double(net.d()));
+  std::vector<double> g(static_cast<std::size_t>(net.d()));
+  for (Index j = 0; j < net.m() && !context.watch.stopped(); ++j) {
+    context.watch.tick();
+    g.assign(g.size(), 0);
+    for (Index i = 0; i < X.rows; ++i) {
+      double r = 0;
+      for (Index q = 0; q < net.k(); ++q)
+        r += double(residual[i * net.k() + q]) * double(net.a(j, q));
+      const double z = preactivation(net.W.row(j), X.row(i), net.d());
+      const double dz = std::sqrt(net.lam[j]) * r * sigma_prime(net.activation, z) / root_d;
+      for (Index l = 0; l < net.d(); ++l) g[static_cast<std::size_t>(l)] += dz * double(X(i, l));
+    }
+    for (Index l = 0; l < net.d(); ++l) G(j, l) = T(g[static_cast<std::size_t>(l)]);
+  }
+}
+
+// Theta u = J J^T u with (J g)_iq = sum_j sqrt(lambda_j) a_jq sigma'(Z_j(x_i)) x_i.g_j / sqrt d.
+template <class T>
+void ntg_product(const NetworkView<T>& net, MatrixView<const T> X, const T* u, double* out,
+                 const Context& context) {
+  std::vector<T> gradient(static_cast<std::size_t>(net.W.size()));
+  const MatrixView<T> G{gradient.data(), net.m(), net.d()};
+  node_gradients(net, X, u, G, context);
+  for (Index i = 0; i < X.rows; ++i)
+    for (Index q = 0; q < net.k(); ++q) {
+      double sum = 0;
+      for (Index j = 0; j < net.m(); ++j)
+        sum += std::sqrt(net.lam[j]) * double(net.a(j, q)) *
+               sigma_prime(net.activation, preactivation(net.W.row(j), X.row(i), net.d())) *
+               preactivation(G.row(j), X.row(i), net.d());
+      out[i * net.k() + q] = sum;
+    }
+}
+
+// H_ij = sqrt(lambda_j) sigma(Z_j(x_i)).
+template <class T>
+void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
+              const Context& context) {
+  for (Index i = 0; i < X.rows && !context.watch.stopped(); ++i) {
+    context.watch.tick();
+    for (Index j = 0; j < net.m(); ++j)
+      H(i, j) = T(std::sqrt(net.lam[j]) *
+                  sigma(net.activation, preactivation(net.W.row(j), X.row(i), net.d())));
+  }
+}
+
+// K_il = (x_i.x2_l / d) sum_j v_j sigma'(Z_j(x_i)) sigma'(Z_j(x2_l)), Eqs. (4) and (5).
+template <class T>
+void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, MatrixView<const T> X2,
+         bool symmetric, MatrixView<double> K, const Context& context) {
+  for (Index i = 0; i < X.rows && !context.watch.stopped(); ++i)
+    for (Index l = 0; l < (symmetric ? i + 1 : X2.rows); ++l) {
+      context.watch.tick();
+      double product = 0, sum = 0;
+      for (Index c = 0; c < X.cols; ++c) product += double(X(i, c)) * double(X2(l, c));
+      for (Index j = 0; j < net.m(); ++j)
+        sum += v[j] *
+               sigma_prime(net.activation, preactivation(net.W.row(j), X.row(i), net.d())) *
+               sigma_prime(net.activation, preactivation(net.W.row(j), X2.row(l), net.d()));
+      K(i, l) = product / double(net.d()) * sum;
+      if (symmetric) K(l, i) = K(i, l);
+    }
+}
+
+template <class T>
+void activation_values(Activation activation, int order, const T* z, Index count, T* out) {
+  const auto f = order == 0 ? sigma : order == 1 ? sigma_prime : sigma_second;
+  for (Index i = 0; i < count; ++i) out[i] = T(f(activation, double(z[i])));
+}
+
+#define ASYMFAST_INSTANTIATE(T)                                                                   \
+  template void forward(const NetworkView<T>&, MatrixView<const T>, double*, const Context&);     \
+  template void node_gradients(const NetworkView<T>&, MatrixView<const T>, const T*,              \
+                               MatrixView<T>, const Context&);                                    \
+  template void ntg_product(const NetworkView<T>&, MatrixView<const T>, const T*, double*,        \
+                            const Context&);                                                      \
+  template void features(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,               \
+                         const Context&);                                                         \
+  template void ntg(const NetworkView<T>&, const double*, MatrixView<const T>,                    \
+                    MatrixView<const T>, bool, MatrixView<double>, const Context&);               \
+  template void activation_values(Activation, int, const T*, Index, T*);
+
+ASYMFAST_INSTANTIATE(float)
+ASYMFAST_INSTANTIATE(double)
+
+}  // namespace asymfast::reference

@@ -1,0 +1,47 @@
+// The sequence of points at which a run is recorded.
+#pragma once
+
+#include <limits>
+
+#include "asymfast/train.hpp"
+#include "train/methods.hpp"
+
+namespace asymfast {
+
+class Goals {
+ public:
+  // Until `last_step` or `t_end`, whichever the method can reach; the other is infinite.
+  Goals(const Schedule& schedule, Index last_step, double t_end)
+      : schedule_(schedule), last_step_(last_step), t_end_(t_end) {}
+
+  bool wants_the_start() const {
+    return schedule_.every > 0 || (!schedule_.steps.empty() && schedule_.steps.front() == 0) ||
+           (!schedule_.times.empty() && schedule_.times.front() == 0);
+  }
+
+  // The first point after (step, time).
+  Goal after(Index step, double time) const {
+    Goal goal{t_end_, last_step_};
+    if (schedule_.every > 0)
+      goal.step = std::min(last_step_, (step / schedule_.every + 1) * schedule_.every);
+    for (auto it = schedule_.steps.rbegin(); it != schedule_.steps.rend() && *it > step; ++it)
+      goal.step = std::min(last_step_, *it);
+    for (auto it = schedule_.times.rbegin(); it != schedule_.times.rend() && *it > time; ++it)
+      goal.leg_end = std::min(t_end_, *it);
+    return goal;
+  }
+
+  bool is_the_end(Index step, double time) const { return step >= last_step_ || time >= t_end_; }
+
+  // Of the way, at (step, time).
+  double fraction(Index step, double time) const {
+    return std::isfinite(t_end_) ? time / t_end_ : double(step) / double(last_step_);
+  }
+
+ private:
+  const Schedule& schedule_;
+  Index last_step_;
+  double t_end_;
+};
+
+}  // namespace asymfast

@@ -1,0 +1,69 @@
+"""Wide, shallow neural networks with asymmetrical node scaling.
+
+f(x) = sum_j sqrt(lam_j) a_j sigma(w_j.x / sqrt d),  lam_j = gamma/m + (1 - gamma) t_j / sum t.
+
+Training by gradient descent and gradient flow, per-node gradients, neural tangent Gram matrices
+and their smallest eigenvalue, in C++, from Python; after Caron, Ayed, Jung, Lee, Lee and Yang,
+"Over-parameterised shallow neural networks with asymmetrical node scaling", NeurIPS 2023.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+try:
+    from . import _core
+except ImportError as error:
+    raise ImportError(
+        f"the compiled core of asymfast cannot be loaded ({error}); "
+        "build it with: pip install . in a checkout"
+    ) from error
+
+from .config import build_config
+from .network import Network
+from .record import Record
+from .run import Run
+from .scaling import node_scaling
+from .spectrum import min_eigenvalue
+from .training import DivergenceError, Snapshot, gradient_descent, gradient_flow
+
+if TYPE_CHECKING:
+    from . import datasets, figures, theory
+    from .theory import mean_ntg
+
+__version__: str = _core.build_config()["version"]
+
+__all__ = [
+    "DivergenceError",
+    "Network",
+    "Record",
+    "Run",
+    "Snapshot",
+    "__version__",
+    "build_config",
+    "datasets",
+    "figures",
+    "gradient_descent",
+    "gradient_flow",
+    "mean_ntg",
+    "min_eigenvalue",
+    "node_scaling",
+    "theory",
+]
+
+# Loaded on first use, so that `import asymfast` stays quick.
+_LAZY_MODULES = ("datasets", "figures", "theory")
+_LAZY_NAMES = {"mean_ntg": "theory"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY_MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _LAZY_NAMES:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY_NAMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

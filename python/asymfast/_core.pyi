@@ -1,0 +1,66 @@
+"""Compiled core: arrays are C-contiguous and of one dtype, names are those of the public functions."""
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+def build_config() -> dict[str, Any]: ...
+def use_isa(isa: str) -> None: ...
+def use_one_thread_from_now_on() -> None: ...
+def forward(
+    W: NDArray[Any],
+    a: NDArray[Any],
+    lam: NDArray[Any],
+    activation: str,
+    X: NDArray[Any],
+    backend: str,
+    threads: int,
+) -> NDArray[Any]: ...
+def loss(
+    W: NDArray[Any],
+    a: NDArray[Any],
+    lam: NDArray[Any],
+    activation: str,
+    X: NDArray[Any],
+    y: NDArray[Any],
+    loss: str,
+    backend: str,
+    threads: int,
+) -> float: ...
+def node_gradients(
+    W: NDArray[Any],
+    a: NDArray[Any],
+    lam: NDArray[Any],
+    activation: str,
+    X: NDArray[Any],
+    y: NDArray[Any],
+    loss: str,
+    backend: str,
+    threads: int,
+) -> NDArray[Any]: ...
+def features(
+    W: NDArray[Any],
+    a: NDArray[Any],
+    lam: NDArray[Any],
+    activation: str,
+    X: NDArray[Any],
+    backend: str,
+    threads: int,
+) -> NDArray[Any]: ...
+def ntg(
+    W: NDArray[Any],
+    v: NDArray[Any],
+    activation: str,
+    X: NDArray[Any],
+    X2: NDArray[Any],
+    backend: str,
+    threads: int,
+) -> NDArray[Any]: ...
+def activation(
+    name: str, z: NDArray[Any], order: int, backend: str = "cpu"
+) -> NDArray[Any]: ...
+def min_eigenvalue(K: NDArray[Any], backend: str, threads: int) -> float: ...
+def gradient_descent(arguments: dict[str, Any], lr: float, steps: int) -> dict[str, Any]: ...
+def gradient_flow_rk4(
+    arguments: dict[str, Any], t_end: float, dt: float, rtol: float
+) -> dict[str, Any]: ...

@@ -1,0 +1,24 @@
+"""Data of the paper's experiments (Appendix J), and the reader for tables of one's own.
+
+================  ===========================================================================
+`simulated`       the simulated regression problem
+`load`            concrete, energy, airfoil, plant (UCI) and mnist, split and standardised
+`load_mnist`      mnist with other numbers of images
+`Dataset`         what the loaders return
+`read_csv`        a strict reader for tables of numbers with a header; returns a `Table`
+`NAMES`           what `load` knows
+================  ===========================================================================
+
+No data comes with the package: `load` reads a folder of yours, or downloads the public originals
+once, verifies them and keeps them in the user's cache (extra ``data``).
+"""
+
+from __future__ import annotations
+
+from asymfast.datasets.csv import Table, read_csv
+from asymfast.datasets.dataset import Dataset
+from asymfast.datasets.load import NAMES, load
+from asymfast.datasets.mnist import load_mnist
+from asymfast.datasets.simulated import simulated
+
+__all__ = ["NAMES", "Dataset", "Table", "load", "load_mnist", "read_csv", "simulated"]

@@ -1,0 +1,633 @@
+"""The network of Eq. (2), single or as an ensemble of networks of one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from . import _check, _core
+from ._backend import backend_name, thread_count
+from ._data import LOSSES, inputs, targets
+from .scaling import node_scaling
+
+ACTIVATIONS = (
+    "swish",
+    "relu",
+    "tanh",
+    "erf",
+    "gelu",
+    "softplus",
+    "sigmoid",
+    "sin",
+    "cos",
+    "identity",
+)
+
+
+class Network:
+    """A shallow network f(x) = sum_j sqrt(lam_j) a_j sigma(w_j.x / sqrt d), or B of one shape.
+
+    Immutable: methods that change something return a new network. Arrays that are C-contiguous are
+    kept, not copied, and shown as read-only views; whoever changes the originals changes the network.
+
+    Parameters
+    ----------
+    W : (m, d) or (B, m, d) array
+        Input weights, one node a row; float64 or float32, the dtype of the network and its results.
+    a : (m,) or (m, k) array, of an ensemble (B, m) or (B, m, k)
+        Output weights, +-1 in the paper, in W's dtype. (m,) gives f of shape (n,), (m, k) gives
+        (n, k).
+    lam : (m,) or (B, m) array
+        Node scalings >= 0, not all zero; float64 or W's dtype. See `node_scaling`.
+    activation : str
+        swish, relu, tanh, erf (erf z), gelu (exact), softplus, sigmoid, sin, cos or identity.
+    gamma, alpha : float, or (B,) array, optional
+        Where `lam` came from; `ntg` needs gamma to tell the two parts.
+
+    Attributes
+    ----------
+    m, d, k : int
+        Nodes, inputs, outputs.
+    B : int or None
+        Number of members of an ensemble; None for a single network.
+
+    Raises
+    ------
+    TypeError
+        A dtype other than those named: nothing is cast.
+    ValueError
+        Shapes that do not fit, values that are not finite, lam negative or all zero, an unknown
+        activation.
+    """
+
+    def __init__(
+        self,
+        W: ArrayLike,
+        a: ArrayLike,
+        lam: ArrayLike,
+        *,
+        activation: str = "swish",
+        gamma: float | ArrayLike | None = None,
+        alpha: float | ArrayLike | None = None,
+    ) -> None:
+        fn = "Network"
+        weights = np.asarray(W)
+        _check.require_shape(fn, "W", weights.shape, ("m", "d"), ("B", "m", "d"))
+        weights = _check.array(fn, "W", weights)
+        nodes = weights.shape[:-1]
+        outputs = np.asarray(a)
+        _check.require_shape(fn, "a", outputs.shape, nodes, (*nodes, "k"))
+        outputs = _check.array(fn, "a", outputs, dtype=weights.dtype)
+        scalings = _check.array(
+            fn, "lam", lam, dtype=(np.dtype(np.float64), weights.dtype), shape=nodes
+        )
+        if (scalings < 0).any():
+            raise ValueError(f"{fn}: lam must be >= 0, got {scalings[scalings < 0][0]}")
+        if not (scalings > 0).any(axis=-1).all():
+            raise ValueError(f"{fn}: lam must not be all zero")
+        self.W = _read_only(weights)
+        self.a = _read_only(outputs)
+        self.lam = _read_only(scalings)
+        self._lam64 = scalings.astype(np.float64, copy=False)
+        self.activation = _check.choice(fn, "activation", activation, ACTIVATIONS)
+        members = nodes[:-1]
+        self.gamma = _origin(fn, "gamma", gamma, members, 0.0, 1.0)
+        self.alpha = _origin(fn, "alpha", alpha, members, 0.0, np.inf)
+
+    @classmethod
+    def init(
+        cls,
+        d: int,
+        m: int,
+        gamma: float | Sequence[float],
+        alpha: float | Sequence[float | None] | None = None,
+        activation: str = "swish",
+        outputs: int = 1,
+        rng: Any = None,
+        dtype: DTypeLike = "float64",
+        weights: ArrayLike | None = None,
+    ) -> Network:
+        """Random network of Assumption 2.3: w_j ~ N(0, I), a_j uniform on {-1, +1}.
+
+        Parameters
+        ----------
+        d, m : int
+            Inputs and nodes.
+        gamma, alpha : float, or sequences of B of them
+            Of `node_scaling`; a sequence makes an ensemble. alpha may be None where gamma is 1.
+        activation : str
+            See `Network`.
+        outputs : int
+            1 gives a of shape (m,) and outputs of shape (n,); k > 1 gives (m, k) and (n, k).
+        rng : seed, Generator, or list or tuple of B of them
+            What `numpy.random.default_rng` takes; a list makes an ensemble with one draw a member.
+            Where only gamma or alpha are sequences, all members share one draw.
+        dtype : "float64" or "float32"
+            Draws are made in float64 and rounded afterwards.
+        weights : (m,) array_like, optional
+            Instead of alpha: weights t_j >= 0 of `node_scaling`, for all members.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument of the wrong kind or range; sequences of different lengths.
+
+        Notes
+        -----
+        Order of the draws: W = standard_normal((m, d)), then a = 2 integers(0, 2, size) - 1. They
+        depend on the seed and the shapes alone, never on threads, instruction set or device.
+        """
+        fn = "Network.init"
+        d = _check.integer(fn, "d", d, low=1)
+        m = _check.integer(fn, "m", m, low=1)
+        outputs = _check.integer(fn, "outputs", outputs, low=1)
+        kind = _float_dtype(fn, dtype)
+
+        def member(draw: Any, gamma: Any, alpha: Any) -> Network:
+            W, a = draw
+            lam = node_scaling(m, gamma, alpha, weights=weights)
+            return cls(
+                W.astype(kind),
+                a.astype(kind),
+                lam,
+                activation=activation,
+                gamma=gamma,
+                alpha=alpha,
+            )
+
+        given = {"gamma": gamma, "alpha": alpha, "rng": rng}
+        sequences = {name: list(value) for name, value in given.items() if _is_sequence(value)}
+        lengths = {name: len(values) for name, values in sequences.items()}
+        if len(set(lengths.values())) > 1 or 0 in lengths.values():
+            raise ValueError(f"{fn}: sequences must have one length B >= 1, got {lengths}")
+        if not sequences:
+            return member(_draw(d, m, outputs, rng), gamma, alpha)
+        B = next(iter(lengths.values()))
+        if "rng" in sequences:
+            draws = [_draw(d, m, outputs, seed) for seed in sequences["rng"]]
+        else:
+            draws = [_draw(d, m, outputs, rng)] * B
+        gammas, alphas = (sequences.get(name, [given[name]] * B) for name in ("gamma", "alpha"))
+        return cls.stack([member(*of) for of in zip(draws, gammas, alphas, strict=True)])
+
+    @classmethod
+    def stack(cls, nets: Sequence[Network]) -> Network:
+        """Ensemble of single networks of one shape, dtype and activation.
+
+        Raises
+        ------
+        TypeError
+            Something that is not a single network.
+        ValueError
+            No networks, or networks that differ in shape, dtype or activation.
+        """
+        fn = "Network.stack"
+        members = list(nets)
+        if not members:
+            raise ValueError(f"{fn}: nets must hold at least one network, got none")
+        for net in members:
+            if not isinstance(net, Network) or net.B is not None:
+                raise TypeError(f"{fn}: nets must be single networks, got {net!r}")
+        first = members[0]
+        for net in members[1:]:
+            if net._kind() != first._kind():
+                raise ValueError(
+                    f"{fn}: nets must agree in shapes, dtype and activation, "
+                    f"got {first!r} and {net!r}"
+                )
+        return cls(
+            np.stack([net.W for net in members]),
+            np.stack([net.a for net in members]),
+            np.stack([net.lam for net in members]),
+            activation=first.activation,
+            gamma=_stacked([net.gamma for net in members]),
+            alpha=_stacked([net.alpha for net in members]),
+        )
+
+    # ---- what it is ------------------------------------------------------------------------------
+
+    @property
+    def B(self) -> int | None:
+        """Number of members of an ensemble; None for a single network."""
+        return int(self.W.shape[0]) if self.W.ndim == 3 else None
+
+    @property
+    def m(self) -> int:
+        """Number of hidden nodes."""
+        return int(self.W.shape[-2])
+
+    @property
+    def d(self) -> int:
+        """Number of inputs."""
+        return int(self.W.shape[-1])
+
+    @property
+    def k(self) -> int:
+        """Number of outputs."""
+        return 1 if self.a.ndim == self.W.ndim - 1 else int(self.a.shape[-1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Element type of the weights and of all results."""
+        return self.W.dtype
+
+    def __repr__(self) -> str:
+        members = "" if self.B is None else f"B={self.B}, "
+        return (
+            f"Network({members}m={self.m}, d={self.d}, k={self.k}, "
+            f"activation={self.activation!r}, dtype={str(self.dtype)!r})"
+        )
+
+    def __len__(self) -> int:
+        if self.B is None:
+            raise TypeError("Network: a single network has no len(); only an ensemble has")
+        return self.B
+
+    def __getitem__(self, b: int) -> Network:
+        return self.member(b)
+
+    def __iter__(self) -> Iterator[Network]:
+        return (self.member(b) for b in range(len(self)))
+
+    def member(self, b: int) -> Network:
+        """Member b of an ensemble as a single network that shares its memory.
+
+        Raises
+        ------
+        TypeError
+            Of a single network.
+        IndexError
+            b is not in [-B, B).
+        """
+        if self.B is None:
+            raise TypeError("Network.member: a single network has no members; only an ensemble has")
+        b = _check.integer("Network.member", "b", b)
+        if not -self.B <= b < self.B:
+            raise IndexError(f"Network.member: b must be in [{-self.B}, {self.B}), got {b}")
+        return Network(
+            self.W[b],
+            self.a[b],
+            self.lam[b],
+            activation=self.activation,
+            gamma=_of_member(self.gamma, b),
+            alpha=_of_member(self.alpha, b),
+        )
+
+    # ---- what it computes ------------------------------------------------------------------------
+
+    def __call__(
+        self, X: ArrayLike, *, threads: int | None = None, backend: str | None = None
+    ) -> NDArray[Any]:
+        """Outputs f(x_i), Eq. (2).
+
+        Parameters
+        ----------
+        X : (n, d) array, of an ensemble also (B, n, d)
+            Inputs, one sample a row, in the network's dtype.
+        threads : int, optional
+            Default: what OpenMP offers. No result depends on it.
+        backend : {"cpu", "reference"}, optional
+            Fast kernels, or plain loops that read like the paper.
+
+        Returns
+        -------
+        (n,) or (n, k) array, of an ensemble (B, n) or (B, n, k)
+            Within a few roundings of sum_j |sqrt(lam_j) a_j sigma(Z_j)|.
+
+        Raises
+        ------
+        TypeError, ValueError
+            X of another dtype or shape, empty, or not finite.
+
+        Notes
+        -----
+        Cost: 2 n m (d + k) flop and n m activations.
+        """
+        f = self._each("forward", self._inputs(X), threads, backend)
+        return f[..., 0] if self.a.ndim == self.W.ndim - 1 else f
+
+    def loss(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        loss: str = "half_sse",
+        *,
+        threads: int | None = None,
+        backend: str | None = None,
+    ) -> float | NDArray[np.float64]:
+        """Loss of the outputs against targets.
+
+        Parameters
+        ----------
+        X : (n, d) or (B, n, d) array
+            Inputs.
+        y : (n,) or (n, k) array, of an ensemble also (B, n) or (B, n, k)
+            Targets in the network's dtype; for cross_entropy rows of probabilities, or integer
+            labels without the k axis.
+        loss : {"half_sse", "mse", "cross_entropy"}
+            half_sse is L_m of Eq. (3): 1/2 sum (f - y)^2 over samples and outputs, not divided by n.
+            mse is the mean over all n k entries: its gradient is 2/(n k) times that of half_sse.
+            cross_entropy is the mean over samples of logsumexp(f_i) - f_i[y_i].
+        threads, backend
+            As in `__call__`.
+
+        Returns
+        -------
+        float, of an ensemble (B,) float64 array
+
+        Raises
+        ------
+        TypeError, ValueError
+            Data of another dtype or shape, empty, or not finite; labels outside [0, k).
+        """
+        kind = _check.choice("Network.loss", "loss", loss, LOSSES)
+        values = self._each("loss", self._data(X, y, kind), threads, backend, kind)
+        return float(values) if self.B is None else values
+
+    def node_gradients(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        loss: str = "half_sse",
+        *,
+        threads: int | None = None,
+        backend: str | None = None,
+    ) -> NDArray[Any]:
+        """Gradient of the loss with respect to each node's weights, dL/dw_j.
+
+        Parameters
+        ----------
+        X, y, loss, threads, backend
+            As in `loss`.
+
+        Returns
+        -------
+        (m, d) or (B, m, d) array
+            sqrt(lam_j) / sqrt(d) sum_i sum_q a_jq dL/df_iq sigma'(Z_j(x_i)) x_i.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `loss`.
+
+        Notes
+        -----
+        Source: Section 2, gradient flow. Cost: 6 n m d flop.
+        """
+        kind = _check.choice("Network.node_gradients", "loss", loss, LOSSES)
+        return self._each("node_gradients", self._data(X, y, kind), threads, backend, kind)
+
+    def features(
+        self, X: ArrayLike, *, threads: int | None = None, backend: str | None = None
+    ) -> NDArray[Any]:
+        """Scaled hidden layer sqrt(lam_j) sigma(Z_j(x_i)), the features of transfer learning.
+
+        Parameters
+        ----------
+        X, threads, backend
+            As in `__call__`.
+
+        Returns
+        -------
+        (n, m) or (B, n, m) array
+            f = features(X) @ a.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `__call__`.
+        """
+        return self._each("features", self._inputs(X), threads, backend)
+
+    def ntg(
+        self,
+        X: ArrayLike,
+        X2: ArrayLike | None = None,
+        part: Literal[1, 2] | None = None,
+        output: int | tuple[int, int] = 0,
+        *,
+        threads: int | None = None,
+        backend: str | None = None,
+    ) -> NDArray[Any]:
+        """Neural tangent Gram matrix, Eqs. (4) and (5).
+
+        K_il = x_i.x2_l / d * sum_j v_j sigma'(Z_j(x_i)) sigma'(Z_j(x2_l)),  v_j = lam_j a_jp a_jq.
+
+        Parameters
+        ----------
+        X : (n, d) or (B, n, d) array
+            Inputs.
+        X2 : (n2, d) or (B, n2, d) array, optional
+            Second inputs of the cross kernel; default X.
+        part : {1, 2}, optional
+            Theta^(1), with gamma / m in place of lam_j, or Theta^(2), with the rest (Proposition
+            D.1); they add up to the whole. Needs the network's gamma.
+        output : int or pair of int
+            Block (p, q) of outputs; an integer means (p, p). For a_j = +-1 every (p, p) is the NTG
+            of the paper.
+        threads, backend
+            As in `__call__`.
+
+        Returns
+        -------
+        (n, n2) or (B, n, n2) array in the network's dtype
+            Summed in float64. Without X2 exactly symmetric, and positive semi-definite to rounding
+            where p = q.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Inputs of another dtype or shape, empty, or not finite; an output the network does not
+            have; `part` without gamma.
+
+        Notes
+        -----
+        Cost: 2 n n2 m flop, half without X2.
+        """
+        left = self._inputs(X)
+        right = left if X2 is None else [inputs("Network.ntg", self, X2, "X2")]
+        v = self._ntg_weights(part, output)
+        backend = backend_name("Network.ntg", backend)
+        threads = thread_count("Network.ntg", threads)
+
+        def block(b: int) -> NDArray[Any]:
+            x, x2 = _row(left[0], b), _row(right[0], b)
+            W = _row(self.W.reshape(-1, self.m, self.d), b)
+            K = _core.ntg(W, _row(v, b), self.activation, x, x2, backend, threads)
+            return K.astype(self.dtype, copy=False)
+
+        blocks = [block(b) for b in range(self.B or 1)]
+        return blocks[0] if self.B is None else np.stack(blocks)
+
+    def node_importance(self, kind: str = "paper") -> NDArray[np.float64]:
+        """Importance of each node, for pruning and transfer.
+
+        Parameters
+        ----------
+        kind : {"paper", "authors"}
+            lam_j |w_j|^2 of Appendix J, or lam_j |a_j|^2 of the authors' published scripts.
+
+        Returns
+        -------
+        (m,) or (B, m) float64 array
+
+        Raises
+        ------
+        ValueError
+            Another kind.
+        """
+        kind = _check.choice("Network.node_importance", "kind", kind, ("paper", "authors"))
+        of = self.W if kind == "paper" else self.a.reshape(*self.lam.shape, self.k)
+        return self._lam64 * np.square(of, dtype=np.float64).sum(axis=-1)
+
+    def prune(self, keep: int) -> Network:
+        """Network of the `keep` most important nodes, in their order, their lam as they were.
+
+        Parameters
+        ----------
+        keep : int
+            From 1 to m. Of nodes of equal importance the earlier one stays.
+
+        Returns
+        -------
+        Network
+            Its lam no longer sums to 1, and it has no gamma: a pruned network has no two parts.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `keep` is not an integer from 1 to m, or only nodes of scale 0 would be left.
+        """
+        keep = _check.integer("Network.prune", "keep", keep, low=1, high=self.m)
+        ranked = np.argsort(-self.node_importance(), axis=-1, kind="stable")[..., :keep]
+        nodes = np.sort(ranked, axis=-1)
+        rows = nodes if self.B is None else (np.arange(self.B)[:, None], nodes)
+        return Network(self.W[rows], self.a[rows], self.lam[rows], activation=self.activation)
+
+    # ---- inside ----------------------------------------------------------------------------------
+
+    def with_weights(self, W: ArrayLike) -> Network:
+        """Return the same network at other input weights of the same shape."""
+        return Network(
+            W, self.a, self.lam, activation=self.activation, gamma=self.gamma, alpha=self.alpha
+        )
+
+    def _kind(self) -> tuple[Any, ...]:
+        return self.W.shape, self.a.shape, self.lam.dtype, self.dtype, self.activation
+
+    def _inputs(self, X: ArrayLike) -> list[NDArray[Any]]:
+        return [inputs("Network", self, X)]
+
+    def _data(self, X: ArrayLike, y: ArrayLike, loss: str) -> list[NDArray[Any]]:
+        x = inputs("Network", self, X)
+        return [x, targets("Network", self, y, x.shape[1], loss)]
+
+    def _arrays(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]:
+        """W (B, m, d), a (B, m, k) and lam (B, m) as the kernels take them; B = 1 if single."""
+        W = self.W.reshape(-1, self.m, self.d)
+        return W, self.a.reshape(-1, self.m, self.k), self._lam64.reshape(-1, self.m)
+
+    def _each(
+        self,
+        kernel: str,
+        data: list[NDArray[Any]],
+        threads: int | None,
+        backend: str | None,
+        *rest: str,
+    ) -> NDArray[Any]:
+        """Call a kernel for every member, with that member's share of the data."""
+        fn = "Network"
+        how = (backend_name(fn, backend), thread_count(fn, threads))
+        call = getattr(_core, kernel)
+        arrays = self._arrays()
+        results = [
+            call(
+                *(part[b] for part in arrays),
+                self.activation,
+                *(_row(part, b) for part in data),
+                *rest,
+                *how,
+            )
+            for b in range(self.B or 1)
+        ]
+        return np.asarray(results[0]) if self.B is None else np.stack(results)
+
+    def _ntg_weights(self, part: Any, output: Any) -> NDArray[np.float64]:
+        """Weights v (B, m) of the sum over nodes."""
+        fn = "Network.ntg"
+        _, a, lam = self._arrays()
+        if part is not None:
+            if part not in (1, 2):
+                raise ValueError(f"{fn}: part must be None, 1 or 2, got {part!r}")
+            if self.gamma is None:
+                raise ValueError(f"{fn}: part={part} needs a network made with gamma=, it has none")
+            first = np.reshape(np.asarray(self.gamma, dtype=np.float64), (-1, 1)) / self.m
+            lam = np.broadcast_to(first, lam.shape) if part == 1 else np.maximum(lam - first, 0)
+        pair = output if isinstance(output, tuple) else (output, output)
+        if len(pair) != 2:
+            raise ValueError(f"{fn}: output must be an integer or a pair, got {output!r}")
+        p, q = (_check.integer(fn, "output", one, low=0, high=self.k - 1) for one in pair)
+        return np.ascontiguousarray(lam * a[..., p].astype(np.float64) * a[..., q])
+
+
+def _read_only(values: NDArray[Any]) -> NDArray[Any]:
+    view = values.view()
+    view.flags.writeable = False
+    return view
+
+
+def _row(values: NDArray[Any], b: int) -> NDArray[Any]:
+    """Member b's part of data with a leading axis of length 1 (shared) or B."""
+    return values[b if values.shape[0] > 1 else 0]
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
+def _draw(
+    d: int, m: int, outputs: int, rng: Any
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    generator = np.random.default_rng(rng)
+    W = generator.standard_normal((m, d))
+    size = (m,) if outputs == 1 else (m, outputs)
+    return W, 2.0 * generator.integers(0, 2, size=size) - 1.0
+
+
+def _float_dtype(fn: str, dtype: DTypeLike) -> np.dtype[Any]:
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind not in _check.FLOATS:
+        raise TypeError(f"{fn}: dtype must be float64 or float32, got {dtype!r}")
+    return np.dtype(kind)
+
+
+def _origin(
+    fn: str, name: str, value: Any, members: tuple[int, ...], low: float, high: float
+) -> float | NDArray[np.float64] | None:
+    """gamma or alpha as a float or, of an ensemble whose members differ, a (B,) array."""
+    if value is None:
+        return None
+    if np.ndim(value) == 0:
+        return _check.number(fn, name, value, low=low, high=high)
+    values = np.asarray(value, dtype=np.float64)
+    _check.require_shape(fn, name, values.shape, members)
+    return _read_only(values)
+
+
+def _stacked(values: list[Any]) -> Any:
+    """One value if all members agree, else (B,) with NaN for members that have none."""
+    if all(value == values[0] for value in values):
+        return values[0]
+    return np.array([np.nan if value is None else value for value in values])
+
+
+def _of_member(values: Any, b: int) -> float | None:
+    if values is None or np.ndim(values) == 0:
+        return None if values is None else float(values)
+    return None if np.isnan(values[b]) else float(values[b])

@@ -1,0 +1,104 @@
+"""A one-line progress bar for runs that take a while."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+import time
+from typing import TextIO
+
+_REDRAW_EVERY = 0.1  # seconds: ten times a second looks smooth and costs nothing
+_BAR_WIDTH = 24
+
+
+class ProgressBar:
+    """One line on a terminal: how far, the loss, the time left.
+
+    Pass an instance as ``progress=`` of a training function and call `close` afterwards, or use
+    it as a context manager. It writes nothing when the stream is not a terminal, redraws at most
+    ten times a second, and leaves an empty line behind.
+
+    Parameters
+    ----------
+    label : str
+        Text in front of the bar.
+    stream : text file, optional
+        Where to draw; ``sys.stderr`` when None, so that results on stdout stay clean.
+
+    Examples
+    --------
+    >>> with ProgressBar("gamma 0.5") as bar:  # doctest: +SKIP
+    ...     run = gradient_descent(net, X, y, steps=50_000, progress=bar)
+    """
+
+    def __init__(self, label: str = "", stream: TextIO | None = None) -> None:
+        self._label = label
+        self._stream = sys.stderr if stream is None else stream
+        self._visible = self._stream is not None and self._stream.isatty()
+        self._started = time.monotonic()
+        self._last_drawn = -math.inf
+        self._length = 0  # characters on the line now
+
+    def __call__(self, fraction: float, loss: float) -> None:
+        """Show that ``fraction`` (0 to 1) of the work is done and what the loss is now."""
+        now = time.monotonic()
+        if not self._visible or now - self._last_drawn < _REDRAW_EVERY:
+            return
+        self._last_drawn = now
+        self._draw(progress_line(self._label, fraction, loss, now - self._started))
+
+    def close(self) -> None:
+        """Clear the line. The bar draws nothing afterwards; calling it again does no harm."""
+        if self._visible and self._length:
+            self._draw("")
+            self._stream.write("\r")
+            self._stream.flush()
+        self._visible = False
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _draw(self, line: str) -> None:
+        # Spaces overwrite what a longer earlier line left; unlike an escape code they work in
+        # every terminal. The last column stays free because writing there wraps the line.
+        line = line[: shutil.get_terminal_size().columns - 1]
+        self._stream.write("\r" + line.ljust(self._length))
+        self._stream.flush()
+        self._length = len(line)
+
+
+def progress_line(label: str, fraction: float, loss: float, elapsed: float) -> str:
+    """Compose the text of the bar after ``elapsed`` seconds.
+
+    Parameters
+    ----------
+    label : str
+        Text in front; may be empty.
+    fraction : float
+        Part of the work that is done; values outside [0, 1] are clipped.
+    loss : float
+        Shown with four significant digits.
+    elapsed : float
+        Seconds since the start. The time left assumes that the rest goes at the same pace.
+
+    Returns
+    -------
+    str
+        For example ``gamma 1 [######------------------]  25 %  loss 3.412  0:12 left``.
+    """
+    done = min(max(fraction, 0.0), 1.0)
+    filled = int(done * _BAR_WIDTH)
+    bar = "#" * filled + "-" * (_BAR_WIDTH - filled)
+    left = f"  {duration(elapsed * (1.0 - done) / done)} left" if done > 0.0 else ""
+    return f"{label} [{bar}] {int(100 * done):3d} %  loss {loss:.4g}{left}".lstrip()
+
+
+def duration(seconds: float) -> str:
+    """Show a time span for people: ``0:07``, ``12:34`` or ``1:02:03``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

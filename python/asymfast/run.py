@@ -1,0 +1,210 @@
+"""The result of a training run: what was recorded, the networks, the settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._atomic import replacing
+from .network import Network
+
+if TYPE_CHECKING:
+    import xarray
+
+_FORMAT = "asymfast run 1"
+# Recorded arrays and their axes beyond the first; "member" is there in ensembles only.
+_ALWAYS = {
+    "steps": (),
+    "time": (),
+    "loss": ("member",),
+    "weight_change": ("member", "node"),
+    "evaluations": (),
+}
+_IF_RECORDED = {
+    "test_loss": ("member",),
+    "ntg_change": ("member",),
+    "ntg_eigmin": ("member",),
+    "weights": ("member", "node", "input"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A training run of T records; of an ensemble every array but time has an axis B after T.
+
+    Attributes
+    ----------
+    steps : (T,) int64 array
+        Recorded steps. (T, B) in flows of ensembles with error control, where members differ.
+    time : (T,) float64 array
+        lr * step of gradient descent, t of a flow.
+    loss : (T,) or (T, B) float64 array
+        Training loss, of the kind named in `config`.
+    test_loss : (T,) or (T, B) float64 array, or None
+        Loss on the test data, if there were any.
+    weight_change : (T, m) or (T, B, m) float64 array
+        |w_tj - w_0j| of every node.
+    ntg_change : (T,) or (T, B) float64 array, or None
+        Frobenius norm |NTG_t - NTG_0|_F; an upper bound of the 2-norm of Theorem 4.1 (d).
+    ntg_eigmin : (T,) or (T, B) float64 array, or None
+        Smallest eigenvalue of NTG_t. 0 up to rounding, of either sign, where it is singular.
+    weights : (T, m, d) or (T, B, m, d) array, or None
+        W_t, if recorded.
+    evaluations : (T,) int64 array
+        Gradients computed so far; shaped as `steps`.
+    initial, network : Network
+        At the start, and at the last record.
+    diverged : bool, or (B,) bool array
+        Whose loss left all bounds; the records of such a member are NaN from there on.
+    stopped : bool
+        Ended early by a callback.
+    config : dict
+        All settings and versions; JSON-able.
+    """
+
+    steps: NDArray[np.int64]
+    time: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    test_loss: NDArray[np.float64] | None
+    weight_change: NDArray[np.float64]
+    ntg_change: NDArray[np.float64] | None
+    ntg_eigmin: NDArray[np.float64] | None
+    weights: NDArray[Any] | None
+    evaluations: NDArray[np.int64]
+    initial: Network
+    network: Network
+    diverged: bool | NDArray[np.bool_]
+    stopped: bool
+    config: dict[str, Any]
+
+    def __repr__(self) -> str:
+        last = "nothing recorded"
+        if len(self.steps):
+            losses = np.array2string(np.asarray(self.loss[-1]), precision=4)
+            last = f"step {np.max(self.steps[-1])}, time {self.time[-1]:g}, loss {losses}"
+        return f"Run({len(self.steps)} records; last: {last})"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to one .npz file of plain arrays, without pickle.
+
+        Parameters
+        ----------
+        path : path-like
+            The file; replaced at once when all is written, untouched when something fails.
+
+        Raises
+        ------
+        OSError
+            The folder does not exist or cannot be written to.
+        """
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in _ALWAYS}
+        for name in _IF_RECORDED:
+            if getattr(self, name) is not None:
+                arrays[name] = getattr(self, name)
+        arrays["diverged"] = np.asarray(self.diverged)
+        arrays["W0"], arrays["W"] = self.initial.W, self.network.W
+        arrays["a"], arrays["lam"] = self.network.a, self.network.lam
+        for name in ("gamma", "alpha"):
+            if getattr(self.network, name) is not None:
+                arrays[name] = np.asarray(getattr(self.network, name))
+        header = {
+            "format": _FORMAT,
+            "activation": self.network.activation,
+            "stopped": self.stopped,
+            "config": self.config,
+        }
+        arrays["header"] = np.array(json.dumps(header))
+        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Run:
+        """Read a file written by `save`; nothing in it is ever executed.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such file.
+        ValueError
+            The file is damaged, or was not written by `save`.
+        """
+        try:
+            with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+                stored = {name: file[name] for name in file.files}
+            header = json.loads(str(stored["header"]))
+            if header["format"] != _FORMAT:
+                raise ValueError(f"its format is {header['format']!r}, expected {_FORMAT!r}")
+            return cls._of(stored, header)
+        except (ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+            reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
+        except zipfile.BadZipFile as error:
+            reason = str(error)
+        raise ValueError(f"Run.load: {os.fspath(path)} is not a file of Run.save: {reason}")
+
+    @classmethod
+    def _of(cls, stored: dict[str, NDArray[Any]], header: dict[str, Any]) -> Run:
+        def network(W: str) -> Network:
+            origin = {name: stored[name] for name in ("gamma", "alpha") if name in stored}
+            return Network(
+                stored[W],
+                stored["a"],
+                stored["lam"],
+                activation=header["activation"],
+                gamma=origin.get("gamma"),
+                alpha=origin.get("alpha"),
+            )
+
+        diverged = stored["diverged"]
+        return cls(
+            **{name: stored[name] for name in _ALWAYS},
+            **{name: stored.get(name) for name in _IF_RECORDED},
+            initial=network("W0"),
+            network=network("W"),
+            diverged=bool(diverged) if diverged.ndim == 0 else diverged,
+            stopped=bool(header["stopped"]),
+            config=header["config"],
+        )
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return the record as an xarray Dataset (extra ``xarray``).
+
+        Returns
+        -------
+        xarray.Dataset
+            Dimensions record, member (ensembles only), node, input; step and time are coordinates
+            of record, the settings are attributes.
+
+        Raises
+        ------
+        ImportError
+            xarray is not installed.
+        """
+        try:
+            import xarray
+        except ImportError:
+            raise ImportError(
+                "Run.to_xarray needs xarray; install it with: pip install 'asymfast[xarray]'"
+            ) from None
+        ensemble = self.network.B is not None
+        variables = {}
+        for name, axes in {**_ALWAYS, **_IF_RECORDED}.items():
+            values = getattr(self, name)
+            if values is None:
+                continue
+            dims = ["record", *(axis for axis in axes if ensemble or axis != "member")]
+            if name in ("steps", "evaluations") and values.ndim == 2:
+                dims.append("member")
+            variables[name] = (dims, values)
+        coordinates = {name: variables.pop(name) for name in ("steps", "time")}
+        return xarray.Dataset(
+            variables,
+            coords={"step": coordinates["steps"], "time": coordinates["time"]},
+            attrs={key: json.dumps(value) for key, value in self.config.items()},
+        )

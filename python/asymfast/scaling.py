@@ -1,0 +1,82 @@
+"""Node scalings lambda_{m,j} of Eq. (1)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _check
+
+
+def node_scaling(
+    m: int, gamma: float, alpha: float | None = None, *, weights: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    """Scalings of m nodes: a symmetric part of weight gamma and an asymmetric rest.
+
+    lam_j = gamma / m + (1 - gamma) t_j / sum_k t_k,  j = 1, ..., m.
+
+    Parameters
+    ----------
+    m : int
+        Number of nodes, at least 1.
+    gamma : float
+        In [0, 1]. 1 is the NTK scaling 1/m, which needs neither `alpha` nor `weights`.
+    alpha : float, optional
+        Zipf weights t_j = j^(-1/alpha), any alpha in (0, inf). The zeta factor of Eq. (35), which
+        exists for alpha < 1 only, cancels. Small alpha lets late weights underflow to exactly 0.
+    weights : (m,) array_like, optional
+        Instead of `alpha`: any t_j >= 0, not all zero.
+
+    Returns
+    -------
+    (m,) float64 array
+        Non-negative, sums to 1 within rounding; each within 4 roundings of its exact value, but for
+        the power j^(-1/alpha), whose relative error is about (log j)/alpha roundings.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind or range; neither or both of `alpha` and `weights`.
+
+    Notes
+    -----
+    Source: Eqs. (1) and (35). Cost: O(m).
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> af.node_scaling(4, 0.5, weights=[1, 1, 0, 0])
+    array([0.375, 0.375, 0.125, 0.125])
+    """
+    fn = "node_scaling"
+    m = _check.integer(fn, "m", m, low=1)
+    gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
+    if alpha is not None and weights is not None:
+        raise ValueError(f"{fn}: give either alpha or weights, got both")
+    if weights is not None:
+        t = _weights(fn, weights, m)
+    elif alpha is not None:
+        alpha = _check.number(fn, "alpha", alpha, low=0, low_open=True)
+        t = np.arange(1, m + 1, dtype=np.float64) ** (-1 / alpha)
+    elif gamma < 1:
+        raise ValueError(f"{fn}: gamma < 1 needs alpha or weights, got neither")
+    else:
+        t = np.zeros(m)
+    if gamma == 1:
+        return np.full(m, 1 / m)
+    return np.asarray(gamma / m + (1 - gamma) * (t / t.sum()), dtype=np.float64)
+
+
+def _weights(fn: str, weights: ArrayLike, m: int) -> NDArray[np.float64]:
+    given = np.asarray(weights)
+    if given.dtype.kind not in "iuf":
+        raise TypeError(f"{fn}: weights must be real numbers, got dtype {given.dtype}")
+    t = given.astype(np.float64)
+    _check.require_shape(fn, "weights", t.shape, (m,))
+    _check.finite(fn, "weights", t)
+    if (t < 0).any():
+        raise ValueError(f"{fn}: weights must be >= 0, got {t[t < 0][0]}")
+    largest = t.max()
+    if largest == 0:
+        raise ValueError(f"{fn}: weights must not all be zero")
+    return np.asarray(t / largest)  # so that the sum cannot overflow

@@ -1,0 +1,280 @@
+"""sigma, sigma' and sigma'' of every activation in NumPy, and the suprema of |sigma'|, |sigma''|.
+
+Every formula is evaluated without overflow and without cancellation for all finite z: 1 - s is
+written as s(-z), and z is bounded where a factor next to it has already vanished, so that neither
+an infinity nor a warning arises. "gelu" is the exact one, z Phi(z); "erf" is erf(z), not
+erf(z / sqrt 2); relu'(0) = 0.
+
+Accuracy: a few units in the last place of float64, relative to the value. Two exceptions: the
+Gaussian tails (sigma' and sigma'' of erf, all of gelu for z < 0) carry a relative error of about
+z**2 units from the rounding of their exponent; and a derivative that crosses zero (swish, gelu and
+the second derivatives) is accurate relative to its own terms there, not to their sum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from asymfast import _check
+
+Floats = npt.NDArray[np.float64]
+
+# exp(-z**2 / 2) and exp(-|z|) are exactly 0 in float64 beyond these.
+_GAUSSIAN_ENDS = 40.0
+_EXPONENTIAL_ENDS = 750.0
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation function with its first two derivatives.
+
+    Attributes
+    ----------
+    name : str
+        As in `asymfast.Network`.
+    value, slope, curvature : callable
+        sigma, sigma' and sigma'' of a float64 array, elementwise, in an array of the same shape.
+    slope_sup, curvature_sup : float
+        Suprema of |sigma'| and |sigma''| over the real line, exact to rounding; infinite where
+        sigma' jumps (relu). The paper's Assumption 2.2 asks for ``slope_sup <= 1``, which swish,
+        erf and gelu violate.
+    """
+
+    name: str
+    value: Callable[[Floats], Floats]
+    slope: Callable[[Floats], Floats]
+    curvature: Callable[[Floats], Floats]
+    slope_sup: float
+    curvature_sup: float
+
+
+def get(name: str) -> Activation:
+    """The activation of that name.
+
+    Parameters
+    ----------
+    name : str
+        A key of `ACTIVATIONS`.
+
+    Raises
+    ------
+    ValueError
+        No activation has this name.
+    """
+    return ACTIVATIONS[_check.choice("activation", "name", name, tuple(ACTIVATIONS))]
+
+
+def activation(name: str, z: npt.ArrayLike, order: int = 0) -> Floats:
+    """sigma, sigma' or sigma'' elementwise.
+
+    Parameters
+    ----------
+    name : str
+        A key of `ACTIVATIONS`.
+    z : array_like of any shape
+        Arguments, dimensionless; computed in float64 whatever their type.
+    order : {0, 1, 2}
+        Which derivative.
+
+    Returns
+    -------
+    float64 array of the shape of z
+        Finite for every finite z; see the module for the accuracy.
+
+    Raises
+    ------
+    ValueError
+        Unknown name or order.
+
+    Notes
+    -----
+    Source: the paper's Section 2 and Appendix J (swish, relu); the others are of common use.
+    Cost: O(z.size); erf and gelu call the C library once per element from Python.
+    """
+    chosen = get(name)
+    order = _check.integer("activation", "order", order, low=0, high=2)
+    derivative = (chosen.value, chosen.slope, chosen.curvature)[order]
+    return derivative(np.asarray(z, dtype=np.float64))
+
+
+def suprema(name: str) -> tuple[float, float]:
+    """Suprema of |sigma'| and |sigma''| over the real line, the theorems' constants.
+
+    Raises
+    ------
+    ValueError
+        Unknown name.
+    """
+    chosen = get(name)
+    return chosen.slope_sup, chosen.curvature_sup
+
+
+_erf = np.frompyfunc(math.erf, 1, 1)
+_erfc = np.frompyfunc(math.erfc, 1, 1)
+
+
+def erf(z: Floats) -> Floats:
+    """Error function of a float64 array, to the last place or two (the C library's)."""
+    return np.asarray(_erf(z), dtype=np.float64)
+
+
+def _logistic(z: Floats) -> tuple[Floats, Floats]:
+    """s = 1 / (1 + exp(-z)) and 1 - s = s(-z), both to full relative accuracy."""
+    u = np.exp(-np.abs(z))
+    large = 1 / (1 + u)
+    small = u * large
+    return np.where(z < 0, small, large), np.where(z < 0, large, small)
+
+
+def _bounded(z: Floats, limit: float) -> Floats:
+    """z, cut off where the factor it meets is 0 anyway and its product could overflow."""
+    return np.clip(z, -limit, limit)
+
+
+def _normal_density(z: Floats) -> Floats:
+    return np.exp(-0.5 * _bounded(z, _GAUSSIAN_ENDS) ** 2) / math.sqrt(2 * math.pi)
+
+
+def _normal_distribution(z: Floats) -> Floats:
+    return 0.5 * np.asarray(_erfc(-z / math.sqrt(2)), dtype=np.float64)
+
+
+def _swish(z: Floats) -> Floats:
+    return z * _logistic(z)[0]
+
+
+def _swish_slope(z: Floats) -> Floats:
+    s, c = _logistic(z)
+    return s + _bounded(z, _EXPONENTIAL_ENDS) * s * c
+
+
+def _swish_curvature(z: Floats) -> Floats:
+    s, c = _logistic(z)
+    return s * c * (2 + _bounded(z, _EXPONENTIAL_ENDS) * (c - s))
+
+
+def _relu(z: Floats) -> Floats:
+    return np.maximum(z, 0.0)
+
+
+def _relu_slope(z: Floats) -> Floats:
+    return np.where(z > 0, 1.0, 0.0)
+
+
+def _tanh_slope(z: Floats) -> Floats:
+    s, c = _logistic(2 * _bounded(z, _EXPONENTIAL_ENDS))  # 1 - tanh(z)^2 = 4 s(2z) s(-2z)
+    return 4 * s * c
+
+
+def _tanh_curvature(z: Floats) -> Floats:
+    return -2 * np.tanh(z) * _tanh_slope(z)
+
+
+def _erf_slope(z: Floats) -> Floats:
+    return 2 / math.sqrt(math.pi) * np.exp(-(_bounded(z, _GAUSSIAN_ENDS) ** 2))
+
+
+def _erf_curvature(z: Floats) -> Floats:
+    return -2 * _bounded(z, _GAUSSIAN_ENDS) * _erf_slope(z)
+
+
+def _gelu(z: Floats) -> Floats:
+    return z * _normal_distribution(z)
+
+
+def _gelu_slope(z: Floats) -> Floats:
+    return _normal_distribution(z) + _bounded(z, _GAUSSIAN_ENDS) * _normal_density(z)
+
+
+def _gelu_curvature(z: Floats) -> Floats:
+    return (2 - _bounded(z, _GAUSSIAN_ENDS) ** 2) * _normal_density(z)
+
+
+def _softplus(z: Floats) -> Floats:
+    return np.maximum(z, 0.0) + np.log1p(np.exp(-np.abs(z)))
+
+
+def _sigmoid(z: Floats) -> Floats:
+    return _logistic(z)[0]
+
+
+def _sigmoid_slope(z: Floats) -> Floats:
+    s, c = _logistic(z)
+    return s * c
+
+
+def _sigmoid_curvature(z: Floats) -> Floats:
+    s, c = _logistic(z)
+    return s * c * (c - s)
+
+
+def _sin(z: Floats) -> Floats:
+    return np.sin(z)
+
+
+def _cos(z: Floats) -> Floats:
+    return np.cos(z)
+
+
+def _minus_sin(z: Floats) -> Floats:
+    return -np.sin(z)
+
+
+def _minus_cos(z: Floats) -> Floats:
+    return -np.cos(z)
+
+
+def _tanh(z: Floats) -> Floats:
+    return np.tanh(z)
+
+
+def _identity(z: Floats) -> Floats:
+    return z.copy()
+
+
+# The supremum without a closed form: swish' is largest where z tanh(z / 2) = 2.
+_SWISH_SLOPE_SUP = 1.0998393201288670
+_GELU_SLOPE_SUP = 0.5 * math.erfc(-1) + math.exp(-1) / math.sqrt(math.pi)  # at z = sqrt 2
+
+ACTIVATIONS: dict[str, Activation] = {
+    each.name: each
+    for each in (
+        Activation("swish", _swish, _swish_slope, _swish_curvature, _SWISH_SLOPE_SUP, 0.5),
+        Activation("relu", _relu, _relu_slope, np.zeros_like, 1.0, math.inf),
+        Activation("tanh", _tanh, _tanh_slope, _tanh_curvature, 1.0, 4 / (3 * math.sqrt(3))),
+        Activation(
+            "erf",
+            erf,
+            _erf_slope,
+            _erf_curvature,
+            2 / math.sqrt(math.pi),
+            math.sqrt(8 / math.pi) * math.exp(-0.5),
+        ),
+        Activation(
+            "gelu",
+            _gelu,
+            _gelu_slope,
+            _gelu_curvature,
+            _GELU_SLOPE_SUP,
+            math.sqrt(2 / math.pi),
+        ),
+        Activation("softplus", _softplus, _sigmoid, _sigmoid_slope, 1.0, 0.25),
+        Activation(
+            "sigmoid",
+            _sigmoid,
+            _sigmoid_slope,
+            _sigmoid_curvature,
+            0.25,
+            1 / (6 * math.sqrt(3)),
+        ),
+        Activation("sin", _sin, _cos, _minus_sin, 1.0, 1.0),
+        Activation("cos", _cos, _minus_sin, _minus_cos, 1.0, 1.0),
+        Activation("identity", _identity, np.ones_like, np.zeros_like, 1.0, 0.0),
+    )
+}
+"""Every activation of the library by name."""

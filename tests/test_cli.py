@@ -1,0 +1,668 @@
+"""The command line: what it writes and prints, and how it answers every mistake."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import asymfast as af
+import numpy as np
+import pytest
+from asymfast.cli import claims, main, simulated
+from asymfast.cli.samples import read_samples
+from asymfast.cli.table import percent, setting_name, text_table
+
+ROWS = 40
+PYTHON = [sys.executable, "-m", "asymfast"]
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """A small learnable table in an otherwise empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(5)
+    inputs = rng.standard_normal((ROWS, 3)) * [1.0, 20.0, 0.3] + [5.0, -3.0, 0.0]
+    target = 30.0 + 4.0 * np.tanh(inputs[:, 0] - 5.0) + 0.1 * inputs[:, 1]
+    return write_table(tmp_path / "small.csv", np.c_[inputs, target], "speed,heat,tilt,lift")
+
+
+def write_table(path, values, header):
+    np.savetxt(path, values, delimiter=",", header=header, comments="", fmt="%.17g")
+    return path
+
+
+def read_json(path):
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def read_rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def train(*options):
+    """A train command that takes a fraction of a second."""
+    return main(["train", *map(str, options), "--target", "lift", "--width", "30", "--steps", "40"])
+
+
+def paper(*options):
+    """A paper command that takes a fraction of a second; without a figure unless asked for one."""
+    small = ["--seeds", "2", "--steps", "10", "--width", "20", "--samples", "12"]
+    return main(["paper", "simulated", *small, *map(str, options)])
+
+
+# ---------------------------------------------------------------------------------------- train
+
+
+def test_train_writes_and_prints_everything(table, capsys):
+    assert train(table) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    folder = table.parent / "asymfast-small"
+    names = ["figure.pdf", "figure.png", "results.csv", "run.npz", "summary.json"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert all(name in out for name in names)
+    assert "small.csv: 32 training and 8 test rows, 3 inputs, target lift" in out
+    header = "step  time  loss  test loss  weight change  NTG change  smallest eigenvalue"
+    lines = out.splitlines()
+    (start,) = [i for i, line in enumerate(lines) if line.split() == header.split()]
+    body = [line.split() for line in lines[start + 2 : lines.index("", start)]]
+    assert 10 <= len(body) <= 12
+    assert (body[0][0], body[-1][0]) == ("0", "40")
+    assert (folder / "figure.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "figure.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_results_csv_has_every_digit_of_the_run(table):
+    assert train(table, "--no-figure", "--out", "here") == 0
+    run = af.Run.load("here/run.npz")
+    rows = read_rows("here/results.csv")
+    assert len(rows) == len(run.steps)
+    for column, values in {
+        "step": run.steps,
+        "time": run.time,
+        "loss": run.loss,
+        "test_loss": run.test_loss,
+        "weight_change_max": run.weight_change.max(axis=1),
+        "weight_change_mean": run.weight_change.mean(axis=1),
+        "ntg_change": run.ntg_change,
+        "ntg_eigmin": run.ntg_eigmin,
+    }.items():
+        assert [float(row[column]) for row in rows] == list(values), column
+    norm = read_json("here/summary.json")["ntg_initial_norm"]
+    assert float(rows[-1]["ntg_change_relative"]) == run.ntg_change[-1] / norm
+
+
+def test_summary_is_enough_to_predict_in_the_units_of_the_table(table):
+    assert train(table, "--no-figure", "--out", "here") == 0
+    summary = read_json("here/summary.json")
+    network = af.Run.load("here/run.npz").network
+    values = np.loadtxt(table, delimiter=",", skiprows=1)
+    order = np.random.default_rng([0, 1]).permutation(ROWS)
+    data = summary["data"]
+    mean = np.array([column["mean"] for column in data["inputs"]])
+    scale = np.array([column["scale"] for column in data["inputs"]])
+    outputs = network((values[:, :3] - mean) / scale)
+    error = data["target"]["mean"] + data["target"]["scale"] * outputs - values[:, 3]
+    final = summary["final"]
+    for rows, name in ((order[8:], "training"), (order[:8], "test")):
+        expected = np.sqrt(np.mean(error[rows] ** 2))
+        np.testing.assert_allclose(final[f"{name}_rmse_in_target_units"], expected, rtol=1e-10)
+    assert [column["column"] for column in data["inputs"]] == ["speed", "heat", "tilt"]
+    assert summary["settings"]["gamma"] == 0.5
+    assert summary["ending"] == "finished"
+    assert summary["build"]["version"] == af.__version__
+
+
+def test_half_sse_reports_the_same_kind_of_rmse(table):
+    assert train(table, "--no-figure", "--loss", "half_sse", "--lr", "0.02", "--out", "here") == 0
+    summary = read_json("here/summary.json")
+    final, scale = summary["final"], summary["data"]["target"]["scale"]
+    expected = scale * np.sqrt(2 * final["loss"] / 32)
+    np.testing.assert_allclose(final["training_rmse_in_target_units"], expected, rtol=1e-14)
+
+
+def test_training_lowers_the_loss(table):
+    assert train(table, "--no-figure", "--out", "here", "--gamma", "1") == 0
+    run = af.Run.load("here/run.npz")
+    assert run.loss[-1] < 0.5 * run.loss[0]
+    assert read_json("here/summary.json")["settings"]["alpha"] is None
+
+
+def test_same_command_same_numbers(table):
+    for folder in ("first", "second"):
+        assert train(table, "--no-figure", "--out", folder) == 0
+    first, second = (af.Run.load(f"{folder}/run.npz") for folder in ("first", "second"))
+    np.testing.assert_array_equal(first.loss, second.loss)
+    assert train(table, "--no-figure", "--out", "third", "--seed", "1") == 0
+    assert af.Run.load("third/run.npz").loss[-1] != first.loss[-1]
+
+
+def test_gradient_flow(table, capsys):
+    options = ("--no-figure", "--flow", "--t-end", "12.5", "--rtol", "1e-5", "--out", "here")
+    assert train(table, *options) == 0
+    assert "gradient flow to time 12.5" in capsys.readouterr().out
+    run = af.Run.load("here/run.npz")
+    np.testing.assert_allclose(run.time[-1], 12.5, rtol=1e-12)
+    assert (np.diff(run.loss) <= 1e-12).all()
+
+
+def test_gradient_flow_covers_the_time_of_the_steps_by_default(table):
+    assert train(table, "--no-figure", "--flow", "--lr", "0.25", "--out", "here") == 0
+    np.testing.assert_allclose(af.Run.load("here/run.npz").time[-1], 10.0, rtol=1e-12)
+
+
+def test_ntg_on_part_of_the_samples_is_said(table, capsys):
+    assert train(table, "--no-figure", "--ntg-on", "5", "--out", "here") == 0
+    assert "from the first 5 of 32 training samples (--ntg-on)" in capsys.readouterr().out
+    run = af.Run.load("here/run.npz")
+    samples = read_samples(table, "lift", 0.2, 0)
+    eigenvalues = np.linalg.eigvalsh(run.network.ntg(samples.X_train[:5]))
+    np.testing.assert_allclose(run.ntg_eigmin[-1], eigenvalues[0], rtol=1e-6)
+
+
+def test_ntg_of_a_large_table_is_that_of_500_samples(tmp_path, capsys):
+    values = np.random.default_rng(0).standard_normal((700, 2))
+    path = write_table(tmp_path / "large.csv", values, "x,lift")
+    options = ("--target", "lift", "--width", "4", "--steps", "1", "--no-figure")
+    assert main(["train", str(path), *options, "--out", str(tmp_path / "here")]) == 0
+    assert "from the first 500 of 560 training samples" in capsys.readouterr().out
+
+
+def test_no_ntg(table, capsys):
+    assert train(table, "--ntg-on", "0", "--out", "here") == 0
+    out = capsys.readouterr().out
+    assert "NTG and its smallest eigenvalue: not recorded" in out
+    assert "NTG change" not in out
+    rows = read_rows("here/results.csv")
+    assert {row["ntg_change"] + row["ntg_eigmin"] for row in rows} == {""}
+
+
+def test_no_test_rows(table, capsys):
+    assert train(table, "--no-figure", "--test-fraction", "0", "--out", "here") == 0
+    out = capsys.readouterr().out
+    assert "40 training and 0 test rows" in out
+    assert "test loss" not in out
+    assert read_json("here/summary.json")["final"]["test_rmse_in_target_units"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "recorded"),
+    [(("--record-every", "7"), [0, 7, 14, 21, 28, 35, 40]), (("--record-every", "40"), [0, 40])],
+)
+def test_record_every(table, options, recorded):
+    assert train(table, "--no-figure", "--out", "here", *options) == 0
+    assert af.Run.load("here/run.npz").steps.tolist() == recorded
+
+
+def test_float32_and_threads(table):
+    options = ("--no-figure", "--dtype", "float32", "--threads", "1", "--out", "here")
+    assert train(table, *options) == 0
+    assert af.Run.load("here/run.npz").network.dtype == np.float32
+
+
+def test_constant_input_is_said_and_does_no_harm(table, capsys):
+    values = np.loadtxt(table, delimiter=",", skiprows=1)
+    values[:, 1] = 0.1  # ten copies of 0.1 have a mean that is not 0.1
+    write_table(table, values, "speed,heat,tilt,lift")
+    assert train(table, "--no-figure", "--out", "here") == 0
+    assert "inputs without effect, constant in training: heat" in capsys.readouterr().out
+    assert np.isfinite(af.Run.load("here/run.npz").loss).all()
+
+
+def test_repeated_rows_are_said(table, capsys):
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([*lines, *lines[1:], ""]))
+    assert train(table, "--no-figure", "--test-fraction", "0") == 0
+    out = capsys.readouterr().out
+    assert "40 of the rows in the NTG repeat the inputs of another" in out
+    assert re.search(r"an eigenvalue below \S+, the rounding of float64, may be zero", out)
+
+
+def test_a_new_run_leaves_no_figure_of_an_old_one(table):
+    assert train(table, "--out", "here") == 0
+    assert train(table, "--out", "here", "--no-figure") == 0
+    assert not list((table.parent / "here").glob("figure.*"))
+
+
+def test_dollar_signs_in_a_column_name_are_no_mathematics(table):
+    text = table.read_text().replace("speed", "a$b$\\bad$").replace("lift", "$\\frac{$")
+    table.write_text(text)
+    options = ["--width", "5", "--steps", "2", "--out", "here"]
+    assert main(["train", str(table), "--target", "$\\frac{$", *options]) == 0
+
+
+# --------------------------------------------------------------------- samples: split and scale
+
+
+def test_split_uses_every_row_once_and_training_statistics(table):
+    samples = read_samples(table, "heat", 0.25, seed=3)
+    assert samples.columns == ("speed", "tilt", "lift")
+    assert (len(samples.y_train), len(samples.y_test)) == (30, 10)
+    np.testing.assert_allclose(samples.X_train.mean(axis=0), 0.0, atol=1e-13)
+    np.testing.assert_allclose(samples.X_train.std(axis=0), 1.0, rtol=1e-13)
+    np.testing.assert_allclose(samples.y_train.std(), 1.0, rtol=1e-13)
+    X = np.r_[samples.X_test, samples.X_train] * samples.input_scale + samples.input_mean
+    y = np.r_[samples.y_test, samples.y_train] * samples.target_scale + samples.target_mean
+    values = np.loadtxt(table, delimiter=",", skiprows=1)
+    back = np.c_[X[:, 0], y, X[:, 1:]]
+    order = np.random.default_rng([3, 1]).permutation(ROWS)
+    np.testing.assert_allclose(back, values[order], rtol=1e-12, atol=1e-12)
+
+
+# ---------------------------------------------------------------------------- mistakes in train
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--gamma", "1.5"], "argument --gamma: must be a number in [0, 1], got 1.5"),
+        (["--gamma", "nan"], "argument --gamma: must be a number in [0, 1], got nan"),
+        (["--alpha", "0"], "argument --alpha: must be a number > 0, got 0"),
+        (["--alpha", "inf"], "argument --alpha: must be a number > 0, got inf"),
+        (["--width", "0"], "argument --width: must be a whole number >= 1, got 0"),
+        (["--width", "2.5"], "argument --width: must be a whole number >= 1, got 2.5"),
+        (["--steps", "many"], "argument --steps: must be a whole number >= 1, got many"),
+        (["--lr", "-1"], "argument --lr: must be a number > 0, got -1"),
+        (["--threads", "0"], "argument --threads: must be a whole number >= 1, got 0"),
+        (["--test-fraction", "1"], "argument --test-fraction: must be a number in [0, 1), got 1"),
+        (["--activation", "step"], "argument --activation: invalid choice: 'step'"),
+        (["--loss", "cross_entropy"], "argument --loss: invalid choice: 'cross_entropy'"),
+        (["--dtype", "float16"], "argument --dtype: invalid choice: 'float16'"),
+        (["--t-end", "3"], "--t-end needs --flow"),
+        (["--rtol", "0.1"], "--rtol needs --flow"),
+        (["--wid", "3"], "unrecognized arguments: --wid 3"),
+    ],
+)
+def test_wrong_options(table, capsys, options, sentence):
+    assert main(["train", str(table), "--target", "lift", *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.match(r"asymfast( train)?: ", err)
+    assert sentence in err
+    assert err.count("\n") == 1
+    assert [path.name for path in table.parent.iterdir()] == ["small.csv"], "nothing was written"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("x,lift\n1,2\n", "has 1 rows, and a test fraction of 0.2 leaves 1 of them for training"),
+        ("lift\n1\n2\n3\n", "has only the target column 'lift', and no inputs"),
+        ("x,y\n1,2\n3,4\n5,7\n", "has no column 'lift'; its columns are x, y"),
+        ("x,lift\n1,5\n2,5\n3,5\n", "the target 'lift' has one value in all training rows of"),
+        ("x,lift\n1,5\n1,6\n1,7\n", "no input varies over the training rows of"),
+        ("x,lift\n1e308,5\n-1e308,6\n1,7\n", "has numbers too large, or too small, to standardise"),
+        ("x,lift\n1e-300,5\n0,6\n2e-300,7\n", "too large, or too small, to standardise"),
+        ("x,lift\n1,5\nfast,6\n1,7\n", "fast"),
+        ("x,lift\n1,5\n2\n1,7\n", ""),
+        ("x,lift\n1,5\n2,nan\n1,7\n", ""),
+        ("x,lift\n", ""),
+        ("", ""),
+    ],
+)
+def test_wrong_tables(table, capsys, content, sentence):
+    table.write_text(content)
+    assert train(table, "--no-figure") == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("asymfast train: ")
+    assert sentence in err
+    assert err.count("\n") == 1
+    assert [path.name for path in table.parent.iterdir()] == ["small.csv"]
+
+
+def test_missing_file(table, capsys):
+    assert train("absent.csv") == 2
+    assert capsys.readouterr().err == (
+        "asymfast train: cannot read absent.csv: No such file or directory\n"
+    )
+
+
+def test_missing_target_and_missing_command(capsys):
+    assert main(["train", "x.csv"]) == 2
+    assert "asymfast train: the following arguments are required: --target" in (
+        capsys.readouterr().err
+    )
+    assert main([]) == 2
+    assert capsys.readouterr().err.startswith("asymfast: the following arguments are required")
+
+
+def test_out_is_a_file(table, capsys):
+    assert train(table, "--no-figure", "--out", table) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"asymfast train: cannot write to the folder {table}: ")
+
+
+def test_without_matplotlib_nothing_is_trained(table, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert train(table) == 2
+    assert capsys.readouterr() == (
+        "",
+        "asymfast train: plotting needs matplotlib; install it with: pip install "
+        "'asymfast[plot]', or add --no-figure\n",
+    )
+    assert [path.name for path in table.parent.iterdir()] == ["small.csv"]
+    assert train(table, "--no-figure") == 0
+
+
+# ------------------------------------------------------------------------------- runs cut short
+
+
+def test_divergence_writes_the_records_and_a_bound_that_works(table, capsys):
+    assert train(table, "--lr", "1e4", "--record-every", "1", "--out", "here") == 1
+    out, err = capsys.readouterr()
+    found = re.fullmatch(
+        r"asymfast train: training diverged at step \d+, last finite loss \S+; "
+        r"try --lr below (\S+); the records so far are in here\n",
+        err,
+    )
+    assert found, err
+    assert "smallest eigenvalue" in out
+    names = {path.name for path in (table.parent / "here").iterdir()}
+    assert names == {"run.npz", "results.csv", "summary.json", "figure.png", "figure.pdf"}
+    summary = read_json("here/summary.json")  # with null where there was no finite number
+    assert summary["ending"].startswith("training diverged")
+    assert train(table, "--no-figure", "--lr", found[1]) == 0
+
+
+def test_interrupted_training_writes_what_was_recorded(table, capsys, monkeypatch):
+    trained = af.gradient_descent
+
+    def interrupted(*args, **options):
+        stop = KeyboardInterrupt()
+        stop.run = trained(*args, **{**options, "steps": 10})
+        raise stop
+
+    monkeypatch.setattr(af, "gradient_descent", interrupted)
+    assert train(table, "--no-figure", "--out", "here") == 130
+    out, err = capsys.readouterr()
+    assert err == ("asymfast train: interrupted at step 10; the records so far are in here\n")
+    assert "smallest eigenvalue" in out
+    assert af.Run.load("here/run.npz").steps[-1] == 10
+    assert read_json("here/summary.json")["ending"] == "interrupted at step 10"
+
+
+def test_interrupt_before_the_first_record(table, capsys, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(af, "gradient_descent", interrupted)
+    assert train(table, "--no-figure", "--out", "here") == 130
+    assert capsys.readouterr().err == "asymfast train: interrupted\n"
+    assert not list((table.parent / "here").iterdir())
+
+
+def test_not_enough_memory(table, capsys, monkeypatch):
+    def exhausted(*args, **options):
+        raise MemoryError("Unable to allocate 7 PiB")
+
+    monkeypatch.setattr(af, "gradient_descent", exhausted)
+    assert train(table, "--no-figure") == 1
+    assert capsys.readouterr().err == (
+        "asymfast train: not enough memory: Unable to allocate 7 PiB\n"
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a child process")
+def test_ctrl_c_in_a_real_process(table):
+    command = [*PYTHON, "train", str(table), "--target", "lift", "--width", "50", "--no-figure"]
+    endless = ["--steps", "1_000_000_000", "--record-every", "1000", "--out", "here"]
+    process = subprocess.Popen(
+        [*command, *endless], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        while not process.stdout.readline().startswith("training: "):
+            assert process.poll() is None, process.stderr.read()
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert re.match(r"asymfast train: interrupted at step \d+; the records so far are in here", err)
+    assert "smallest eigenvalue" in out
+    run = af.Run.load("here/run.npz")
+    assert len(run.steps) == len(run.loss) >= 1
+
+
+# ---------------------------------------------------------------------------------------- paper
+
+
+def test_paper_writes_runs_figure_and_claims(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert paper() == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    names = [
+        "simulated-gamma0-alpha0.4.npz",
+        "simulated-gamma0.5-alpha0.5.npz",
+        "simulated-gamma0.5-alpha0.7.npz",
+        "simulated-gamma1.npz",
+        "simulated.json",
+        "simulated.pdf",
+        "simulated.png",
+    ]
+    assert sorted(path.name for path in (tmp_path / "asymfast-paper").iterdir()) == names
+    for gamma, alpha in simulated.SETTINGS:
+        assert out.count(setting_name(gamma, alpha)) >= 2, "progress and table"
+    for claim in claims.CLAIMS:
+        (line,) = [line for line in out.splitlines() if line.startswith(claim.text)]
+        assert re.search(r"  (holds|does not hold) +[012] of 2$", line)
+    summary = read_json("asymfast-paper/simulated.json")
+    assert summary["plan"]["steps"] == 10
+    run = af.Run.load("asymfast-paper/simulated-gamma0.5-alpha0.5.npz")
+    setting = summary["settings"][2]
+    assert (setting["gamma"], setting["alpha"]) == (0.5, 0.5)
+    assert setting["loss_end"] == run.loss[-1].tolist()
+    assert setting["weight_change"] == run.weight_change[-1].max(axis=-1).tolist()
+
+
+def test_every_seed_has_its_own_data_and_network(tmp_path):
+    assert paper("--no-figure", "--out", tmp_path) == 0
+    run = af.Run.load(tmp_path / "simulated-gamma1.npz")
+    assert run.loss.shape == (11, 2)
+    first, second = run.initial.W
+    assert not np.isclose(first, second).any()
+    X, y = af.datasets.simulated(12, 50, rng=0)
+    member = run.initial[0]
+    single = af.gradient_descent(member, X, y, lr=1.0, steps=10, record=af.Record(every=1))
+    np.testing.assert_array_equal(single.loss, run.loss[:, 0])
+    cosine = X @ (first / np.linalg.norm(first, axis=1, keepdims=True)).T
+    assert abs(cosine).max() < 0.9, "the network is not made of the numbers that made the inputs"
+
+
+def test_settings_share_data_and_weights(tmp_path):
+    assert paper("--no-figure", "--out", tmp_path) == 0
+    runs = [af.Run.load(path) for path in tmp_path.glob("*.npz")]
+    assert len(runs) == 4
+    for run in runs[1:]:
+        np.testing.assert_array_equal(run.initial.W, runs[0].initial.W)
+        np.testing.assert_array_equal(run.initial.a, runs[0].initial.a)
+
+
+def test_paper_does_not_train_a_setting_twice(tmp_path, capsys):
+    assert paper("--out", tmp_path) == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    capsys.readouterr()
+    (tmp_path / "simulated-gamma1.npz").unlink()
+    (tmp_path / "simulated-gamma0-alpha0.4.npz").write_bytes(b"cut off")
+    assert paper("--out", tmp_path) == 0
+    out = capsys.readouterr().out
+    assert out.count("already there, not trained again") == 2
+    assert "[1/4] gamma = 1: trained in" in out
+    assert "[4/4] gamma = 0, alpha = 0.4: the file was unreadable; trained in" in out
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert after.keys() == before.keys()
+    assert after["simulated.png"] == before["simulated.png"]
+    assert after["simulated.json"] == before["simulated.json"]
+
+
+def test_paper_trains_again_when_something_differs(tmp_path, capsys):
+    assert paper("--no-figure", "--out", tmp_path) == 0
+    capsys.readouterr()
+    assert paper("--no-figure", "--out", tmp_path, "--samples", "11") == 0
+    out = capsys.readouterr().out
+    assert out.count("the file there differed in samples; trained in") == 4
+
+
+def test_quick_and_relu_never_replace_a_long_run(tmp_path):
+    assert paper("--no-figure", "--out", tmp_path) == 0
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert paper("--no-figure", "--out", tmp_path, "--quick") == 0
+    assert paper("--no-figure", "--out", tmp_path, "--activation", "relu") == 0
+    assert {path: path.read_bytes() for path in before} == before
+    assert (tmp_path / "simulated-relu-gamma1.npz").exists()
+    assert (tmp_path / "simulated-quick.json").exists()
+
+
+def test_interrupted_paper_continues_where_it_was(tmp_path, capsys, monkeypatch):
+    trained = af.gradient_descent
+    calls = []
+
+    def interrupted(*args, **options):
+        calls.append(None)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return trained(*args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(af, "gradient_descent", interrupted)
+        assert paper("--no-figure", "--out", tmp_path) == 130
+    assert "interrupted; finished settings are kept" in capsys.readouterr().err
+    assert len(list(tmp_path.iterdir())) == 2
+    assert paper("--no-figure", "--out", tmp_path) == 0
+    assert capsys.readouterr().out.count("already there") == 2
+
+
+def test_paper_reports_divergence(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(simulated, "_plan", lambda _: simulated.Plan(2, 50, "relu", 20, 12, lr=1e9))
+    assert paper("--no-figure", "--out", tmp_path) == 1
+    err = capsys.readouterr().err
+    assert re.fullmatch(
+        r"asymfast paper: gamma = 1: training diverged at step \d+; finished settings are kept\n",
+        err.replace("[1/4] ", ""),
+    )
+
+
+def test_one_seed(tmp_path, capsys):
+    assert paper("--no-figure", "--out", tmp_path, "--seeds", "1") == 0
+    out = capsys.readouterr().out
+    assert "1 seed," in out
+    assert "the NTG changes more" in out
+    assert "+-" not in re.search(r"^gamma = 1 .*$", out, re.MULTILINE)[0]
+
+
+def test_all_runs_every_experiment(tmp_path):
+    small = ["--seeds", "1", "--steps", "2", "--width", "5", "--samples", "4", "--no-figure"]
+    assert main(["paper", "all", *small, "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "simulated.json").exists()
+
+
+def test_unknown_experiment(capsys):
+    assert main(["paper", "figure9"]) == 2
+    assert "invalid choice: 'figure9' (choose from" in capsys.readouterr().err
+
+
+def test_paper_without_matplotlib(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert paper("--out", tmp_path) == 2
+    assert "pip install 'asymfast[plot]', or add --no-figure" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+# --------------------------------------------------------------------------------------- claims
+
+
+def made_up_outcome(measure, values):
+    fields = dict.fromkeys(claims.Outcome.__dataclass_fields__, np.zeros(len(values)))
+    return claims.Outcome(**{**fields, measure: np.array(values)})
+
+
+@pytest.mark.parametrize(
+    ("values", "grows", "verdict"),
+    [
+        # One list per setting in the order gamma = 1, 0.5, 0.5, 0; one number per seed.
+        ([[3, 3], [2, 2], [2.5, 2.5], [1, 1]], True, (True, 2)),
+        ([[3, 3], [2, 2], [2.5, 2.5], [1, 1]], False, (False, 0)),
+        ([[3, 9], [2, 2], [4, 4], [1, 1]], True, (True, 1)),
+        ([[3, 3], [2, 2], [3, 2], [1, 1]], True, (True, 1)),
+        ([[3, 3], [2, 2], [3, 3], [1, 1]], True, (False, 0)),
+        ([[1, 1], [2, 2], [2, 2], [np.nan, 3]], False, (False, 1)),
+    ],
+)
+def test_verdicts(values, grows, verdict):
+    outcomes = {
+        key: made_up_outcome("rate", row)
+        for key, row in zip(simulated.SETTINGS, values, strict=True)
+    }
+    assert claims.holds(claims.Claim("", "rate", grows), outcomes) == verdict
+
+
+# ------------------------------------------------------------------------- info, version, table
+
+
+def test_info(capsys):
+    assert main(["info"]) == 0
+    out = capsys.readouterr().out
+    config = af.build_config()
+    assert f"{config['version']}" in out
+    for name in (*config, "numpy", "python", "extra: plot", "extra: data", "extra: xarray"):
+        assert re.search(rf"^{name}  +\S", out, re.MULTILINE), name
+    starts = {re.match(r"(.*?)  +\S", line).end() for line in out.splitlines()}
+    assert len(starts) == 1, "aligned"
+
+
+def test_info_says_how_to_get_what_is_missing(capsys, monkeypatch):
+    from asymfast.cli import info
+
+    monkeypatch.setattr(info, "_version", lambda name: None if name == "pooch" else "1.0")
+    assert main(["info"]) == 0
+    out = capsys.readouterr().out
+    assert (
+        "pooch missing, openpyxl 1.0, xlrd 1.0; install with: pip install 'asymfast[data]'" in out
+    )
+    assert re.search(r"extra: plot +matplotlib 1.0\n", out)
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"asymfast {af.__version__}\n"
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["paper"], ["info"]])
+def test_help(command, capsys):
+    assert main([*command, "--help"]) == 0
+    assert "usage: " + " ".join(["asymfast", *command]) in capsys.readouterr().out
+
+
+def test_as_a_module(tmp_path):
+    done = subprocess.run([*PYTHON, "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"asymfast {af.__version__}\n", "")
+    wrong = subprocess.run([*PYTHON, "train"], capture_output=True, text=True)
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("asymfast train: ")
+
+
+def test_a_closed_pipe_is_no_crash():
+    command = [*PYTHON, "info"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=20) == 1
+
+
+def test_text_table():
+    table = text_table(["name", "value"], [["a", "1"], ["long one", "-23.5"]], left=1)
+    assert table == "name      value\n--------  -----\na             1\nlong one  -23.5"
+    assert text_table([], [["a", "b"], ["cc", "d"]], left=2) == "a   b\ncc  d"
+
+
+def test_percent():
+    assert [percent(value) for value in (0.0602, 1.12, 0)] == ["6.02 %", "112 %", "0 %"]

@@ -1,0 +1,136 @@
+"""Steps that are too long: the records survive and the suggested bound helps."""
+
+from __future__ import annotations
+
+import asymfast as af
+import numpy as np
+import oracles
+import pytest
+from cases import BACKENDS, LOSSES, assert_same_bits, simulated
+
+RECORD = af.Record(every=1, ntg=False, eigmin=False)
+
+
+def descend(case, lr, steps=2000, **settings):
+    return af.gradient_descent(
+        case.net, case.X, case.y, **{"lr": lr, "steps": steps, "record": RECORD, **settings}
+    )
+
+
+def linear_limit(case):
+    """2 / eig_max of the NTG: beyond it gradient descent on half_sse grows, if sigma(z) = z."""
+    return 2 / np.linalg.eigvalsh(oracles.ntg(case.model, case.X))[-1]
+
+
+def assert_keeps_its_records(error, case):
+    assert isinstance(error, RuntimeError)
+    run = error.run
+    assert run.diverged is True or run.diverged is np.True_
+    assert len(run.loss) == len(run.steps) == len(run.weight_change) >= 1
+    assert run.steps[0] == 0
+    assert run.loss[0] == case.net.loss(case.X, case.y)
+    assert np.all(np.isfinite(run.loss))
+    assert np.isfinite(error.last_loss)
+    assert 0 < error.step <= 2000
+    assert run.steps[-1] <= error.step
+    assert np.isfinite(error.bound)
+    assert error.bound > 0
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_identity_diverges_beyond_the_linear_limit(backend):
+    case = simulated(activation="identity")
+    limit = linear_limit(case)
+    with pytest.raises(af.DivergenceError, match="gradient_descent") as caught:
+        descend(case, 2 * limit, backend=backend)
+    assert_keeps_its_records(caught.value, case)
+    # two correct estimates of eig_max differ by less; a bound far below would waste steps
+    assert 0.9 * limit <= caught.value.bound <= limit * (1 + 1e-6)
+    message = str(caught.value)
+    assert "lr" in message
+    assert str(caught.value.step) in message
+    run = descend(case, 0.9 * caught.value.bound)
+    assert run.loss[-1] < run.loss[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "outputs"), [("half_sse", 1), ("half_sse", 3), ("mse", 1), ("mse", 3)]
+)
+@pytest.mark.parametrize("activation", ["identity", "swish", "softplus"])
+def test_bound_is_usable(kind, outputs, activation):
+    case = simulated(activation=activation, outputs=outputs, loss=kind)
+    with pytest.raises(af.DivergenceError) as caught:
+        descend(case, 1e8, loss=kind)
+    assert_keeps_its_records_of_kind(caught.value, case, kind)
+    run = descend(case, 0.9 * caught.value.bound, loss=kind)
+    assert not run.diverged
+    assert run.loss[-1] <= run.loss[0]
+
+
+def assert_keeps_its_records_of_kind(error, case, kind):
+    assert np.all(np.isfinite(error.run.loss))
+    assert error.run.loss[0] == case.net.loss(case.X, case.y, loss=kind)
+    assert np.isfinite(error.last_loss)
+    assert np.isfinite(error.bound)
+
+
+def test_records_before_the_divergence_are_those_of_a_shorter_run():
+    case = simulated(activation="identity")
+    lr = 2 * linear_limit(case)
+    with pytest.raises(af.DivergenceError) as caught:
+        descend(case, lr)
+    kept = caught.value.run
+    short = descend(case, lr, steps=5)
+    assert_same_bits(kept.loss[:6], short.loss)
+    assert_same_bits(kept.weight_change[:6], short.weight_change)
+
+
+def test_flow_diverges_beyond_its_stability_limit():
+    """RK4 is stable up to dt eig_max = 2.785."""
+    case = simulated(activation="identity")
+    limit = 2.785 / 2 * linear_limit(case)
+    settings = {"t_end": 2000 * limit, "record": RECORD}
+    with pytest.raises(af.DivergenceError, match="gradient_flow") as caught:
+        af.gradient_flow(case.net, case.X, case.y, dt=2 * limit, **settings)
+    assert_keeps_its_records(caught.value, case)
+    assert 0.9 * limit <= caught.value.bound <= limit * (1 + 1e-3)
+    settings["t_end"] = 200 * limit
+    run = af.gradient_flow(case.net, case.X, case.y, dt=0.9 * caught.value.bound, **settings)
+    assert run.loss[-1] < run.loss[0]
+
+
+def test_float32_divergence():
+    case = simulated(activation="identity")
+    W, a, X, y = (v.astype(np.float32) for v in (case.net.W, case.net.a, case.X, case.y))
+    net = af.Network(W, a, case.net.lam, activation="identity")
+    with pytest.raises(af.DivergenceError) as caught:
+        af.gradient_descent(net, X, y, lr=2 * linear_limit(case), steps=2000, record=RECORD)
+    assert np.all(np.isfinite(caught.value.run.loss))
+    assert caught.value.run.network.dtype == np.float32
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_one_member_of_an_ensemble_diverges(threads):
+    """Output weights 30 times larger put one member's eig_max 900 times beyond the others'."""
+    cases = [simulated(activation="identity", seed=seed) for seed in range(3)]
+    nets = [case.net for case in cases]
+    nets[1] = af.Network(nets[1].W, 30 * nets[1].a, nets[1].lam, activation="identity")
+    X, y = (np.stack([getattr(case, name) for case in cases]) for name in "Xy")
+    with pytest.raises(af.DivergenceError) as caught:
+        af.gradient_descent(
+            af.Network.stack(nets), X, y, lr=1.0, steps=500, record=RECORD, threads=threads
+        )
+    run = caught.value.run
+    assert run.diverged.tolist() == [False, True, False]
+    assert np.isfinite(caught.value.last_loss)
+    for b in (0, 2):
+        alone = descend(cases[b], 1.0, steps=500)
+        assert len(run.loss) >= 2
+        assert_same_bits(run.loss[:, b], alone.loss[: len(run.loss)])
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_a_good_step_does_not_raise(kind):
+    case = simulated(outputs=3, loss=kind)
+    run = descend(case, 0.5, steps=100, loss=kind)
+    assert not np.any(run.diverged)

@@ -1,0 +1,284 @@
+"""The boundary: wrong input is refused before work starts, in one sentence saying what came."""
+
+from __future__ import annotations
+
+import asymfast as af
+import numpy as np
+import pytest
+from cases import BACKENDS, assert_same_bits, problem
+
+CASE = problem(n=7, d=5, m=6)
+MULTI = problem(n=7, d=5, m=6, outputs=3)
+NET, X, Y = CASE.net, CASE.X, CASE.y
+W, A, LAM = NET.W, NET.a, NET.lam
+LABELS = np.array([0, 1, 2, 0, 1, 2, 0])
+
+
+def with_value(array, value):
+    """A copy with one entry replaced."""
+    changed = array.copy()
+    changed.flat[-1] = value
+    return changed
+
+
+def descend(net=NET, X=X, y=Y, **settings):
+    return af.gradient_descent(net, X, y, **{"lr": 0.1, "steps": 3, **settings})
+
+
+def flow(**settings):
+    return af.gradient_flow(NET, X, Y, **{"t_end": 1.0, **settings})
+
+
+VALUE_ERRORS = {
+    # node_scaling
+    "gamma above": (lambda: af.node_scaling(4, 1.5, 0.7), r"node_scaling: gamma.*\[0, 1\].*1\.5"),
+    "gamma below": (lambda: af.node_scaling(4, -0.1, 0.7), r"node_scaling: gamma.*-0\.1"),
+    "gamma nan": (lambda: af.node_scaling(4, np.nan, 0.7), r"node_scaling: gamma.*nan"),
+    "alpha zero": (lambda: af.node_scaling(4, 0.5, 0.0), r"node_scaling: alpha.*0"),
+    "alpha negative": (lambda: af.node_scaling(4, 0.5, -2.0), r"node_scaling: alpha.*-2"),
+    "alpha inf": (lambda: af.node_scaling(4, 0.5, np.inf), r"node_scaling: alpha.*inf"),
+    "alpha missing": (lambda: af.node_scaling(4, 0.5), r"node_scaling: .*alpha.*weights"),
+    "alpha twice": (
+        lambda: af.node_scaling(4, 0.5, 0.7, weights=np.ones(4)),
+        r"node_scaling: .*alpha.*weights",
+    ),
+    "m zero": (lambda: af.node_scaling(0, 0.5, 0.7), r"node_scaling: m .*0"),
+    "weights shape": (
+        lambda: af.node_scaling(4, 0.5, weights=np.ones(3)),
+        r"node_scaling: weights.*\(4,\).*\(3,\)",
+    ),
+    "weights negative": (
+        lambda: af.node_scaling(2, 0.5, weights=[1.0, -1.0]),
+        r"node_scaling: weights",
+    ),
+    "weights zero": (lambda: af.node_scaling(2, 0.5, weights=[0.0, 0.0]), r"node_scaling: weights"),
+    "weights nan": (lambda: af.node_scaling(2, 0.5, weights=[1, np.nan]), r"node_scaling: weights"),
+    # Network
+    "W flat": (lambda: af.Network(W[0], A, LAM), r"Network: W .*\(5,\)"),
+    "W empty": (lambda: af.Network(W[:, :0], A, LAM), r"Network: W "),
+    "W nan": (lambda: af.Network(with_value(W, np.nan), A, LAM), r"Network: W .*finite"),
+    "W inf": (lambda: af.Network(with_value(W, np.inf), A, LAM), r"Network: W .*finite"),
+    "a shape": (lambda: af.Network(W, A[:5], LAM), r"Network: a .*\(6,.*\(5,\)"),
+    "a nan": (lambda: af.Network(W, with_value(A, np.nan), LAM), r"Network: a .*finite"),
+    "lam shape": (lambda: af.Network(W, A, LAM[:5]), r"Network: lam .*\(6,\).*\(5,\)"),
+    "lam negative": (lambda: af.Network(W, A, with_value(LAM, -0.25)), r"Network: lam .*-0\.25"),
+    "lam zero": (lambda: af.Network(W, A, 0 * LAM), r"Network: lam .*zero"),
+    "lam nan": (lambda: af.Network(W, A, with_value(LAM, np.nan)), r"Network: lam .*finite"),
+    "activation": (lambda: af.Network(W, A, LAM, activation="mish"), r"activation.*mish"),
+    "init gamma": (lambda: af.Network.init(5, 6, 2.0, 0.7), r"gamma.*\[0, 1\].*2"),
+    "init d": (lambda: af.Network.init(0, 6, 1.0), r"Network.init: d .*0"),
+    "init m": (lambda: af.Network.init(5, -1, 1.0), r"Network.init: m .*-1"),
+    "init outputs": (lambda: af.Network.init(5, 6, 1.0, outputs=0), r"Network.init: outputs .*0"),
+    "init lists": (
+        lambda: af.Network.init(5, 6, [0.5, 1.0], 0.7, rng=[0, 1, 2]),
+        r"Network.init: ",
+    ),
+    "stack nothing": (lambda: af.Network.stack([]), r"Network.stack: "),
+    "stack shapes": (
+        lambda: af.Network.stack([NET, problem(n=7, d=5, m=4).net]),
+        r"Network.stack: ",
+    ),
+    # its methods
+    "X columns": (lambda: NET(X[:, :4]), r"W has 5 columns but X has 4; both must have d columns"),
+    "X flat": (lambda: NET(X[0]), r"X .*\(5,\)"),
+    "X empty": (lambda: NET(X[:0]), r"X "),
+    "X nan": (lambda: NET(with_value(X, np.nan)), r"X .*finite"),
+    "X inf": (lambda: NET(with_value(X, -np.inf)), r"X .*finite"),
+    "X2 columns": (lambda: NET.ntg(X, X[:, :4]), r"X2"),
+    "X2 nan": (lambda: NET.ntg(X, with_value(X, np.nan)), r"X2 .*finite"),
+    "y shape": (lambda: NET.loss(X, Y[:6]), r"y .*\(7,\).*\(6,\)"),
+    "y columns": (lambda: MULTI.net.loss(X, MULTI.y[:, :2]), r"y .*\(7, 3\).*\(7, 2\)"),
+    "y nan": (lambda: NET.node_gradients(X, with_value(Y, np.nan)), r"y .*finite"),
+    "loss": (lambda: NET.loss(X, Y, loss="hinge"), r"loss .*hinge"),
+    "one class": (lambda: NET.loss(X, LABELS * 0, loss="cross_entropy"), r"cross_entropy"),
+    "label above": (
+        lambda: MULTI.net.loss(X, with_value(LABELS, 3), loss="cross_entropy"),
+        r"y .*3",
+    ),
+    "label below": (
+        lambda: MULTI.net.loss(X, with_value(LABELS, -1), loss="cross_entropy"),
+        r"y .*-1",
+    ),
+    "part": (lambda: NET.ntg(X, part=3), r"part .*3"),
+    "part without gamma": (lambda: af.Network(W, A, LAM).ntg(X, part=1), r"gamma"),
+    "output": (lambda: MULTI.net.ntg(X, output=3), r"output .*3"),
+    "output pair": (lambda: MULTI.net.ntg(X, output=(0, 3)), r"output .*3"),
+    "threads": (lambda: NET(X, threads=0), r"threads .*0"),
+    "backend": (lambda: NET(X, backend="gpu"), r"backend .*gpu"),
+    "importance": (lambda: NET.node_importance(kind="best"), r"node_importance: kind .*best"),
+    "keep none": (lambda: NET.prune(0), r"prune: keep .*0"),
+    "keep too many": (lambda: NET.prune(7), r"prune: keep .*7"),
+    # Record
+    "two schedules": (lambda: af.Record(every=3, steps=[0, 1]), r"Record: .*every.*steps"),
+    "every zero": (lambda: af.Record(every=0), r"Record: every .*0"),
+    "negative step": (lambda: af.Record(steps=[-1, 3]), r"Record: steps .*-1"),
+    "negative time": (lambda: af.Record(times=[-0.5, 3.0]), r"Record: times .*-0\.5"),
+    "nan time": (lambda: af.Record(times=[np.nan]), r"Record: times"),
+    "ntg_on zero": (lambda: af.Record(ntg_on=0), r"Record: ntg_on .*0"),
+    "ntg_on beyond": (lambda: descend(record=af.Record(ntg_on=[0, 7])), r"ntg_on .*7"),
+    # training
+    "lr zero": (lambda: descend(lr=0.0), r"gradient_descent: lr .*0"),
+    "lr nan": (lambda: descend(lr=np.nan), r"gradient_descent: lr .*nan"),
+    "steps": (lambda: descend(steps=-5), r"gradient_descent: steps .*-5"),
+    "training X": (lambda: descend(X=X[:, :4]), r"W has 5 columns but X has 4"),
+    "training y": (lambda: descend(y=Y[:6]), r"y .*\(7,\).*\(6,\)"),
+    "training nan": (lambda: descend(y=with_value(Y, np.nan)), r"y .*finite"),
+    "training loss": (lambda: descend(loss="l1"), r"gradient_descent: loss .*l1"),
+    "X_test alone": (lambda: descend(X_test=X), r"gradient_descent: .*y_test"),
+    "y_test shape": (lambda: descend(X_test=X, y_test=Y[:6]), r"y_test .*\(7,\).*\(6,\)"),
+    "device": (lambda: descend(device="tpu"), r"gradient_descent: device .*tpu"),
+    "t_end": (lambda: flow(t_end=-1.0), r"gradient_flow: t_end .*-1"),
+    "dt": (lambda: flow(dt=-0.1), r"gradient_flow: dt .*-0\.1"),
+    "rtol": (lambda: flow(rtol=0.0), r"gradient_flow: rtol .*0"),
+    "method": (lambda: flow(method="euler"), r"gradient_flow: method .*euler"),
+    # min_eigenvalue
+    "K shape": (lambda: af.min_eigenvalue(np.ones((3, 4))), r"min_eigenvalue: K .*\(3, 4\)"),
+    "K empty": (lambda: af.min_eigenvalue(np.ones((0, 0))), r"min_eigenvalue: K"),
+    "K nan": (lambda: af.min_eigenvalue(np.diag([1, np.nan])), r"min_eigenvalue: K .*finite"),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), VALUE_ERRORS.values(), ids=VALUE_ERRORS.keys())
+def test_value_error(call, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        call()
+    assert_one_sentence(caught.value)
+
+
+TYPE_ERRORS = {
+    "gamma text": (lambda: af.node_scaling(4, "half", 0.7), r"node_scaling: gamma"),
+    "m real": (lambda: af.node_scaling(4.5, 0.5, 0.7), r"node_scaling: m "),
+    "W integer": (lambda: af.Network(W.astype(int), A, LAM), r"W.* got int64"),
+    "W half": (lambda: af.Network(W.astype(np.float16), A, LAM), r"W.* got float16"),
+    "W complex": (lambda: af.Network(W + 0j, A, LAM), r"W.* got complex128"),
+    "a single": (
+        lambda: af.Network(W, A.astype(np.float32), LAM),
+        r"a: expected dtype float64, got float32",
+    ),
+    "X single": (
+        lambda: NET(X.astype(np.float32)),
+        r"X: expected dtype float64, got float32",
+    ),
+    "X integer list": (lambda: NET([[1, 2, 3, 4, 5]]), r"X: expected dtype float64, got int64"),
+    "X text": (lambda: NET([["a", "b", "c", "d", "e"]]), r"X: expected dtype float64"),
+    "X2 single": (
+        lambda: NET.ntg(X, X.astype(np.float32)),
+        r"X2: expected dtype float64, got float32",
+    ),
+    "y single": (
+        lambda: NET.loss(X, Y.astype(np.float32)),
+        r"y: expected dtype float64, got float32",
+    ),
+    "single network": (
+        lambda: af.Network(W.astype(np.float32), A.astype(np.float32), LAM)(X),
+        r"X: expected dtype float32, got float64",
+    ),
+    "training X": (
+        lambda: descend(X=X.astype(np.float32)),
+        r"X: expected dtype float64, got float32",
+    ),
+    "X_test": (
+        lambda: descend(X_test=X.astype(np.float32), y_test=Y),
+        r"X_test: expected dtype float64, got float32",
+    ),
+    "steps real": (lambda: descend(steps=2.5), r"gradient_descent: steps"),
+    "net": (lambda: descend(net=W), r"gradient_descent: net"),
+    "record": (lambda: descend(record=100), r"gradient_descent: record"),
+    "callback": (lambda: descend(callback=3), r"gradient_descent: callback"),
+    "K integer": (lambda: af.min_eigenvalue(np.eye(3, dtype=int)), r"min_eigenvalue: K"),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), TYPE_ERRORS.values(), ids=TYPE_ERRORS.keys())
+def test_type_error(call, message):
+    with pytest.raises(TypeError, match=message) as caught:
+        call()
+    assert_one_sentence(caught.value)
+
+
+def assert_one_sentence(error):
+    text = str(error)
+    assert "\n" not in text
+    assert not text.endswith(".")
+    for leak in ("pybind", ".cpp", "incompatible function arguments"):
+        assert leak not in text
+
+
+def test_cuda_says_that_it_is_not_built_in():
+    with pytest.raises(RuntimeError, match="CUDA"):
+        descend(device="cuda")
+
+
+# --- Any memory layout gives the same answer -----------------------------------------------------
+
+
+def fortran(array):
+    return np.asfortranarray(array)
+
+
+def strided(array):
+    """Every second entry of every axis of a larger array."""
+    room = np.full([2 * size for size in array.shape], np.nan, dtype=array.dtype)
+    view = room[tuple(slice(None, None, 2) for _ in array.shape)]
+    view[...] = array
+    return view
+
+
+def backwards(array):
+    """Negative strides."""
+    flip = tuple(slice(None, None, -1) for _ in array.shape)
+    return array[flip].copy()[flip]
+
+
+def read_only(array):
+    frozen = array.copy()
+    frozen.flags.writeable = False
+    return frozen
+
+
+def unaligned(array):
+    """Starts at an odd address."""
+    raw = np.empty(array.nbytes + 1, dtype=np.uint8)[1:]
+    view = raw.view(array.dtype).reshape(array.shape)
+    view[...] = array
+    return view
+
+
+def as_list(array):
+    return array.tolist()
+
+
+LAYOUTS = (fortran, strided, backwards, read_only, unaligned, as_list)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("case", [CASE, MULTI], ids=["one output", "three outputs"])
+def test_layout_does_not_matter(layout, case, backend):
+    plain = (case.net.W, case.net.a, case.net.lam, case.X, case.y)
+
+    def results(W, a, lam, X, y):
+        net = af.Network(W, a, lam)
+        run = af.gradient_descent(net, X, y, lr=0.1, steps=3, backend=backend)
+        K = net.ntg(X, backend=backend)
+        return net(X, backend=backend), net.node_gradients(X, y, backend=backend), K, run.loss
+
+    changed = results(*(layout(array) for array in plain))
+    for one, other in zip(results(*plain), changed, strict=True):
+        assert_same_bits(one, other)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layout_of_labels_does_not_matter(layout):
+    one, other = (
+        MULTI.net.loss(X, labels, loss="cross_entropy") for labels in (LABELS, layout(LABELS))
+    )
+    assert one == other
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int32, np.uint64])
+def test_any_integer_type_of_labels(kind):
+    one, other = (
+        MULTI.net.loss(X, labels, loss="cross_entropy") for labels in (LABELS, LABELS.astype(kind))
+    )
+    assert one == other

@@ -1,0 +1,148 @@
+"""Network: construction, draws, views, stacks, importance and pruning."""
+
+from __future__ import annotations
+
+import asymfast as af
+import bounds
+import numpy as np
+import oracles
+import pytest
+from cases import EPS, assert_same_bits, assert_within, problem
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_keeps_contiguous_arrays_without_copies(dtype):
+    case = problem(dtype=dtype)
+    W, a = case.net.W.copy(), case.net.a.copy()
+    lam = case.net.lam.astype(np.float64)
+    net = af.Network(W, a, lam)
+    for kept, given in ((net.W, W), (net.a, a), (net.lam, lam)):
+        assert np.shares_memory(kept, given)
+        assert not kept.flags.writeable
+        assert given.flags.writeable  # the caller's own array stays as it was
+
+
+def test_is_immutable():
+    net = problem().net
+    with pytest.raises(AttributeError):
+        net.activation = "relu"
+    with pytest.raises(ValueError, match="read-only"):
+        net.W[0, 0] = 1.0
+
+
+def test_attributes():
+    net = problem(outputs=3, activation="tanh").net
+    assert (net.m, net.d, net.k, net.B) == (37, 11, 3, None)
+    assert (net.dtype, net.activation, net.gamma, net.alpha) == (np.float64, "tanh", 0.5, 0.7)
+    assert problem().net.k == 1
+    stack = af.Network.stack([problem(seed=seed).net for seed in range(4)])
+    assert (stack.B, len(stack), stack.m, stack.d, stack.k) == (4, 4, 37, 11, 1)
+    assert stack.W.shape == (4, 37, 11)
+    assert stack.a.shape == stack.lam.shape == (4, 37)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("outputs", [1, 4])
+def test_init_draws_in_the_documented_order(dtype, outputs):
+    net = af.Network.init(5, 9, 0.5, 0.7, outputs=outputs, rng=3, dtype=dtype)
+    rng = np.random.default_rng(3)
+    W = rng.standard_normal((9, 5))
+    a = 2 * rng.integers(0, 2, size=(9,) if outputs == 1 else (9, outputs)) - 1
+    assert_same_bits(net.W, W.astype(dtype))
+    assert_same_bits(net.a, a.astype(dtype))
+    exact = oracles.node_scaling(9, 0.5, 0.7)
+    assert np.all(np.abs(net.lam - exact) <= 20 * np.finfo(net.lam.dtype).eps * exact)
+    assert (net.activation, net.gamma, net.alpha) == ("swish", 0.5, 0.7)
+
+
+def test_init_takes_what_default_rng_takes():
+    seeds = (7, np.random.default_rng(7), np.random.SeedSequence(7), np.random.PCG64(7))
+    first, *others = (af.Network.init(3, 4, 1.0, rng=seed) for seed in seeds)
+    for other in others:
+        assert_same_bits(first.W, other.W)
+        assert_same_bits(first.a, other.a)
+
+
+def test_init_of_an_ensemble():
+    stack = af.Network.init(5, 9, [1.0, 0.5], [None, 0.7], rng=[3, 4])
+    assert stack.B == 2
+    for b, (gamma, alpha, seed) in enumerate([(1.0, None, 3), (0.5, 0.7, 4)]):
+        alone = af.Network.init(5, 9, gamma, alpha, rng=seed)
+        for name in ("W", "a", "lam"):
+            assert_same_bits(getattr(stack[b], name), getattr(alone, name))
+        assert stack[b].gamma == gamma
+    shared = af.Network.init(5, 9, [1.0, 0.5, 0.0], 0.7, rng=3)
+    assert shared.B == 3
+    assert_same_bits(shared.W[0], shared.W[2])  # one seed, the same draws
+    assert shared.lam[0, 0] < shared.lam[2, 0]
+
+
+def test_init_from_weights():
+    weights = np.array([5.0, 1.0, 1.0, 0.0])
+    net = af.Network.init(3, 4, 0.25, weights=weights, rng=0)
+    exact = oracles.node_scaling(4, 0.25, weights=weights)
+    assert np.all(np.abs(net.lam - exact) <= 10 * EPS * exact)
+
+
+def test_members_of_a_stack():
+    nets = [problem(seed=seed).net for seed in range(3)]
+    stack = af.Network.stack(nets)
+    for b, net in enumerate(nets):
+        for member in (stack[b], stack.member(b)):
+            assert member.B is None
+            for name in ("W", "a", "lam"):
+                assert_same_bits(getattr(member, name), getattr(net, name))
+            assert (member.activation, member.gamma, member.alpha) == ("swish", 0.5, 0.7)
+    assert_same_bits(stack[-1].W, nets[-1].W)
+    assert len(list(stack)) == 3
+    with pytest.raises(IndexError):
+        stack[3]
+
+
+def test_single_network_has_no_members():
+    net = problem().net
+    with pytest.raises(TypeError):
+        len(net)
+    with pytest.raises(TypeError):
+        net[0]
+
+
+def test_shapes_of_results():
+    single, multi = problem(), problem(outputs=3)
+    assert single.net(single.X).shape == (23,)
+    assert multi.net(multi.X).shape == (23, 3)
+    assert np.ndim(single.net.loss(single.X, single.y)) == 0
+    assert single.net.node_gradients(single.X, single.y).shape == (37, 11)
+    assert single.net.features(single.X).shape == (23, 37)
+    assert single.net.ntg(single.X, single.X[:4]).shape == (23, 4)
+    column = af.Network(single.net.W, single.net.a[:, None], single.net.lam)
+    assert column(single.X).shape == (23, 1)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_node_importance(outputs):
+    net = problem(outputs=outputs).net
+    paper = net.lam * np.sum(net.W**2, axis=1)
+    authors = net.lam * np.sum(net.a.reshape(37, -1) ** 2, axis=1)
+    # sums of d or k squares, one product, on either side
+    assert_within(net.node_importance(), paper, 13 * EPS * paper)
+    assert_within(net.node_importance(kind="paper"), paper, 13 * EPS * paper)
+    assert_within(net.node_importance(kind="authors"), authors, 5 * EPS * authors)
+
+
+@pytest.mark.parametrize("keep", [1, 10, 37])
+def test_prune_keeps_the_most_important_in_order(keep):
+    case = problem()
+    net = case.net.prune(keep)
+    kept = np.sort(np.argsort(-case.net.lam * np.sum(case.net.W**2, axis=1))[:keep])
+    for name in ("W", "a", "lam"):
+        assert_same_bits(getattr(net, name), getattr(case.net, name)[kept])
+    model = oracles.Model(*(v[kept] for v in case.model[:3]))
+    exact = oracles.forward(model, case.X)
+    assert_within(net(case.X), exact, bounds.forward(model, case.X, EPS))
+
+
+def test_repr_says_what_it_is():
+    text = repr(problem(activation="tanh").net)
+    for part in ("Network", "37", "11", "tanh", "float64"):
+        assert part in text

@@ -1,0 +1,134 @@
+"""The progress bar: what it shows, how often, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import pytest
+from asymfast import progress
+from asymfast.progress import ProgressBar, duration, progress_line
+
+
+class Terminal(io.StringIO):
+    """A stream that claims to be a terminal and can show what its last line looks like."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def screen(self) -> str:
+        """The line as a person sees it: every carriage return starts writing over it again."""
+        shown: list[str] = []
+        for part in self.getvalue().split("\r"):
+            shown[: len(part)] = part
+        return "".join(shown)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test moves: ``clock.now += 1``."""
+
+    class Clock:
+        now = 100.0
+
+        def monotonic(self) -> float:
+            return self.now
+
+    hand_moved = Clock()
+    monkeypatch.setattr(progress, "time", hand_moved)
+    return hand_moved
+
+
+def test_line_shows_fraction_loss_and_time_left():
+    line = progress_line("gamma = 1", 0.25, 3.41234, 4.0)
+    assert line == "gamma = 1 [######------------------]  25 %  loss 3.412  0:12 left"
+
+
+def test_line_before_the_first_step_promises_no_time():
+    assert progress_line("", 0.0, 47.0, 0.1) == f"[{'-' * 24}]   0 %  loss 47"
+
+
+@pytest.mark.parametrize(("fraction", "percent"), [(-0.5, "0 %"), (1.0, "100 %"), (1.5, "100 %")])
+def test_line_clips_the_fraction(fraction, percent):
+    assert percent in progress_line("", fraction, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_line_shows_a_loss_that_is_not_finite(loss):
+    assert f"loss {loss}" in progress_line("", 0.5, loss, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "0:00"), (7, "0:07"), (754, "12:34"), (3723, "1:02:03")]
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_redraws_at_most_ten_times_a_second(clock):
+    terminal = Terminal()
+    bar = ProgressBar(stream=terminal)
+    for step in range(1000):
+        clock.now = 100.0 + step / 1000
+        bar(step / 1000, 1.0)
+    drawn = terminal.getvalue().count("\r")
+    assert 9 <= drawn <= 10
+
+
+def test_close_clears_the_line(clock):
+    terminal = Terminal()
+    bar = ProgressBar("a label", stream=terminal)
+    bar(0.5, 1.25)
+    assert "50 %" in terminal.screen()
+    bar.close()
+    assert terminal.screen().strip() == ""
+    assert terminal.getvalue().endswith("\r")
+    written = terminal.getvalue()
+    bar.close()
+    clock.now += 1.0
+    bar(0.9, 1.0)
+    assert terminal.getvalue() == written, "a closed bar stays silent"
+
+
+def test_a_shorter_line_covers_a_longer_one(clock):
+    terminal = Terminal()
+    bar = ProgressBar(stream=terminal)
+    bar(0.5, 1.2345e-10)
+    clock.now += 1.0
+    bar(0.5, 2.0)
+    assert "e-10" not in terminal.screen()
+
+
+def test_line_fits_the_terminal(clock, monkeypatch):
+    monkeypatch.setattr(progress.shutil, "get_terminal_size", lambda: os.terminal_size((30, 24)))
+    terminal = Terminal()
+    ProgressBar("a rather long label", stream=terminal)(0.5, 1.0)
+    assert len(terminal.screen()) == 29
+
+
+def test_silent_when_not_a_terminal():
+    stream = io.StringIO()
+    with ProgressBar("label", stream=stream) as bar:
+        bar(0.5, 1.0)
+    assert stream.getvalue() == ""
+
+
+def test_context_manager_clears_after_an_error(clock):
+    terminal = Terminal()
+
+    def interrupted():
+        with ProgressBar(stream=terminal) as bar:
+            bar(0.5, 1.0)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert "50 %" in terminal.getvalue()
+    assert terminal.screen().strip() == ""
+
+
+def test_draws_on_stderr_by_default(capsys):
+    with ProgressBar() as bar:
+        bar(0.5, 1.0)
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == "", "pytest's stderr is no terminal"

@@ -1,0 +1,125 @@
+"""Run.save and Run.load: every bit comes back, nothing is pickled, foreign files are refused."""
+
+from __future__ import annotations
+
+import json
+
+import asymfast as af
+import numpy as np
+import pytest
+from cases import as_float32, assert_same_bits, assert_same_run, run_arrays, simulated
+
+FULL = af.Record(every=5, weights=True)
+BARE = af.Record(every=5, ntg=False, eigmin=False)
+
+
+def single(record=FULL, **settings):
+    case = simulated()
+    return af.gradient_descent(case.net, case.X, case.y, steps=12, record=record, **settings)
+
+
+def single_float32():
+    case = as_float32(simulated())
+    test = {"X_test": case.X, "y_test": case.y}
+    return af.gradient_descent(case.net, case.X, case.y, steps=12, record=FULL, **test)
+
+
+def ensemble():
+    cases = [simulated(seed=seed) for seed in range(3)]
+    stack = af.Network.stack([case.net for case in cases])
+    return af.gradient_flow(stack, cases[0].X, cases[0].y, t_end=3.0, dt=0.5, record=FULL)
+
+
+def several_outputs():
+    case = simulated(outputs=3, loss="cross_entropy", activation="tanh")
+    record = af.Record(steps=[0, 2], ntg_on=[1, 4])
+    return af.gradient_descent(
+        case.net, case.X, case.y, steps=3, loss="cross_entropy", record=record
+    )
+
+
+def stopped():
+    return single(callback=lambda now: now.step < 5)
+
+
+MAKERS = (single, single_float32, ensemble, several_outputs, stopped, lambda: single(BARE))
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__.strip("<>"))
+def test_round_trip(make, tmp_path):
+    run = make()
+    path = tmp_path / "run.npz"
+    run.save(path)
+    back = af.Run.load(path)
+    assert_same_run(run_arrays(back), run_arrays(run))
+    assert back.config == run.config == json.loads(json.dumps(run.config))
+    for name in ("network", "initial"):
+        one, other = getattr(back, name), getattr(run, name)
+        for part in ("W", "a", "lam"):
+            assert_same_bits(getattr(one, part), getattr(other, part))
+        assert one.activation == other.activation
+        assert np.array_equal(one.gamma, other.gamma)
+        assert np.array_equal(one.alpha, other.alpha)
+
+
+def test_diverged_run_round_trip(tmp_path):
+    case = simulated(activation="identity")
+    with pytest.raises(af.DivergenceError) as caught:
+        af.gradient_descent(case.net, case.X, case.y, lr=1e6, steps=500, record=BARE)
+    caught.value.run.save(tmp_path / "run.npz")
+    back = af.Run.load(tmp_path / "run.npz")
+    assert back.diverged
+    assert_same_run(run_arrays(back), run_arrays(caught.value.run))
+
+
+def test_file_is_one_npz_without_pickle(tmp_path):
+    single().save(tmp_path / "run.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["run.npz"]
+    with np.load(tmp_path / "run.npz", allow_pickle=False) as file:
+        for name in file.files:
+            assert file[name].dtype != object
+
+
+def test_text_path(tmp_path):
+    path = str(tmp_path / "run.npz")
+    single(BARE).save(path)
+    assert af.Run.load(path).steps[-1] == 12
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
+def test_truncated_file_is_refused(share, tmp_path):
+    path = tmp_path / "run.npz"
+    single().save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match=r"run\.npz"):
+        af.Run.load(path)
+
+
+def test_foreign_files_are_refused(tmp_path):
+    text, arrays = tmp_path / "notes.txt", tmp_path / "arrays.npz"
+    text.write_text("loss = 3\n")
+    np.savez(arrays, loss=np.ones(3))
+    pickled = tmp_path / "pickled.npz"
+    np.savez(pickled, steps=np.array([{}], dtype=object))
+    for path in (text, arrays, pickled):
+        with pytest.raises(ValueError, match=path.name):
+            af.Run.load(path)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        af.Run.load(tmp_path / "none.npz")
+
+
+def test_to_xarray():
+    pytest.importorskip("xarray")
+    run = single()
+    data = run.to_xarray()
+    assert data.sizes["record"] == len(run.steps)
+    assert data.sizes["node"] == 65
+    for name in ("loss", "weight_change", "ntg_change", "ntg_eigmin"):
+        assert_same_bits(data[name].to_numpy(), getattr(run, name))
+    many = ensemble()
+    assert many.to_xarray()["weight_change"].dims == ("record", "member", "node")
+    assert "ntg_change" not in single(BARE).to_xarray()
