@@ -218,7 +218,8 @@ def fortran(array):
 
 def strided(array):
     """Every second entry of every axis of a larger array."""
-    room = np.full([2 * size for size in array.shape], np.nan, dtype=array.dtype)
+    unused = np.nan if array.dtype.kind == "f" else -1
+    room = np.full([2 * size for size in array.shape], unused, dtype=array.dtype)
     view = room[tuple(slice(None, None, 2) for _ in array.shape)]
     view[...] = array
     return view

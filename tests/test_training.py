@@ -277,7 +277,15 @@ def test_float32_stays_near_float64(backend, activation):
     runs = [descend(case, record=record, backend=backend) for case in (single, double)]
     assert runs[0].network.dtype == np.float32
     assert runs[0].loss.dtype == np.float64
-    assert_within(runs[0].loss, runs[1].loss, 1e-5 * runs[1].loss)
+    error = np.abs(runs[0].loss - runs[1].loss) / runs[1].loss
+    if activation == "relu":
+        # sigma' jumps: where rounding moves a node across the kink of a sample one step early, its
+        # weights miss lr c_j r_i x_i / sqrt d, which is lam_j |x_i|^2 / d of that residual: twice
+        # that, relative, in the loss. The promise is kept at most records, not at each of them.
+        assert np.median(error) <= 1e-5
+        assert np.max(error) <= 2 * double.net.lam.max() / 30
+    else:
+        assert np.max(error) <= 1e-5
 
 
 def test_float32_eigenvalues_are_computed_in_float64():

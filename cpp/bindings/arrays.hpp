@@ -14,7 +14,8 @@ namespace asymfast::bindings {
 
 namespace py = pybind11;
 
-// Refuses what would have to be cast or copied; the Python layer has said so in its own words before.
+// Refuses what would have to be cast or copied; the Python layer has said so in its own words
+// before.
 template <class T>
 const T* data_of(const py::array& array, const char* name, py::ssize_t ndim) {
   if (!py::dtype::of<T>().is(array.dtype()) && !array.dtype().equal(py::dtype::of<T>()))

@@ -18,8 +18,8 @@ NetworkView<T> network(const py::array& W, const py::array& a, const py::array& 
 }
 
 py::array forward_py(const py::array& W, const py::array& a, const py::array& lam,
-                     const std::string& activation, const py::array& X,
-                     const std::string& backend, int threads) {
+                     const std::string& activation, const py::array& X, const std::string& backend,
+                     int threads) {
   return with_dtype(W, "W", [&](auto zero) -> py::array {
     using T = decltype(zero);
     const auto net = network<T>(W, a, lam, activation);
@@ -49,8 +49,7 @@ double loss_py(const py::array& W, const py::array& a, const py::array& lam,
 
 py::array node_gradients_py(const py::array& W, const py::array& a, const py::array& lam,
                             const std::string& activation, const py::array& X, const py::array& y,
-                            const std::string& loss_name, const std::string& backend,
-                            int threads) {
+                            const std::string& loss_name, const std::string& backend, int threads) {
   return with_dtype(W, "W", [&](auto zero) -> py::array {
     using T = decltype(zero);
     const auto net = network<T>(W, a, lam, activation);
@@ -65,8 +64,8 @@ py::array node_gradients_py(const py::array& W, const py::array& a, const py::ar
 }
 
 py::array features_py(const py::array& W, const py::array& a, const py::array& lam,
-                      const std::string& activation, const py::array& X,
-                      const std::string& backend, int threads) {
+                      const std::string& activation, const py::array& X, const std::string& backend,
+                      int threads) {
   return with_dtype(W, "W", [&](auto zero) -> py::array {
     using T = decltype(zero);
     const auto net = network<T>(W, a, lam, activation);
@@ -80,8 +79,7 @@ py::array features_py(const py::array& W, const py::array& a, const py::array& l
 }
 
 py::array ntg_py(const py::array& W, const py::array& v, const std::string& activation,
-                 const py::array& X, const py::array& X2, const std::string& backend,
-                 int threads) {
+                 const py::array& X, const py::array& X2, const std::string& backend, int threads) {
   return with_dtype(W, "W", [&](auto zero) -> py::array {
     using T = decltype(zero);
     const auto weights = matrix<T>(W, "W");
@@ -123,8 +121,7 @@ void register_network(py::module_& module) {
              "y"_a, "loss"_a, "backend"_a, "threads"_a);
   module.def("features", &features_py, "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "backend"_a,
              "threads"_a);
-  module.def("ntg", &ntg_py, "W"_a, "v"_a, "activation"_a, "X"_a, "X2"_a, "backend"_a,
-             "threads"_a);
+  module.def("ntg", &ntg_py, "W"_a, "v"_a, "activation"_a, "X"_a, "X2"_a, "backend"_a, "threads"_a);
   module.def("activation", &activation_py, "name"_a, "z"_a, "order"_a, "backend"_a = "cpu");
 }
 

@@ -1,10 +1,9 @@
-#include "asymfast/train.hpp"
-
 #include <pybind11/stl.h>
 
 #include <optional>
 
 #include "arrays.hpp"
+#include "asymfast/train.hpp"
 #include "register.hpp"
 
 namespace asymfast::bindings {
@@ -77,9 +76,8 @@ EnsembleView<T> ensemble(const py::array& W, const py::array& a, const py::array
   const T* weights = data_of<T>(W, "W", 3);
   const T* outputs = data_of<T>(a, "a", 3);
   const double* scales = data_of<double>(lam, "lam", 2);
-  const EnsembleView<T> nets{
-      W.shape(0), W.shape(1), W.shape(2), a.shape(2), weights, outputs, scales,
-      activation_from_name(activation)};
+  const EnsembleView<T> nets{W.shape(0), W.shape(1), W.shape(2), a.shape(2),
+                             weights,    outputs,    scales,     activation_from_name(activation)};
   if (a.shape(0) != nets.B || a.shape(1) != nets.m || lam.shape(0) != nets.B ||
       lam.shape(1) != nets.m)
     throw py::value_error("W, a and lam: shapes do not fit together");
@@ -113,18 +111,18 @@ py::dict to_dict(RunResult<T>&& run, const EnsembleView<T>& nets, const py::obje
     return take(std::move(column), std::move(shape));
   };
   const std::vector<bool> diverged(run.diverged.begin(), run.diverged.end());
-  return py::dict(
-      "status"_a = name_of(run.status), "steps"_a = take(std::move(run.steps), {T_, B}),
-      "time"_a = take(std::move(run.time), {T_}), "loss"_a = take(std::move(run.loss), {T_, B}),
-      "test_loss"_a = optional(std::move(run.test_loss), {T_, B}),
-      "weight_change"_a = take(std::move(run.weight_change), {T_, B, m}),
-      "ntg_change"_a = optional(std::move(run.ntg_change), {T_, B}),
-      "ntg_eigmin"_a = optional(std::move(run.ntg_eigmin), {T_, B}),
-      "weights"_a = optional(std::move(run.weights), {T_, B, m, d}),
-      "evaluations"_a = take(std::move(run.evaluations), {T_, B}),
-      "W"_a = take(std::move(run.W), {B, m, d}), "diverged"_a = diverged,
-      "diverged_step"_a = run.diverged_step, "last_loss"_a = run.last_loss,
-      "step_bound"_a = run.step_bound, "exception"_a = exception);
+  return py::dict("status"_a = name_of(run.status), "steps"_a = take(std::move(run.steps), {T_, B}),
+                  "time"_a = take(std::move(run.time), {T_}),
+                  "loss"_a = take(std::move(run.loss), {T_, B}),
+                  "test_loss"_a = optional(std::move(run.test_loss), {T_, B}),
+                  "weight_change"_a = take(std::move(run.weight_change), {T_, B, m}),
+                  "ntg_change"_a = optional(std::move(run.ntg_change), {T_, B}),
+                  "ntg_eigmin"_a = optional(std::move(run.ntg_eigmin), {T_, B}),
+                  "weights"_a = optional(std::move(run.weights), {T_, B, m, d}),
+                  "evaluations"_a = take(std::move(run.evaluations), {T_, B}),
+                  "W"_a = take(std::move(run.W), {B, m, d}), "diverged"_a = diverged,
+                  "diverged_step"_a = run.diverged_step, "last_loss"_a = run.last_loss,
+                  "step_bound"_a = run.step_bound, "exception"_a = exception);
 }
 
 // What both methods take: networks, data, loss, recording, callbacks, execution.
@@ -141,10 +139,20 @@ struct Arguments {
 
 Arguments arguments(const py::dict& from) {
   const auto array = [&](const char* key) { return py::cast<py::array>(from[key]); };
-  Arguments a{array("W"), array("a"), array("lam"), py::cast<std::string>(from["activation"]),
-              from["X"], from["y"], from["X_test"], from["y_test"],
-              py::cast<std::string>(from["loss"]), {}, from["pulse"], from["on_record"],
-              py::cast<std::string>(from["backend"]), py::cast<int>(from["threads"])};
+  Arguments a{array("W"),
+              array("a"),
+              array("lam"),
+              py::cast<std::string>(from["activation"]),
+              from["X"],
+              from["y"],
+              from["X_test"],
+              from["y_test"],
+              py::cast<std::string>(from["loss"]),
+              {},
+              from["pulse"],
+              from["on_record"],
+              py::cast<std::string>(from["backend"]),
+              py::cast<int>(from["threads"])};
   a.recording.schedule.steps = py::cast<std::vector<Index>>(from["record_steps"]);
   a.recording.schedule.times = py::cast<std::vector<double>>(from["record_times"]);
   a.recording.schedule.every = py::cast<Index>(from["record_every"]);
@@ -183,21 +191,20 @@ void register_training(py::module_& module) {
   module.def(
       "gradient_descent",
       [](const py::dict& arguments, double lr, Index steps) {
-        return train(arguments, [&](const auto& nets, const auto& data, const auto& test,
-                                    Loss loss, const Recording& recording, const Hooks& hooks,
-                                    const Execution& exec) {
-          return gradient_descent(nets, data, test, loss, lr, steps, recording, hooks, exec);
-        });
+        return train(
+            arguments, [&](const auto& nets, const auto& data, const auto& test, Loss loss,
+                           const Recording& recording, const Hooks& hooks, const Execution& exec) {
+              return gradient_descent(nets, data, test, loss, lr, steps, recording, hooks, exec);
+            });
       },
       "arguments"_a, "lr"_a, "steps"_a);
   module.def(
       "gradient_flow_rk4",
       [](const py::dict& arguments, double t_end, double dt, double rtol) {
-        return train(arguments, [&](const auto& nets, const auto& data, const auto& test,
-                                    Loss loss, const Recording& recording, const Hooks& hooks,
+        return train(arguments, [&](const auto& nets, const auto& data, const auto& test, Loss loss,
+                                    const Recording& recording, const Hooks& hooks,
                                     const Execution& exec) {
-          return gradient_flow_rk4(nets, data, test, loss, t_end, dt, rtol, recording, hooks,
-                                   exec);
+          return gradient_flow_rk4(nets, data, test, loss, t_end, dt, rtol, recording, hooks, exec);
         });
       },
       "arguments"_a, "t_end"_a, "dt"_a, "rtol"_a);

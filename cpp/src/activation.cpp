@@ -10,11 +10,11 @@ namespace asymfast {
 namespace {
 
 constexpr std::pair<Activation, std::string_view> kNames[] = {
-    {Activation::swish, "swish"},       {Activation::relu, "relu"},
-    {Activation::tanh, "tanh"},         {Activation::erf, "erf"},
-    {Activation::gelu, "gelu"},         {Activation::softplus, "softplus"},
-    {Activation::sigmoid, "sigmoid"},   {Activation::sin, "sin"},
-    {Activation::cos, "cos"},           {Activation::identity, "identity"}};
+    {Activation::swish, "swish"},     {Activation::relu, "relu"},
+    {Activation::tanh, "tanh"},       {Activation::erf, "erf"},
+    {Activation::gelu, "gelu"},       {Activation::softplus, "softplus"},
+    {Activation::sigmoid, "sigmoid"}, {Activation::sin, "sin"},
+    {Activation::cos, "cos"},         {Activation::identity, "identity"}};
 
 }  // namespace
 
@@ -24,8 +24,8 @@ Activation activation_from_name(std::string_view name) {
     if (its_name == name) return activation;
     known += (known.empty() ? "" : ", ") + std::string(its_name);
   }
-  throw std::invalid_argument("activation must be one of " + known + ", got '" +
-                              std::string(name) + "'");
+  throw std::invalid_argument("activation must be one of " + known + ", got '" + std::string(name) +
+                              "'");
 }
 
 std::string_view name_of(Activation activation) {

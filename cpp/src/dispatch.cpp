@@ -1,5 +1,5 @@
-// Which kernels run: the backend asked for and, for the CPU, the best instruction set that was built
-// and that this machine has. Compiled for the oldest machine supported.
+// Which kernels run: the backend asked for and, for the CPU, the best instruction set that was
+// built and that this machine has. Compiled for the oldest machine supported.
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
@@ -95,9 +95,13 @@ std::string_view name_of(Backend backend) {
   return kBackends[backend == Backend::reference ? 0 : 1].second;
 }
 
-void use_isa(const std::string& isa) { chosen() = find_table(isa); }
+void use_isa(const std::string& isa) {
+  chosen() = find_table(isa);
+}
 
-void use_one_thread_from_now_on() { one_thread_only = true; }
+void use_one_thread_from_now_on() {
+  one_thread_only = true;
+}
 
 BuildConfig build_config() {
   BuildConfig config;

@@ -1,7 +1,7 @@
 // One network on one data set, kept in a backend's own layout between the steps of a run.
 //
-// An engine holds the point `base` of a run, the point `eval` where it was last evaluated, and a sum
-// of gradients; every step of gradient descent and every stage of a Runge-Kutta method is one
+// An engine holds the point `base` of a run, the point `eval` where it was last evaluated, and a
+// sum of gradients; every step of gradient descent and every stage of a Runge-Kutta method is one
 // `advance`, so the methods themselves are written once, over all backends (train.cpp).
 #pragma once
 

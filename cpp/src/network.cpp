@@ -124,17 +124,17 @@ double min_eigenvalue(MatrixView<const double> K, const Execution& exec) {
   return smallest;
 }
 
-#define ASYMFAST_INSTANTIATE(T)                                                                  \
-  template void forward(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,               \
-                        const Execution&);                                                       \
-  template double loss(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, Loss,    \
-                       const Execution&);                                                        \
-  template void node_gradients(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>,  \
-                               Loss, MatrixView<T>, const Execution&);                           \
-  template void features(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,              \
-                         const Execution&);                                                      \
-  template void ntg(const NetworkView<T>&, const double*, MatrixView<const T>,                   \
-                    MatrixView<const T>, MatrixView<double>, const Execution&);                  \
+#define ASYMFAST_INSTANTIATE(T)                                                                 \
+  template void forward(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,              \
+                        const Execution&);                                                      \
+  template double loss(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, Loss,   \
+                       const Execution&);                                                       \
+  template void node_gradients(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, \
+                               Loss, MatrixView<T>, const Execution&);                          \
+  template void features(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,             \
+                         const Execution&);                                                     \
+  template void ntg(const NetworkView<T>&, const double*, MatrixView<const T>,                  \
+                    MatrixView<const T>, MatrixView<double>, const Execution&);                 \
   template void activation_values(Activation, int, const T*, Index, T*, const Execution&);
 
 ASYMFAST_INSTANTIATE(float)

@@ -14,8 +14,8 @@ class Watch {
 
   explicit Watch(std::function<bool()> keep_going);
 
-  // Called often, from any thread, at most every few milliseconds of work. Only the thread that made
-  // the watch ever runs `keep_going`.
+  // Called often, from any thread, at most every few milliseconds of work. Only the thread that
+  // made the watch ever runs `keep_going`.
   void tick() noexcept;
   bool stopped() const noexcept { return stopped_.load(std::memory_order_relaxed); }
 

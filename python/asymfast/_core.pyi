@@ -1,4 +1,4 @@
-"""Compiled core: arrays are C-contiguous and of one dtype, names are those of the public functions."""
+"""Compiled core: C-contiguous arrays of one dtype; names are those of the public functions."""
 
 from typing import Any
 
@@ -56,9 +56,7 @@ def ntg(
     backend: str,
     threads: int,
 ) -> NDArray[Any]: ...
-def activation(
-    name: str, z: NDArray[Any], order: int, backend: str = "cpu"
-) -> NDArray[Any]: ...
+def activation(name: str, z: NDArray[Any], order: int, backend: str = "cpu") -> NDArray[Any]: ...
 def min_eigenvalue(K: NDArray[Any], backend: str, threads: int) -> float: ...
 def gradient_descent(arguments: dict[str, Any], lr: float, steps: int) -> dict[str, Any]: ...
 def gradient_flow_rk4(

@@ -20,7 +20,8 @@ def inputs(fn: str, net: Network, X: ArrayLike, name: str = "X") -> NDArray[Any]
     given = np.asarray(X)
     if given.ndim in (2, 3) and given.shape[-1] != net.d:
         raise ValueError(
-            f"{fn}: W has {net.d} columns but {name} has {given.shape[-1]}; both must have d columns"
+            f"{fn}: W has {net.d} columns but {name} has {given.shape[-1]}; "
+            "both must have d columns"
         )
     shapes: list[tuple[int | str, ...]] = [("n", net.d)]
     if net.B is not None:
@@ -59,4 +60,5 @@ def _one_hot(fn: str, net: Network, labels: NDArray[Any], n: int, name: str) -> 
     for label in (labels.min(), labels.max()):
         if not 0 <= label < net.k:
             raise ValueError(f"{fn}: {name} must hold labels from 0 to {net.k - 1}, got {label}")
-    return (labels[..., None] == np.arange(net.k, dtype=labels.dtype)).astype(net.dtype)
+    hot = labels[..., None] == np.arange(net.k, dtype=labels.dtype)
+    return np.asarray(hot.astype(net.dtype))

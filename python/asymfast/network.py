@@ -31,7 +31,7 @@ class Network:
     """A shallow network f(x) = sum_j sqrt(lam_j) a_j sigma(w_j.x / sqrt d), or B of one shape.
 
     Immutable: methods that change something return a new network. Arrays that are C-contiguous are
-    kept, not copied, and shown as read-only views; whoever changes the originals changes the network.
+    kept, not copied, and shown as read-only views; changing the originals changes the network.
 
     Parameters
     ----------
@@ -96,6 +96,12 @@ class Network:
         members = nodes[:-1]
         self.gamma = _origin(fn, "gamma", gamma, members, 0.0, 1.0)
         self.alpha = _origin(fn, "alpha", alpha, members, 0.0, np.inf)
+        self._frozen = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if getattr(self, "_frozen", False):
+            raise AttributeError(f"Network: a network is immutable, {name} cannot be set")
+        object.__setattr__(self, name, value)
 
     @classmethod
     def init(
@@ -328,7 +334,7 @@ class Network:
             Targets in the network's dtype; for cross_entropy rows of probabilities, or integer
             labels without the k axis.
         loss : {"half_sse", "mse", "cross_entropy"}
-            half_sse is L_m of Eq. (3): 1/2 sum (f - y)^2 over samples and outputs, not divided by n.
+            half_sse is L_m of Eq. (3): 1/2 sum (f - y)^2 over samples and outputs, not over n.
             mse is the mean over all n k entries: its gradient is 2/(n k) times that of half_sse.
             cross_entropy is the mean over samples of logsumexp(f_i) - f_i[y_i].
         threads, backend
@@ -610,7 +616,7 @@ def _float_dtype(fn: str, dtype: DTypeLike) -> np.dtype[Any]:
 def _origin(
     fn: str, name: str, value: Any, members: tuple[int, ...], low: float, high: float
 ) -> float | NDArray[np.float64] | None:
-    """gamma or alpha as a float or, of an ensemble whose members differ, a (B,) array."""
+    """Gamma or alpha as a float or, of an ensemble whose members differ, a (B,) array."""
     if value is None:
         return None
     if np.ndim(value) == 0:

@@ -27,8 +27,8 @@ def min_eigenvalue(
     Returns
     -------
     float
-        Within 1e-10 of the largest absolute eigenvalue, and within 1e-6 relative wherever it exceeds
-        1e-10 of the largest. Of a singular matrix it is 0 up to rounding, of either sign.
+        Within 1e-10 of the largest absolute eigenvalue, and within 1e-6 relative wherever it
+        exceeds 1e-10 of the largest. Of a singular matrix it is 0 up to rounding, of either sign.
 
     Raises
     ------

@@ -1,4 +1,5 @@
-// asymfast: wide shallow networks with asymmetrical node scaling. Includes the whole public interface.
+// asymfast: wide shallow networks with asymmetrical node scaling. Includes the whole public
+// interface.
 #pragma once
 
 #include "asymfast/activation.hpp"

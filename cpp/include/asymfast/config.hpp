@@ -16,7 +16,8 @@ struct BuildConfig {
 BuildConfig build_config();
 
 // Forces the kernels of one instruction set ("v2", "v3", "v4" or "generic") from now on; throws
-// std::invalid_argument when it was not built or this machine lacks it. ASYMFAST_ISA does it at load.
+// std::invalid_argument when it was not built or this machine lacks it. ASYMFAST_ISA does it at
+// load.
 void use_isa(const std::string& isa);
 
 // After fork() a child must not wait for OpenMP threads that exist only in its parent.

@@ -8,7 +8,8 @@ namespace asymfast {
 enum class Loss {
   half_sse,       // 1/2 sum_iq (f_iq - y_iq)^2: L_m of Eq. (3), not divided by n
   mse,            // 1/(n k) sum_iq (f_iq - y_iq)^2
-  cross_entropy,  // 1/n sum_i [logsumexp(f_i) sum_q y_iq - sum_q y_iq f_iq], y rows of probabilities
+  cross_entropy,  // 1/n sum_i [logsumexp(f_i) sum_q y_iq - sum_q y_iq f_iq], y rows of
+                  // probabilities
 };
 
 Loss loss_from_name(std::string_view name);  // throws std::invalid_argument

@@ -1,6 +1,6 @@
-// The network f(x) = sum_j sqrt(lambda_j) a_j sigma(w_j.x / sqrt d), Eq. (2), and what can be computed
-// of it at given weights. T is float or double. All arrays are row-major; outputs belong to the caller.
-// Shapes that do not fit throw std::invalid_argument; values are taken as they are.
+// The network f(x) = sum_j sqrt(lambda_j) a_j sigma(w_j.x / sqrt d), Eq. (2), and what can be
+// computed of it at given weights. T is float or double. All arrays are row-major; outputs belong
+// to the caller. Shapes that do not fit throw std::invalid_argument; values are taken as they are.
 #pragma once
 
 #include "asymfast/activation.hpp"
@@ -44,9 +44,10 @@ void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
 
 // Neural tangent Gram matrix, Eq. (5), between the rows of X (n, d) and X2 (n2, d):
 //   K_il = (x_i.x2_l / d) sum_j v_j sigma'(Z_j(x_i)) sigma'(Z_j(x2_l)),   K (n, n2) in double,
-// with v_j = lambda_j a_jp a_jq for the block of outputs p and q, or lambda_j split as in Prop. D.1;
-// the caller passes v (m,), net.a and net.lam are not read. X2.data == X.data and equal rows:
-// the symmetric case, at half the cost and exactly symmetric. Cost: 2 n n2 m flop, half if symmetric.
+// with v_j = lambda_j a_jp a_jq for the block of outputs p and q, or lambda_j split as in Prop.
+// D.1; the caller passes v (m,), net.a and net.lam are not read. X2.data == X.data and equal rows:
+// the symmetric case, at half the cost and exactly symmetric. Cost: 2 n n2 m flop, half if
+// symmetric.
 template <class T>
 void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, MatrixView<const T> X2,
          MatrixView<double> K, const Execution& exec = {});

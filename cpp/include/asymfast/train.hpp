@@ -46,10 +46,10 @@ struct Schedule {
 
 struct Recording {
   Schedule schedule;
-  bool ntg_change = true;      // |NTG_t - NTG_0|_F
-  bool eigmin = true;          // smallest eigenvalue of NTG_t
-  bool weights = false;        // W_t itself
-  std::vector<Index> ntg_on;   // rows of X the NTG is taken on, that of output 0
+  bool ntg_change = true;     // |NTG_t - NTG_0|_F
+  bool eigmin = true;         // smallest eigenvalue of NTG_t
+  bool weights = false;       // W_t itself
+  std::vector<Index> ntg_on;  // rows of X the NTG is taken on, that of output 0
 };
 
 // What a callback sees of a record: per-member values of length B.
@@ -61,8 +61,8 @@ struct Snapshot {
 };
 
 struct Hooks {
-  std::function<bool(const Snapshot&)> on_record;            // false: stop here. May be empty
-  std::function<bool(double fraction, double loss)> pulse;   // about every 50 ms; false: interrupt
+  std::function<bool(const Snapshot&)> on_record;           // false: stop here. May be empty
+  std::function<bool(double fraction, double loss)> pulse;  // about every 50 ms; false: interrupt
 };
 
 enum class Status { finished, stopped, interrupted, diverged };

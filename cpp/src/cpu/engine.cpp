@@ -2,7 +2,6 @@
 // weights are in cache. Nodes are split over threads; one barrier a step, where the outputs are
 // summed. Cost of a step: 4 n m d flop and n m evaluations of sigma and sigma'.
 #include "cpu/kernels.hpp"
-
 #include "cpu/sweep.hpp"
 #include "losses.hpp"
 
@@ -27,6 +26,7 @@ class CpuEngine final : public Engine<T> {
         y_(y),
         kind_(loss),
         base_(packed_weights(at_, net.W.data)),
+        lost_(base_.size()),
         eval_(base_.size()),
         slopes_(remembers_slopes(at_) ? at_.n * at_.blocks * kBlock<T> : 0),
         outputs_(at_.n * at_.k),
@@ -61,17 +61,23 @@ class CpuEngine final : public Engine<T> {
   }
 
   void save() override {
-    if (saved_.size() == 0) saved_ = Buffer<T>(base_.size());
+    if (saved_.size() == 0) {
+      saved_ = Buffer<T>(base_.size());
+      saved_lost_ = Buffer<T>(base_.size());
+    }
     std::copy_n(base_.data(), base_.size(), saved_.data());
+    std::copy_n(lost_.data(), base_.size(), saved_lost_.data());
   }
 
-  void restore() override { std::copy_n(saved_.data(), base_.size(), base_.data()); }
-
-  void copy_base_to(T* W) const override {
-    unpack_weights(at_, base_.data(), {0, at_.blocks}, W);
+  void restore() override {
+    std::copy_n(saved_.data(), base_.size(), base_.data());
+    std::copy_n(saved_lost_.data(), base_.size(), lost_.data());
   }
+
+  void copy_base_to(T* W) const override { unpack_weights(at_, base_.data(), {0, at_.blocks}, W); }
 
  private:
+  // Late in a run the steps are below the rounding of W: what a step loses is added to the next.
   void apply(const Update& update, Index chunk, const T* gradient) {
     const Range blocks = at_.blocks_of_chunk(chunk);
     const Index first = blocks.first * at_.weights_per_block() / kLanes<T>;
@@ -79,32 +85,37 @@ class CpuEngine final : public Engine<T> {
     const Vec<T>* g = as_vectors(gradient);
     Vec<T>* base = as_vectors(base_.data()) + first;
     Vec<T>* eval = as_vectors(eval_.data()) + first;
-    const T along_gradient = T(update.along_gradient);
-    if (update.uses_sum()) {
-      Vec<T>* sum = as_vectors(sum_.data()) + first;
-      const T along_sum = T(update.along_sum), keep = T(update.keep_sum), gain = T(update.gain);
-      if (keep == 0) std::fill_n(sum, count, Vec<T>{});  // a rejected step may have left NaN
-      for (Index i = 0; i < count; ++i) {
+    Vec<T>* lost = as_vectors(lost_.data()) + first;
+    const T along_gradient = T(update.along_gradient), along_sum = T(update.along_sum);
+    const T keep = T(update.keep_sum), gain = T(update.gain);
+    Vec<T>* sum = update.uses_sum() ? as_vectors(sum_.data()) + first : nullptr;
+    if (sum && keep == 0) std::fill_n(sum, count, Vec<T>{});  // a rejected step may have left NaN
+    for (Index i = 0; i < count; ++i) {
+      Vec<T> change = along_gradient * g[i] + lost[i];
+      if (sum) {
         sum[i] = keep * sum[i] + gain * g[i];
-        eval[i] = base[i] + (along_gradient * g[i] + along_sum * sum[i]);
+        change += along_sum * sum[i];
       }
-    } else {
-      for (Index i = 0; i < count; ++i) eval[i] = base[i] + along_gradient * g[i];
+      eval[i] = base[i] + change;
+      if (update.commit) {
+        lost[i] = change - (eval[i] - base[i]);
+        base[i] = eval[i];
+      }
     }
-    if (update.commit) std::copy_n(eval, count, base);
   }
 
   void finish() {
     sweep_.sum_outputs(outputs_.data());
-    this->loss_ = loss_and_residual<T>(kind_, {outputs_.data(), at_.n, at_.k}, y_,
-                                       residual_.data());
+    this->loss_ =
+        loss_and_residual<T>(kind_, {outputs_.data(), at_.n, at_.k}, y_, residual_.data());
   }
 
   Sweep<T> sweep_;
   const Layout<T>& at_;
   MatrixView<const T> y_;
   Loss kind_;
-  Buffer<T> base_, eval_, sum_, saved_, slopes_;
+  Buffer<T> base_, lost_;  // the point of the run, and what rounding has kept out of it so far
+  Buffer<T> eval_, sum_, saved_, saved_lost_, slopes_;
   Buffer<double> outputs_;
   Buffer<T> residual_;
 };

@@ -20,7 +20,9 @@ inline constexpr Index kBlock = 2 * kLanes<T>;
 
 inline constexpr Index kLargestTile = 96;
 
-inline Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+inline Index ceil_div(Index a, Index b) {
+  return (a + b - 1) / b;
+}
 
 // [first, last) of piece `index` when `total` is cut into `pieces` of nearly equal size.
 struct Range {

@@ -1,9 +1,9 @@
 // Neural tangent Gram matrix, Eq. (5):
 //   K_il = (x_i.x2_l / d) sum_j v_j sigma'(Z_j(x_i)) sigma'(Z_j(x2_l)).
 // Sums run in double whatever T is: the smallest eigenvalue lives far below float's rounding. Nodes
-// come in groups, K in tiles; a tile is summed by one thread in the order of the groups, so K does not
-// depend on the number of threads. Symmetric: the tiles of the lower triangle, mirrored.
-// Cost: 2 n n2 m flop (half if symmetric), (n + n2) x 512 doubles of memory.
+// come in groups, K in tiles; a tile is summed by one thread in the order of the groups, so K does
+// not depend on the number of threads. Symmetric: the tiles of the lower triangle, mirrored. Cost:
+// 2 n n2 m flop (half if symmetric), (n + n2) x 512 doubles of memory.
 #include <Eigen/Core>
 
 #include "cpu/hidden_layer.hpp"
@@ -33,7 +33,9 @@ void fill_slopes(const HiddenLayer<T>& layer, Range blocks, const double* v, Mat
 }
 
 // Large enough for efficient products, small enough to occupy all threads.
-Index tile_side(Index n) { return std::clamp<Index>(ceil_div(n, 8), 16, 128); }
+Index tile_side(Index n) {
+  return std::clamp<Index>(ceil_div(n, 8), 16, 128);
+}
 
 template <class T>
 Matrix in_double(MatrixView<const T> X) {

@@ -1,11 +1,11 @@
 // Smallest eigenvalue of a symmetric matrix by Lanczos iterations on the inverse.
 //
 // A neural tangent Gram matrix is positive semi-definite: K + delta I with delta a few roundings of
-// |K| has a Cholesky factor, and the Krylov space of its inverse finds the smallest eigenvector in a
-// few dozen solves, also when it is clustered. The eigenvalue is then the Rayleigh quotient of that
-// vector with K itself, in extended precision: its error is of second order in the vector's, far
-// below the rounding of K, and the shift has no part in it. A matrix without a factor is not positive
-// semi-definite; that and tiny ones are left to Eigen's QR algorithm.
+// |K| has a Cholesky factor, and the Krylov space of its inverse finds the smallest eigenvector in
+// a few dozen solves, also when it is clustered. The eigenvalue is then the Rayleigh quotient of
+// that vector with K itself, in extended precision: its error is of second order in the vector's,
+// far below the rounding of K, and the shift has no part in it. A matrix without a factor is not
+// positive semi-definite; that and tiny ones are left to Eigen's QR algorithm.
 //
 // Cost: n^3 / 3 flop, 2 n^2 a solve.
 #include <Eigen/Cholesky>
@@ -36,7 +36,8 @@ double rayleigh_quotient(MatrixView<const double> K, const VectorXd& v) {
   return double(quadratic / norm2);
 }
 
-// Lower Cholesky factor in place, panel by panel; the panel's update of the rest is split into tiles.
+// Lower Cholesky factor in place, panel by panel; the panel's update of the rest is split into
+// tiles.
 bool factorise(MatrixXd& A, const Context& context) {
   const Index n = A.rows(), panel = 96;
   for (Index first = 0; first < n; first += panel) {
@@ -118,8 +119,9 @@ double min_eigenvalue(MatrixView<const double> K, const Context& context) {
 
   constexpr Index kTiny = 32;
   if (n > kTiny) {
-    const double delta = 4 * double(n) * std::numeric_limits<double>::epsilon() * size;
-    MatrixXd A = lower;
+    // The vector does not depend on the unit of K: one by which no square overflows.
+    const double delta = 4 * double(n) * std::numeric_limits<double>::epsilon();
+    MatrixXd A = lower / size;
     A.diagonal().array() += delta;
     if (factorise(A, context)) {
       const VectorXd v = dominant_of_inverse(A, context);

@@ -104,17 +104,21 @@ class Sweep {
     over_tiles(chunk, scratch, outputs, [&](Index block, Range rows) {
       const T* slope = slopes_of(block, rows, W, slopes, scratch);
       preactivations(x(rows), rows.size(), at.d,
-                     scratch.G.data() + (block - first) * at.weights_per_block(),
-                     scratch.D.data());
-      push_direction(scratch.D.data(), slope, rows.size(), c(block), at.k,
-                     scratch.outputs.data());
+                     scratch.G.data() + (block - first) * at.weights_per_block(), scratch.D.data());
+      push_direction(scratch.D.data(), slope, rows.size(), c(block), at.k, scratch.outputs.data());
     });
   }
 
  private:
-  const T* x(Range rows) const { return X_.data() + rows.first * at.d; }
-  const T* c(Index block) const { return c_.data() + block * at.k * kBlock<T>; }
-  const T* weights(const T* W, Index block) const { return W + block * at.weights_per_block(); }
+  const T* x(Range rows) const {
+    return X_.data() + rows.first * at.d;
+  }
+  const T* c(Index block) const {
+    return c_.data() + block * at.k * kBlock<T>;
+  }
+  const T* weights(const T* W, Index block) const {
+    return W + block * at.weights_per_block();
+  }
   template <class U>
   U* slopes(U* all, Index block, Range rows) const {
     return all + (block * at.n + rows.first) * kBlock<T>;

@@ -21,6 +21,8 @@ constexpr KernelTable kTable{ASYMFAST_TEXT(ASYMFAST_ISA), kernels<float>(), kern
 
 }  // namespace
 
-extern "C" const KernelTable* ASYMFAST_JOIN(asymfast_kernels_, ASYMFAST_ISA)() { return &kTable; }
+extern "C" const KernelTable* ASYMFAST_JOIN(asymfast_kernels_, ASYMFAST_ISA)() {
+  return &kTable;
+}
 
 }  // namespace asymfast

@@ -83,7 +83,8 @@ inline void activate(const T* Z, Index rows, const T* c, Index k, T* slope, Vec<
   }
 }
 
-// F (rows, k vectors) += c_q slope Z: the outputs' derivative along a direction with Z = X direction.
+// F (rows, k vectors) += c_q slope Z: the outputs' derivative along a direction with Z = X
+// direction.
 template <class T>
 inline void push_direction(const T* Z, const T* slope, Index rows, const T* c, Index k, Vec<T>* F) {
   const Vec<T>* z = as_vectors(Z);

@@ -112,8 +112,8 @@ struct ActivationMath<Activation::gelu> {
   template <class V>
   ASYMFAST_HD static ValueAndSlope<V> value_and_slope(V z) {
     using T = ScalarOf<V>;
-    const V phi = lanewise(
-        [](T x) { return T(0.5) * std::erfc(T(-0.70710678118654752440) * x); }, z);
+    const V phi =
+        lanewise([](T x) { return T(0.5) * std::erfc(T(-0.70710678118654752440) * x); }, z);
     return {at_least(z, T(-1e4)) * phi, phi + tamed(z) * density(z)};
   }
   template <class V>

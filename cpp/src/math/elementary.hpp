@@ -94,7 +94,8 @@ ASYMFAST_HD inline V expm1_of_nonpositive(V x) {
   return e.p * power + (power - ScalarOf<V>(1));
 }
 
-// log(1 + u) for 0 <= u <= 1 within 2 ulp: 2 atanh(t), t = u / (2 + u) <= 1/3, by its series in t^2.
+// log(1 + u) for 0 <= u <= 1 within 2 ulp: 2 atanh(t), t = u / (2 + u) <= 1/3, by its series in
+// t^2.
 template <class V>
 ASYMFAST_HD inline V log1p_of_unit(V u) {
   using T = ScalarOf<V>;

@@ -1,5 +1,5 @@
-// Vectors of the machine's width, by the vector extension that GCC and Clang share. The scalar maths
-// beside this file is written for any V that is a float, a double or one of these vectors.
+// Vectors of the machine's width, by the vector extension that GCC and Clang share. The scalar
+// maths beside this file is written for any V that is a float, a double or one of these vectors.
 #pragma once
 
 #include <cstdint>

@@ -10,8 +10,12 @@ namespace asymfast::reference {
 inline double logistic(double z) {
   return z >= 0 ? 1 / (1 + std::exp(-z)) : std::exp(z) / (1 + std::exp(z));
 }
-inline double normal_density(double z) { return 0.39894228040143267794 * std::exp(-z * z / 2); }
-inline double normal_cdf(double z) { return std::erfc(-z * 0.70710678118654752440) / 2; }
+inline double normal_density(double z) {
+  return 0.39894228040143267794 * std::exp(-z * z / 2);
+}
+inline double normal_cdf(double z) {
+  return std::erfc(-z * 0.70710678118654752440) / 2;
+}
 
 inline double sigma(Activation activation, double z) {
   switch (activation) {
@@ -52,8 +56,8 @@ inline double sigma_second(Activation activation, double z) {
     case Activation::swish: return s * c * (2 + z * (c - s));
     case Activation::relu: return 0;
     case Activation::tanh: return -2 * std::tanh(z) * sigma_prime(activation, z);
-    case Activation::erf: return -2 * z * sigma_prime(activation, z);
-    case Activation::gelu: return normal_density(z) * (2 - z * z);
+    case Activation::erf: return sigma_prime(activation, z) * z * -2;  // 0 z before z overflows
+    case Activation::gelu: return 2 * normal_density(z) - normal_density(z) * z * z;
     case Activation::softplus: return s * c;
     case Activation::sigmoid: return s * c * (c - s);
     case Activation::sin: return -std::sin(z);

@@ -18,6 +18,7 @@ class ReferenceEngine final : public Engine<T> {
         y_(y),
         kind_(loss),
         base_(net.W.data, net.W.data + net.W.size()),
+        lost_(base_.size()),
         eval_(base_),
         sum_(base_.size()),
         gradient_(base_.size()),
@@ -38,9 +39,13 @@ class ReferenceEngine final : public Engine<T> {
     for (std::size_t i = 0; i < base_.size(); ++i) {
       const double kept = u.keep_sum == 0 ? 0 : u.keep_sum * double(sum_[i]);  // it may be NaN
       sum_[i] = T(kept + u.gain * double(gradient_[i]));
-      eval_[i] = T(double(base_[i]) + (u.along_gradient * double(gradient_[i]) +
-                                       u.along_sum * double(sum_[i])));
-      if (u.commit) base_[i] = eval_[i];
+      const double exact = double(base_[i]) + (u.along_gradient * double(gradient_[i]) +
+                                               u.along_sum * double(sum_[i]) + lost_[i]);
+      eval_[i] = T(exact);
+      if (u.commit) {
+        lost_[i] = exact - double(eval_[i]);
+        base_[i] = eval_[i];
+      }
     }
     evaluate(context);
   }
@@ -49,21 +54,24 @@ class ReferenceEngine final : public Engine<T> {
     reference::ntg_product(net_, X_, u, out, context);
   }
 
-  void save() override { saved_ = base_; }
-  void restore() override { base_ = saved_; }
+  void save() override { saved_ = base_, saved_lost_ = lost_; }
+  void restore() override { base_ = saved_, lost_ = saved_lost_; }
   void copy_base_to(T* W) const override { std::copy(base_.begin(), base_.end(), W); }
 
  private:
   void evaluate(const Context& context) {
     forward(net_, X_, outputs_.data(), context);
-    this->loss_ = loss_and_residual<T>(kind_, {outputs_.data(), y_.rows, y_.cols}, y_,
-                                       residual_.data());
+    this->loss_ =
+        loss_and_residual<T>(kind_, {outputs_.data(), y_.rows, y_.cols}, y_, residual_.data());
   }
 
   NetworkView<T> net_;  // its W is eval_
   MatrixView<const T> X_, y_;
   Loss kind_;
-  std::vector<T> base_, eval_, sum_, saved_, gradient_;
+  std::vector<T> base_;
+  std::vector<double> lost_;  // what rounding has kept out of base so far; 0 if T is double
+  std::vector<T> eval_, sum_, saved_, gradient_;
+  std::vector<double> saved_lost_;
   std::vector<double> outputs_;
   std::vector<T> residual_;
 };

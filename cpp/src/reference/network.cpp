@@ -95,8 +95,7 @@ void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, Matr
       double product = 0, sum = 0;
       for (Index c = 0; c < X.cols; ++c) product += double(X(i, c)) * double(X2(l, c));
       for (Index j = 0; j < net.m(); ++j)
-        sum += v[j] *
-               sigma_prime(net.activation, preactivation(net.W.row(j), X.row(i), net.d())) *
+        sum += v[j] * sigma_prime(net.activation, preactivation(net.W.row(j), X.row(i), net.d())) *
                sigma_prime(net.activation, preactivation(net.W.row(j), X2.row(l), net.d()));
       K(i, l) = product / double(net.d()) * sum;
       if (symmetric) K(l, i) = K(i, l);
@@ -109,16 +108,16 @@ void activation_values(Activation activation, int order, const T* z, Index count
   for (Index i = 0; i < count; ++i) out[i] = T(f(activation, double(z[i])));
 }
 
-#define ASYMFAST_INSTANTIATE(T)                                                                   \
-  template void forward(const NetworkView<T>&, MatrixView<const T>, double*, const Context&);     \
-  template void node_gradients(const NetworkView<T>&, MatrixView<const T>, const T*,              \
-                               MatrixView<T>, const Context&);                                    \
-  template void ntg_product(const NetworkView<T>&, MatrixView<const T>, const T*, double*,        \
-                            const Context&);                                                      \
-  template void features(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,               \
-                         const Context&);                                                         \
-  template void ntg(const NetworkView<T>&, const double*, MatrixView<const T>,                    \
-                    MatrixView<const T>, bool, MatrixView<double>, const Context&);               \
+#define ASYMFAST_INSTANTIATE(T)                                                               \
+  template void forward(const NetworkView<T>&, MatrixView<const T>, double*, const Context&); \
+  template void node_gradients(const NetworkView<T>&, MatrixView<const T>, const T*,          \
+                               MatrixView<T>, const Context&);                                \
+  template void ntg_product(const NetworkView<T>&, MatrixView<const T>, const T*, double*,    \
+                            const Context&);                                                  \
+  template void features(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,           \
+                         const Context&);                                                     \
+  template void ntg(const NetworkView<T>&, const double*, MatrixView<const T>,                \
+                    MatrixView<const T>, bool, MatrixView<double>, const Context&);           \
   template void activation_values(Activation, int, const T*, Index, T*);
 
 ASYMFAST_INSTANTIATE(float)

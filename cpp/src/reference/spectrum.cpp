@@ -1,4 +1,5 @@
-// Smallest eigenvalue by Jacobi's method: rotate the largest off-diagonal parts away, sweep by sweep.
+// Smallest eigenvalue by Jacobi's method: rotate the largest off-diagonal parts away, sweep by
+// sweep.
 #include <cmath>
 #include <limits>
 

@@ -26,7 +26,8 @@ double ntg_eig_max(Engine<T>& engine, Index size, const KernelTable& kernels,
   std::vector<double> diagonal, off_diagonal, w(count);
   std::vector<T> u(count);
   basis.emplace_back(count);
-  for (std::size_t i = 0; i < count; ++i)  // a fixed vector that no symmetry of the data annihilates
+  for (std::size_t i = 0; i < count;
+       ++i)  // a fixed vector that no symmetry of the data annihilates
     basis[0][i] = 1 + 0.5 * std::sin(double(i + 1) * 1.7);
   double norm = std::sqrt(dot(basis[0], basis[0]));
   for (Index j = 0; j < most; ++j) {

@@ -16,7 +16,8 @@ struct Goal {
   Index step;
 };
 
-// Methods have:  bool step(Member&, const Goal&, const Context&)  one step; true: the goal is reached.
+// Methods have:  bool step(Member&, const Goal&, const Context&)  one step; true: the goal is
+// reached.
 
 template <class T>
 class Descent {
@@ -88,9 +89,9 @@ class FixedRk4 {
 };
 
 // Step doubling: two steps of h against one of 2 h; the difference of the outputs over 15 is the
-// error of the two. It is held below rtol / 10 of the residual |f - y| times the share 2h / (t + 2h)
-// of the time so far: transients decay over every scale of time, so equal shares of log t keep the
-// error of the whole run near rtol. The two steps are kept, the long one is thrown away.
+// error of the two. It is held below rtol / 10 of the residual |f - y| times the share 2h / (t +
+// 2h) of the time so far: transients decay over every scale of time, so equal shares of log t keep
+// the error of the whole run near rtol. The two steps are kept, the long one is thrown away.
 template <class T>
 class AdaptiveRk4 {
  public:
@@ -152,8 +153,7 @@ class AdaptiveRk4 {
   // What rounding alone changes in the outputs of one step.
   static double rounding(const double* f, MatrixView<const T> y) {
     double sum = 0;
-    for (Index i = 0; i < y.size(); ++i)
-      sum += std::pow(f[i], 2) + std::pow(double(y.data[i]), 2);
+    for (Index i = 0; i < y.size(); ++i) sum += std::pow(f[i], 2) + std::pow(double(y.data[i]), 2);
     return 4 * double(std::numeric_limits<T>::epsilon()) * std::sqrt(sum);
   }
 

@@ -44,8 +44,7 @@ class Run {
       members_[std::size_t(b)].start(context);
       recorder_.keep_initial_ntg(b, context);
     });
-    for (Index b = 0; b < nets_.B && !watch_.stopped(); ++b)
-      methods_.push_back(make_method(b));
+    for (Index b = 0; b < nets_.B && !watch_.stopped(); ++b) methods_.push_back(make_method(b));
     if (!watch_.stopped()) loop();
     finish(stability);
     return std::move(result_);
@@ -106,9 +105,9 @@ class Run {
     recorder_.close_row();
     if (!hooks_.on_record) return true;
     const Index B = nets_.B;
-    const Snapshot snapshot{
-        Index(*(result_.steps.end() - B)), result_.time.back(), &*(result_.loss.end() - B),
-        result_.test_loss.empty() ? nullptr : &*(result_.test_loss.end() - B)};
+    const Snapshot snapshot{Index(*(result_.steps.end() - B)), result_.time.back(),
+                            &*(result_.loss.end() - B),
+                            result_.test_loss.empty() ? nullptr : &*(result_.test_loss.end() - B)};
     stopped_by_callback_ = !hooks_.on_record(snapshot);
     return !stopped_by_callback_;
   }
@@ -148,10 +147,10 @@ class Run {
       result_.last_loss = member.last_loss;
       if (!watch_.stopped()) result_.step_bound = bound_of(b, stability);
     }
-    result_.status = watch_.stopped()              ? Status::interrupted
-                     : result_.diverged_step >= 0  ? Status::diverged
-                     : stopped_by_callback_        ? Status::stopped
-                                                   : Status::finished;
+    result_.status = watch_.stopped()             ? Status::interrupted
+                     : result_.diverged_step >= 0 ? Status::diverged
+                     : stopped_by_callback_       ? Status::stopped
+                                                  : Status::finished;
   }
 
   // A fresh engine at the initial weights: the member's own has left them.
@@ -220,12 +219,12 @@ RunResult<T> gradient_flow_rk4(const EnsembleView<T>& nets, const DataView<T>& t
   });
 }
 
-#define ASYMFAST_INSTANTIATE(T)                                                                  \
-  template RunResult<T> gradient_descent(const EnsembleView<T>&, const DataView<T>&,             \
-                                         const DataView<T>&, Loss, double, Index,                \
-                                         const Recording&, const Hooks&, const Execution&);      \
-  template RunResult<T> gradient_flow_rk4(const EnsembleView<T>&, const DataView<T>&,            \
-                                          const DataView<T>&, Loss, double, double, double,      \
+#define ASYMFAST_INSTANTIATE(T)                                                             \
+  template RunResult<T> gradient_descent(const EnsembleView<T>&, const DataView<T>&,        \
+                                         const DataView<T>&, Loss, double, Index,           \
+                                         const Recording&, const Hooks&, const Execution&); \
+  template RunResult<T> gradient_flow_rk4(const EnsembleView<T>&, const DataView<T>&,       \
+                                          const DataView<T>&, Loss, double, double, double, \
                                           const Recording&, const Hooks&, const Execution&);
 
 ASYMFAST_INSTANTIATE(float)

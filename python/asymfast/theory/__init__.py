@@ -1,4 +1,4 @@
-"""The paper's statements as plain NumPy, independent of the compiled core so that they can judge it.
+"""The paper's statements as plain NumPy, independent of the compiled core: they can judge it.
 
 ===================  ========================================================================
 `mean_ntg`           Theta*, the mean neural tangent Gram matrix at initialisation

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from asymfast import _check
+import asymfast._check as _check
 
 Floats = npt.NDArray[np.float64]
 
@@ -124,7 +124,7 @@ def erf(z: Floats) -> Floats:
 
 
 def _logistic(z: Floats) -> tuple[Floats, Floats]:
-    """s = 1 / (1 + exp(-z)) and 1 - s = s(-z), both to full relative accuracy."""
+    """S = 1 / (1 + exp(-z)) and 1 - s = s(-z), both to full relative accuracy."""
     u = np.exp(-np.abs(z))
     large = 1 / (1 + u)
     small = u * large

@@ -2,7 +2,7 @@
 
 With normalised Hermite polynomials h_k, standard deviations s_i and correlations rho_ij,
 
-    E[f(u_i) f(u_j)] = sum_k c_k(s_i) c_k(s_j) rho_ij^k,      c_k(s) = E[f(s z) h_k(z)],  z ~ N(0,1).
+    E[f(u_i) f(u_j)] = sum_k c_k(s_i) c_k(s_j) rho_ij^k,  c_k(s) = E[f(s z) h_k(z)],  z ~ N(0,1).
 
 The coefficients are integrals of analytic functions that decay like a Gaussian, for which the
 trapezoidal rule converges geometrically in 1 / step.

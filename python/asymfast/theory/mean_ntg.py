@@ -1,5 +1,6 @@
 """Theta*, the mean neural tangent Gram matrix at initialisation, whose smallest eigenvalue is
-the kappa_n of the theorems."""
+the kappa_n of the theorems.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Literal, overload
 import numpy as np
 import numpy.typing as npt
 
-from asymfast import _check
+import asymfast._check as _check
 from asymfast.theory import hermite
 from asymfast.theory.activations import ACTIVATIONS
 from asymfast.theory.geometry import RowGeometry, row_geometry
@@ -170,7 +171,8 @@ def _cos(rows: RowGeometry) -> Floats:
 
 def _damping_and_covariance(rows: RowGeometry) -> tuple[Floats, Floats]:
     """exp(-(a + b - 2 |c|) / 2) and |c|; a + b - 2 |c| is the squared distance of x_i / sqrt(d)
-    to the nearer of +-x_j / sqrt(d)."""
+    to the nearer of +-x_j / sqrt(d).
+    """
     s = rows.scale
     products = np.multiply.outer(s, s)
     distance = np.subtract.outer(s, s) ** 2 + 2 * products * rows.gap
