@@ -487,7 +487,7 @@ class Network:
         """
         kind = _check.choice("Network.node_importance", "kind", kind, ("paper", "authors"))
         of = self.W if kind == "paper" else self.a.reshape(*self.lam.shape, self.k)
-        return self._lam64 * np.square(of, dtype=np.float64).sum(axis=-1)
+        return np.asarray(self._lam64 * np.square(of, dtype=np.float64).sum(axis=-1))
 
     def prune(self, keep: int) -> Network:
         """Network of the `keep` most important nodes, in their order, their lam as they were.
@@ -580,14 +580,14 @@ class Network:
 
 
 def _read_only(values: NDArray[Any]) -> NDArray[Any]:
-    view = values.view()
+    view: NDArray[Any] = values.view()
     view.flags.writeable = False
     return view
 
 
 def _row(values: NDArray[Any], b: int) -> NDArray[Any]:
     """Member b's part of data with a leading axis of length 1 (shared) or B."""
-    return values[b if values.shape[0] > 1 else 0]
+    return np.asarray(values[b if values.shape[0] > 1 else 0])
 
 
 def _is_sequence(value: Any) -> bool:
@@ -600,7 +600,7 @@ def _draw(
     generator = np.random.default_rng(rng)
     W = generator.standard_normal((m, d))
     size = (m,) if outputs == 1 else (m, outputs)
-    return W, 2.0 * generator.integers(0, 2, size=size) - 1.0
+    return W, 2 * generator.integers(0, 2, size=size).astype(np.float64) - 1
 
 
 def _float_dtype(fn: str, dtype: DTypeLike) -> np.dtype[Any]:

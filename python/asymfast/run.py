@@ -162,9 +162,10 @@ class Run:
             )
 
         diverged = stored["diverged"]
+        recorded: dict[str, Any] = {name: stored[name] for name in _ALWAYS}
+        recorded |= {name: stored.get(name) for name in _IF_RECORDED}
         return cls(
-            **{name: stored[name] for name in _ALWAYS},
-            **{name: stored.get(name) for name in _IF_RECORDED},
+            **recorded,
             initial=network("W0"),
             network=network("W"),
             diverged=bool(diverged) if diverged.ndim == 0 else diverged,

@@ -67,11 +67,11 @@ def idx_header(shape: tuple[int, ...]) -> bytes:
 def idx_sha256(array: npt.NDArray[np.uint8]) -> str:
     """SHA-256 of the uncompressed idx file that holds the array."""
     digest = hashlib.sha256(idx_header(array.shape))
-    digest.update(np.ascontiguousarray(array))
+    digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
-def _read(path: Path, stream: IO[bytes]) -> npt.NDArray[np.uint8]:
+def _read(path: Path, stream: IO[bytes] | gzip.GzipFile) -> npt.NDArray[np.uint8]:
     shape = _read_header(path, stream)
     expected = math.prod(shape)
     data = bytearray()
@@ -90,7 +90,7 @@ def _read(path: Path, stream: IO[bytes]) -> npt.NDArray[np.uint8]:
     return np.frombuffer(data, dtype=np.uint8).reshape(shape)
 
 
-def _read_header(path: Path, stream: IO[bytes]) -> tuple[int, ...]:
+def _read_header(path: Path, stream: IO[bytes] | gzip.GzipFile) -> tuple[int, ...]:
     magic = stream.read(4)
     if len(magic) < 4 or magic[:3] != bytes([0, 0, _UNSIGNED_BYTES]):
         raise ValueError(

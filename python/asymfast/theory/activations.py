@@ -230,11 +230,11 @@ def _minus_cos(z: Floats) -> Floats:
 
 
 def _tanh(z: Floats) -> Floats:
-    return np.tanh(z)
+    return np.asarray(np.tanh(z))
 
 
 def _identity(z: Floats) -> Floats:
-    return z.copy()
+    return np.array(z)
 
 
 # The supremum without a closed form: swish' is largest where z tanh(z / 2) = 2.

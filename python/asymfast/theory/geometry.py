@@ -83,4 +83,4 @@ def row_geometry(X: Floats) -> RowGeometry:
 def _mirrored(K: Floats) -> Floats:
     """The lower triangle of K on both sides: a matrix product is symmetric only to rounding."""
     lower = np.tril(K)
-    return lower + np.tril(K, -1).T
+    return np.asarray(lower + np.tril(K, -1).T)

@@ -76,7 +76,7 @@ def trapezoid(f: Function, bandwidth: float, scale: Floats) -> Trapezoid:
     frequencies = math.sqrt(MOST_TERMS) + 7 + bandwidth * float(scale.max())
     step = 2 * math.pi / frequencies
     half = math.ceil(2 * _CUT / step)
-    z = 0.5 * step * np.arange(-half, half + 1)
+    z = 0.5 * step * np.arange(-half, half + 1, dtype=np.float64)
     root_density = np.exp(-(z**2) / 4) / (2 * math.pi) ** 0.25
     weighted = f(scale[:, None] * z) * root_density
     moment_even, moment_odd = (step * np.sum(part**2, axis=1) for part in _even_odd(weighted))

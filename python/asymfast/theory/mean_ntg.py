@@ -160,7 +160,7 @@ def _erf(rows: RowGeometry) -> Floats:
 def _sin(rows: RowGeometry) -> Floats:
     """E[cos u cos v] = exp(-(a + b) / 2) cosh(c) for variances a, b and covariance c."""
     damping, c = _damping_and_covariance(rows)
-    return 0.5 * damping * (1 + np.exp(-2 * c))
+    return np.asarray(0.5 * damping * (1 + np.exp(-2 * c)))
 
 
 def _cos(rows: RowGeometry) -> Floats:
