@@ -1,4 +1,4 @@
-// Zeroed memory aligned for vector loads.
+// Memory aligned for vector loads, zeroed unless asked otherwise.
 #pragma once
 
 #include <cstdlib>
@@ -14,14 +14,16 @@ template <class T>
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(Index size) : size_(size) {
+  enum class Contents { zero, unset };
+
+  explicit Buffer(Index size, Contents contents = Contents::zero) : size_(size) {
     constexpr std::size_t alignment = 64;
     const std::size_t bytes =
         (static_cast<std::size_t>(size) * sizeof(T) + alignment - 1) / alignment * alignment;
     if (bytes == 0) return;
     data_.reset(static_cast<T*>(std::aligned_alloc(alignment, bytes)));
     if (!data_) throw std::bad_alloc();
-    std::memset(data_.get(), 0, bytes);
+    if (contents == Contents::zero) std::memset(data_.get(), 0, bytes);
   }
 
   T* data() const noexcept { return data_.get(); }

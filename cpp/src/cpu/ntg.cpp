@@ -1,93 +1,177 @@
 // Neural tangent Gram matrix, Eq. (5):
 //   K_il = (x_i.x2_l / d) sum_j v_j sigma'(Z_j(x_i)) sigma'(Z_j(x2_l)).
-// Sums run in double whatever T is: the smallest eigenvalue lives far below float's rounding. Nodes
-// come in groups, K in tiles; a tile is summed by one thread in the order of the groups, so K does
-// not depend on the number of threads. Symmetric: the tiles of the lower triangle, mirrored. Cost:
-// 2 n n2 m flop (half if symmetric), (n + n2) x 512 doubles of memory.
-#include <Eigen/Core>
+//
+// Nodes come in groups whose slopes fit the budget; a tile of K (a block of samples against
+// another) is summed over a group by one thread, in the order of the nodes, so K does not depend on
+// the number of threads. Symmetric: the tiles of the lower triangle, mirrored.
+//
+// float: the smallest eigenvalue lives far below float's rounding, so no error may grow with m or
+// be that of a node which outweighs the others. Nodes with more than 4 times their even share of v
+// are multiplied and summed in double; the others in float over runs of 64 nodes, the runs in
+// double. What that rounds is less than what rounding the slopes themselves does to the eigenvalue.
+//
+// Cost: 2 n n2 m flop (half if symmetric); memory: `kBudget` and the heavy nodes beside K.
+#include <algorithm>
+#include <type_traits>
 
-#include "cpu/hidden_layer.hpp"
 #include "cpu/kernels.hpp"
+#include "cpu/slope_panels.hpp"
 
 namespace asymfast::cpu {
 
 namespace {
 
-constexpr Index kNodesOfGroup = 512;
+constexpr double kBudget = 32e6;  // bytes of slopes
 
-using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-// S (n, group) = sigma'(Z), times v where it is given.
 template <class T>
-void fill_slopes(const HiddenLayer<T>& layer, Range blocks, const double* v, Matrix& S,
-                 const Context& context) {
-  const Index m = layer.at.m;
-  layer.for_each(blocks, context, [&](Index block, Index i, const T*, const T* slopes) {
-    const Index first = block * kBlock<T>;
-    double* row = &S(i, first - blocks.first * kBlock<T>);
-    for (Index j = 0; j < kBlock<T>; ++j) {
-      const double weight = first + j >= m ? 0.0 : v ? v[first + j] : 1.0;
-      row[j] = weight * double(slopes[j]);
+constexpr Index kRun = sizeof(T) == sizeof(float) ? 64 : 128;
+
+// How v_j is shared out between the two sides, and the order in which nodes are summed.
+template <class T>
+struct NodeWeights {
+  // sqrt v_j on both sides where that serves them with one set of slopes, else 1 and v_j. Relative
+  // to the largest, so that no scaling of lambda leaves T's range.
+  std::vector<double> left, right;
+  double largest = 0;
+  bool alike;
+  std::vector<Index> heavy, light;
+
+  NodeWeights(const double* v, Index m, bool symmetric)
+      : left(std::size_t(m), 1.0), right(std::size_t(m)) {
+    alike = symmetric && std::all_of(v, v + m, [](double x) { return x >= 0; });
+    double sum = 0;
+    for (Index j = 0; j < m; ++j) largest = std::max(largest, std::abs(v[j]));
+    if (largest == 0) largest = 1;
+    for (Index j = 0; j < m; ++j) {
+      const double share = v[j] / largest;
+      right[std::size_t(j)] = alike ? std::sqrt(share) : share;
+      sum += std::abs(share);
     }
-  });
-}
-
-// Large enough for efficient products, small enough to occupy all threads.
-Index tile_side(Index n) {
-  return std::clamp<Index>(ceil_div(n, 8), 16, 128);
-}
+    if (alike) left = right;
+    for (Index j = 0; j < m; ++j) {
+      const bool is_heavy =
+          std::is_same_v<T, float> && std::abs(v[j]) / largest * double(m) > 4 * sum;
+      (is_heavy ? heavy : light).push_back(j);
+    }
+  }
+};
 
 template <class T>
-Matrix in_double(MatrixView<const T> X) {
-  return Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(
-             X.data, X.rows, X.cols)
-      .template cast<double>();
-}
+class Ntg {
+ public:
+  Ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, MatrixView<const T> X2,
+      bool symmetric, MatrixView<double> K, const Context& context)
+      : symmetric_(symmetric),
+        d_(net.d()),
+        weights_(v, net.m(), symmetric),
+        group_(
+            nodes_of_group(Index(weights_.light.size()), X.rows + (weights_.alike ? 0 : X2.rows))),
+        light_(net, X, X2, group_, weights_),
+        heavy_(net, X, X2, Index(weights_.heavy.size()), weights_),
+        inputs_(input_panels<double>(X, weights_.largest / double(d_))),
+        inputs2_(input_panels<double>(X2, 1)),
+        K_(K),
+        context_(context) {}
+
+  void operator()() {
+    const Index light = Index(weights_.light.size());
+    heavy_.fill(weights_.heavy.data(), Index(weights_.heavy.size()), weights_, context_);
+    Index first = 0;
+    do {
+      const Index count = std::min(group_, light - first);
+      light_.fill(weights_.light.data() + first, count, weights_, context_);
+      add_group(count, first == 0, first + count == light);
+      first += count;
+    } while (first < light && !context_.watch.stopped());
+  }
+
+ private:
+  static constexpr Index B = kBlock<T>;
+
+  // The slopes of some nodes on both sides, in the element type their products are summed in.
+  template <class P>
+  struct Sides {
+    SlopePanels<T, P> left, right;
+    bool alike;
+
+    Sides(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> X2, Index capacity,
+          const NodeWeights<T>& weights)
+        : left(net, X, capacity),
+          right(net, X2, weights.alike ? 0 : capacity),
+          alike(weights.alike) {}
+
+    void fill(const Index* nodes, Index count, const NodeWeights<T>& weights,
+              const Context& context) {
+      if (count == 0) return;
+      left.fill(nodes, count, weights.left, context);
+      if (!alike) right.fill(nodes, count, weights.right, context);
+    }
+
+    void add_to(double* C, Index row, Index col, Index height, Index count) const {
+      const P* a = left.of(row);
+      const P* b = alike ? left.of(col) : right.of(col);
+      for (Index first = 0; first < count; first += kRun<P>)
+        add_products<B>(a + first * B, b + first * B, std::min(kRun<P>, count - first), height, C);
+    }
+  };
+
+  static Index nodes_of_group(Index nodes, Index samples) {
+    const double fitting = kBudget / (double(samples + 2 * B) * sizeof(T));
+    return std::min(nodes, std::max<Index>(kRun<T>, Index(fitting) / kRun<T> * kRun<T>));
+  }
+
+  void add_group(Index count, bool is_first, bool is_last) {
+    const Index rows = ceil_div(K_.rows, B), cols = ceil_div(K_.cols, B);
+#pragma omp parallel for schedule(dynamic) num_threads(context_.threads)
+    for (Index task = 0; task < rows * cols; ++task) {
+      context_.watch.tick();
+      const Index row = task / cols, col = task % cols;
+      if ((symmetric_ && col > row) || context_.watch.stopped()) continue;
+      tile(row, col, count, is_first, is_last);
+    }
+  }
+
+  void tile(Index row, Index col, Index count, bool is_first, bool is_last) {
+    const Index i = row * B, l = col * B;
+    const Index height = std::min(B, K_.rows - i), width = std::min(B, K_.cols - l);
+    alignas(kVectorBytes) double C[B * B] = {};
+    if (is_first)
+      heavy_.add_to(C, row, col, height, Index(weights_.heavy.size()));
+    else
+      for (Index r = 0; r < height; ++r) std::copy_n(&K_(i + r, l), width, C + r * B);
+    light_.add_to(C, row, col, height, count);
+    if (is_last) {
+      alignas(kVectorBytes) double gram[B * B] = {};
+      add_products<B>(inputs_.data() + row * d_ * B, inputs2_.data() + col * d_ * B, d_, height,
+                      gram);
+      for (Index e = 0; e < height * B; ++e) C[e] *= gram[e];
+    }
+    for (Index r = 0; r < height; ++r) std::copy_n(C + r * B, width, &K_(i + r, l));
+    if (is_last && symmetric_) mirror(C, i, height, l, width);
+  }
+
+  void mirror(const double* C, Index i, Index height, Index l, Index width) {
+    for (Index c = 0; c < width; ++c)
+      for (Index r = i == l ? c + 1 : 0; r < height; ++r) K_(l + c, i + r) = C[r * B + c];
+  }
+
+  bool symmetric_;
+  Index d_;
+  NodeWeights<T> weights_;
+  Index group_;
+  Sides<T> light_;
+  Sides<double> heavy_;
+  Buffer<double> inputs_, inputs2_;
+  MatrixView<double> K_;
+  const Context& context_;
+};
 
 }  // namespace
 
 template <class T>
 void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, MatrixView<const T> X2,
          bool symmetric, MatrixView<double> K, const Context& context) {
-  const HiddenLayer<T> left(net, X), right(net, X2);
-  const Index n = X.rows, n2 = X2.rows, blocks_of_group = kNodesOfGroup / kBlock<T>;
-  Eigen::Map<Matrix> out(K.data, n, n2);
-  out.setZero();
-
-  const Index side = tile_side(std::max(n, n2));
-  const Index rows = ceil_div(n, side), cols = ceil_div(n2, side);
-  const auto for_tiles = [&](auto&& work) {
-#pragma omp parallel for schedule(dynamic) num_threads(context.threads)
-    for (Index tile = 0; tile < rows * cols; ++tile) {
-      const Index row = tile / cols, col = tile % cols;
-      context.watch.tick();
-      if ((symmetric && col > row) || context.watch.stopped()) continue;
-      const Index i = row * side, l = col * side;
-      work(i, std::min(side, n - i), l, std::min(side, n2 - l));
-    }
-  };
-
-  Matrix S(n, kNodesOfGroup), vS2(n2, kNodesOfGroup);
-  for (Index first = 0; first < left.at.blocks; first += blocks_of_group) {
-    const Range group{first, std::min(left.at.blocks, first + blocks_of_group)};
-    const Index nodes = group.size() * kBlock<T>;
-    fill_slopes(left, group, nullptr, S, context);
-    fill_slopes(right, group, v, vS2, context);
-    for_tiles([&](Index i, Index height, Index l, Index width) {
-      out.block(i, l, height, width).noalias() +=
-          S.block(i, 0, height, nodes) * vS2.block(l, 0, width, nodes).transpose();
-    });
-  }
-
-  const Matrix Xd = in_double(X), X2d = in_double(X2);
-  const double per_dimension = 1 / double(X.cols);
-  for_tiles([&](Index i, Index height, Index l, Index width) {
-    const Matrix gram = Xd.middleRows(i, height) * X2d.middleRows(l, width).transpose();
-    out.block(i, l, height, width).array() *= gram.array() * per_dimension;
-  });
-  if (symmetric)
-    for (Index i = 0; i < n; ++i)
-      for (Index l = 0; l < i; ++l) K(l, i) = K(i, l);
+  Ntg<T>(net, v, X, X2, symmetric, K, context)();
 }
 
 template void ntg(const NetworkView<float>&, const double*, MatrixView<const float>,

@@ -1,0 +1,80 @@
+// Samples side by side: kBlock<T> samples are the lanes of the loops that make Gram matrices, which
+// need every pair of samples and only a sum over nodes.
+//
+//   panel   one block of samples and some rows (inputs or nodes): (rows, kBlock) values
+#pragma once
+
+#include "cpu/buffer.hpp"
+#include "cpu/layout.hpp"
+#include "cpu/tiles.hpp"
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+namespace asymfast::cpu {
+
+// The panels of X (n, d) times `scale`, in the element type P: [block][input][sample], zeros behind
+// the last sample. Blocks are those of T, whatever P is.
+template <class P, class T>
+Buffer<P> input_panels(MatrixView<const T> X, double scale) {
+  const Index d = X.cols, blocks = ceil_div(X.rows, kBlock<T>);
+  Buffer<P> panels(blocks * d * kBlock<T>);
+  for (Index i = 0; i < X.rows; ++i) {
+    P* column = panels.data() + i / kBlock<T> * d * kBlock<T> + i % kBlock<T>;
+    for (Index l = 0; l < d; ++l) column[l * kBlock<T>] = P(double(X(i, l)) * scale);
+  }
+  return panels;
+}
+
+// Rows of a tile of products that are summed in registers together.
+template <int Vectors>
+inline constexpr int kStrip = (kVectorBytes == 64 ? 16 : 8) / Vectors;
+
+inline void add_in_double(double* to, DoubleVec sum) {
+  *as_vectors(to) += sum;
+}
+inline void add_in_double(double* to, FloatVec sum) {
+#if defined(__AVX512F__)  // GCC 12 makes four conversions and two insertions of the two below
+  const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256((__m512)sum));
+  const __m512d high = _mm512_cvtps_pd(_mm256_castpd_ps(_mm512_extractf64x4_pd((__m512d)sum, 1)));
+  as_vectors(to)[0] += (DoubleVec)low;
+  as_vectors(to)[1] += (DoubleVec)high;
+#else
+  using Half = float __attribute__((vector_size(kVectorBytes / 2)));
+  Half half[2];
+  std::memcpy(half, &sum, sizeof sum);
+  as_vectors(to)[0] += __builtin_convertvector(half[0], DoubleVec);
+  as_vectors(to)[1] += __builtin_convertvector(half[1], DoubleVec);
+#endif
+}
+
+// C (rows, Width) += A^T B over the `depth` rows of two panels, A read from its column `first` on.
+// The products are summed in P, the sum is added to C in double.
+template <int Width, class P>
+inline void add_products(const P* A, const P* B, Index depth, Index rows, double* C) {
+  constexpr int V = Width / kLanes<P>;
+  for (Index first = 0; first < rows; first += kStrip<V>) {
+    with_constant<kStrip<V>>(std::min<Index>(kStrip<V>, rows - first), [=](auto strip) {
+      constexpr int R = decltype(strip)::value;
+      Vec<P> sum[R][V] = {};
+      const P* a = A + first;
+      const Vec<P>* b = as_vectors(B);
+      for (Index j = 0; j < depth; ++j, a += Width, b += V) {
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) {
+          const Vec<P> a_r = broadcast<Vec<P>>(a[r]);
+#pragma GCC unroll 4
+          for (int v = 0; v < V; ++v) sum[r][v] += a_r * b[v];
+        }
+      }
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v)
+          add_in_double(C + (first + r) * Width + v * kLanes<P>, sum[r][v]);
+    });
+  }
+}
+
+}  // namespace asymfast::cpu
