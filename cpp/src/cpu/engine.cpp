@@ -27,7 +27,7 @@ class CpuEngine final : public Engine<T> {
         kind_(loss),
         base_(packed_weights(at_, net.W.data)),
         lost_(base_.size()),
-        eval_(base_.size()),
+        point_(base_.data()),
         slopes_(remembers_slopes(at_) ? at_.n * at_.blocks * kBlock<T> : 0),
         outputs_(at_.n * at_.k),
         residual_(at_.n * at_.k) {
@@ -35,27 +35,31 @@ class CpuEngine final : public Engine<T> {
   }
 
   void restart(const Context& context) override {
-    std::copy_n(base_.data(), base_.size(), eval_.data());
+    point_ = base_.data();
     sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
-      sweep_.evaluate(chunk, eval_.data(), slopes_.data(), scratch, outputs);
+      sweep_.evaluate(chunk, point_, slopes_.data(), scratch, outputs);
     });
     finish();
   }
 
   void advance(const Update& update, const Context& context) override {
     if (update.uses_sum() && sum_.size() == 0) sum_ = Buffer<T>(base_.size());
+    if (!update.commit && stage_.size() == 0) stage_ = Buffer<T>(base_.size());
+    const T* from = point_;
+    T* to = update.commit ? base_.data() : stage_.data();
     sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
-      sweep_.gradient(chunk, eval_.data(), slopes_.data(), residual_.data(), scratch);
+      sweep_.gradient(chunk, from, slopes_.data(), residual_.data(), scratch);
       apply(update, chunk, scratch.G.data());
-      sweep_.evaluate(chunk, eval_.data(), slopes_.data(), scratch, outputs);
+      sweep_.evaluate(chunk, to, slopes_.data(), scratch, outputs);
     });
+    point_ = to;
     finish();
   }
 
   void ntg_product(const T* u, double* out, const Context& context) override {
     sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
-      sweep_.gradient(chunk, eval_.data(), slopes_.data(), u, scratch);
-      sweep_.push(chunk, eval_.data(), slopes_.data(), scratch, outputs);
+      sweep_.gradient(chunk, point_, slopes_.data(), u, scratch);
+      sweep_.push(chunk, point_, slopes_.data(), scratch, outputs);
     });
     sweep_.sum_outputs(out);
   }
@@ -84,10 +88,10 @@ class CpuEngine final : public Engine<T> {
     const Index count = blocks.size() * at_.weights_per_block() / kLanes<T>;
     const Vec<T>* g = as_vectors(gradient);
     Vec<T>* base = as_vectors(base_.data()) + first;
-    Vec<T>* eval = as_vectors(eval_.data()) + first;
     Vec<T>* lost = as_vectors(lost_.data()) + first;
     const T along_gradient = T(update.along_gradient), along_sum = T(update.along_sum);
     const T keep = T(update.keep_sum), gain = T(update.gain);
+    Vec<T>* stage = update.commit ? nullptr : as_vectors(stage_.data()) + first;
     Vec<T>* sum = update.uses_sum() ? as_vectors(sum_.data()) + first : nullptr;
     if (sum && keep == 0) std::fill_n(sum, count, Vec<T>{});  // a rejected step may have left NaN
     for (Index i = 0; i < count; ++i) {
@@ -96,10 +100,12 @@ class CpuEngine final : public Engine<T> {
         sum[i] = keep * sum[i] + gain * g[i];
         change += along_sum * sum[i];
       }
-      eval[i] = base[i] + change;
+      const Vec<T> next = base[i] + change;
       if (update.commit) {
-        lost[i] = change - (eval[i] - base[i]);
-        base[i] = eval[i];
+        lost[i] = change - (next - base[i]);
+        base[i] = next;
+      } else {
+        stage[i] = next;
       }
     }
   }
@@ -115,7 +121,8 @@ class CpuEngine final : public Engine<T> {
   MatrixView<const T> y_;
   Loss kind_;
   Buffer<T> base_, lost_;  // the point of the run, and what rounding has kept out of it so far
-  Buffer<T> eval_, sum_, saved_, saved_lost_, slopes_;
+  const T* point_;       // where it was last evaluated: base_ or stage_
+  Buffer<T> stage_, sum_, saved_, saved_lost_, slopes_;
   Buffer<double> outputs_;
   Buffer<T> residual_;
 };

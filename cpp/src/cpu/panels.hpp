@@ -5,12 +5,9 @@
 #pragma once
 
 #include "cpu/buffer.hpp"
+#include "cpu/in_double.hpp"
 #include "cpu/layout.hpp"
 #include "cpu/tiles.hpp"
-
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
 
 namespace asymfast::cpu {
 
@@ -30,24 +27,6 @@ Buffer<P> input_panels(MatrixView<const T> X, double scale) {
 // Rows of a tile of products that are summed in registers together.
 template <int Vectors>
 inline constexpr int kStrip = (kVectorBytes == 64 ? 16 : 8) / Vectors;
-
-inline void add_in_double(double* to, DoubleVec sum) {
-  *as_vectors(to) += sum;
-}
-inline void add_in_double(double* to, FloatVec sum) {
-#if defined(__AVX512F__)  // GCC 12 makes four conversions and two insertions of the two below
-  const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256((__m512)sum));
-  const __m512d high = _mm512_cvtps_pd(_mm256_castpd_ps(_mm512_extractf64x4_pd((__m512d)sum, 1)));
-  as_vectors(to)[0] += (DoubleVec)low;
-  as_vectors(to)[1] += (DoubleVec)high;
-#else
-  using Half = float __attribute__((vector_size(kVectorBytes / 2)));
-  Half half[2];
-  std::memcpy(half, &sum, sizeof sum);
-  as_vectors(to)[0] += __builtin_convertvector(half[0], DoubleVec);
-  as_vectors(to)[1] += __builtin_convertvector(half[1], DoubleVec);
-#endif
-}
 
 // C (rows, Width) += A^T B over the `depth` rows of two panels, A read from its column `first` on.
 // The products are summed in P, the sum is added to C in double.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cpu/buffer.hpp"
+#include "cpu/in_double.hpp"
 #include "cpu/packing.hpp"
 #include "cpu/team.hpp"
 #include "cpu/tiles.hpp"
@@ -144,8 +145,7 @@ class Sweep {
       const Index size = rows.size() * at.k;
       std::fill_n(scratch.outputs.data(), size, Vec<T>{});
       for (Index block = blocks.first; block < blocks.last; ++block) work(block, rows);
-      double* tile_outputs = outputs + rows.first * at.k;
-      for (Index i = 0; i < size; ++i) tile_outputs[i] += sum_of_lanes(scratch.outputs.data()[i]);
+      add_sums_of_lanes<T>(scratch.outputs.data(), size, outputs + rows.first * at.k);
     }
   }
 
