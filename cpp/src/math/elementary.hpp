@@ -32,7 +32,7 @@ struct ExpConstants<double> {
 // (e^r - 1 - r) / r^2 by its Taylor series; on |r| <= ln(2)/2 the first term left out is below
 // 2e-9 (float) and 1e-18 (double) of the result.
 template <class V>
-ASYMFAST_HD inline V exp_tail(V r, float) {
+ASYMFAST_INLINE V exp_tail(V r, float) {
   V q = broadcast<V>(1.0f / 5040);
   q = q * r + 1.0f / 720;
   q = q * r + 1.0f / 120;
@@ -41,7 +41,7 @@ ASYMFAST_HD inline V exp_tail(V r, float) {
   return q * r + 0.5f;
 }
 template <class V>
-ASYMFAST_HD inline V exp_tail(V r, double) {
+ASYMFAST_INLINE V exp_tail(V r, double) {
   V q = broadcast<V>(1.0 / 6227020800);
   q = q * r + 1.0 / 479001600;
   q = q * r + 1.0 / 39916800;
@@ -57,7 +57,7 @@ ASYMFAST_HD inline V exp_tail(V r, double) {
 }
 
 template <class V>
-ASYMFAST_HD inline Reduced<V> exp_reduce(V x) {
+ASYMFAST_INLINE Reduced<V> exp_reduce(V x) {
   using T = ScalarOf<V>;
   using C = ExpConstants<T>;
   constexpr T log2_e = T(1.4426950408889634074);
@@ -71,7 +71,7 @@ ASYMFAST_HD inline Reduced<V> exp_reduce(V x) {
 
 // x 2^shift, in two factors so that results below the normal range round only once more.
 template <class V>
-ASYMFAST_HD inline V scale_by_power_of_two(V x, BitsOf<V> shift) {
+ASYMFAST_INLINE V scale_by_power_of_two(V x, BitsOf<V> shift) {
   using C = ExpConstants<ScalarOf<V>>;
   const BitsOf<V> half = shift >> 1;
   const BitsOf<V> rest = shift - half;
@@ -81,14 +81,14 @@ ASYMFAST_HD inline V scale_by_power_of_two(V x, BitsOf<V> shift) {
 
 // e^x within 2 ulp; 0 and inf where it leaves the range; NaN stays NaN.
 template <class V>
-ASYMFAST_HD inline V exp(V x) {
+ASYMFAST_INLINE V exp(V x) {
   const Reduced<V> e = exp_reduce(x);
   return scale_by_power_of_two(e.p + ScalarOf<V>(1), e.shift);
 }
 
 // e^x - 1 for x <= 0 within 2 ulp, also near 0.
 template <class V>
-ASYMFAST_HD inline V expm1_of_nonpositive(V x) {
+ASYMFAST_INLINE V expm1_of_nonpositive(V x) {
   const Reduced<V> e = exp_reduce(x);
   const V power = scale_by_power_of_two(broadcast<V>(1), e.shift);
   return e.p * power + (power - ScalarOf<V>(1));
@@ -97,7 +97,7 @@ ASYMFAST_HD inline V expm1_of_nonpositive(V x) {
 // log(1 + u) for 0 <= u <= 1 within 2 ulp: 2 atanh(t), t = u / (2 + u) <= 1/3, by its series in
 // t^2.
 template <class V>
-ASYMFAST_HD inline V log1p_of_unit(V u) {
+ASYMFAST_INLINE V log1p_of_unit(V u) {
   using T = ScalarOf<V>;
   constexpr int terms = sizeof(T) == 4 ? 8 : 17;  // (1/9)^terms / (2 terms + 1) < eps / 8
   const V t = u / (u + T(2));

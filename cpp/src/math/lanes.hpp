@@ -2,13 +2,22 @@
 // maths beside this file is written for any V that is a float, a double or one of these vectors.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
+
+// A call in a loop over vectors would spill all of them.
 #if defined(__CUDACC__)
-#define ASYMFAST_HD __host__ __device__
+#define ASYMFAST_INLINE __host__ __device__ __forceinline__
+#elif defined(__GNUC__)
+#define ASYMFAST_INLINE inline __attribute__((always_inline))
 #else
-#define ASYMFAST_HD
+#define ASYMFAST_INLINE inline
 #endif
 
 namespace asymfast {
@@ -73,7 +82,7 @@ template <class T>
 inline constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
 
 template <class To, class From>
-ASYMFAST_HD inline To bit_cast(const From& from) {
+ASYMFAST_INLINE To bit_cast(const From& from) {
   static_assert(sizeof(To) == sizeof(From));
   To to;
   std::memcpy(&to, &from, sizeof to);
@@ -82,25 +91,106 @@ ASYMFAST_HD inline To bit_cast(const From& from) {
 
 // x in every lane. (x - 0 folds to x for every x; 0 + x does not for -0.)
 template <class V>
-ASYMFAST_HD inline V broadcast(ScalarOf<V> x) {
+ASYMFAST_INLINE V broadcast(ScalarOf<V> x) {
   return x - V{};
 }
 
 template <class V>
-ASYMFAST_HD inline V abs(V x) {
-  return x < V{} ? -x : x;
+ASYMFAST_INLINE V abs(V x) {
+  const BitsOf<V> sign = bit_cast<BitsOf<V>>(broadcast<V>(ScalarOf<V>(-0.0)));
+  return bit_cast<V>(bit_cast<BitsOf<V>>(x) & ~sign);
 }
 
-// Comparisons with NaN are false: these keep a NaN in x.
+// larger, smaller: max and min; if a or b is NaN, b. fma: a b + c, rounded once where the machine
+// can, else twice, but the same everywhere; of a * b + c the compiler decides anew at each place.
 template <class V>
-ASYMFAST_HD inline V at_least(V x, ScalarOf<V> low) {
-  const V bound = broadcast<V>(low);
-  return x < bound ? bound : x;
+ASYMFAST_INLINE V larger(V a, V b) {
+  return a > b ? a : b;
 }
 template <class V>
-ASYMFAST_HD inline V at_most(V x, ScalarOf<V> high) {
-  const V bound = broadcast<V>(high);
-  return x > bound ? bound : x;
+ASYMFAST_INLINE V smaller(V a, V b) {
+  return a < b ? a : b;
+}
+template <class V>
+ASYMFAST_INLINE V fma(V a, V b, V c) {
+#if defined(__FP_FAST_FMA) || defined(__CUDACC__)
+  if constexpr (std::is_same_v<V, ScalarOf<V>>) {
+    return std::fma(a, b, c);
+  } else {
+    for (int i = 0; i < kLanes<ScalarOf<V>>; ++i) a[i] = std::fma(a[i], b[i], c[i]);
+    return a;
+  }
+#else
+  return a * b + c;
+#endif
+}
+
+// The same by the instructions, which the compilers do not find in the above. (GCC warns of the
+// undefined operands of its plain _mm512_max_ps, not of this form, which compiles to the same.)
+#if defined(__AVX512F__)
+#define ASYMFAST_MM(name, ...) _mm512_##name(__VA_ARGS__)
+#define ASYMFAST_MM_ALL(name, ...) _mm512_maskz_##name(-1, __VA_ARGS__)
+#elif defined(__AVX2__)
+#define ASYMFAST_MM(name, ...) _mm256_##name(__VA_ARGS__)
+#define ASYMFAST_MM_ALL ASYMFAST_MM
+#elif defined(__SSE2__)
+#define ASYMFAST_MM(name, ...) _mm_##name(__VA_ARGS__)
+#define ASYMFAST_MM_ALL ASYMFAST_MM
+#endif
+#if defined(ASYMFAST_MM)
+ASYMFAST_INLINE FloatVec larger(FloatVec a, FloatVec b) {
+  return ASYMFAST_MM_ALL(max_ps, a, b);
+}
+ASYMFAST_INLINE DoubleVec larger(DoubleVec a, DoubleVec b) {
+  return ASYMFAST_MM_ALL(max_pd, a, b);
+}
+ASYMFAST_INLINE FloatVec smaller(FloatVec a, FloatVec b) {
+  return ASYMFAST_MM_ALL(min_ps, a, b);
+}
+ASYMFAST_INLINE DoubleVec smaller(DoubleVec a, DoubleVec b) {
+  return ASYMFAST_MM_ALL(min_pd, a, b);
+}
+#if defined(__FMA__)
+ASYMFAST_INLINE FloatVec fma(FloatVec a, FloatVec b, FloatVec c) {
+  return ASYMFAST_MM(fmadd_ps, a, b, c);
+}
+ASYMFAST_INLINE DoubleVec fma(DoubleVec a, DoubleVec b, DoubleVec c) {
+  return ASYMFAST_MM(fmadd_pd, a, b, c);
+}
+#endif
+#undef ASYMFAST_MM
+#undef ASYMFAST_MM_ALL
+#endif
+
+template <class V>
+ASYMFAST_INLINE V fma(V a, V b, ScalarOf<V> c) {
+  return fma(a, b, broadcast<V>(c));
+}
+
+// a b as a number of its own: a caller's sum with it stays a sum.
+template <class V>
+ASYMFAST_INLINE V product(V a, V b) {
+  return fma(a, b, broadcast<V>(ScalarOf<V>(-0.0)));
+}
+
+// A NaN in x stays.
+template <class V>
+ASYMFAST_INLINE V at_least(V x, ScalarOf<V> low) {
+  return larger(broadcast<V>(low), x);
+}
+template <class V>
+ASYMFAST_INLINE V at_most(V x, ScalarOf<V> high) {
+  return smaller(broadcast<V>(high), x);
+}
+
+// c0 + c1 x + c2 x^2 + ...
+template <class V>
+ASYMFAST_INLINE V polynomial(V, ScalarOf<V> c0) {
+  return broadcast<V>(c0);
+}
+template <class V, class... Cs>
+ASYMFAST_INLINE V polynomial(V x, ScalarOf<V> c0, ScalarOf<V> c1, Cs... more) {
+  return fma(polynomial(x, c1, ScalarOf<V>(more)...), x, c0);
 }
 
 // f applied to each lane: for functions that have no vector form here.
