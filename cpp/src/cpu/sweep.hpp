@@ -73,10 +73,14 @@ class Sweep {
   void evaluate(Index chunk, const T* W, T* slopes, Scratch<T>& scratch, double* outputs) const {
     with_activation(activation_, [&](auto sigma) {
       over_tiles(chunk, scratch, outputs, [&](Index block, Range rows) {
-        preactivations(x(rows), rows.size(), at.d, weights(W, block), scratch.Z.data());
-        T* slope = slopes ? this->slopes(slopes, block, rows) : scratch.Z.data();
-        activate<decltype(sigma)>(scratch.Z.data(), rows.size(), c(block), at.k, slope,
-                                  scratch.outputs.data());
+        // In place: a store to another array may look, by its address, like one to the next Z.
+        T* Z = slopes ? this->slopes(slopes, block, rows) : scratch.Z.data();
+        preactivations(x(rows), rows.size(), at.d, weights(W, block), Z);
+        if (slopes)
+          activate_and_differentiate<decltype(sigma)>(Z, rows.size(), c(block), at.k,
+                                                      scratch.outputs.data());
+        else
+          activate<decltype(sigma)>(Z, rows.size(), c(block), at.k, scratch.outputs.data());
       });
     });
   }
@@ -90,9 +94,7 @@ class Sweep {
     for (Index tile = 0; tile < at.tiles; ++tile) {
       const Range rows = at.samples_of_tile(tile);
       for (Index block = blocks.first; block < blocks.last; ++block) {
-        const T* slope = slopes_of(block, rows, W, slopes, scratch);
-        pull_residual(slope, residual + rows.first * at.k, rows.size(), c(block), at.k,
-                      scratch.D.data());
+        pull(block, rows, W, slopes, residual + rows.first * at.k, scratch);
         accumulate_gradient(x(rows), rows.size(), at.d, scratch.D.data(),
                             scratch.G.data() + (block - blocks.first) * at.weights_per_block());
       }
@@ -125,13 +127,24 @@ class Sweep {
     return all + (block * at.n + rows.first) * kBlock<T>;
   }
 
+  // scratch.D = dL/dZ of a tile for the residual r of its samples.
+  void pull(Index block, Range rows, const T* W, const T* all, const T* r,
+            Scratch<T>& scratch) const {
+    T* D = scratch.D.data();
+    if (all) return cpu::pull(slopes(all, block, rows), r, rows.size(), c(block), at.k, D);
+    preactivations(x(rows), rows.size(), at.d, weights(W, block), D);
+    with_activation(activation_, [&](auto sigma) {
+      pull_through<decltype(sigma)>(D, r, rows.size(), c(block), at.k, D);
+    });
+  }
+
   // sigma' of a tile: remembered, or computed into scratch.Z.
   const T* slopes_of(Index block, Range rows, const T* W, const T* all, Scratch<T>& scratch) const {
     if (all) return slopes(all, block, rows);
+    Vec<T>* z = as_vectors(scratch.Z.data());
     preactivations(x(rows), rows.size(), at.d, weights(W, block), scratch.Z.data());
     with_activation(activation_, [&](auto sigma) {
-      activate<decltype(sigma)>(scratch.Z.data(), rows.size(), static_cast<const T*>(nullptr), 0,
-                                scratch.Z.data(), static_cast<Vec<T>*>(nullptr));
+      for (Index i = 0; i < 2 * rows.size(); ++i) z[i] = decltype(sigma)::slope(z[i]);
     });
     return scratch.Z.data();
   }

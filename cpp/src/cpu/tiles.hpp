@@ -67,51 +67,95 @@ inline void preactivations(const T* X, Index rows, Index d, const T* W, T* Z) {
   });
 }
 
-// slope = sigma'(Z), in place if slope is Z; F (rows, k vectors) += c_q sigma(Z), lane by lane.
-template <class Sigma, class T>
-inline void activate(const T* Z, Index rows, const T* c, Index k, T* slope, Vec<T>* F) {
-  const Vec<T>* z = as_vectors(Z);
-  const Vec<T>* scale = as_vectors(c);
-  Vec<T>* s = as_vectors(slope);
-  for (Index i = 0; i < rows; ++i) {
-    const auto left = Sigma::value_and_slope(z[2 * i]);
-    const auto right = Sigma::value_and_slope(z[2 * i + 1]);
-    s[2 * i] = left.slope;
-    s[2 * i + 1] = right.slope;
-    for (Index q = 0; q < k; ++q)
-      F[i * k + q] += left.value * scale[2 * q] + right.value * scale[2 * q + 1];
+// f(outputs) with `outputs` the constant 1 where k is 1, else k itself: one output is the common case,
+// and its loops over outputs then vanish.
+template <class F>
+inline void with_outputs(Index k, F&& f) {
+  if (k == 1)
+    f(std::integral_constant<Index, 1>{});
+  else
+    f(k);
+}
+
+// F (k vectors) += c_q v for the two vectors v of a block, lane by lane.
+template <class T, class Outputs>
+ASYMFAST_INLINE void add_outputs(Vec<T> left, Vec<T> right, const Vec<T>* c, Outputs k, Vec<T>* F) {
+  for (Index q = 0; q < k; ++q) F[q] += left * c[2 * q] + right * c[2 * q + 1];
+}
+
+// D = slope sum_q c_q r_q for the two vectors of a block: dL/dZ for the residual r = dL/df.
+template <class T, class Outputs>
+ASYMFAST_INLINE void pull_residual(Vec<T> left, Vec<T> right, const T* r, const Vec<T>* c,
+                                   Outputs k, Vec<T>* D) {
+  Vec<T> sum[2] = {};
+  for (Index q = 0; q < k; ++q) {
+    const Vec<T> r_q = broadcast<Vec<T>>(r[q]);
+    sum[0] += r_q * c[2 * q];
+    sum[1] += r_q * c[2 * q + 1];
   }
+  D[0] = left * sum[0];
+  D[1] = right * sum[1];
+}
+
+// F (rows, k vectors) += c_q sigma(Z); Z <- sigma'(Z).
+template <class Sigma, class T>
+inline void activate_and_differentiate(T* Z, Index rows, const T* c, Index k, Vec<T>* F) {
+  const Vec<T>* scale = as_vectors(c);
+  Vec<T>* z = as_vectors(Z);
+  with_outputs(k, [=](auto outputs) {
+    for (Index i = 0; i < rows; ++i) {
+      const auto left = Sigma::value_and_slope(z[2 * i]);
+      const auto right = Sigma::value_and_slope(z[2 * i + 1]);
+      z[2 * i] = left.slope;
+      z[2 * i + 1] = right.slope;
+      add_outputs<T>(left.value, right.value, scale, outputs, F + i * outputs);
+    }
+  });
+}
+
+// F (rows, k vectors) += c_q sigma(Z).
+template <class Sigma, class T>
+inline void activate(const T* Z, Index rows, const T* c, Index k, Vec<T>* F) {
+  const Vec<T>*z = as_vectors(Z), *scale = as_vectors(c);
+  with_outputs(k, [=](auto outputs) {
+    for (Index i = 0; i < rows; ++i)
+      add_outputs<T>(Sigma::value(z[2 * i]), Sigma::value(z[2 * i + 1]), scale, outputs,
+                     F + i * outputs);
+  });
 }
 
 // F (rows, k vectors) += c_q slope Z: the outputs' derivative along a direction with Z = X
 // direction.
 template <class T>
 inline void push_direction(const T* Z, const T* slope, Index rows, const T* c, Index k, Vec<T>* F) {
-  const Vec<T>* z = as_vectors(Z);
-  const Vec<T>* s = as_vectors(slope);
-  const Vec<T>* scale = as_vectors(c);
-  for (Index i = 0; i < rows; ++i) {
-    const Vec<T> left = s[2 * i] * z[2 * i], right = s[2 * i + 1] * z[2 * i + 1];
-    for (Index q = 0; q < k; ++q) F[i * k + q] += left * scale[2 * q] + right * scale[2 * q + 1];
-  }
+  const Vec<T>*z = as_vectors(Z), *s = as_vectors(slope), *scale = as_vectors(c);
+  with_outputs(k, [=](auto outputs) {
+    for (Index i = 0; i < rows; ++i)
+      add_outputs<T>(s[2 * i] * z[2 * i], s[2 * i + 1] * z[2 * i + 1], scale, outputs,
+                     F + i * outputs);
+  });
 }
 
-// D = slope sum_q c_q r_q: dL/dZ for the residual r = dL/df (rows, k).
+// D = slope sum_q c_q r_q for the residual r = dL/df (rows, k).
 template <class T>
-inline void pull_residual(const T* slope, const T* r, Index rows, const T* c, Index k, T* D) {
-  const Vec<T>* s = as_vectors(slope);
-  const Vec<T>* scale = as_vectors(c);
-  Vec<T>* out = as_vectors(D);
-  for (Index i = 0; i < rows; ++i) {
-    Vec<T> left{}, right{};
-    for (Index q = 0; q < k; ++q) {
-      const Vec<T> r_iq = broadcast<Vec<T>>(r[i * k + q]);
-      left += r_iq * scale[2 * q];
-      right += r_iq * scale[2 * q + 1];
-    }
-    out[2 * i] = s[2 * i] * left;
-    out[2 * i + 1] = s[2 * i + 1] * right;
-  }
+inline void pull(const T* slope, const T* r, Index rows, const T* c, Index k, T* D) {
+  const Vec<T>*s = as_vectors(slope), *scale = as_vectors(c);
+  with_outputs(k, [=](auto outputs) {
+    for (Index i = 0; i < rows; ++i)
+      pull_residual<T>(s[2 * i], s[2 * i + 1], r + i * outputs, scale, outputs,
+                       as_vectors(D) + 2 * i);
+  });
+}
+
+// The same with the slopes computed from Z.
+template <class Sigma, class T>
+inline void pull_through(const T* Z, const T* r, Index rows, const T* c, Index k, T* D) {
+  const Vec<T>*z = as_vectors(Z), *scale = as_vectors(c);
+  with_outputs(k, [=](auto outputs) {
+    for (Index i = 0; i < rows; ++i)
+      pull_residual<T>(Sigma::slope(z[2 * i]), Sigma::slope(z[2 * i + 1]), r + i * outputs, scale,
+                       outputs, as_vectors(D) + 2 * i);
+  });
 }
 
 // G (d, block) += X^T D.
