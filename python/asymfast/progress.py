@@ -6,6 +6,7 @@ import math
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from typing import TextIO
 
 _REDRAW_EVERY = 0.1  # seconds: ten times a second looks smooth and costs nothing
@@ -102,3 +103,17 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def progress_hooks(
+    fn: str, progress: bool | Callable[[float, float], object]
+) -> tuple[Callable[[float, float], object] | None, Callable[[], None]]:
+    """Return the callable that a run is to feed, and what to call at its end."""
+    if progress is True:
+        bar = ProgressBar(fn)
+        return bar, bar.close
+    if progress is False or progress is None:
+        return None, lambda: None
+    if not callable(progress):
+        raise TypeError(f"{fn}: progress must be True, False or callable, got {progress!r}")
+    return progress, lambda: None

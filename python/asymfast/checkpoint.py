@@ -1,0 +1,197 @@
+r"""Files that keep the state of a run, so that a killed run can be gone on with.
+
+Layout, integers little-endian:
+
+    b"asymfast checkpoint 1\n"         22 bytes
+    length of the header               8 bytes
+    length of the state                8 bytes
+    header: JSON                       what run this is: settings, versions, a hash of the data
+    state                              the core's own bytes
+    BLAKE2b of everything before       32 bytes
+
+Nothing in a file is ever executed. Its length must be what the two lengths say and its hash right
+before anything in it is looked at.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MAGIC = b"asymfast checkpoint 1\n"
+_LENGTHS = struct.Struct("<QQ")
+_DIGEST = 32  # bytes
+
+
+class CheckpointError(ValueError):
+    """A file is no checkpoint, is damaged, or belongs to another run."""
+
+
+class Checkpoint:
+    """The checkpoint file of one run.
+
+    Parameters
+    ----------
+    fn : str
+        The training function, for messages.
+    path : path-like
+        The file. Its folder must exist.
+    identity : mapping
+        What the run's numbers depend on; JSON-able. Only a checkpoint of the same is gone on with.
+
+    Raises
+    ------
+    TypeError
+        `path` is no path.
+    FileNotFoundError, IsADirectoryError
+        The folder does not exist, or the path is that of a folder.
+    """
+
+    def __init__(self, fn: str, path: str | os.PathLike[str], identity: Mapping[str, Any]) -> None:
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"{fn}: checkpoint must be a path, got {path!r}")
+        self.fn = fn
+        self.path = Path(os.path.realpath(os.fspath(path)))
+        self.identity = json.loads(json.dumps(identity))
+        if self.path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, f"{fn}: checkpoint must be a file", str(path))
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(
+                errno.ENOENT, f"{fn}: the folder of checkpoint must exist", str(path)
+            )
+
+    def write(self, state: memoryview, extra: Mapping[str, Any]) -> None:
+        """Replace the file, at once, when all is safely on the disk.
+
+        Parameters
+        ----------
+        state : memoryview
+            Of the core.
+        extra : mapping
+            More to keep, JSON-able, not compared at reading.
+
+        Raises
+        ------
+        OSError
+            Disk full, folder not writable ...; the file is then what it was.
+        """
+        header = json.dumps({"identity": self.identity, "extra": dict(extra)}).encode()
+        start = _MAGIC + _LENGTHS.pack(len(header), len(state)) + header
+        digest = hashlib.blake2b(start, digest_size=_DIGEST)
+        digest.update(state)
+        temporary = self.path.with_name(f".{self.path.name}-{os.getpid()}.tmp")
+        try:
+            with temporary.open("wb", buffering=0) as file:
+                for part in (start, state, digest.digest()):
+                    _write_all(file.fileno(), memoryview(part))
+                os.fsync(file.fileno())
+            os.replace(temporary, self.path)
+            sync_folder(self.path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def read(self) -> tuple[bytes, dict[str, Any]] | None:
+        """Return state and extra of the file; None where there is none.
+
+        Raises
+        ------
+        CheckpointError
+            It is damaged, no checkpoint, or that of another run; the message says which.
+        OSError
+            It cannot be read.
+        """
+        self._sweep()
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        start = len(_MAGIC) + _LENGTHS.size
+        if not content.startswith(_MAGIC) or len(content) < start:
+            raise self._error("is not a checkpoint of this version")
+        lengths = _LENGTHS.unpack_from(content, len(_MAGIC))
+        if start + sum(lengths) + _DIGEST != len(content):
+            raise self._error("is damaged: its length is wrong")
+        payload = memoryview(content)[:-_DIGEST]
+        if hashlib.blake2b(payload, digest_size=_DIGEST).digest() != content[-_DIGEST:]:
+            raise self._error("is damaged: its checksum is wrong")
+        header = json.loads(content[start : start + lengths[0]])
+        self._compare(header["identity"])
+        return content[start + lengths[0] : -_DIGEST], header["extra"]
+
+    def _compare(self, identity: dict[str, Any]) -> None:
+        for name in sorted(self.identity.keys() | identity.keys()):
+            was, now = identity.get(name), self.identity.get(name)
+            if was != now:
+                values = f": {_short(was)} then, {_short(now)} now" if name != "data" else ""
+                raise self._error(
+                    f"belongs to another run, which differs in {name}{values}; "
+                    "give another path, or delete it to start anew"
+                )
+
+    def _error(self, what: str) -> CheckpointError:
+        return CheckpointError(f"{self.fn}: checkpoint {self.path} {what}")
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left behind half written."""
+        for left in self.path.parent.glob(f".{_literal(self.path.name)}-*.tmp"):
+            owner = left.name[len(self.path.name) + 2 : -len(".tmp")]
+            if owner.isdecimal() and not _runs(int(owner)):
+                left.unlink(missing_ok=True)
+
+
+def identity_of(
+    config: Mapping[str, Any], schedule: Mapping[str, Any], arrays: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the bits of a run depend on: its settings, the schedule, a hash of all its arrays."""
+    digest = hashlib.blake2b(digest_size=_DIGEST)
+    for name, values in arrays.items():
+        if values is None:
+            continue
+        data: NDArray[Any] = np.ascontiguousarray(values)
+        digest.update(f"{name} {data.dtype.str} {data.shape};".encode())
+        digest.update(data.tobytes())
+    kept = {name: value for name, value in config.items() if name not in ("threads", "numpy")}
+    return {**kept, **schedule, "data": digest.hexdigest()}
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder as durable as its files."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: memoryview) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _literal(name: str) -> str:
+    """Return a file name as a glob pattern for that very name."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
