@@ -159,7 +159,13 @@ def _keys(fn: str, rng: Any, B: int | None) -> list[int]:
     """Keys of the members' samplers."""
 
     def key(seed: Any) -> int:
-        return int(np.random.default_rng(seed).integers(0, 2**64, dtype=np.uint64))
+        try:
+            generator = np.random.default_rng(seed)
+        except (TypeError, ValueError) as error:
+            raise type(error)(
+                f"{fn}: rng must be what numpy.random.default_rng takes, got {seed!r}"
+            ) from error
+        return int(generator.integers(0, 2**64, dtype=np.uint64))
 
     if not isinstance(rng, (list, tuple)) or B is None:
         return [key(rng)] * (B or 1)

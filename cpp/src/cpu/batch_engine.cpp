@@ -84,12 +84,15 @@ class CpuBatchEngine final : public BatchEngine<T> {
 
  private:
   struct Scratch {
-    Buffer<T> Z, D;  // (largest tile, block), (batch, block)
+    Buffer<T> Z, D;  // (tile, block), (batch, block)
     Buffer<Vec<T>> outputs;
     alignas(64) T step[kBlock<T>];
 
+    // A small last batch may have larger tiles than the others.
     explicit Scratch(const Layout<T>& at)
-        : Z(at.largest_tile * kBlock<T>), D(at.n * kBlock<T>), outputs(at.largest_tile * at.k) {}
+        : Z(std::min(at.n, kLargestTile) * kBlock<T>),
+          D(at.n * kBlock<T>),
+          outputs(std::min(at.n, kLargestTile) * at.k) {}
   };
 
   Index scales_per_block() const { return at_.k * kBlock<T>; }
