@@ -325,7 +325,16 @@ def test_bound_is_usable(kind, train_output):
     with pytest.raises(af.DivergenceError, match="sgd: the loss left all bounds") as caught:
         train(case, lr=1e4, epochs=500, **settings)
     assert np.isfinite(caught.value.run.loss).all()
-    run = train(case, lr=0.9 * caught.value.bound, epochs=100, **settings)
+    J = oracles.jacobian(case.model, case.X)
+    features = oracles.features(case.model, case.X) * train_output
+    eig_max = np.linalg.eigvalsh(J @ J.T + features @ features.T)[-1]
+    limit = 2 / eig_max * (1 if kind == "half_sse" else len(case.X) / 2)
+    # a lower bound of eig_max within 1 %, of which 1 % more is taken
+    assert 0.99 * limit <= caught.value.bound <= limit * (1 + 1e-6)
+    # the output weights grow, and eig_max with them: the bound holds at the start
+    run = train(
+        case, lr=(0.2 if train_output else 0.9) * caught.value.bound, epochs=100, **settings
+    )
     assert run.loss[-1] < run.loss[0]
 
 

@@ -43,8 +43,11 @@ class Archive {
   }
 
   // To be called when everything has been read.
-  void end() const {
-    if (reading() && !in_.empty()) refuse();
+  void end() const { require(in_.empty()); }
+
+  // Of what has been read: true, or it does not fit.
+  void require(bool fits) const {
+    if (reading() && !fits) refuse();
   }
 
  private:

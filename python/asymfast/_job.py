@@ -197,14 +197,14 @@ class Job:
         keeper = _Keeper(self, config, schedule)
         pulse, close = progress_hooks(self.fn, progress)
         try:
-            result = call(
+            result = keeper.call(
+                call,
                 {
                     **arguments,
-                    **keeper.hooks,
+                    **self._stop(),
                     "pulse": pulse,
                     "on_record": self._on_record() if self.callback else None,
-                    **self._stop(),
-                }
+                },
             )
             rows = keeper.rows(result["rows"])
             if pulse is not None and result["status"] == "finished":
@@ -213,9 +213,8 @@ class Job:
             close()
         run = self._run(result, rows, config)
         if result["exception"] is not None:
-            error = result["exception"]
-            error.run = run
-            raise error
+            result["exception"].run = run
+            raise result["exception"]
         if result["status"] == "diverged":
             raise self._divergence(result, run, step_text)
         return run
@@ -338,7 +337,7 @@ class _Keeper:
         self._columns = job.columns()
         self._folder: RecordFolder | None = None
         self._checkpoint: Checkpoint | None = None
-        self.hooks: dict[str, Any] = {
+        self._hooks: dict[str, Any] = {
             "take_rows": None,
             "rows_bytes": 1 << 24,
             "checkpoint": None,
@@ -350,17 +349,17 @@ class _Keeper:
         identity = identity_of(config, schedule, job._arrays())
         if job.record.folder is not None:
             self._folder = RecordFolder(job.fn, job.record.folder, self._columns, identity)
-            self.hooks["take_rows"] = self._folder.append
+            self._hooks["take_rows"] = self._folder.append
         kept = None
         if job.checkpoint is not None:
             self._checkpoint = Checkpoint(job.fn, job.checkpoint, identity)
-            self.hooks["checkpoint"] = self._write
+            self._hooks["checkpoint"] = self._write
             kept = self._checkpoint.read()
         if kept is None:
             if self._folder:
                 self._folder.begin(again=job.checkpoint is not None)
             return
-        self.hooks["resume_from"], extra = kept
+        self._hooks["resume_from"], extra = kept
         if self._folder:
             try:
                 self._folder.go_on(extra["rows"])
@@ -372,6 +371,17 @@ class _Keeper:
     def _write(self, state: memoryview) -> None:
         assert self._checkpoint is not None
         self._checkpoint.write(state, {"rows": self._folder.rows if self._folder else 0})
+
+    def call(
+        self, core: Callable[[dict[str, Any]], dict[str, Any]], arguments: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Call the core, which keeps what it should and may refuse the state to go on from."""
+        try:
+            return core({**arguments, **self._hooks})
+        except ValueError as error:
+            if self._checkpoint is None or not self._hooks["resume_from"]:
+                raise
+            raise self._checkpoint.error(f"is not that of this run: {error}") from error
 
     def rows(self, left: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """All rows, of which the core returned those that were not taken."""

@@ -27,6 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._atomic import sweep, write_durably
+
 _MAGIC = b"asymfast checkpoint 1\n"
 _LENGTHS = struct.Struct("<QQ")
 _DIGEST = 32  # bytes
@@ -88,16 +90,7 @@ class Checkpoint:
         start = _MAGIC + _LENGTHS.pack(len(header), len(state)) + header
         digest = hashlib.blake2b(start, digest_size=_DIGEST)
         digest.update(state)
-        temporary = self.path.with_name(f".{self.path.name}-{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb", buffering=0) as file:
-                for part in (start, state, digest.digest()):
-                    _write_all(file.fileno(), memoryview(part))
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path)
-            sync_folder(self.path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_durably(self.path, (start, state, digest.digest()))
 
     def read(self) -> tuple[bytes, dict[str, Any]] | None:
         """Return state and extra of the file; None where there is none.
@@ -109,43 +102,39 @@ class Checkpoint:
         OSError
             It cannot be read.
         """
-        self._sweep()
+        sweep(self.path)
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
             return None
         start = len(_MAGIC) + _LENGTHS.size
         if not content.startswith(_MAGIC) or len(content) < start:
-            raise self._error("is not a checkpoint of this version")
+            raise self.error("is not a checkpoint of this version")
         lengths = _LENGTHS.unpack_from(content, len(_MAGIC))
         if start + sum(lengths) + _DIGEST != len(content):
-            raise self._error("is damaged: its length is wrong")
+            raise self.error("is damaged: its length is wrong")
         payload = memoryview(content)[:-_DIGEST]
         if hashlib.blake2b(payload, digest_size=_DIGEST).digest() != content[-_DIGEST:]:
-            raise self._error("is damaged: its checksum is wrong")
+            raise self.error("is damaged: its checksum is wrong")
+        if lengths[1] == 0:
+            raise self.error("is empty")
         header = json.loads(content[start : start + lengths[0]])
         self._compare(header["identity"])
         return content[start + lengths[0] : -_DIGEST], header["extra"]
 
     def _compare(self, identity: dict[str, Any]) -> None:
-        for name in sorted(self.identity.keys() | identity.keys()):
+        for name in dict.fromkeys([*self.identity, *identity]):  # settings first, data last
             was, now = identity.get(name), self.identity.get(name)
             if was != now:
                 values = f": {_short(was)} then, {_short(now)} now" if name != "data" else ""
-                raise self._error(
+                raise self.error(
                     f"belongs to another run, which differs in {name}{values}; "
                     "give another path, or delete it to start anew"
                 )
 
-    def _error(self, what: str) -> CheckpointError:
+    def error(self, what: str) -> CheckpointError:
+        """What to raise when the file is not what it should be."""
         return CheckpointError(f"{self.fn}: checkpoint {self.path} {what}")
-
-    def _sweep(self) -> None:
-        """Remove what killed processes left behind half written."""
-        for left in self.path.parent.glob(f".{_literal(self.path.name)}-*.tmp"):
-            owner = left.name[len(self.path.name) + 2 : -len(".tmp")]
-            if owner.isdecimal() and not _runs(int(owner)):
-                left.unlink(missing_ok=True)
 
 
 def identity_of(
@@ -161,35 +150,6 @@ def identity_of(
         digest.update(data.tobytes())
     kept = {name: value for name, value in config.items() if name not in ("threads", "numpy")}
     return {**kept, **schedule, "data": digest.hexdigest()}
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder as durable as its files."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _write_all(descriptor: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-def _literal(name: str) -> str:
-    """Return a file name as a glob pattern for that very name."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 def _short(value: Any) -> str:

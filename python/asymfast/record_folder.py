@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .checkpoint import sync_folder
+from ._atomic import sweep, sync_folder, write_durably
 
 _HEADER = 192  # bytes, a multiple of 64: the number of rows can change in place
 _INDEX = "record.json"
@@ -66,11 +66,12 @@ class RecordFolder:
             It cannot be made or written to.
         """
         self.path.mkdir(exist_ok=True)
+        sweep(self.path / _INDEX)
         if any(self.path.iterdir()) and not (again and self._is_ours()):
             raise FileExistsError(
                 errno.EEXIST, f"{self.fn}: record.folder must be new or empty", str(self.path)
             )
-        (self.path / _INDEX).write_text(json.dumps(self._identity, indent=1) + "\n")
+        write_durably(self.path / _INDEX, [json.dumps(self._identity, indent=1).encode()])
         for name, (dtype, shape) in self._columns.items():
             self._file(name).write_bytes(_header(dtype, shape, 0))
         sync_folder(self.path)

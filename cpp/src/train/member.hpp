@@ -37,6 +37,7 @@ struct Standing {
   void state(Archive& archive) {
     archive(step), archive(time), archive(evaluations), archive(diverged);
     archive(last_loss), archive(loss_limit);
+    archive.require(step >= 0);
   }
 };
 

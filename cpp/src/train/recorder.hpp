@@ -34,29 +34,29 @@ class Recorder {
 
   // A row of NaN for every member; `measure` fills in those that are still running.
   template <class Member>
-  void open_row(const std::vector<Member>& members) {
-    rows_.time.push_back(0);
+  void open_row(const std::vector<Member>& members, Rows<T>& rows) const {
+    rows.time.push_back(0);
     for (const Member& member : members) {
-      rows_.steps.push_back(member.step);
-      rows_.evaluations.push_back(member.evaluations);
-      if (!member.diverged) rows_.time.back() = member.time;
+      rows.steps.push_back(member.step);
+      rows.evaluations.push_back(member.evaluations);
+      if (!member.diverged) rows.time.back() = member.time;
     }
     const Index q = static_cast<Index>(recording_.ntg_on.size());
-    grow(rows_.loss, 1);
-    grow(rows_.test_loss, !test_.empty());
-    grow(rows_.accuracy, recording_.accuracy);
-    grow(rows_.test_accuracy, recording_.accuracy && !test_.empty());
-    grow(rows_.weight_change, nets_.m);
-    rows_.top_nodes.resize(rows_.top_nodes.size() + size_of(nets_.B * recording_.top_nodes), -1);
-    grow(rows_.ntg_change, recording_.ntg_change);
-    grow(rows_.ntg_change_2norm, recording_.ntg_change_2norm);
-    grow(rows_.ntg_eigmin, recording_.eigmin);
-    grow(rows_.ntg_eigmax, recording_.eigmax);
-    grow(rows_.alignment, recording_.alignment);
-    grow(rows_.effective_rank, recording_.effective_rank);
-    grow(rows_.ntg_matrix, recording_.ntg_matrix ? q * q : 0);
-    grow(rows_.weights, recording_.weights ? nets_.m * nets_.d : 0);
-    grow(rows_.output_weights, recording_.output_weights ? nets_.m * nets_.k : 0);
+    grow(rows.loss, 1);
+    grow(rows.test_loss, !test_.empty());
+    grow(rows.accuracy, recording_.accuracy);
+    grow(rows.test_accuracy, recording_.accuracy && !test_.empty());
+    grow(rows.weight_change, nets_.m);
+    rows.top_nodes.resize(rows.top_nodes.size() + size_of(nets_.B * recording_.top_nodes), -1);
+    grow(rows.ntg_change, recording_.ntg_change);
+    grow(rows.ntg_change_2norm, recording_.ntg_change_2norm);
+    grow(rows.ntg_eigmin, recording_.eigmin);
+    grow(rows.ntg_eigmax, recording_.eigmax);
+    grow(rows.alignment, recording_.alignment);
+    grow(rows.effective_rank, recording_.effective_rank);
+    grow(rows.ntg_matrix, recording_.ntg_matrix ? q * q : 0);
+    grow(rows.weights, recording_.weights ? nets_.m * nets_.d : 0);
+    grow(rows.output_weights, recording_.output_weights ? nets_.m * nets_.k : 0);
   }
 
   // Member b's part of the last row; different members may be measured at the same time.
@@ -96,7 +96,7 @@ class Recorder {
   static std::size_t size_of(Index size) { return static_cast<std::size_t>(size); }
 
   template <class U>
-  void grow(std::vector<U>& column, Index width) {
+  void grow(std::vector<U>& column, Index width) const {
     column.resize(column.size() + size_of(nets_.B * width), std::numeric_limits<U>::quiet_NaN());
   }
 

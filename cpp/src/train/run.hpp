@@ -71,8 +71,8 @@ class Run {
 
   void loop() {
     if (!started_) {
-      if (goals_.wants_the_start() && !record()) return;
       started_ = true;
+      if (goals_.wants_the_start() && !record()) return;
       if (!keep_state()) return;
     }
     while (under_way_ || !(at_the_end() || stops())) {
@@ -81,8 +81,8 @@ class Run {
       advance_to(goal_);
       if (watch_.stopped() || lost_) return;
       if (time_is_up()) return end_here();
-      if (!record()) return;
       under_way_ = false;
+      if (!record()) return;
       if (Clock::now() >= checkpoint_due_ && !keep_state()) return;
     }
     keep_state();
@@ -123,8 +123,10 @@ class Run {
     if (!first_running()) return;
     advance_to({goal_.leg_end, farthest([](const MemberType& m) { return m.step; })});
     if (watch_.stopped() || !first_running()) return;
+    // Members that choose their own steps stand at different times even so.
     const double time = farthest([](const MemberType& m) { return m.time; });
-    advance_to({time, kNoStepLimit});
+    const auto behind = [=](const MemberType& m) { return !m.diverged && m.time < time; };
+    if (std::any_of(members_.begin(), members_.end(), behind)) advance_to({time, kNoStepLimit});
     if (!watch_.stopped() && !(recorded_ && time == last_time_)) record();
   }
 
@@ -133,7 +135,7 @@ class Run {
     for_members([&](Index b, const Context& context) { member(b).look(context); });
     if (watch_.stopped()) return false;
     if (!first_running()) return true;
-    recorder_.open_row(members_);
+    recorder_.open_row(members_, rows());
     for_members([&](Index b, const Context& context) {
       if (!member(b).diverged) recorder_.measure(b, member(b), train_.member(b), context);
     });
@@ -176,16 +178,33 @@ class Run {
   // ------------------------------------------------------------------------------
 
   void state(Archive& archive) {
+    const std::vector<std::size_t> widths = column_widths();
     for (Index b = 0; b < nets_.B; ++b) {
       member(b).state(archive);
       methods_[std::size_t(b)].state([&](auto& x) { archive(x); });
     }
-    rows().for_columns([&](const char*, auto& column) { archive(column); });
-    archive(result_.W), archive(result_.a);
-    archive(complete_rows_), archive(started_), archive(recorded_);
-    archive(last_time_), archive(last_loss_);
+    archive(complete_rows_);
+    auto width = widths.begin();
+    rows().for_columns([&](const char*, auto& column) {
+      archive(column);
+      archive.require(column.size() == *width++ * complete_rows_);
+    });
+    archive.array(result_.W.data(), static_cast<Index>(result_.W.size()));
+    archive.array(result_.a.data(), static_cast<Index>(result_.a.size()));
+    archive(started_), archive(recorded_), archive(last_time_);
+    last_loss_.resize(static_cast<std::size_t>(nets_.B));
+    archive.array(last_loss_.data(), nets_.B);
     archive(under_way_), archive(goal_.leg_end), archive(goal_.step);
     archive.end();
+  }
+
+  // Elements of a row of each column.
+  std::vector<std::size_t> column_widths() {
+    Rows<T> one;
+    recorder_.open_row(members_, one);
+    std::vector<std::size_t> widths;
+    one.for_columns([&](const char*, auto& column) { widths.push_back(column.size()); });
+    return widths;
   }
 
   // Takes up where a checkpoint was made. False: interrupted.
