@@ -247,16 +247,16 @@ void register_training(py::module_& module) {
       "arguments"_a, "t_end"_a, "dt"_a, "rtol"_a);
   module.def(
       "sgd",
-      [](const py::dict& arguments, const std::vector<double>& lr, Index batch_size,
+      [](const py::dict& arguments, const std::vector<double>& lr, Index epochs, Index batch_size,
          bool train_output, const std::vector<std::uint64_t>& keys) {
-        const Sgd settings{lr, batch_size, train_output, keys};
+        const Sgd settings{lr, epochs, batch_size, train_output, keys};
         return train(arguments,
                      [&](const auto& nets, const auto& data, const auto& test, Loss loss,
                          const Recording& recording, const Hooks& hooks, const Execution& exec) {
                        return sgd(nets, data, test, loss, settings, recording, hooks, exec);
                      });
       },
-      "arguments"_a, "lr"_a, "batch_size"_a, "train_output"_a, "keys"_a);
+      "arguments"_a, "lr"_a, "epochs"_a, "batch_size"_a, "train_output"_a, "keys"_a);
 }
 
 }  // namespace asymfast::bindings

@@ -62,6 +62,7 @@ def gradient_descent(arguments: dict[str, Any], lr: float, steps: int) -> dict[s
 def sgd(
     arguments: dict[str, Any],
     lr: list[float],
+    epochs: int,
     batch_size: int,
     train_output: bool,
     keys: list[int],

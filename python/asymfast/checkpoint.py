@@ -147,7 +147,7 @@ def identity_of(
             continue
         data: NDArray[Any] = np.ascontiguousarray(values)
         digest.update(f"{name} {data.dtype.str} {data.shape};".encode())
-        digest.update(data.tobytes())
+        digest.update(data.data)
     kept = {name: value for name, value in config.items() if name not in ("threads", "numpy")}
     return {**kept, **schedule, "data": digest.hexdigest()}
 

@@ -45,7 +45,7 @@ class RecordFolder:
         identity: Mapping[str, Any],
     ) -> None:
         self.fn = fn
-        self.path = Path(path)
+        self.path = Path(os.path.realpath(path))
         self.rows = 0
         self._columns = columns
         self._identity = json.loads(json.dumps(identity))

@@ -133,12 +133,12 @@ def sgd(
         fn,
         job.record,
         epochs * in_epoch,
-        _end(job.record, rates, in_epoch),
+        _end(job.record, rates, epochs, in_epoch),
         step_at=_step_at(rates, in_epoch),
         every=in_epoch * -(-epochs // RECORDS),
     )
     return job.train(
-        lambda arguments: _core.sgd(arguments, rates, batch_size, bool(train_output), keys),
+        lambda arguments: _core.sgd(arguments, rates, epochs, batch_size, bool(train_output), keys),
         schedule,
         settings,
         progress,
@@ -146,9 +146,12 @@ def sgd(
     )
 
 
+# The learning rates are one for each epoch, or a single one for all of them.
+
+
 def _rates(fn: str, lr: float | Callable[[int], float], epochs: int) -> list[float]:
     if not callable(lr):
-        return [_check.number(fn, "lr", lr, low=0, low_open=True)] * epochs
+        return [_check.number(fn, "lr", lr, low=0, low_open=True)]
     return [
         _check.number(fn, f"lr({epoch})", lr(epoch), low=0, low_open=True)
         for epoch in range(epochs)
@@ -179,10 +182,11 @@ def _ends(rates: list[float], in_epoch: int) -> NDArray[np.float64]:
     return np.concatenate([[0.0], np.cumsum(rates) * in_epoch])
 
 
-def _end(record: Record, rates: list[float], in_epoch: int) -> str:
-    if record.times is not None:
-        return f"the sum of the learning rates, {_ends(rates, in_epoch)[-1]:g}"
-    return f"epochs * ceil(n / batch_size) = {len(rates) * in_epoch}"
+def _end(record: Record, rates: list[float], epochs: int, in_epoch: int) -> str:
+    if record.times is None:
+        return f"epochs * ceil(n / batch_size) = {epochs * in_epoch}"
+    total = rates[0] * epochs * in_epoch if len(rates) == 1 else _ends(rates, in_epoch)[-1]
+    return f"the sum of the learning rates, {total:g}"
 
 
 def _step_at(rates: list[float], in_epoch: int) -> Callable[[float], int]:

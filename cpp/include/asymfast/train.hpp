@@ -166,7 +166,8 @@ RunResult<T> gradient_flow_rk4(const EnsembleView<T>& nets, const DataView<T>& t
                                const Execution& exec = {});
 
 struct Sgd {
-  std::vector<double> lr;           // of each epoch
+  std::vector<double> lr;  // of each epoch, or one for all of them
+  Index epochs;
   Index batch_size;                 // the last batch of an epoch is smaller where it must
   bool train_output;                // a <- a - lr dL/da as well
   std::vector<std::uint64_t> keys;  // (B,) of the members' samplers

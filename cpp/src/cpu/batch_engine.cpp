@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cpu/batch_tiles.hpp"
+#include "cpu/in_double.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/packing.hpp"
 #include "cpu/team.hpp"
@@ -133,7 +134,8 @@ class CpuBatchEngine final : public BatchEngine<T> {
   }
 
   // Adds sum_j c_j sigma(Z_j(next_x)) of the chunk to outputs; keeps sigma' and, if needed, sigma.
-  void forward(Index chunk, Index size, Scratch& scratch, double* outputs) {
+  // One copy for both callers, so that a resumed run finds the very products and sums fused.
+  [[gnu::noinline]] void forward(Index chunk, Index size, Scratch& scratch, double* outputs) {
     const Range blocks = at_.blocks_of_chunk(chunk);
     const Index tiles = ceil_div(size, kLargestTile);
     for (Index tile = 0; tile < tiles; ++tile) {
@@ -151,8 +153,7 @@ class CpuBatchEngine final : public BatchEngine<T> {
                                              at_.k, value, slope, F);
         });
       }
-      double* tile_outputs = outputs + rows.first * at_.k;
-      for (Index i = 0; i < rows.size() * at_.k; ++i) tile_outputs[i] += sum_of_lanes(F[i]);
+      add_sums_of_lanes<T>(F, rows.size() * at_.k, outputs + rows.first * at_.k);
     }
   }
 

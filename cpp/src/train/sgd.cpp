@@ -1,5 +1,5 @@
 // Stochastic gradient descent.
-#include <cstdint>
+#include <algorithm>
 #include <vector>
 
 #include "train/run.hpp"
@@ -12,27 +12,22 @@ namespace {
 template <class T>
 class SgdMethod {
  public:
-  SgdMethod(const Sgd& settings, Index n) : lr_(settings.lr), epoch_(settings.steps_per_epoch(n)) {
-    double time = 0;  // a stretch of equal rates is not added up but multiplied
-    Index start = 0;
-    for (std::size_t e = 0; e < lr_.size(); ++e) {
-      const auto first = static_cast<Index>(e) * epoch_;
-      if (e > 0 && lr_[e] != lr_[e - 1]) {
-        time += lr_[e - 1] * double(first - start);
-        start = first;
-      }
-      stretches_.push_back({time, start});
+  SgdMethod(const Sgd& settings, Index n) {
+    for (std::size_t e = 0; e < settings.lr.size(); ++e) {
+      if (e > 0 && settings.lr[e] == settings.lr[e - 1]) continue;
+      const Index first = static_cast<Index>(e) * settings.steps_per_epoch(n);
+      stretches_.push_back({first, e == 0 ? 0 : stretches_.back().time_at(first), settings.lr[e]});
     }
   }
 
   bool step(BatchMember<T>& member, const Goal& goal, const Context& context) {
     if (member.step >= goal.step) return true;
-    const auto e = static_cast<std::size_t>(member.step / epoch_);
-    member.engine->advance(lr_[e], member.batch(member.step + 1), context);
+    const Stretch& now = stretch_of(member.step);
+    member.engine->advance(now.lr, member.batch(member.step + 1), context);
     if (context.watch.stopped()) return false;
     ++member.evaluations;
     ++member.step;
-    member.time = stretches_[e].time + lr_[e] * double(member.step - stretches_[e].step);
+    member.time = now.time_at(member.step);
     member.judge(member.engine->loss());
     return member.step >= goal.step;
   }
@@ -41,14 +36,20 @@ class SgdMethod {
   void state(Visit&&) {}  // all is in the member
 
  private:
+  // Steps of one learning rate: their time is not added up but multiplied.
   struct Stretch {
-    double time;
-    Index step;
+    Index first;
+    double time, lr;
+
+    double time_at(Index step) const { return time + lr * double(step - first); }
   };
 
-  const std::vector<double>& lr_;
-  Index epoch_;                     // steps of one
-  std::vector<Stretch> stretches_;  // of each epoch: where its learning rate began to hold
+  const Stretch& stretch_of(Index step) const {
+    const auto after = [](Index s, const Stretch& stretch) { return s < stretch.first; };
+    return *(std::upper_bound(stretches_.begin(), stretches_.end(), step, after) - 1);
+  }
+
+  std::vector<Stretch> stretches_;
 };
 
 }  // namespace
@@ -58,8 +59,8 @@ RunResult<T> sgd(const EnsembleView<T>& nets, const DataView<T>& train, const Da
                  Loss loss, const Sgd& settings, const Recording& recording, const Hooks& hooks,
                  const Execution& exec) {
   const Index n = train.X.rows;
-  const auto epochs = static_cast<Index>(settings.lr.size());
-  const Goals goals(recording.schedule, epochs * settings.steps_per_epoch(n), kNoTimeLimit);
+  const Goals goals(recording.schedule, settings.epochs * settings.steps_per_epoch(n),
+                    kNoTimeLimit);
   Run<T, SgdMethod<T>, BatchMember<T>> run(
       nets, train, test, recording, goals, hooks, exec, loss,
       [&](const KernelTable& kernels, Index b) {
