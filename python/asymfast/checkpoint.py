@@ -22,7 +22,7 @@ import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from ._atomic import sweep, write_durably
 
 _MAGIC = b"asymfast checkpoint 1\n"
 _LENGTHS = struct.Struct("<QQ")
+_START = len(_MAGIC) + _LENGTHS.size
 _DIGEST = 32  # bytes
 
 
@@ -103,24 +104,45 @@ class Checkpoint:
             It cannot be read.
         """
         sweep(self.path)
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
+        if not self.path.exists():
             return None
-        start = len(_MAGIC) + _LENGTHS.size
-        if not content.startswith(_MAGIC) or len(content) < start:
-            raise self.error("is not a checkpoint of this version")
-        lengths = _LENGTHS.unpack_from(content, len(_MAGIC))
-        if start + sum(lengths) + _DIGEST != len(content):
-            raise self.error("is damaged: its length is wrong")
-        payload = memoryview(content)[:-_DIGEST]
-        if hashlib.blake2b(payload, digest_size=_DIGEST).digest() != content[-_DIGEST:]:
-            raise self.error("is damaged: its checksum is wrong")
-        if lengths[1] == 0:
+        if not self.path.is_file():  # a pipe or a device may have no end
+            raise self.error("is not a regular file")
+        with self.path.open("rb") as file:
+            header_length, state_length = self._lengths(file)
+            self._require_digest(file)
+            file.seek(_START)
+            text, state = file.read(header_length), file.read(state_length)
+        if not state:
             raise self.error("is empty")
-        header = json.loads(content[start : start + lengths[0]])
-        self._compare(header["identity"])
-        return content[start + lengths[0] : -_DIGEST], header["extra"]
+        try:
+            header = json.loads(text)
+            identity, extra = dict(header["identity"]), dict(header["extra"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise self.error(f"is not a checkpoint: {error}") from error
+        self._compare(identity)
+        return state, extra
+
+    def _lengths(self, file: BinaryIO) -> tuple[int, int]:
+        start = file.read(_START)
+        if not start.startswith(_MAGIC) or len(start) < _START:
+            raise self.error("is not a checkpoint of this version")
+        header, state = _LENGTHS.unpack_from(start, len(_MAGIC))
+        if _START + header + state + _DIGEST != os.fstat(file.fileno()).st_size:
+            raise self.error("is damaged: its length is wrong")
+        return header, state
+
+    def _require_digest(self, file: BinaryIO) -> None:
+        """By pieces: what is to be hashed may be more than the memory holds."""
+        digest = hashlib.blake2b(digest_size=_DIGEST)
+        left = file.seek(0, os.SEEK_END) - _DIGEST
+        file.seek(0)
+        while left > 0:
+            piece = file.read(min(left, 1 << 20))
+            digest.update(piece)
+            left -= len(piece)
+        if digest.digest() != file.read():
+            raise self.error("is damaged: its checksum is wrong")
 
     def _compare(self, identity: dict[str, Any]) -> None:
         for name in dict.fromkeys([*self.identity, *identity]):  # settings first, data last

@@ -205,11 +205,11 @@ class Run:
         recorded |= {name: stored.get(name) for name in _IF_RECORDED}
         return cls(
             **recorded,
-            initial=network("W0", "a0"),
+            initial=network("W0", "a0" if "a0" in stored else "a"),
             network=network("W", "a"),
             diverged=bool(diverged) if diverged.ndim == 0 else diverged,
             stopped=bool(header["stopped"]),
-            stopped_by=header["stopped_by"],
+            stopped_by=header.get("stopped_by"),
             config=header["config"],
         )
 

@@ -175,7 +175,6 @@ class Run {
   }
 
   // ---- what is kept
-  // ------------------------------------------------------------------------------
 
   void state(Archive& archive) {
     const std::vector<std::size_t> widths = column_widths();
@@ -255,7 +254,6 @@ class Run {
   }
 
   // ---- members
-  // -----------------------------------------------------------------------------------
 
   template <class Work>
   void for_members(Work&& work) {
@@ -307,7 +305,6 @@ class Run {
   }
 
   // ---- the end
-  // -----------------------------------------------------------------------------------
 
   void finish(double stability) {
     drop_incomplete_row();
