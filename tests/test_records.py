@@ -240,6 +240,14 @@ def test_folder_of_something_else_is_left_alone(tmp_path):
         descent(*data(), steps=10, record=af.Record(folder=folder))
 
 
+def test_refused_arguments_leave_no_folder(tmp_path):
+    record = af.Record(folder=tmp_path / "record")
+    for wrong in ({"progress": 3}, {"checkpoint": tmp_path / "none" / "run"}, {"loss": "hinge"}):
+        with pytest.raises((TypeError, ValueError, FileNotFoundError)):
+            descent(*data(), record=record, **wrong)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_lost_rows_are_noticed(tmp_path):
     path, folder = tmp_path / "run.ckpt", tmp_path / "record"
     record = af.Record(every=10, folder=folder)

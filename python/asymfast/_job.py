@@ -194,9 +194,9 @@ class Job:
             "backend": self.backend,
             "threads": self.threads,
         }
-        keeper = _Keeper(self, config, schedule)
         pulse, close = progress_hooks(self.fn, progress)
         try:
+            keeper = _Keeper(self, config, schedule)
             result = keeper.call(
                 call,
                 {

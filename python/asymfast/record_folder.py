@@ -114,7 +114,7 @@ class RecordFolder:
                     file.write(columns[name])
                     file.flush()
                     os.fsync(file.fileno())
-        except OSError:
+        except BaseException:
             self._set_rows()
             raise
         self.rows += count

@@ -32,6 +32,13 @@ template <class T>
 inline void descend(const T* X, Index rows, Index d, const T* D, const T* step, T* W, T* lost) {
   in_groups(d, [=](Index first, auto group) {
     constexpr int R = decltype(group)::value;
+    const Vec<T>* h = as_vectors(step);
+    Vec<T>* w = as_vectors(W + first * kBlock<T>);
+    Vec<T>* rest = as_vectors(lost + first * kBlock<T>);
+    for (int i = 0; i < 2 * R; ++i) {  // on their way from far while the sums are made
+      __builtin_prefetch(w + i, 1);
+      __builtin_prefetch(rest + i, 1);
+    }
     Vec<T> sum[R][2] = {};
     const T* x = X + first;
     const Vec<T>* dz = as_vectors(D);
@@ -44,9 +51,6 @@ inline void descend(const T* X, Index rows, Index d, const T* D, const T* step, 
         sum[r][1] += x_ir * d1;
       }
     }
-    const Vec<T>* h = as_vectors(step);
-    Vec<T>* w = as_vectors(W + first * kBlock<T>);
-    Vec<T>* rest = as_vectors(lost + first * kBlock<T>);
 #pragma GCC unroll 12
     for (int r = 0; r < R; ++r)
       for (int half = 0; half < 2; ++half) {
