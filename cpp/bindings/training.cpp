@@ -133,9 +133,9 @@ DataView<T> data(const py::object& X, const py::object& y, const EnsembleView<T>
           y_array.shape(0) == 1 ? 0 : n * nets.k};
 }
 
-// The columns of the record that are there, each flat.
+// The columns of the record, each flat and taken from it.
 template <class T>
-py::dict columns(Rows<T>&& rows) {
+py::dict columns(Rows<T>& rows) {
   py::dict of;
   rows.for_columns([&](const char* name, auto& column) {
     const auto size = static_cast<py::ssize_t>(column.size());
@@ -148,7 +148,7 @@ template <class T>
 py::dict to_dict(RunResult<T>&& run, const EnsembleView<T>& nets, const py::object& exception) {
   const std::vector<bool> diverged(run.diverged.begin(), run.diverged.end());
   return py::dict("status"_a = name_of(run.status), "stopped_by"_a = run.stopped_by,
-                  "rows"_a = columns(std::move(run.rows)),
+                  "rows"_a = columns<T>(run),
                   "W"_a = take(std::move(run.W), {nets.B, nets.m, nets.d}),
                   "a"_a = take(std::move(run.a), {nets.B, nets.m, nets.k}), "diverged"_a = diverged,
                   "diverged_step"_a = run.diverged_step, "last_loss"_a = run.last_loss,

@@ -136,11 +136,11 @@ struct Hooks {
 
 enum class Status { finished, stopped, interrupted, diverged };
 
+// The rows that nobody took, and how it ended.
 template <class T>
-struct RunResult {
+struct RunResult : Rows<T> {
   Status status = Status::finished;
   const char* stopped_by = "";      // "callback", "loss", "time", "wall_seconds"
-  Rows<T> rows;                     // that nobody took
   std::vector<T> W, a;              // (B, m, d), (B, m, k) at the last record
   std::vector<char> diverged;       // (B,)
   std::int64_t diverged_step = -1;  // of the first member that diverged

@@ -24,7 +24,7 @@ class Recorder {
         recording_(recording),
         kernels_(kernels),
         result_(result),
-        rows_(result.rows),
+        rows_(result),
         ntg_(train, recording, kernels),
         W_(nets.W, nets.W + nets.B * nets.m * nets.d),
         a_(nets.a, nets.a + nets.B * nets.m * nets.k),

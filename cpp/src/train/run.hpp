@@ -270,7 +270,7 @@ class Run {
   }
 
   MemberType& member(Index b) { return members_[std::size_t(b)]; }
-  Rows<T>& rows() { return result_.rows; }
+  Rows<T>& rows() { return result_; }
 
   const MemberType* first_running() const {
     for (const MemberType& member : members_)
