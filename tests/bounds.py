@@ -116,6 +116,14 @@ def node_gradients(model, X, y, kind, eps):
     return scale * ((dback * s + back * ds + dback * ds + rounding).T @ np.abs(X))
 
 
+def output_gradients(model, X, y, kind, eps):
+    """sum_i sqrt(lam) sigma(Z_ij) e_i: each factor's error, n + 2 more roundings."""
+    h, dh = np.abs(oracles.features(model, X)), features(model, X, eps)
+    slope, dslope = (e.reshape(len(X), -1) for e in _loss_slope(model, X, y, kind, eps))
+    bound = dh.T @ (slope + dslope) + h.T @ (dslope + (len(X) + 2) * eps * slope)
+    return bound.reshape(model.a.shape)
+
+
 def ntg(model, X, eps, X2=None, output=0):
     """(x.x2/d) sum_j lam a_p a_q s s2: each factor's error, d + m + 6 roundings."""
     X2 = X if X2 is None else X2

@@ -101,6 +101,15 @@ RUN_FIELDS = (
     "weights",
     "diverged",
     "stopped",
+    "accuracy",
+    "test_accuracy",
+    "ntg_change_2norm",
+    "ntg_eigmax",
+    "alignment",
+    "effective_rank",
+    "ntg_matrix",
+    "top_nodes",
+    "output_weights",
 )
 
 
@@ -122,11 +131,11 @@ def assert_same_bits(one, other):
 def run_arrays(run, member=None):
     """Every recorded array of a run by name, of one member if asked."""
     arrays = {name: getattr(run, name) for name in RUN_FIELDS}
-    arrays["W"] = run.network.W
+    arrays["W"], arrays["a"] = run.network.W, run.network.a
     if member is None:
         return arrays
     shared = ("steps", "time", "stopped")
-    pick = {"W": lambda v: v[member], "diverged": lambda v: v[member]}
+    pick = dict.fromkeys(("W", "a", "diverged"), lambda v: v[member])
     return {
         name: v if v is None or name in shared else pick.get(name, lambda u: u[:, member])(v)
         for name, v in arrays.items()

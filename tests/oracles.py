@@ -234,6 +234,12 @@ def node_gradients(model, X, y, kind="half_sse"):
     return np.sqrt(model.lam / X.shape[1])[:, None] * (back.T @ X)
 
 
+def output_gradients(model, X, y, kind="half_sse"):
+    """dL/da (the shape of a): sqrt(lam_j) sum_i sigma(Z_ij) dL/df_i."""
+    slope = loss_slope(forward(model, X), y, kind).reshape(len(X), -1)
+    return (features(model, X).T @ slope).reshape(model.a.shape)
+
+
 def jacobian(model, X, output=0):
     """df_output/dW (n, m d), the derivative of Eq. (2)."""
     s = activation(model.activation, preactivation(model, X), 1)
@@ -289,6 +295,38 @@ def gradient_descent(model, X, y, lr, record_steps, kind="half_sse"):
             W = W - lr * node_gradients(model._replace(W=W), X, y, kind)
         recorded.append(W)
     return np.array(recorded)
+
+
+def split_mix(key, i):
+    """Number i of SplitMix64's stream of a 64-bit key."""
+    z = (key + (i + 1) * 0x9E3779B97F4A7C15) % 2**64
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+    return z ^ z >> 31
+
+
+def epoch_order(key, epoch, n):
+    """The samples' order in an epoch: a Fisher-Yates shuffle by the epoch's own stream."""
+    key, order = split_mix(key, epoch), list(range(n))
+    for drawn, i in enumerate(range(n - 1, 0, -1)):
+        j = (i + 1) * split_mix(key, drawn) >> 64
+        order[i], order[j] = order[j], order[i]
+    return order
+
+
+def batches(key, n, batch_size, epochs):
+    """The samples of every step, epoch after epoch; the last batch of one may be smaller."""
+    for epoch in range(epochs):
+        order = epoch_order(key, epoch, n)
+        for first in range(0, n, batch_size):
+            yield order[first : first + batch_size]
+
+
+def sgd_step(model, X, y, lr, kind="half_sse", train_output=False):
+    """The model after a step on one batch; both gradients are taken at the same point."""
+    W = model.W - lr * node_gradients(model, X, y, kind)
+    a = model.a - lr * output_gradients(model, X, y, kind) * train_output
+    return model._replace(W=W, a=a)
 
 
 def rk4(model, X, y, dt, steps, kind="half_sse"):

@@ -33,6 +33,7 @@ except KeyboardInterrupt as stop:
 
 CALLS = {
     "descent": "af.gradient_descent(net, X, y, lr=1e-3, steps=10**9, record=record)",
+    "sgd": "af.sgd(net, X, y, lr=1e-3, batch_size=64, epochs=10**6, record=record)",
     "fixed flow": "af.gradient_flow(net, X, y, t_end=1e8, dt=1e-2, record=record)",
     "ensemble": "af.gradient_descent(af.Network.stack([net] * 3), X, y, lr=1e-3, steps=10**9, "
     "record=record)",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 
+import asymfast as af
 import pytest
 from asymfast import progress
 from asymfast.progress import ProgressBar, duration, progress_line
+from cases import simulated
 
 
 class Terminal(io.StringIO):
@@ -132,3 +135,46 @@ def test_draws_on_stderr_by_default(capsys):
         bar(0.5, 1.0)
     captured = capsys.readouterr()
     assert captured.out == captured.err == "", "pytest's stderr is no terminal"
+
+
+def test_time_left_of_a_run_that_goes_on(clock):
+    """Half was done before this call: a quarter in 10 s leaves 10 s for the last quarter."""
+    terminal = Terminal()
+    bar = ProgressBar(stream=terminal)
+    bar(0.5, 1.0)
+    assert "left" not in terminal.screen()
+    clock.now += 10.0
+    bar(0.75, 1.0)
+    assert "0:10 left" in terminal.screen()
+
+
+# --- progress=True -------------------------------------------------------------------------------
+
+
+def train():
+    case = simulated()
+    return af.gradient_descent(case.net, case.X, case.y, steps=30_000, lr=1e-3, progress=True)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_bar_of_a_run(installed, monkeypatch):
+    """By tqdm if it is there, else our own: label, loss and time left, and nothing stays behind."""
+    pytest.importorskip("tqdm") if installed else monkeypatch.setitem(sys.modules, "tqdm", None)
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    train()
+    drawn = terminal.getvalue()
+    assert "gradient_descent" in drawn
+    assert "loss" in drawn
+    assert ("|" in drawn) == installed
+    assert ("<" in drawn) == installed
+    assert terminal.screen().strip() == ""
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_run_is_silent_when_not_on_a_terminal(installed, monkeypatch, capsys):
+    if not installed:
+        monkeypatch.setitem(sys.modules, "tqdm", None)
+    train()
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""

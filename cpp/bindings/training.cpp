@@ -26,12 +26,20 @@ const char* name_of(Status status) {
 // is kept, so that the caller gets both the exception and what was recorded.
 class Callbacks {
  public:
-  Callbacks(py::object pulse, py::object on_record, Index B)
-      : pulse_(std::move(pulse)), on_record_(std::move(on_record)), B_(B) {}
-
-  Hooks hooks() {
-    Hooks hooks;
-    hooks.pulse = [this](double fraction, double loss) {
+  Callbacks(const py::dict& from, Index B)
+      : pulse_(from["pulse"]),
+        on_record_(from["on_record"]),
+        take_rows_(from["take_rows"]),
+        checkpoint_(from["checkpoint"]),
+        resume_from_(py::cast<py::bytes>(from["resume_from"])),
+        B_(B) {
+    hooks_.stop.loss = py::cast<double>(from["stop_loss"]);
+    hooks_.stop.time = py::cast<double>(from["stop_time"]);
+    hooks_.stop.wall_seconds = py::cast<double>(from["stop_wall_seconds"]);
+    hooks_.rows_bytes = py::cast<std::size_t>(from["rows_bytes"]);
+    hooks_.checkpoints.every = py::cast<double>(from["checkpoint_every"]);
+    hooks_.checkpoints.resume_from = std::string_view(resume_from_);
+    hooks_.pulse = [this](double fraction, double loss) {
       return guarded([&] {
         if (PyErr_CheckSignals() != 0) throw py::error_already_set();
         if (!pulse_.is_none()) pulse_(fraction, loss);
@@ -39,16 +47,32 @@ class Callbacks {
       });
     };
     if (!on_record_.is_none())
-      hooks.on_record = [this](const Snapshot& at) {
+      hooks_.on_record = [this](const Snapshot& at) {
         return guarded([&] {
           const py::object test_loss = at.test_loss ? py::object(values(at.test_loss)) : py::none();
           const py::object answer = on_record_(at.step, at.time, values(at.loss), test_loss);
           return !answer.is(py::bool_(false));
         });
       };
-    return hooks;
+    if (!take_rows_.is_none())
+      hooks_.take_rows = [this](const std::vector<Column>& columns) {
+        return guarded([&] {
+          py::dict of;
+          for (const Column& column : columns) of[column.name] = bytes(column.data, column.bytes);
+          take_rows_(of);
+          return true;
+        });
+      };
+    if (!checkpoint_.is_none())
+      hooks_.checkpoints.write = [this](std::string_view state) {
+        return guarded([&] {
+          checkpoint_(bytes(state.data(), state.size()));
+          return true;
+        });
+      };
   }
 
+  const Hooks& hooks() const { return hooks_; }
   py::object exception() const { return error_ ? py::object(error_->value()) : py::none(); }
 
  private:
@@ -65,8 +89,15 @@ class Callbacks {
 
   py::array_t<double> values(const double* data) const { return py::array_t<double>(B_, data); }
 
-  py::object pulse_, on_record_;
+  // Valid during the call only.
+  static py::memoryview bytes(const void* data, std::size_t size) {
+    return py::memoryview::from_memory(data, static_cast<py::ssize_t>(size));
+  }
+
+  py::object pulse_, on_record_, take_rows_, checkpoint_;
+  py::bytes resume_from_;
   Index B_;
+  Hooks hooks_;
   std::optional<py::error_already_set> error_;
 };
 
@@ -102,25 +133,24 @@ DataView<T> data(const py::object& X, const py::object& y, const EnsembleView<T>
           y_array.shape(0) == 1 ? 0 : n * nets.k};
 }
 
+// The columns of the record, each flat and taken from it.
+template <class T>
+py::dict columns(Rows<T>& rows) {
+  py::dict of;
+  rows.for_columns([&](const char* name, auto& column) {
+    const auto size = static_cast<py::ssize_t>(column.size());
+    of[name] = take(std::move(column), {size});
+  });
+  return of;
+}
+
 template <class T>
 py::dict to_dict(RunResult<T>&& run, const EnsembleView<T>& nets, const py::object& exception) {
-  const auto T_ = static_cast<py::ssize_t>(run.time.size());
-  const py::ssize_t B = nets.B, m = nets.m, d = nets.d;
-  const auto optional = [&](auto&& column, std::vector<py::ssize_t> shape) -> py::object {
-    if (column.empty() && T_ > 0) return py::none();
-    return take(std::move(column), std::move(shape));
-  };
   const std::vector<bool> diverged(run.diverged.begin(), run.diverged.end());
-  return py::dict("status"_a = name_of(run.status), "steps"_a = take(std::move(run.steps), {T_, B}),
-                  "time"_a = take(std::move(run.time), {T_}),
-                  "loss"_a = take(std::move(run.loss), {T_, B}),
-                  "test_loss"_a = optional(std::move(run.test_loss), {T_, B}),
-                  "weight_change"_a = take(std::move(run.weight_change), {T_, B, m}),
-                  "ntg_change"_a = optional(std::move(run.ntg_change), {T_, B}),
-                  "ntg_eigmin"_a = optional(std::move(run.ntg_eigmin), {T_, B}),
-                  "weights"_a = optional(std::move(run.weights), {T_, B, m, d}),
-                  "evaluations"_a = take(std::move(run.evaluations), {T_, B}),
-                  "W"_a = take(std::move(run.W), {B, m, d}), "diverged"_a = diverged,
+  return py::dict("status"_a = name_of(run.status), "stopped_by"_a = run.stopped_by,
+                  "rows"_a = columns<T>(run),
+                  "W"_a = take(std::move(run.W), {nets.B, nets.m, nets.d}),
+                  "a"_a = take(std::move(run.a), {nets.B, nets.m, nets.k}), "diverged"_a = diverged,
                   "diverged_step"_a = run.diverged_step, "last_loss"_a = run.last_loss,
                   "step_bound"_a = run.step_bound, "exception"_a = exception);
 }
@@ -132,7 +162,6 @@ struct Arguments {
   py::object X, y, X_test, y_test;
   std::string loss;
   Recording recording;
-  py::object pulse, on_record;
   std::string backend;
   int threads;
 };
@@ -149,17 +178,25 @@ Arguments arguments(const py::dict& from) {
               from["y_test"],
               py::cast<std::string>(from["loss"]),
               {},
-              from["pulse"],
-              from["on_record"],
               py::cast<std::string>(from["backend"]),
               py::cast<int>(from["threads"])};
   a.recording.schedule.steps = py::cast<std::vector<Index>>(from["record_steps"]);
   a.recording.schedule.times = py::cast<std::vector<double>>(from["record_times"]);
   a.recording.schedule.every = py::cast<Index>(from["record_every"]);
-  a.recording.ntg_change = py::cast<bool>(from["record_ntg"]);
-  a.recording.eigmin = py::cast<bool>(from["record_eigmin"]);
-  a.recording.weights = py::cast<bool>(from["record_weights"]);
-  a.recording.ntg_on = py::cast<std::vector<Index>>(from["ntg_on"]);
+  Recording& r = a.recording;
+  const auto wanted = [&](const char* key) { return py::cast<bool>(from[key]); };
+  r.ntg_on = py::cast<std::vector<Index>>(from["ntg_on"]);
+  r.ntg_change = wanted("record_ntg_change");
+  r.ntg_change_2norm = wanted("record_ntg_change_2norm");
+  r.eigmin = wanted("record_ntg_eigmin");
+  r.eigmax = wanted("record_ntg_eigmax");
+  r.alignment = wanted("record_alignment");
+  r.effective_rank = wanted("record_effective_rank");
+  r.ntg_matrix = wanted("record_ntg_matrix");
+  r.weights = wanted("record_weights");
+  r.output_weights = wanted("record_output_weights");
+  r.accuracy = wanted("record_accuracy");
+  r.top_nodes = py::cast<Index>(from["record_top_nodes"]);
   return a;
 }
 
@@ -174,8 +211,8 @@ py::dict train(const py::dict& from, Method&& method) {
     const auto test_data = data<T>(given.X_test, given.y_test, nets);
     const Loss loss = loss_from_name(given.loss);
     const Execution exec{backend_from_name(given.backend), given.threads, {}};
-    Callbacks callbacks(given.pulse, given.on_record, nets.B);
-    const Hooks hooks = callbacks.hooks();
+    Callbacks callbacks(from, nets.B);
+    const Hooks& hooks = callbacks.hooks();
     RunResult<T> run;
     {
       py::gil_scoped_release release;
@@ -208,6 +245,18 @@ void register_training(py::module_& module) {
         });
       },
       "arguments"_a, "t_end"_a, "dt"_a, "rtol"_a);
+  module.def(
+      "sgd",
+      [](const py::dict& arguments, const std::vector<double>& lr, Index epochs, Index batch_size,
+         bool train_output, const std::vector<std::uint64_t>& keys) {
+        const Sgd settings{lr, epochs, batch_size, train_output, keys};
+        return train(arguments,
+                     [&](const auto& nets, const auto& data, const auto& test, Loss loss,
+                         const Recording& recording, const Hooks& hooks, const Execution& exec) {
+                       return sgd(nets, data, test, loss, settings, recording, hooks, exec);
+                     });
+      },
+      "arguments"_a, "lr"_a, "epochs"_a, "batch_size"_a, "train_output"_a, "keys"_a);
 }
 
 }  // namespace asymfast::bindings

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "asymfast/network.hpp"
+#include "batch_engine.hpp"
 #include "engine.hpp"
 
 namespace asymfast {
@@ -24,6 +25,9 @@ struct Kernels {
   void (*activation_values)(Activation, int order, const T* z, Index count, T* out);
   std::unique_ptr<Engine<T>> (*make_engine)(const NetworkView<T>& net, MatrixView<const T> X,
                                             MatrixView<const T> y, Loss loss);
+  std::unique_ptr<BatchEngine<T>> (*make_batch_engine)(const NetworkView<T>& net,
+                                                       MatrixView<const T> X, MatrixView<const T> y,
+                                                       const BatchTraining& training);
 };
 
 struct KernelTable {

@@ -5,6 +5,7 @@
 // `advance`, so the methods themselves are written once, over all backends (train.cpp).
 #pragma once
 
+#include "archive.hpp"
 #include "asymfast/network.hpp"
 #include "watch.hpp"
 
@@ -44,6 +45,10 @@ class Engine {
   virtual void restore() = 0;  // ... and takes it back; restart() is then due
 
   virtual void copy_base_to(T* W) const = 0;  // (m, d)
+
+  // Base, and whatever else a later `advance` depends on besides it; restart() is due after
+  // reading.
+  virtual void state(Archive& archive) = 0;
 
   const double* outputs() const noexcept { return f_; }  // f (n, k) at eval
   double loss() const noexcept { return loss_; }         // L at eval

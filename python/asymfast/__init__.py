@@ -20,13 +20,17 @@ except ImportError as error:
         "build it with: pip install . in a checkout"
     ) from error
 
+from ._job import DivergenceError, Snapshot
+from .checkpoint import CheckpointError
 from .config import build_config
 from .network import Network
 from .record import Record
 from .run import Run
 from .scaling import node_scaling
+from .sgd import sgd
 from .spectrum import min_eigenvalue
-from .training import DivergenceError, Snapshot, gradient_descent, gradient_flow
+from .stop import Stop
+from .training import gradient_descent, gradient_flow
 
 if TYPE_CHECKING:
     from . import datasets, figures, theory
@@ -35,11 +39,13 @@ if TYPE_CHECKING:
 __version__: str = _core.build_config()["version"]
 
 __all__ = [
+    "CheckpointError",
     "DivergenceError",
     "Network",
     "Record",
     "Run",
     "Snapshot",
+    "Stop",
     "__version__",
     "build_config",
     "datasets",
@@ -49,6 +55,7 @@ __all__ = [
     "mean_ntg",
     "min_eigenvalue",
     "node_scaling",
+    "sgd",
     "theory",
 ]
 

@@ -515,10 +515,15 @@ class Network:
 
     # ---- inside ----------------------------------------------------------------------------------
 
-    def with_weights(self, W: ArrayLike) -> Network:
-        """Return the same network at other input weights of the same shape."""
+    def with_weights(self, W: ArrayLike, a: ArrayLike | None = None) -> Network:
+        """Return the same network at other weights of the same shapes."""
         return Network(
-            W, self.a, self.lam, activation=self.activation, gamma=self.gamma, alpha=self.alpha
+            W,
+            self.a if a is None else np.reshape(a, self.a.shape),
+            self.lam,
+            activation=self.activation,
+            gamma=self.gamma,
+            alpha=self.alpha,
         )
 
     def _kind(self) -> tuple[Any, ...]:

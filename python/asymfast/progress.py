@@ -6,7 +6,8 @@ import math
 import shutil
 import sys
 import time
-from typing import TextIO
+from collections.abc import Callable
+from typing import Any, TextIO
 
 _REDRAW_EVERY = 0.1  # seconds: ten times a second looks smooth and costs nothing
 _BAR_WIDTH = 24
@@ -36,17 +37,20 @@ class ProgressBar:
         self._label = label
         self._stream = sys.stderr if stream is None else stream
         self._visible = self._stream is not None and self._stream.isatty()
-        self._started = time.monotonic()
+        self._begun: tuple[float, float] | None = None  # time and fraction of the first call
         self._last_drawn = -math.inf
         self._length = 0  # characters on the line now
 
     def __call__(self, fraction: float, loss: float) -> None:
         """Show that ``fraction`` (0 to 1) of the work is done and what the loss is now."""
         now = time.monotonic()
+        if self._begun is None:  # a run that goes on from a checkpoint does not begin at 0
+            self._begun = now, fraction
         if not self._visible or now - self._last_drawn < _REDRAW_EVERY:
             return
         self._last_drawn = now
-        self._draw(progress_line(self._label, fraction, loss, now - self._started))
+        start, first = self._begun
+        self._draw(progress_line(self._label, fraction, loss, now - start, first))
 
     def close(self) -> None:
         """Clear the line. The bar draws nothing afterwards; calling it again does no harm."""
@@ -71,7 +75,9 @@ class ProgressBar:
         self._length = len(line)
 
 
-def progress_line(label: str, fraction: float, loss: float, elapsed: float) -> str:
+def progress_line(
+    label: str, fraction: float, loss: float, elapsed: float, begun: float = 0.0
+) -> str:
     """Compose the text of the bar after ``elapsed`` seconds.
 
     Parameters
@@ -84,6 +90,8 @@ def progress_line(label: str, fraction: float, loss: float, elapsed: float) -> s
         Shown with four significant digits.
     elapsed : float
         Seconds since the start. The time left assumes that the rest goes at the same pace.
+    begun : float
+        Part of the work that was done at the start.
 
     Returns
     -------
@@ -93,7 +101,8 @@ def progress_line(label: str, fraction: float, loss: float, elapsed: float) -> s
     done = min(max(fraction, 0.0), 1.0)
     filled = int(done * _BAR_WIDTH)
     bar = "#" * filled + "-" * (_BAR_WIDTH - filled)
-    left = f"  {duration(elapsed * (1.0 - done) / done)} left" if done > 0.0 else ""
+    now = done - begun
+    left = f"  {duration(elapsed * (1.0 - done) / now)} left" if now > 0.0 else ""
     return f"{label} [{bar}] {int(100 * done):3d} %  loss {loss:.4g}{left}".lstrip()
 
 
@@ -102,3 +111,55 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class _TqdmBar:
+    """The same by tqdm, with its look."""
+
+    def __init__(self, label: str, tqdm: Any) -> None:
+        self._bar = tqdm(
+            desc=label,
+            total=1.0,
+            file=sys.stderr,
+            leave=False,
+            mininterval=_REDRAW_EVERY,
+            bar_format="{desc} {percentage:3.0f} %|{bar}|{postfix} [{elapsed}<{remaining}]",
+        )
+        self._begun = False
+
+    def __call__(self, fraction: float, loss: float) -> None:
+        bar = self._bar
+        if not self._begun:  # a run that goes on from a checkpoint does not begin at 0
+            self._begun, bar.initial, bar.n = True, fraction, fraction
+        bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
+        bar.update(min(max(fraction, 0.0), 1.0) - bar.n)
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+def progress_hooks(
+    fn: str, progress: bool | Callable[[float, float], object]
+) -> tuple[Callable[[float, float], object] | None, Callable[[], None]]:
+    """Return the callable that a run is to feed, and what to call at its end.
+
+    True draws by tqdm where it is installed, else by `ProgressBar`; on a terminal only.
+    """
+    if progress is True:
+        if sys.stderr is None or not sys.stderr.isatty():
+            return None, lambda: None
+        bar = _bar(fn)
+        return bar, bar.close
+    if progress is False or progress is None:
+        return None, lambda: None
+    if not callable(progress):
+        raise TypeError(f"{fn}: progress must be True, False or callable, got {progress!r}")
+    return progress, lambda: None
+
+
+def _bar(label: str) -> ProgressBar | _TqdmBar:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return ProgressBar(label)
+    return _TqdmBar(label, tqdm)

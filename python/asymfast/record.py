@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ class Record:
         lr * step, takes the nearest step, and ``run.time`` says which time that is.
     steps : sequence of int, optional
         Steps >= 0, increasing.
+    log : int, optional
+        About so many records with logarithmic spacing besides step 0: steps from 1 to the last, or
+        in a flow that chooses its steps, times from t_end / 10^6 to t_end.
     ntg : bool
         Record the change |NTG_t - NTG_0|_F of the neural tangent Gram matrix.
     ntg_on : int or sequence of int, optional
@@ -33,17 +37,38 @@ class Record:
     eigmin : bool
         Record the smallest eigenvalue of the NTG.
     weights : bool
-        Record the weights themselves; m d numbers a record.
+        Record the weights themselves, m d numbers a record; of `sgd` with ``train_output`` also the
+        output weights, as ``run.output_weights``.
+    accuracy : bool, optional
+        Record the share of samples whose largest output is that of the largest target, on training
+        and test data; of equals the first counts. Needs k >= 2 outputs. None: with cross_entropy.
+    eigmax : bool
+        Record the largest eigenvalue of the NTG, as ``run.ntg_eigmax``.
+    ntg_change_2norm : bool
+        Record the change |NTG_t - NTG_0|_2 in the spectral norm, that of Theorem 4.1 (d).
+    alignment : bool
+        Record the kernel-target alignment <K, Y Y^T>_F / (|K|_F |Y Y^T|_F) of K = NTG_t, with the
+        targets Y (q, k) of the samples `ntg_on` (Cristianini et al., 2001; not centred).
+    effective_rank : bool
+        Record tr K / eig_max(K) of K = NTG_t, from 1 to q (the intrinsic dimension).
+    ntg_matrix : bool
+        Record the NTG itself; q^2 numbers a record.
+    top_nodes : int
+        Record the numbers of so many nodes that moved the most, the farthest first; 0: none.
+    folder : path-like, optional
+        A new folder, to which the record is appended as the run goes on: a .npy file for each
+        column, and the columns of the run are mapped from there. The memory then holds some 16 MB
+        of it, however long the run.
 
     Raises
     ------
     TypeError, ValueError
-        A field of the wrong kind or range, or more than one of `every`, `times` and `steps`.
+        A field of the wrong kind or range, or more than one of `every`, `times`, `steps` and `log`.
 
     Notes
     -----
-    The final step is always recorded. With none of `every`, `times` and `steps` there are about 50
-    evenly spaced records including step 0.
+    The final step is always recorded. With none of `every`, `times`, `steps` and `log` there
+    are about 50 evenly spaced records including step 0; in `sgd` at ends of epochs.
     """
 
     every: int | None = None
@@ -53,11 +78,23 @@ class Record:
     ntg_on: int | Sequence[int] | None = None
     eigmin: bool = True
     weights: bool = False
+    log: int | None = None
+    accuracy: bool | None = None
+    eigmax: bool = False
+    ntg_change_2norm: bool = False
+    alignment: bool = False
+    effective_rank: bool = False
+    ntg_matrix: bool = False
+    top_nodes: int = 0
+    folder: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
-        given = [name for name in ("every", "times", "steps") if getattr(self, name) is not None]
+        schedules = ("every", "times", "steps", "log")
+        given = [name for name in schedules if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"Record: give one of every, times and steps, got {given}")
+            raise ValueError(f"Record: give one of every, times, steps and log, got {given}")
+        if self.log is not None:
+            self._set("log", _check.integer("Record", "log", self.log, low=1))
         if self.every is not None:
             self._set("every", _check.integer("Record", "every", self.every, low=1))
         if self.times is not None:
@@ -66,14 +103,32 @@ class Record:
             self._set("steps", _increasing("steps", self.steps, "iu", int))
         if self.ntg_on is not None:
             self._set("ntg_on", _samples(self.ntg_on))
-        for name in ("ntg", "eigmin", "weights"):
-            if not isinstance(getattr(self, name), (bool, np.bool_)):
-                value = getattr(self, name)
-                raise TypeError(f"Record: {name} must be True or False, got {value!r}")
-            self._set(name, bool(getattr(self, name)))
+        self._set("top_nodes", _check.integer("Record", "top_nodes", self.top_nodes, low=0))
+        if self.folder is not None:
+            if not isinstance(self.folder, (str, os.PathLike)):
+                raise TypeError(f"Record: folder must be a path, got {self.folder!r}")
+            self._set("folder", os.fspath(self.folder))
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == "bool" or (field.name == "accuracy" and value is not None):
+                if not isinstance(value, (bool, np.bool_)):
+                    raise TypeError(f"Record: {field.name} must be True or False, got {value!r}")
+                self._set(field.name, bool(value))
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
+
+    def wants_accuracy(self, fn: str, loss: str, k: int) -> bool:
+        """Whether the accuracy is recorded, for a network of k outputs.
+
+        Raises
+        ------
+        ValueError
+            It is asked for, but there is one output only.
+        """
+        if self.accuracy and k < 2:
+            raise ValueError(f"{fn}: record.accuracy needs a network with k >= 2 outputs, got {k}")
+        return loss == "cross_entropy" if self.accuracy is None else self.accuracy
 
     def samples(self, fn: str, n: int) -> NDArray[np.int64]:
         """Rows of X that the NTG is taken on, for a training set of n samples.

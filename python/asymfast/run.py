@@ -29,9 +29,18 @@ _ALWAYS = {
 }
 _IF_RECORDED = {
     "test_loss": ("member",),
+    "accuracy": ("member",),
+    "test_accuracy": ("member",),
     "ntg_change": ("member",),
+    "ntg_change_2norm": ("member",),
     "ntg_eigmin": ("member",),
+    "ntg_eigmax": ("member",),
+    "alignment": ("member",),
+    "effective_rank": ("member",),
+    "ntg_matrix": ("member", "sample", "sample2"),
+    "top_nodes": ("member", "rank"),
     "weights": ("member", "node", "input"),
+    "output_weights": ("member", "node", "output"),
 }
 
 
@@ -44,9 +53,9 @@ class Run:
     steps : (T,) int64 array
         Recorded steps. (T, B) in flows of ensembles with error control, where members differ.
     time : (T,) float64 array
-        lr * step of gradient descent, t of a flow.
+        lr * step of gradient descent, the sum of the learning rates of sgd, t of a flow.
     loss : (T,) or (T, B) float64 array
-        Training loss, of the kind named in `config`.
+        Training loss, of the kind named in `config`; in sgd too that of all training samples.
     test_loss : (T,) or (T, B) float64 array, or None
         Loss on the test data, if there were any.
     weight_change : (T, m) or (T, B, m) float64 array
@@ -58,15 +67,33 @@ class Run:
     weights : (T, m, d) or (T, B, m, d) array, or None
         W_t, if recorded.
     evaluations : (T,) int64 array
-        Gradients computed so far; shaped as `steps`.
+        Gradients computed so far, in sgd those of batches; shaped as `steps`.
     initial, network : Network
         At the start, and at the last record.
     diverged : bool, or (B,) bool array
         Whose loss left all bounds; the records of such a member are NaN from there on.
     stopped : bool
-        Ended early by a callback.
+        Ended early, by a callback or by `stop`.
     config : dict
         All settings and versions; JSON-able.
+    accuracy, test_accuracy : (T,) or (T, B) float64 array, or None
+        Share of samples whose largest output is that of the target.
+    ntg_change_2norm : (T,) or (T, B) float64 array, or None
+        Spectral norm |NTG_t - NTG_0|_2.
+    ntg_eigmax : (T,) or (T, B) float64 array, or None
+        Largest eigenvalue of NTG_t.
+    alignment : (T,) or (T, B) float64 array, or None
+        Kernel-target alignment, see `Record`.
+    effective_rank : (T,) or (T, B) float64 array, or None
+        tr NTG_t over its largest eigenvalue.
+    ntg_matrix : (T, q, q) or (T, B, q, q) float64 array, or None
+        NTG_t on the q chosen samples.
+    top_nodes : (T, top_nodes) or (T, B, top_nodes) int64 array, or None
+        The nodes that moved the most, the farthest first. -1: of a member that diverged.
+    output_weights : (T, m, k) or (T, B, m, k) array, or None
+        a_t, if trained and recorded.
+    stopped_by : str or None
+        "callback", "loss", "time" or "wall_seconds" where `stopped`.
     """
 
     steps: NDArray[np.int64]
@@ -83,6 +110,16 @@ class Run:
     diverged: bool | NDArray[np.bool_]
     stopped: bool
     config: dict[str, Any]
+    accuracy: NDArray[np.float64] | None = None
+    test_accuracy: NDArray[np.float64] | None = None
+    ntg_change_2norm: NDArray[np.float64] | None = None
+    ntg_eigmax: NDArray[np.float64] | None = None
+    alignment: NDArray[np.float64] | None = None
+    effective_rank: NDArray[np.float64] | None = None
+    ntg_matrix: NDArray[np.float64] | None = None
+    top_nodes: NDArray[np.int64] | None = None
+    output_weights: NDArray[Any] | None = None
+    stopped_by: str | None = None
 
     def __repr__(self) -> str:
         last = "nothing recorded"
@@ -110,7 +147,8 @@ class Run:
                 arrays[name] = getattr(self, name)
         arrays["diverged"] = np.asarray(self.diverged)
         arrays["W0"], arrays["W"] = self.initial.W, self.network.W
-        arrays["a"], arrays["lam"] = self.network.a, self.network.lam
+        arrays["a0"], arrays["a"] = self.initial.a, self.network.a
+        arrays["lam"] = self.network.lam
         for name in ("gamma", "alpha"):
             if getattr(self.network, name) is not None:
                 arrays[name] = np.asarray(getattr(self.network, name))
@@ -118,6 +156,7 @@ class Run:
             "format": _FORMAT,
             "activation": self.network.activation,
             "stopped": self.stopped,
+            "stopped_by": self.stopped_by,
             "config": self.config,
         }
         arrays["header"] = np.array(json.dumps(header))
@@ -150,11 +189,11 @@ class Run:
 
     @classmethod
     def _of(cls, stored: dict[str, NDArray[Any]], header: dict[str, Any]) -> Run:
-        def network(W: str) -> Network:
+        def network(W: str, a: str) -> Network:
             origin = {name: stored[name] for name in ("gamma", "alpha") if name in stored}
             return Network(
                 stored[W],
-                stored["a"],
+                stored[a],
                 stored["lam"],
                 activation=header["activation"],
                 gamma=origin.get("gamma"),
@@ -166,10 +205,11 @@ class Run:
         recorded |= {name: stored.get(name) for name in _IF_RECORDED}
         return cls(
             **recorded,
-            initial=network("W0"),
-            network=network("W"),
+            initial=network("W0", "a0" if "a0" in stored else "a"),
+            network=network("W", "a"),
             diverged=bool(diverged) if diverged.ndim == 0 else diverged,
             stopped=bool(header["stopped"]),
+            stopped_by=header.get("stopped_by"),
             config=header["config"],
         )
 
@@ -179,8 +219,8 @@ class Run:
         Returns
         -------
         xarray.Dataset
-            Dimensions record, member (ensembles only), node, input; step and time are coordinates
-            of record, the settings are attributes.
+            Dimensions record, member (ensembles only), node, input, output, sample, rank; step and
+            time are coordinates of record, the settings are attributes.
 
         Raises
         ------

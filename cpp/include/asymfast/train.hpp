@@ -1,8 +1,11 @@
 // Whole training runs of one network or of an ensemble, in one call.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
+#include <string_view>
 #include <vector>
 
 #include "asymfast/network.hpp"
@@ -46,10 +49,18 @@ struct Schedule {
 
 struct Recording {
   Schedule schedule;
-  bool ntg_change = true;     // |NTG_t - NTG_0|_F
-  bool eigmin = true;         // smallest eigenvalue of NTG_t
-  bool weights = false;       // W_t itself
-  std::vector<Index> ntg_on;  // rows of X the NTG is taken on, that of output 0
+  std::vector<Index> ntg_on;      // rows of X the NTG is taken on, that of output 0
+  bool ntg_change = true;         // |NTG_t - NTG_0|_F
+  bool ntg_change_2norm = false;  // and in the spectral norm
+  bool eigmin = true;             // smallest eigenvalue of NTG_t
+  bool eigmax = false;            // largest
+  bool alignment = false;         // <K, Y Y^T> / (|K|_F |Y Y^T|_F) of K = NTG_t
+  bool effective_rank = false;    // tr K / eig_max K
+  bool ntg_matrix = false;        // NTG_t itself
+  bool weights = false;           // W_t itself
+  bool output_weights = false;    // a_t itself
+  bool accuracy = false;          // share of samples whose largest output is that of the target
+  Index top_nodes = 0;            // how many of the nodes that moved the most
 };
 
 // What a callback sees of a record: per-member values of length B.
@@ -60,33 +71,84 @@ struct Snapshot {
   const double* test_loss;  // null without test data
 };
 
+// One row a record (T of them), B members a row. A member that diverged has NaN from there on.
+template <class T>
+struct Rows {
+  std::vector<std::int64_t> steps;        // (T, B)
+  std::vector<double> time;               // (T,)
+  std::vector<std::int64_t> evaluations;  // (T, B) gradients computed so far
+  std::vector<double> loss, test_loss;    // (T, B)
+  std::vector<double> accuracy, test_accuracy;
+  std::vector<double> weight_change;    // (T, B, m)
+  std::vector<std::int64_t> top_nodes;  // (T, B, top_nodes), the farthest first
+  std::vector<double> ntg_change, ntg_change_2norm, ntg_eigmin, ntg_eigmax;  // (T, B)
+  std::vector<double> alignment, effective_rank;
+  std::vector<double> ntg_matrix;  // (T, B, q, q)
+  std::vector<T> weights;          // (T, B, m, d)
+  std::vector<T> output_weights;   // (T, B, m, k)
+
+  // visit(name, column) for each of them.
+  template <class Visit>
+  void for_columns(Visit&& visit) {
+    visit("steps", steps), visit("time", time), visit("evaluations", evaluations);
+    visit("loss", loss), visit("test_loss", test_loss);
+    visit("accuracy", accuracy), visit("test_accuracy", test_accuracy);
+    visit("weight_change", weight_change), visit("top_nodes", top_nodes);
+    visit("ntg_change", ntg_change), visit("ntg_change_2norm", ntg_change_2norm);
+    visit("ntg_eigmin", ntg_eigmin), visit("ntg_eigmax", ntg_eigmax);
+    visit("alignment", alignment), visit("effective_rank", effective_rank);
+    visit("ntg_matrix", ntg_matrix);
+    visit("weights", weights), visit("output_weights", output_weights);
+  }
+};
+
+// One of the columns above, without its type.
+struct Column {
+  const char* name;
+  const void* data;
+  std::size_t bytes;
+};
+
+// When to end early. Loss and time are looked at when a record has been made, the clock all along.
+struct Stop {
+  double loss = -std::numeric_limits<double>::infinity();  // all members are at or below
+  double time = std::numeric_limits<double>::infinity();
+  double wall_seconds = std::numeric_limits<double>::infinity();  // of this call
+};
+
+// Keeping a run's state, so that it can be gone on with: the same call with `resume_from` ends with
+// the bits of a run that was never interrupted.
+struct Checkpoints {
+  std::function<bool(std::string_view state)> write;  // false: end the run. Empty: no checkpoints
+  double every = 60;                                  // seconds; there is one at each end, too
+  std::string_view resume_from;                       // what `write` got; empty: from the start
+};
+
 struct Hooks {
   std::function<bool(const Snapshot&)> on_record;           // false: stop here. May be empty
   std::function<bool(double fraction, double loss)> pulse;  // about every 50 ms; false: interrupt
+  // Takes complete rows away, which then leave the memory; false: end the run. Empty: all are kept.
+  std::function<bool(const std::vector<Column>&)> take_rows;
+  std::size_t rows_bytes = std::size_t(1) << 24;  // that are kept until then
+  Checkpoints checkpoints;
+  Stop stop;
 };
 
 enum class Status { finished, stopped, interrupted, diverged };
 
-// One row a record (T of them), B members a row. A member that diverged has NaN from there on.
+// The rows that nobody took, and how it ended.
 template <class T>
-struct RunResult {
+struct RunResult : Rows<T> {
   Status status = Status::finished;
-  std::vector<std::int64_t> steps;        // (T, B)
-  std::vector<double> time;               // (T,)
-  std::vector<double> loss, test_loss;    // (T, B)
-  std::vector<double> weight_change;      // (T, B, m)
-  std::vector<double> ntg_change;         // (T, B)
-  std::vector<double> ntg_eigmin;         // (T, B)
-  std::vector<T> weights;                 // (T, B, m, d)
-  std::vector<std::int64_t> evaluations;  // (T, B) gradients computed so far
-  std::vector<T> W;                       // (B, m, d) at the last record
-  std::vector<char> diverged;             // (B,)
-  std::int64_t diverged_step = -1;        // of the first member that diverged
-  double last_loss = 0;                   // its last acceptable loss
-  double step_bound = 0;  // diverged: 2 / eig_max (descent) or 2.78 / eig_max (RK4) at the start
+  const char* stopped_by = "";      // "callback", "loss", "time", "wall_seconds"
+  std::vector<T> W, a;              // (B, m, d), (B, m, k) at the last record
+  std::vector<char> diverged;       // (B,)
+  std::int64_t diverged_step = -1;  // of the first member that diverged
+  double last_loss = 0;             // its last acceptable loss
+  double step_bound = 0;            // diverged: the largest stable step at the start, see below
 };
 
-// W <- W - lr dL/dW, `steps` times.
+// W <- W - lr dL/dW, `steps` times. step_bound: 2 / eig_max of the loss' Gauss-Newton matrix.
 template <class T>
 RunResult<T> gradient_descent(const EnsembleView<T>& nets, const DataView<T>& train,
                               const DataView<T>& test, Loss loss, double lr, Index steps,
@@ -96,10 +158,29 @@ RunResult<T> gradient_descent(const EnsembleView<T>& nets, const DataView<T>& tr
 // dW/dt = -dL/dW by the classical fourth-order Runge-Kutta method until t_end.
 // dt > 0: equal steps of at most dt between the times to be landed on. dt == 0: step doubling keeps
 // the residual's relative error near rtol, starting from 2.78 / eig_max of the Gauss-Newton matrix.
+// step_bound: 2.78 / eig_max.
 template <class T>
 RunResult<T> gradient_flow_rk4(const EnsembleView<T>& nets, const DataView<T>& train,
                                const DataView<T>& test, Loss loss, double t_end, double dt,
                                double rtol, const Recording& recording, const Hooks& hooks,
                                const Execution& exec = {});
+
+struct Sgd {
+  std::vector<double> lr;  // of each epoch, or one for all of them
+  Index epochs;
+  Index batch_size;                 // the last batch of an epoch is smaller where it must
+  bool train_output;                // a <- a - lr dL/da as well
+  std::vector<std::uint64_t> keys;  // (B,) of the members' samplers
+
+  Index steps_per_epoch(Index n) const { return (n + batch_size - 1) / batch_size; }
+};
+
+// Stochastic gradient descent on mini-batches drawn without replacement (train/sampler.hpp), each
+// with the loss of its own samples. Time is the sum of the learning rates, `loss` that of all
+// training samples. step_bound: 2 / eig_max of the Gauss-Newton matrix of the first batch.
+template <class T>
+RunResult<T> sgd(const EnsembleView<T>& nets, const DataView<T>& train, const DataView<T>& test,
+                 Loss loss, const Sgd& settings, const Recording& recording, const Hooks& hooks,
+                 const Execution& exec = {});
 
 }  // namespace asymfast

@@ -78,6 +78,11 @@ class CpuEngine final : public Engine<T> {
     std::copy_n(saved_lost_.data(), base_.size(), lost_.data());
   }
 
+  void state(Archive& archive) override {
+    archive.array(base_.data(), base_.size());
+    archive.array(lost_.data(), lost_.size());
+  }
+
   void copy_base_to(T* W) const override { unpack_weights(at_, base_.data(), {0, at_.blocks}, W); }
 
  private:

@@ -28,6 +28,11 @@ template <class T>
 std::unique_ptr<Engine<T>> make_engine(const NetworkView<T>& net, MatrixView<const T> X,
                                        MatrixView<const T> y, Loss loss);
 
+template <class T>
+std::unique_ptr<BatchEngine<T>> make_batch_engine(const NetworkView<T>& net, MatrixView<const T> X,
+                                                  MatrixView<const T> y,
+                                                  const BatchTraining& training);
+
 double min_eigenvalue(MatrixView<const double> K, const Context&);
 
 }  // namespace asymfast::cpu

@@ -113,15 +113,9 @@ class Sweep {
   }
 
  private:
-  const T* x(Range rows) const {
-    return X_.data() + rows.first * at.d;
-  }
-  const T* c(Index block) const {
-    return c_.data() + block * at.k * kBlock<T>;
-  }
-  const T* weights(const T* W, Index block) const {
-    return W + block * at.weights_per_block();
-  }
+  const T* x(Range rows) const { return X_.data() + rows.first * at.d; }
+  const T* c(Index block) const { return c_.data() + block * at.k * kBlock<T>; }
+  const T* weights(const T* W, Index block) const { return W + block * at.weights_per_block(); }
   template <class U>
   U* slopes(U* all, Index block, Range rows) const {
     return all + (block * at.n + rows.first) * kBlock<T>;

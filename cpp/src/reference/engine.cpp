@@ -54,6 +54,11 @@ class ReferenceEngine final : public Engine<T> {
     reference::ntg_product(net_, X_, u, out, context);
   }
 
+  void state(Archive& archive) override {
+    archive.array(base_.data(), static_cast<Index>(base_.size()));
+    archive.array(lost_.data(), static_cast<Index>(lost_.size()));
+  }
+
   void save() override { saved_ = base_, saved_lost_ = lost_; }
   void restore() override { base_ = saved_, lost_ = saved_lost_; }
   void copy_base_to(T* W) const override { std::copy(base_.begin(), base_.end(), W); }
@@ -88,8 +93,8 @@ namespace {
 
 template <class T>
 constexpr Kernels<T> kernels() {
-  return {&forward<T>, &node_gradients<T>,    &features<T>,
-          &ntg<T>,     &activation_values<T>, &make_engine<T>};
+  return {&forward<T>,           &node_gradients<T>, &features<T>,         &ntg<T>,
+          &activation_values<T>, &make_engine<T>,    &make_batch_engine<T>};
 }
 
 }  // namespace

@@ -38,6 +38,9 @@ class Descent {
     return member.step >= goal.step;
   }
 
+  template <class Visit>
+  void state(Visit&&) {}
+
  private:
   double lr_;
   Update update_;
@@ -81,6 +84,11 @@ class FixedRk4 {
         done_ == steps_ ? leg_end_ : leg_start_ + (leg_end_ - leg_start_) * (done_ / steps_);
     member.judge();
     return member.time >= goal.leg_end || member.step >= goal.step;
+  }
+
+  template <class Visit>
+  void state(Visit&& visit) {
+    visit(leg_start_), visit(leg_end_), visit(steps_), visit(done_);
   }
 
  private:
@@ -136,6 +144,11 @@ class AdaptiveRk4 {
     member.judge();
     h_ = std::fmax(h_, h) * std::fmin(std::fmax(factor, 0.2), 4.0);
     return member.time >= goal.leg_end || member.step >= goal.step;
+  }
+
+  template <class Visit>
+  void state(Visit&& visit) {
+    visit(h_);
   }
 
  private:

@@ -1,12 +1,15 @@
 // Rows of a run's record: what is measured of every member at a recorded step.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "asymfast/train.hpp"
-#include "train/member.hpp"
+#include "train/batch_member.hpp"
+#include "train/ntg_measures.hpp"
 
 namespace asymfast {
 
@@ -16,122 +19,159 @@ class Recorder {
   Recorder(const EnsembleView<T>& nets, const DataView<T>& train, const DataView<T>& test,
            Loss loss, const Recording& recording, const KernelTable& kernels, RunResult<T>& result)
       : nets_(nets),
-        train_(train),
         test_(test),
         loss_(loss),
         recording_(recording),
         kernels_(kernels),
         result_(result),
+        rows_(result),
+        ntg_(train, recording, kernels),
         W_(nets.W, nets.W + nets.B * nets.m * nets.d),
+        a_(nets.a, nets.a + nets.B * nets.m * nets.k),
         initial_ntg_(static_cast<std::size_t>(nets.B)) {
-    result_.W = W_;
+    close_row();
   }
 
   // A row of NaN for every member; `measure` fills in those that are still running.
-  void open_row(const std::vector<Member<T>>& members) {
-    const auto B = static_cast<std::size_t>(nets_.B);
-    constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-    const auto grow = [](auto& column, std::size_t count, auto value) {
-      column.resize(column.size() + count, value);
-    };
-    result_.time.push_back(0);
-    for (const Member<T>& member : members) {
-      result_.steps.push_back(member.step);
-      result_.evaluations.push_back(member.evaluations);
-      if (!member.diverged) result_.time.back() = member.time;
+  template <class Member>
+  void open_row(const std::vector<Member>& members, Rows<T>& rows) const {
+    rows.time.push_back(0);
+    for (const Member& member : members) {
+      rows.steps.push_back(member.step);
+      rows.evaluations.push_back(member.evaluations);
+      if (!member.diverged) rows.time.back() = member.time;
     }
-    grow(result_.loss, B, nan);
-    if (!test_.empty()) grow(result_.test_loss, B, nan);
-    grow(result_.weight_change, B * static_cast<std::size_t>(nets_.m), nan);
-    if (recording_.ntg_change) grow(result_.ntg_change, B, nan);
-    if (recording_.eigmin) grow(result_.ntg_eigmin, B, nan);
-    if (recording_.weights)
-      grow(result_.weights, B * static_cast<std::size_t>(nets_.m * nets_.d), T(nan));
+    const Index q = static_cast<Index>(recording_.ntg_on.size());
+    grow(rows.loss, 1);
+    grow(rows.test_loss, !test_.empty());
+    grow(rows.accuracy, recording_.accuracy);
+    grow(rows.test_accuracy, recording_.accuracy && !test_.empty());
+    grow(rows.weight_change, nets_.m);
+    rows.top_nodes.resize(rows.top_nodes.size() + size_of(nets_.B * recording_.top_nodes), -1);
+    grow(rows.ntg_change, recording_.ntg_change);
+    grow(rows.ntg_change_2norm, recording_.ntg_change_2norm);
+    grow(rows.ntg_eigmin, recording_.eigmin);
+    grow(rows.ntg_eigmax, recording_.eigmax);
+    grow(rows.alignment, recording_.alignment);
+    grow(rows.effective_rank, recording_.effective_rank);
+    grow(rows.ntg_matrix, recording_.ntg_matrix ? q * q : 0);
+    grow(rows.weights, recording_.weights ? nets_.m * nets_.d : 0);
+    grow(rows.output_weights, recording_.output_weights ? nets_.m * nets_.k : 0);
   }
 
   // Member b's part of the last row; different members may be measured at the same time.
-  void measure(Index b, const Member<T>& member, const Context& context) {
-    const Index size = nets_.m * nets_.d;
-    const T* W0 = nets_.W + b * size;
-    T* W = W_.data() + b * size;
-    member.engine->copy_base_to(W);
+  template <class Member>
+  void measure(Index b, const Member& member, const DataView<T>& train, const Context& context) {
     NetworkView<T> net = nets_.member(b);
+    T* W = W_.data() + b * net.W.size();
+    T* a = a_.data() + b * net.a.size();
+    member.copy_weights_to(W, a);
+    const T* W0 = net.W.data;
     net.W.data = W;
+    net.a.data = a;
 
-    last(result_.loss, b) = member.engine->loss();
-    double* change = &last(result_.weight_change, b, nets_.m);
+    last(rows_.loss, b) = member.loss();
+    if (recording_.accuracy) last(rows_.accuracy, b) = accuracy(member.outputs(), train.y);
+    if (recording_.weights) std::copy_n(W, net.W.size(), &last(rows_.weights, b, net.W.size()));
+    if (recording_.output_weights)
+      std::copy_n(a, net.a.size(), &last(rows_.output_weights, b, net.a.size()));
+    measure_change(b, W0, W);
+    if (!test_.empty()) measure_test(b, net, context);
+    if (ntg_.wanted()) measure_ntg(b, net, context);
+  }
+
+  // The row is complete: its weights are now those of the result.
+  void close_row() {
+    result_.W = W_;
+    result_.a = a_;
+  }
+
+  // NTG_0, from which the change is measured; to be called once, before the first step.
+  void keep_initial_ntg(Index b, const Context& context) {
+    if (recording_.ntg_change || recording_.ntg_change_2norm)
+      initial_ntg_[size_of(b)] = ntg_.matrix(b, nets_.member(b), context);
+  }
+
+ private:
+  static std::size_t size_of(Index size) { return static_cast<std::size_t>(size); }
+
+  template <class U>
+  void grow(std::vector<U>& column, Index width) const {
+    column.resize(column.size() + size_of(nets_.B * width), std::numeric_limits<U>::quiet_NaN());
+  }
+
+  // Element 0 of member b in the last row of a column that has `width` elements a member.
+  template <class U>
+  U& last(std::vector<U>& column, Index b, Index width = 1) {
+    return *(column.end() - (nets_.B - b) * width);
+  }
+
+  // |w_tj - w_0j| of every node, and the nodes where it is largest; of equal ones the first.
+  void measure_change(Index b, const T* W0, const T* W) {
+    double* change = &last(rows_.weight_change, b, nets_.m);
     for (Index j = 0; j < nets_.m; ++j) {
       double sum = 0;
       for (Index l = 0; l < nets_.d; ++l)
         sum += std::pow(double(W[j * nets_.d + l]) - double(W0[j * nets_.d + l]), 2);
       change[j] = std::sqrt(sum);
     }
-    if (recording_.weights) std::copy_n(W, size, &last(result_.weights, b, size));
-    if (!test_.empty()) last(result_.test_loss, b) = test_loss(net, test_.member(b), context);
-    if (recording_.ntg_change || recording_.eigmin) measure_ntg(b, net, context);
+    if (recording_.top_nodes == 0) return;
+    std::vector<std::int64_t> order(size_of(nets_.m));
+    std::iota(order.begin(), order.end(), 0);
+    const auto top = order.begin() + recording_.top_nodes;
+    std::partial_sort(order.begin(), top, order.end(), [=](std::int64_t i, std::int64_t j) {
+      return change[i] != change[j] ? change[i] > change[j] : i < j;
+    });
+    std::copy(order.begin(), top, &last(rows_.top_nodes, b, recording_.top_nodes));
   }
 
-  // The row is complete: its weights are now those of the result.
-  void close_row() { result_.W = W_; }
-
-  // NTG_0, from which the change is measured; to be called once, before the first step.
-  void keep_initial_ntg(Index b, const Context& context) {
-    if (recording_.ntg_change)
-      initial_ntg_[static_cast<std::size_t>(b)] = ntg_of(b, nets_.member(b), context);
+  void measure_test(Index b, const NetworkView<T>& net, const Context& context) {
+    const DataView<T> data = test_.member(b);
+    std::vector<double> f(size_of(data.y.size()));
+    forward_in_pieces(kernels_.of<T>(), net, data.X, f.data(), context);
+    last(rows_.test_loss, b) =
+        loss_and_residual<T>(loss_, {f.data(), data.y.rows, data.y.cols}, data.y, nullptr);
+    if (recording_.accuracy) last(rows_.test_accuracy, b) = accuracy(f.data(), data.y);
   }
 
- private:
-  // Element 0 of member b in the last row of a column that has `width` elements a member.
-  template <class Column>
-  auto& last(Column& column, Index b, Index width = 1) {
-    return *(column.end() - (nets_.B - b) * width);
-  }
-
-  double test_loss(const NetworkView<T>& net, const DataView<T>& data, const Context& context) {
-    std::vector<double> f(static_cast<std::size_t>(data.y.size()));
-    kernels_.of<T>().forward(net, data.X, f.data(), context);
-    return loss_and_residual<T>(loss_, {f.data(), data.y.rows, data.y.cols}, data.y, nullptr);
-  }
-
-  Index ntg_size() const { return static_cast<Index>(recording_.ntg_on.size()); }
-
-  // The NTG of output 0 on the chosen samples.
-  std::vector<double> ntg_of(Index b, const NetworkView<T>& net, const Context& context) {
-    const Index n = ntg_size();
-    const DataView<T> data = train_.member(b);
-    std::vector<T> rows;
-    for (Index i : recording_.ntg_on)
-      rows.insert(rows.end(), data.X.row(i), data.X.row(i) + nets_.d);
-    std::vector<double> v(static_cast<std::size_t>(nets_.m));
-    for (Index j = 0; j < nets_.m; ++j)
-      v[static_cast<std::size_t>(j)] = net.lam[j] * std::pow(double(net.a(j, 0)), 2);
-    const MatrixView<const T> X{rows.data(), n, nets_.d};
-    std::vector<double> K(static_cast<std::size_t>(n * n));
-    kernels_.of<T>().ntg(net, v.data(), X, X, true, {K.data(), n, n}, context);
-    return K;
+  // The share of samples whose largest output is that of the largest target, the first of equals.
+  static double accuracy(const double* f, MatrixView<const T> y) {
+    Index right = 0;
+    for (Index i = 0; i < y.rows; ++i) {
+      const double* fi = f + i * y.cols;
+      right += std::max_element(fi, fi + y.cols) - fi ==
+               std::max_element(y.row(i), y.row(i) + y.cols) - y.row(i);
+    }
+    return double(right) / double(y.rows);
   }
 
   void measure_ntg(Index b, const NetworkView<T>& net, const Context& context) {
-    const std::vector<double> K = ntg_of(b, net, context);
+    const std::vector<double> K = ntg_.matrix(b, net, context);
     if (context.watch.stopped()) return;
-    if (recording_.ntg_change) {
-      const std::vector<double>& K0 = initial_ntg_[static_cast<std::size_t>(b)];
-      double sum = 0;
-      for (std::size_t i = 0; i < K.size(); ++i) sum += std::pow(K[i] - K0[i], 2);
-      last(result_.ntg_change, b) = std::sqrt(sum);
+    const std::vector<double>& K0 = initial_ntg_[size_of(b)];
+    if (recording_.ntg_change) last(rows_.ntg_change, b) = frobenius_distance(K, K0);
+    if (recording_.ntg_change_2norm)
+      last(rows_.ntg_change_2norm, b) = ntg_.spectral_distance(K, K0, context);
+    if (recording_.eigmin) last(rows_.ntg_eigmin, b) = ntg_.eigmin(K, context);
+    if (recording_.eigmax || recording_.effective_rank) {
+      const double eigmax = ntg_.eigmax(K, context);
+      if (recording_.eigmax) last(rows_.ntg_eigmax, b) = eigmax;
+      if (recording_.effective_rank) last(rows_.effective_rank, b) = ntg_.trace(K) / eigmax;
     }
-    if (recording_.eigmin)
-      last(result_.ntg_eigmin, b) =
-          kernels_.min_eigenvalue({K.data(), ntg_size(), ntg_size()}, context);
+    if (recording_.alignment) last(rows_.alignment, b) = ntg_.alignment(b, K);
+    if (recording_.ntg_matrix)
+      std::copy(K.begin(), K.end(), &last(rows_.ntg_matrix, b, static_cast<Index>(K.size())));
   }
 
   const EnsembleView<T>& nets_;
-  const DataView<T>&train_, &test_;
+  const DataView<T>& test_;
   Loss loss_;
   const Recording& recording_;
   const KernelTable& kernels_;
   RunResult<T>& result_;
-  std::vector<T> W_;  // (B, m, d) of the row being measured
+  Rows<T>& rows_;
+  NtgMeasures<T> ntg_;
+  std::vector<T> W_, a_;  // (B, m, d), (B, m, k) of the row being measured
   std::vector<std::vector<double>> initial_ntg_;
 };
 

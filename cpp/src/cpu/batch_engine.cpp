@@ -1,0 +1,231 @@
+// Stochastic gradient descent: gradient, update and the forward pass of the next batch of a chunk
+// of nodes in one go, while its weights are in cache; one barrier a step, where the outputs are
+// summed. Cost of a step on b samples: 4 b m d flop, with output weights 2 b m k more, and b m
+// evaluations of sigma and sigma'.
+#include <algorithm>
+#include <utility>
+
+#include "cpu/batch_tiles.hpp"
+#include "cpu/in_double.hpp"
+#include "cpu/kernels.hpp"
+#include "cpu/packing.hpp"
+#include "cpu/team.hpp"
+#include "cpu/tiles.hpp"
+#include "losses.hpp"
+
+namespace asymfast::cpu {
+
+namespace {
+
+template <class T>
+class CpuBatchEngine final : public BatchEngine<T> {
+ public:
+  CpuBatchEngine(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
+                 const BatchTraining& training)
+      : at_(training.largest_batch, net.d(), net.m(), net.k()),
+        activation_(net.activation),
+        X_(X),
+        y_(y),
+        training_(training),
+        W_(packed_weights(at_, net.W.data)),
+        lost_W_(W_.size()),
+        a_(at_.blocks * scales_per_block()),
+        lost_a_(a_.size()),
+        c_(a_.size()),
+        root_lam_(at_.blocks * kBlock<T>),
+        x_(at_.n * at_.d),
+        next_x_(x_.size()),
+        batch_y_(at_.n * at_.k),
+        slopes_(at_.n * at_.blocks * kBlock<T>),
+        values_(training.train_output ? slopes_.size() : 0),
+        residual_(at_.n * at_.k),
+        outputs_(at_.n * at_.k),
+        partial_(at_.slots * at_.n * at_.k) {
+    for (Index j = 0; j < at_.m; ++j) {
+      root_lam_.data()[j] = T(std::sqrt(net.lam[j]));
+      for (Index q = 0; q < at_.k; ++q) {
+        a_.data()[place_of_a(j, q)] = net.a(j, q);
+        // as the other kernels round it, so that an untrained output layer gives their bits
+        c_.data()[place_of_a(j, q)] = T(std::sqrt(net.lam[j]) * double(net.a(j, q)));
+      }
+    }
+  }
+
+  void evaluate(const Batch& batch, const Context& context) override {
+    gather(batch);
+    for_chunks(context, [&](Index chunk, Scratch& scratch, double* outputs) {
+      forward(chunk, batch.size, scratch, outputs);
+    });
+    finish(batch);
+  }
+
+  void advance(double lr, const Batch& next, const Context& context) override {
+    gather(next);
+    for_chunks(context, [&](Index chunk, Scratch& scratch, double* outputs) {
+      const Range blocks = at_.blocks_of_chunk(chunk);
+      for (Index block = blocks.first; block < blocks.last; ++block) descend(block, lr, scratch);
+      forward(chunk, next.size, scratch, outputs);
+    });
+    finish(next);
+  }
+
+  void copy_weights_to(T* W, T* a) const override {
+    unpack_weights(at_, W_.data(), {0, at_.blocks}, W);
+    for (Index j = 0; j < at_.m; ++j)
+      for (Index q = 0; q < at_.k; ++q) a[j * at_.k + q] = a_.data()[place_of_a(j, q)];
+  }
+
+  void state(Archive& archive) override {
+    archive.array(W_.data(), W_.size());
+    archive.array(lost_W_.data(), lost_W_.size());
+    archive.array(a_.data(), a_.size());
+    archive.array(lost_a_.data(), lost_a_.size());
+    archive.array(c_.data(), c_.size());
+  }
+
+ private:
+  struct Scratch {
+    Buffer<T> Z, D;  // (tile, block), (batch, block)
+    Buffer<Vec<T>> outputs;
+    alignas(64) T step[kBlock<T>];
+
+    // A small last batch may have larger tiles than the others.
+    explicit Scratch(const Layout<T>& at)
+        : Z(std::min(at.n, kLargestTile) * kBlock<T>),
+          D(at.n * kBlock<T>),
+          outputs(std::min(at.n, kLargestTile) * at.k) {}
+  };
+
+  Index scales_per_block() const { return at_.k * kBlock<T>; }
+  Index place_of_a(Index j, Index q) const {
+    return ((j / kBlock<T>)*at_.k + q) * kBlock<T> + j % kBlock<T>;
+  }
+  T* of_block(Buffer<T>& all, Index block) const { return all.data() + block * at_.n * kBlock<T>; }
+
+  // next_x = the batch's inputs over sqrt(d), and its targets.
+  void gather(const Batch& batch) {
+    const double scale = 1 / std::sqrt(double(at_.d));
+    for (Index i = 0; i < batch.size; ++i) {
+      const T* x = X_.row(batch.rows[i]);
+      T* to = next_x_.data() + i * at_.d;
+      for (Index l = 0; l < at_.d; ++l) to[l] = T(double(x[l]) * scale);
+      std::copy_n(y_.row(batch.rows[i]), at_.k, batch_y_.data() + i * at_.k);
+    }
+  }
+
+  // The sum over the samples at hand, then the update of W and, if trained, a. Both gradients are
+  // taken at the same point: D, which needs the old c, comes first.
+  void descend(Index block, double lr, Scratch& scratch) {
+    T* c = c_.data() + block * scales_per_block();
+    T* D = scratch.D.data();
+    pull_residual(of_block(slopes_, block), residual_.data(), size_, c, at_.k, D);
+    if (training_.train_output) {
+      const T* root_lam = root_lam_.data() + block * kBlock<T>;
+      T* a = a_.data() + block * scales_per_block();
+      for (Index j = 0; j < kBlock<T>; ++j) scratch.step[j] = T(-lr) * root_lam[j];
+      cpu::descend(residual_.data(), size_, at_.k, of_block(values_, block), scratch.step, a,
+                   lost_a_.data() + block * scales_per_block());
+      for (Index i = 0; i < scales_per_block(); ++i) c[i] = root_lam[i % kBlock<T>] * a[i];
+    }
+    std::fill_n(scratch.step, kBlock<T>, T(-lr));
+    cpu::descend(x_.data(), size_, at_.d, D, scratch.step,
+                 W_.data() + block * at_.weights_per_block(),
+                 lost_W_.data() + block * at_.weights_per_block());
+  }
+
+  // Adds sum_j c_j sigma(Z_j(next_x)) of the chunk to outputs; keeps sigma' and, if needed, sigma.
+  // One copy for both callers, so that a resumed run finds the very products and sums fused.
+  [[gnu::noinline]] void forward(Index chunk, Index size, Scratch& scratch, double* outputs) {
+    const Range blocks = at_.blocks_of_chunk(chunk);
+    const Index tiles = ceil_div(size, kLargestTile);
+    for (Index tile = 0; tile < tiles; ++tile) {
+      const Range rows = piece(size, tiles, tile);
+      Vec<T>* F = scratch.outputs.data();
+      std::fill_n(F, rows.size() * at_.k, Vec<T>{});
+      for (Index block = blocks.first; block < blocks.last; ++block) {
+        T* Z = scratch.Z.data();
+        preactivations(next_x_.data() + rows.first * at_.d, rows.size(), at_.d,
+                       W_.data() + block * at_.weights_per_block(), Z);
+        T* slope = of_block(slopes_, block) + rows.first * kBlock<T>;
+        T* value = training_.train_output ? of_block(values_, block) + rows.first * kBlock<T> : Z;
+        with_activation(activation_, [&](auto sigma) {
+          activate_and_keep<decltype(sigma)>(Z, rows.size(), c_.data() + block * scales_per_block(),
+                                             at_.k, value, slope, F);
+        });
+      }
+      add_sums_of_lanes<T>(F, rows.size() * at_.k, outputs + rows.first * at_.k);
+    }
+  }
+
+  // The batch gathered is now the one at hand. Outputs of the slots are added in their order.
+  void finish(const Batch& batch) {
+    const Index size = batch.size * at_.k;
+    std::copy_n(partial_.data(), size, outputs_.data());
+    for (Index slot = 1; slot < at_.slots; ++slot) {
+      const double* outputs = partial_.data() + slot * at_.n * at_.k;
+      for (Index i = 0; i < size; ++i) outputs_.data()[i] += outputs[i];
+    }
+    std::swap(x_, next_x_);
+    size_ = batch.size;
+    const MatrixView<const T> y{batch_y_.data(), size_, at_.k};
+    this->loss_ =
+        loss_and_residual<T>(training_.loss, {outputs_.data(), size_, at_.k}, y, residual_.data());
+  }
+
+  // work(chunk, scratch, partial outputs of the chunk's slot) for every chunk.
+  template <class Work>
+  void for_chunks(const Context& context, Work&& work) {
+    const int threads = useful_threads(context.threads);
+    while (static_cast<int>(scratch_.size()) < threads) scratch_.emplace_back(at_);
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+    for (Index slot = 0; slot < at_.slots; ++slot) {
+      double* outputs = partial_.data() + slot * at_.n * at_.k;
+      std::fill_n(outputs, at_.n * at_.k, 0.0);
+      const Range chunks = at_.chunks_of_slot(slot);
+      for (Index chunk = chunks.first; chunk < chunks.last; ++chunk) {
+        context.watch.tick();
+        if (!context.watch.stopped()) work(chunk, scratch_[thread_number()], outputs);
+      }
+    }
+  }
+
+  // A team costs a few microseconds to gather: small work is done by one thread.
+  int useful_threads(int wanted) const {
+    constexpr double kWorkOfAThread = 1e5;  // multiplications, some 10 us
+    const double work = double(at_.n) * double(at_.m) * double(at_.d + at_.k + 16);
+    const double most = std::min({double(wanted), double(at_.slots), 1 + work / kWorkOfAThread});
+    return std::max(1, static_cast<int>(most));
+  }
+
+  const Layout<T> at_;  // n is the size of the largest batch
+  Activation activation_;
+  MatrixView<const T> X_, y_;
+  BatchTraining training_;
+  Buffer<T> W_, lost_W_, a_, lost_a_;  // the weights, and what rounding has kept out of them so far
+  Buffer<T> c_, root_lam_;             // sqrt(lambda) a, sqrt(lambda)
+  Buffer<T> x_, next_x_, batch_y_;     // of the batch at hand, and of the one gathered last
+  Index size_ = 0;                     // of the batch at hand
+  Buffer<T> slopes_, values_, residual_;
+  Buffer<double> outputs_, partial_;
+  std::vector<Scratch> scratch_;
+};
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<BatchEngine<T>> make_batch_engine(const NetworkView<T>& net, MatrixView<const T> X,
+                                                  MatrixView<const T> y,
+                                                  const BatchTraining& training) {
+  return std::make_unique<CpuBatchEngine<T>>(net, X, y, training);
+}
+
+template std::unique_ptr<BatchEngine<float>> make_batch_engine(const NetworkView<float>&,
+                                                               MatrixView<const float>,
+                                                               MatrixView<const float>,
+                                                               const BatchTraining&);
+template std::unique_ptr<BatchEngine<double>> make_batch_engine(const NetworkView<double>&,
+                                                                MatrixView<const double>,
+                                                                MatrixView<const double>,
+                                                                const BatchTraining&);
+
+}  // namespace asymfast::cpu

@@ -1,0 +1,122 @@
+// One network trained on batches: what Member is to the methods that use all samples in a step.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "train/member.hpp"
+#include "train/sampler.hpp"
+
+namespace asymfast {
+
+// f (n, k) of all samples. By pieces: the forward pass keeps a copy of its inputs.
+template <class T>
+void forward_in_pieces(const Kernels<T>& kernels, const NetworkView<T>& net, MatrixView<const T> X,
+                       double* f, const Context& context) {
+  constexpr Index kPiece = 4096;
+  for (Index first = 0; first < X.rows && !context.watch.stopped(); first += kPiece)
+    kernels.forward(net, {X.row(first), std::min(kPiece, X.rows - first), X.cols},
+                    f + first * net.k(), context);
+}
+
+template <class T>
+class BatchMember : public Standing {
+ public:
+  BatchMember(const KernelTable& kernels, const NetworkView<T>& net, const DataView<T>& data,
+              Loss loss, const Sgd& settings, std::uint64_t key)
+      : engine(kernels.of<T>().make_batch_engine(
+            net, data.X, data.y, {loss, settings.batch_size, settings.train_output})),
+        kernels_(&kernels),
+        net_(net),
+        data_(data),
+        loss_(loss),
+        train_output_(settings.train_output),
+        sampler_(key, data.X.rows, settings.batch_size),
+        f_(static_cast<std::size_t>(data.y.size())),
+        W_(static_cast<std::size_t>(net.W.size())),
+        a_(static_cast<std::size_t>(net.a.size())) {}
+
+  std::unique_ptr<BatchEngine<T>> engine;
+
+  void start(const Context& context) {
+    look_at_all(context);
+    expect(loss_at_look_, loss_of_zero(loss_, data_.y));
+    judge(loss_at_look_);
+    go_on(context);
+  }
+
+  void go_on(const Context& context) { engine->evaluate(sampler_.batch(step), context); }
+
+  Batch batch(Index at_step) { return sampler_.batch(at_step); }
+
+  // All samples may say what a batch hid.
+  void look(const Context& context) {
+    if (diverged) return;
+    look_at_all(context);
+    if (!context.watch.stopped()) judge(loss_at_look_);
+  }
+
+  double loss() const { return loss_at_look_; }
+  const double* outputs() const { return f_.data(); }
+  void copy_weights_to(T* W, T* a) const { engine->copy_weights_to(W, a); }
+
+  double curvature(const Context& context) {
+    const Batch first = sampler_.batch(0);
+    const Index d = net_.d(), k = net_.k(), m = net_.m();
+    std::vector<T> x, y;
+    for (Index i = 0; i < first.size; ++i) {
+      const Index row = first.rows[i];
+      x.insert(x.end(), data_.X.row(row), data_.X.row(row) + d);
+      y.insert(y.end(), data_.y.row(row), data_.y.row(row) + k);
+    }
+    const MatrixView<const T> X{x.data(), first.size, d}, Y{y.data(), first.size, k};
+    const auto engine_of_all = kernels_->of<T>().make_engine(net_, X, Y, loss_);
+    engine_of_all->restart(context);
+    std::vector<T> H(static_cast<std::size_t>(train_output_ ? first.size * m : 0));
+    if (train_output_) kernels_->of<T>().features(net_, X, {H.data(), first.size, m}, context);
+
+    // Theta u, and of the output weights H (H^T u).
+    const auto product = [&](const T* u, double* out) {
+      engine_of_all->ntg_product(u, out, context);
+      for (Index j = 0; train_output_ && j < m; ++j)
+        for (Index q = 0; q < k; ++q) {
+          double sum = 0;
+          for (Index i = 0; i < first.size; ++i) sum += double(H[at(i * m + j)]) * u[i * k + q];
+          for (Index i = 0; i < first.size; ++i) out[i * k + q] += H[at(i * m + j)] * sum;
+        }
+    };
+    return loss_curvature(loss_, first.size, k) *
+           largest_eigenvalue<T>(first.size * k, product, *kernels_, context);
+  }
+
+  void state(Archive& archive) {
+    Standing::state(archive);
+    engine->state(archive);
+  }
+
+ private:
+  static std::size_t at(Index i) { return static_cast<std::size_t>(i); }
+
+  void look_at_all(const Context& context) {
+    engine->copy_weights_to(W_.data(), a_.data());
+    NetworkView<T> now = net_;
+    now.W.data = W_.data();
+    now.a.data = a_.data();
+    forward_in_pieces(kernels_->of<T>(), now, data_.X, f_.data(), context);
+    loss_at_look_ =
+        loss_and_residual<T>(loss_, {f_.data(), data_.y.rows, data_.y.cols}, data_.y, nullptr);
+  }
+
+  const KernelTable* kernels_;
+  NetworkView<T> net_;  // at the start of the run
+  DataView<T> data_;
+  Loss loss_;
+  bool train_output_;
+  Sampler sampler_;
+  std::vector<double> f_;  // (n, k) at the last look
+  std::vector<T> W_, a_;
+  double loss_at_look_ = 0;
+};
+
+}  // namespace asymfast

@@ -1,0 +1,366 @@
+// A whole run: members step from record to record, together or one after the other.
+//
+// As many members as there are threads train side by side, one thread each; what is left over is
+// trained member by member with all threads inside. Neither choice changes a bit of the result.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "asymfast/train.hpp"
+#include "train/goals.hpp"
+#include "train/recorder.hpp"
+
+namespace asymfast {
+
+inline constexpr Index kNoStepLimit = std::numeric_limits<Index>::max();
+inline constexpr double kNoTimeLimit = std::numeric_limits<double>::infinity();
+
+template <class T, class Method, class MemberType = Member<T>>
+class Run {
+ public:
+  Run(const EnsembleView<T>& nets, const DataView<T>& train, const DataView<T>& test, Loss loss,
+      const Recording& recording, const Goals& goals, const Hooks& hooks, const Execution& exec)
+      : Run(nets, train, test, recording, goals, hooks, exec, loss,
+            [&nets, &train, loss](const KernelTable& kernels, Index b) {
+              return MemberType(kernels, nets.member(b), train.member(b), loss);
+            }) {}
+
+  // make_member(kernels, b)
+  Run(const EnsembleView<T>& nets, const DataView<T>& train, const DataView<T>& test,
+      const Recording& recording, const Goals& goals, const Hooks& hooks, const Execution& exec,
+      Loss loss, std::function<MemberType(const KernelTable&, Index)> make_member)
+      : nets_(nets),
+        train_(train),
+        goals_(goals),
+        hooks_(hooks),
+        kernels_(kernel_table(exec.backend)),
+        threads_(team_size(exec.threads)),
+        make_member_(std::move(make_member)),
+        watch_([this] { return !hooks_.pulse || hooks_.pulse(fraction_, current_loss_); }),
+        recorder_(nets, train, test, loss, recording, kernels_, result_) {
+    for (Index b = 0; b < nets.B; ++b) members_.push_back(make_member_(kernels_, b));
+  }
+
+  // make_method(b) for each member, which stands at the start;
+  // stability: the largest h eig_max of the method.
+  template <class MakeMethod>
+  RunResult<T> operator()(double stability, MakeMethod&& make_method) {
+    for_members([&](Index b, const Context& context) {
+      member(b).start(context);
+      recorder_.keep_initial_ntg(b, context);
+    });
+    for (Index b = 0; b < nets_.B && !watch_.stopped(); ++b) methods_.push_back(make_method(b));
+    if (!watch_.stopped() && resume()) loop();
+    finish(stability);
+    return std::move(result_);
+  }
+
+  // Of the loss' Gauss-Newton matrix at the start of member b.
+  double eig_max(Index b) { return member(b).curvature({threads_, watch_}); }
+
+ private:
+  using Clock = Watch::Clock;
+  static constexpr auto kSlice = std::chrono::milliseconds(50);
+
+  void loop() {
+    if (!started_) {
+      started_ = true;
+      if (goals_.wants_the_start() && !record()) return;
+      if (!keep_state()) return;
+    }
+    while (under_way_ || !(at_the_end() || stops())) {
+      if (!under_way_) goal_ = goals_.after(first_running()->step, first_running()->time);
+      under_way_ = true;
+      advance_to(goal_);
+      if (watch_.stopped() || lost_) return;
+      if (time_is_up()) return end_here();
+      under_way_ = false;
+      if (!record()) return;
+      if (Clock::now() >= checkpoint_due_ && !keep_state()) return;
+    }
+    keep_state();
+  }
+
+  // Short slices, so that the owner of the watch is never long away from it.
+  void advance_to(const Goal& goal) {
+    const auto slice = std::min<Clock::duration>(kSlice, checkpoint_interval());
+    std::atomic<bool> all_there{false};
+    while (!all_there && !watch_.stopped()) {
+      all_there = true;
+      const auto deadline = Clock::now() + slice;
+      for_members([&](Index b, const Context& context) {
+        while (!member(b).diverged && !methods_[std::size_t(b)].step(member(b), goal, context)) {
+          if (watch_.stopped()) return;
+          if (b == 0) publish(member(b));
+          if (Clock::now() > deadline) {
+            all_there = false;
+            return;
+          }
+        }
+      });
+      if (all_there || watch_.stopped() || time_is_up()) return;
+      if (Clock::now() >= checkpoint_due_ && !keep_state()) return;
+    }
+  }
+
+  bool time_is_up() const {
+    return !closing_ && Clock::now() - start_ > seconds(hooks_.stop.wall_seconds);
+  }
+
+  // The clock has run out on the way to the goal. A run that is taken up again goes on from here,
+  // where it would have been without the closing record, for which members must meet.
+  void end_here() {
+    if (!keep_state()) return;
+    result_.stopped_by = "wall_seconds";
+    closing_ = true;
+    if (!first_running()) return;
+    advance_to({goal_.leg_end, farthest([](const MemberType& m) { return m.step; })});
+    if (watch_.stopped() || !first_running()) return;
+    // Members that choose their own steps stand at different times even so.
+    const double time = farthest([](const MemberType& m) { return m.time; });
+    const auto behind = [=](const MemberType& m) { return !m.diverged && m.time < time; };
+    if (std::any_of(members_.begin(), members_.end(), behind)) advance_to({time, kNoStepLimit});
+    if (!watch_.stopped() && !(recorded_ && time == last_time_)) record();
+  }
+
+  // Makes a record. False: the run is to end here.
+  bool record() {
+    for_members([&](Index b, const Context& context) { member(b).look(context); });
+    if (watch_.stopped()) return false;
+    if (!first_running()) return true;
+    recorder_.open_row(members_, rows());
+    for_members([&](Index b, const Context& context) {
+      if (!member(b).diverged) recorder_.measure(b, member(b), train_.member(b), context);
+    });
+    if (watch_.stopped()) return false;
+    ++complete_rows_;
+    recorded_ = true;
+    recorder_.close_row();
+    last_time_ = rows().time.back();
+    last_loss_.assign(rows().loss.end() - nets_.B, rows().loss.end());
+    if (hooks_.on_record) {
+      const Snapshot snapshot{
+          Index(*(rows().steps.end() - nets_.B)), last_time_, last_loss_.data(),
+          rows().test_loss.empty() ? nullptr : &*(rows().test_loss.end() - nets_.B)};
+      if (!hooks_.on_record(snapshot)) {
+        result_.stopped_by = "callback";
+        if (!watch_.stopped()) keep_state();
+        return false;
+      }
+    }
+    return bytes_in_rows() <= hooks_.rows_bytes || hand_rows_over();
+  }
+
+  // What `stop` says of the last record.
+  bool stops() {
+    if (!recorded_) return false;
+    const auto low = [this](double loss) { return !(loss > hooks_.stop.loss); };  // NaN: diverged
+    if (std::all_of(last_loss_.begin(), last_loss_.end(), low))
+      result_.stopped_by = "loss";
+    else if (last_time_ >= hooks_.stop.time)
+      result_.stopped_by = "time";
+    return *result_.stopped_by != '\0';
+  }
+
+  bool at_the_end() const {
+    const MemberType* front = first_running();
+    return !front || goals_.is_the_end(front->step, front->time);
+  }
+
+  // ---- what is kept
+
+  void state(Archive& archive) {
+    const std::vector<std::size_t> widths = column_widths();
+    for (Index b = 0; b < nets_.B; ++b) {
+      member(b).state(archive);
+      methods_[std::size_t(b)].state([&](auto& x) { archive(x); });
+    }
+    archive(complete_rows_);
+    auto width = widths.begin();
+    rows().for_columns([&](const char*, auto& column) {
+      archive(column);
+      archive.require(column.size() == *width++ * complete_rows_);
+    });
+    archive.array(result_.W.data(), static_cast<Index>(result_.W.size()));
+    archive.array(result_.a.data(), static_cast<Index>(result_.a.size()));
+    archive(started_), archive(recorded_), archive(last_time_);
+    last_loss_.resize(static_cast<std::size_t>(nets_.B));
+    archive.array(last_loss_.data(), nets_.B);
+    archive(under_way_), archive(goal_.leg_end), archive(goal_.step);
+    archive.end();
+  }
+
+  // Elements of a row of each column.
+  std::vector<std::size_t> column_widths() {
+    Rows<T> one;
+    recorder_.open_row(members_, one);
+    std::vector<std::size_t> widths;
+    one.for_columns([&](const char*, auto& column) { widths.push_back(column.size()); });
+    return widths;
+  }
+
+  // Takes up where a checkpoint was made. False: interrupted.
+  bool resume() {
+    if (hooks_.checkpoints.resume_from.empty()) return true;
+    Archive archive(hooks_.checkpoints.resume_from);
+    state(archive);
+    for_members([&](Index b, const Context& context) {
+      if (!member(b).diverged) member(b).go_on(context);
+    });
+    return !watch_.stopped();
+  }
+
+  // Between two steps: a checkpoint, if anybody wants one. False: the run is to end here.
+  bool keep_state() {
+    if (!hooks_.checkpoints.write || closing_) return true;
+    if (!hand_rows_over()) return false;
+    std::string text;
+    Archive archive(text);
+    state(archive);
+    const bool kept = hooks_.checkpoints.write(text);
+    checkpoint_due_ = Clock::now() + checkpoint_interval();
+    if (!kept) lost_ = true;
+    return kept;
+  }
+
+  std::size_t bytes_in_rows() {
+    std::size_t sum = 0;
+    rows().for_columns(
+        [&](const char*, auto& column) { sum += column.size() * sizeof(column[0]); });
+    return sum;
+  }
+
+  // False: they could not be taken.
+  bool hand_rows_over() {
+    if (!hooks_.take_rows || complete_rows_ == 0) return true;
+    std::vector<Column> columns;
+    rows().for_columns([&](const char* name, auto& column) {
+      columns.push_back({name, column.data(), column.size() * sizeof(column[0])});
+    });
+    if (!hooks_.take_rows(columns)) {
+      lost_ = true;
+      return false;
+    }
+    rows().for_columns([](const char*, auto& column) { column.clear(); });
+    complete_rows_ = 0;
+    return true;
+  }
+
+  // ---- members
+
+  template <class Work>
+  void for_members(Work&& work) {
+    const Index together = threads_ > 1 ? nets_.B / threads_ * threads_ : 0;
+#pragma omp parallel for schedule(dynamic) num_threads(threads_) if (together > 0)
+    for (Index b = 0; b < together; ++b) {
+      watch_.tick();
+      work(b, Context{1, watch_});
+    }
+    for (Index b = together; b < nets_.B; ++b) {
+      watch_.tick();
+      work(b, Context{threads_, watch_});
+    }
+  }
+
+  MemberType& member(Index b) { return members_[std::size_t(b)]; }
+  Rows<T>& rows() { return result_; }
+
+  const MemberType* first_running() const {
+    for (const MemberType& member : members_)
+      if (!member.diverged) return &member;
+    return nullptr;
+  }
+
+  // The largest value among the running members.
+  template <class Of>
+  auto farthest(Of of) const {
+    auto most = of(*first_running());
+    for (const MemberType& member : members_)
+      if (!member.diverged) most = std::max(most, of(member));
+    return most;
+  }
+
+  void publish(const MemberType& member) {
+    fraction_ = goals_.fraction(member.step, member.time);
+    current_loss_ = member.engine->loss();
+  }
+
+  static Clock::duration seconds(double count) {
+    constexpr double kLongest = 1e9;  // 30 years; beyond 290 the clock's own count overflows
+    return std::chrono::duration_cast<Clock::duration>(
+        std::chrono::duration<double>(std::min(count, kLongest)));
+  }
+
+  Clock::duration checkpoint_interval() const {
+    return hooks_.checkpoints.write ? std::max<Clock::duration>(seconds(hooks_.checkpoints.every),
+                                                                std::chrono::milliseconds(1))
+                                    : seconds(kNoTimeLimit);
+  }
+
+  // ---- the end
+
+  void finish(double stability) {
+    drop_incomplete_row();
+    if (!lost_) hand_rows_over();
+    for (Index b = 0; b < nets_.B; ++b) {
+      result_.diverged.push_back(member(b).diverged);
+      if (!member(b).diverged || result_.diverged_step >= 0) continue;
+      result_.diverged_step = member(b).step;
+      result_.last_loss = member(b).last_loss;
+      if (!watch_.stopped()) result_.step_bound = bound_of(b, stability);
+    }
+    result_.status = watch_.stopped() || lost_     ? Status::interrupted
+                     : result_.diverged_step >= 0  ? Status::diverged
+                     : *result_.stopped_by != '\0' ? Status::stopped
+                                                   : Status::finished;
+  }
+
+  // A fresh engine at the initial weights: the member's own has left them.
+  double bound_of(Index b, double stability) {
+    return stability / (1.01 * make_member_(kernels_, b).curvature({threads_, watch_}));
+  }
+
+  // An interrupted measurement leaves a row half filled.
+  void drop_incomplete_row() {
+    const std::size_t count = rows().time.size();
+    if (count == 0) return;
+    rows().for_columns(
+        [&](const char*, auto& column) { column.resize(column.size() / count * complete_rows_); });
+  }
+
+  const EnsembleView<T>& nets_;
+  const DataView<T>& train_;
+  const Goals& goals_;
+  const Hooks& hooks_;
+  const KernelTable& kernels_;
+  int threads_;
+  std::function<MemberType(const KernelTable&, Index)> make_member_;
+  std::atomic<double> fraction_{0}, current_loss_{0};
+  Watch watch_;
+  RunResult<T> result_;
+  Recorder<T> recorder_;
+  std::vector<MemberType> members_;
+  std::vector<Method> methods_;
+
+  std::size_t complete_rows_ = 0;  // that are in memory
+  bool started_ = false;           // the record of the start is made, if it was wanted
+  Goal goal_{0, 0};                // the next record, if it is
+  bool under_way_ = false;
+  bool recorded_ = false;  // there is a last record, with
+  double last_time_ = 0;
+  std::vector<double> last_loss_;
+
+  const Clock::time_point start_ = Clock::now();
+  Clock::time_point checkpoint_due_ = start_ + checkpoint_interval();
+  bool closing_ = false;  // on the way to the last record of a run that the clock ended
+  bool lost_ = false;     // rows or state could not be kept
+};
+
+}  // namespace asymfast

@@ -1,0 +1,80 @@
+// Stochastic gradient descent.
+#include <algorithm>
+#include <vector>
+
+#include "train/run.hpp"
+
+namespace asymfast {
+
+namespace {
+
+// One batch a step; the learning rate is that of the epoch.
+template <class T>
+class SgdMethod {
+ public:
+  SgdMethod(const Sgd& settings, Index n) {
+    for (std::size_t e = 0; e < settings.lr.size(); ++e) {
+      if (e > 0 && settings.lr[e] == settings.lr[e - 1]) continue;
+      const Index first = static_cast<Index>(e) * settings.steps_per_epoch(n);
+      stretches_.push_back({first, e == 0 ? 0 : stretches_.back().time_at(first), settings.lr[e]});
+    }
+  }
+
+  bool step(BatchMember<T>& member, const Goal& goal, const Context& context) {
+    if (member.step >= goal.step) return true;
+    const Stretch& now = stretch_of(member.step);
+    member.engine->advance(now.lr, member.batch(member.step + 1), context);
+    if (context.watch.stopped()) return false;
+    ++member.evaluations;
+    ++member.step;
+    member.time = now.time_at(member.step);
+    member.judge(member.engine->loss());
+    return member.step >= goal.step;
+  }
+
+  template <class Visit>
+  void state(Visit&&) {}  // all is in the member
+
+ private:
+  // Steps of one learning rate: their time is not added up but multiplied.
+  struct Stretch {
+    Index first;
+    double time, lr;
+
+    double time_at(Index step) const { return time + lr * double(step - first); }
+  };
+
+  const Stretch& stretch_of(Index step) const {
+    const auto after = [](Index s, const Stretch& stretch) { return s < stretch.first; };
+    return *(std::upper_bound(stretches_.begin(), stretches_.end(), step, after) - 1);
+  }
+
+  std::vector<Stretch> stretches_;
+};
+
+}  // namespace
+
+template <class T>
+RunResult<T> sgd(const EnsembleView<T>& nets, const DataView<T>& train, const DataView<T>& test,
+                 Loss loss, const Sgd& settings, const Recording& recording, const Hooks& hooks,
+                 const Execution& exec) {
+  const Index n = train.X.rows;
+  const Goals goals(recording.schedule, settings.epochs * settings.steps_per_epoch(n),
+                    kNoTimeLimit);
+  Run<T, SgdMethod<T>, BatchMember<T>> run(
+      nets, train, test, recording, goals, hooks, exec, loss,
+      [&](const KernelTable& kernels, Index b) {
+        return BatchMember<T>(kernels, nets.member(b), train.member(b), loss, settings,
+                              settings.keys[static_cast<std::size_t>(b)]);
+      });
+  return run(2.0, [&](Index) { return SgdMethod<T>(settings, n); });
+}
+
+template RunResult<float> sgd(const EnsembleView<float>&, const DataView<float>&,
+                              const DataView<float>&, Loss, const Sgd&, const Recording&,
+                              const Hooks&, const Execution&);
+template RunResult<double> sgd(const EnsembleView<double>&, const DataView<double>&,
+                               const DataView<double>&, Loss, const Sgd&, const Recording&,
+                               const Hooks&, const Execution&);
+
+}  // namespace asymfast

@@ -1,0 +1,408 @@
+"""What all training functions share: the checked arguments, the call into the core, the result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _check, _core
+from ._backend import backend_name, thread_count
+from ._data import LOSSES, inputs, targets
+from .checkpoint import Checkpoint, CheckpointError, identity_of
+from .network import Network
+from .progress import progress_hooks
+from .record import Record
+from .record_folder import RecordFolder
+from .run import Run
+from .stop import Stop
+
+Columns = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
+
+
+class DivergenceError(RuntimeError):
+    """The loss left all bounds: it is not finite, or 10^10 times what the run began with.
+
+    Attributes
+    ----------
+    run : Run
+        Everything recorded before.
+    step : int
+        Step at which (the first member of) the run was given up.
+    last_loss : float
+        Its last acceptable loss; of sgd, that of its batch.
+    bound : float
+        Largest stable step at the start: 2 / eig_max for gradient descent, 2.78 / eig_max for RK4,
+        with eig_max of the loss' Gauss-Newton matrix, computed to about 1 %; of sgd, that of the
+        first batch and of all weights trained.
+    """
+
+    def __init__(self, message: str, run: Run, step: int, last_loss: float, bound: float) -> None:
+        super().__init__(message)
+        self.run = run
+        self.step = step
+        self.last_loss = last_loss
+        self.bound = bound
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.run, self.step, self.last_loss, self.bound)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a callback sees of a record.
+
+    Attributes
+    ----------
+    step : int
+    time : float
+    loss, test_loss : float, or (B,) array of an ensemble
+        test_loss is None without test data.
+    """
+
+    step: int
+    time: float
+    loss: Any
+    test_loss: Any
+
+
+class Job:
+    """The checked arguments that all training functions share, and the call into the core."""
+
+    def __init__(
+        self,
+        fn: str,
+        net: Network,
+        X: ArrayLike,
+        y: ArrayLike,
+        loss: str,
+        record: Record | None,
+        X_test: ArrayLike | None,
+        y_test: ArrayLike | None,
+        threads: int | None,
+        device: str,
+        backend: str | None,
+        callback: Callable[[Snapshot], object] | None,
+        *,
+        checkpoint: str | PathLike[str] | None = None,
+        checkpoint_every: float = 60.0,
+        stop: Stop | None = None,
+        trains_output: bool = False,
+    ) -> None:
+        if not isinstance(net, Network):
+            raise TypeError(f"{fn}: net must be a Network, got {type(net).__name__}")
+        for name, value, kind in (("record", record, Record), ("stop", stop, Stop)):
+            if value is not None and not isinstance(value, kind):
+                raise TypeError(
+                    f"{fn}: {name} must be a {kind.__name__}, got {type(value).__name__}"
+                )
+        if callback is not None and not callable(callback):
+            raise TypeError(f"{fn}: callback must be callable, got {type(callback).__name__}")
+        _require_device(fn, device)
+        self.fn, self.net, self.device = fn, net, device
+        self.loss = _check.choice(fn, "loss", loss, LOSSES)
+        self.record = record or Record()
+        self.threads = thread_count(fn, threads)
+        self.backend = backend_name(fn, backend)
+        self.X = inputs(fn, net, X)
+        self.y = targets(fn, net, y, self.X.shape[1], self.loss)
+        self.X_test, self.y_test = self._test_data(X_test, y_test)
+        self.ntg_on = self.record.samples(fn, self.X.shape[1])
+        self.accuracy = self.record.wants_accuracy(fn, self.loss, net.k)
+        if self.record.top_nodes > net.m:
+            raise ValueError(
+                f"{fn}: record.top_nodes must be at most m = {net.m}, got {self.record.top_nodes}"
+            )
+        self.callback = callback
+        self.stop = stop
+        self.checkpoint = checkpoint
+        self.checkpoint_every = _check.number(
+            fn, "checkpoint_every", checkpoint_every, low=0, low_open=True
+        )
+        self.trains_output = trains_output
+
+    def _test_data(
+        self, X_test: ArrayLike | None, y_test: ArrayLike | None
+    ) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+        if (X_test is None) != (y_test is None):
+            raise ValueError(f"{self.fn}: X_test and y_test must be given together, got one")
+        if X_test is None or y_test is None:
+            return None, None
+        X = inputs(self.fn, self.net, X_test, "X_test")
+        return X, targets(self.fn, self.net, y_test, X.shape[1], self.loss, "y_test")
+
+    def columns(self) -> Columns:
+        """The columns of the record: their dtype and the shape of a row, with axis B."""
+        record, net, B = self.record, self.net, self.net.B or 1
+        q, real, whole = len(self.ntg_on), np.dtype(np.float64), np.dtype(np.int64)
+        tested = self.X_test is not None
+        numbers = {
+            "loss": True,
+            "test_loss": tested,
+            "accuracy": self.accuracy,
+            "test_accuracy": self.accuracy and tested,
+            "ntg_change": record.ntg,
+            "ntg_change_2norm": record.ntg_change_2norm,
+            "ntg_eigmin": record.eigmin,
+            "ntg_eigmax": record.eigmax,
+            "alignment": record.alignment,
+            "effective_rank": record.effective_rank,
+        }
+        arrays = {
+            "weight_change": (True, real, (net.m,)),
+            "ntg_matrix": (record.ntg_matrix, real, (q, q)),
+            "top_nodes": (record.top_nodes > 0, whole, (record.top_nodes,)),
+            "weights": (record.weights, net.dtype, (net.m, net.d)),
+            "output_weights": (
+                record.weights and self.trains_output,
+                net.dtype,
+                (net.m, net.k),
+            ),
+        }
+        columns: Columns = {
+            "steps": (whole, (B,)),
+            "time": (real, ()),
+            "evaluations": (whole, (B,)),
+        }
+        columns |= {name: (real, (B,)) for name, wanted in numbers.items() if wanted}
+        columns |= {
+            name: (dtype, (B, *shape)) for name, (wanted, dtype, shape) in arrays.items() if wanted
+        }
+        return columns
+
+    def train(
+        self,
+        call: Callable[[dict[str, Any]], dict[str, Any]],
+        schedule: dict[str, Any],
+        settings: dict[str, Any],
+        progress: bool | Callable[[float, float], object],
+        step_text: str,
+    ) -> Run:
+        """Call the core and return its run, or raise what ended it with the run attached."""
+        config = {**settings, **self._config()}
+        arguments = {
+            **self._arrays(),
+            **self._wanted(),
+            **schedule,
+            "activation": self.net.activation,
+            "loss": self.loss,
+            "backend": self.backend,
+            "threads": self.threads,
+        }
+        pulse, close = progress_hooks(self.fn, progress)
+        try:
+            keeper = _Keeper(self, config, schedule)
+            result = keeper.call(
+                call,
+                {
+                    **arguments,
+                    **self._stop(),
+                    "pulse": pulse,
+                    "on_record": self._on_record() if self.callback else None,
+                },
+            )
+            rows = keeper.rows(result["rows"])
+            if pulse is not None and result["status"] == "finished":
+                pulse(1.0, float(rows["loss"][-1, 0]))
+        finally:
+            close()
+        run = self._run(result, rows, config)
+        if result["exception"] is not None:
+            result["exception"].run = run
+            raise result["exception"]
+        if result["status"] == "diverged":
+            raise self._divergence(result, run, step_text)
+        return run
+
+    def _arrays(self) -> dict[str, Any]:
+        W, a, lam = self.net._arrays()
+        return {
+            "W": W,
+            "a": a,
+            "lam": lam,
+            "X": self.X,
+            "y": self.y,
+            "X_test": self.X_test,
+            "y_test": self.y_test,
+        }
+
+    def _wanted(self) -> dict[str, Any]:
+        columns = self.columns()
+        optional = (
+            "ntg_change",
+            "ntg_change_2norm",
+            "ntg_eigmin",
+            "ntg_eigmax",
+            "alignment",
+            "effective_rank",
+            "ntg_matrix",
+            "weights",
+            "output_weights",
+            "accuracy",
+        )
+        return {
+            **{f"record_{name}": name in columns for name in optional},
+            "record_top_nodes": self.record.top_nodes,
+            "ntg_on": self.ntg_on.tolist(),
+        }
+
+    def _stop(self) -> dict[str, float]:
+        limits = {"loss": -math.inf, "time": math.inf, "wall_seconds": math.inf}
+        for name in limits:
+            if self.stop is not None and getattr(self.stop, name) is not None:
+                limits[name] = getattr(self.stop, name)
+        return {f"stop_{name}": limit for name, limit in limits.items()}
+
+    def _on_record(self) -> Callable[..., bool]:
+        callback = self.callback
+        assert callback is not None
+        single = self.net.B is None
+
+        def value(losses: Any) -> Any:
+            return float(losses[0]) if single and losses is not None else losses
+
+        return lambda step, time, loss, test_loss: (
+            callback(Snapshot(step, time, value(loss), value(test_loss))) is not False
+        )
+
+    def _run(
+        self, result: dict[str, Any], rows: dict[str, NDArray[Any]], config: dict[str, Any]
+    ) -> Run:
+        single = self.net.B is None
+        columns: dict[str, Any] = dict.fromkeys(
+            ("test_loss", "ntg_change", "ntg_eigmin", "weights")
+        )
+        for name, values in rows.items():
+            columns[name] = values[:, 0] if single and name != "time" else values
+        # (T,) where members step alike, the diverged ones having stayed behind
+        if not single and config.get("dt", 0) is not None:
+            for name in ("steps", "evaluations"):
+                columns[name] = columns[name].max(axis=1)
+        W, a = (result[name][0] if single else result[name] for name in ("W", "a"))
+        return Run(
+            **columns,
+            initial=self.net,
+            network=self.net.with_weights(W, a if self.trains_output else None),
+            diverged=bool(result["diverged"][0]) if single else np.array(result["diverged"]),
+            stopped=result["status"] == "stopped",
+            stopped_by=result["stopped_by"] if result["status"] == "stopped" else None,
+            config=config,
+        )
+
+    def _config(self) -> dict[str, Any]:
+        net = self.net
+        core = _core.build_config()
+        return {
+            "loss": self.loss,
+            "n": self.X.shape[1],
+            "d": net.d,
+            "m": net.m,
+            "k": net.k,
+            "B": net.B,
+            "activation": net.activation,
+            "gamma": _plain(net.gamma),
+            "alpha": _plain(net.alpha),
+            "dtype": str(net.dtype),
+            "record": {name: _plain(value) for name, value in asdict(self.record).items()},
+            "device": self.device,
+            "backend": self.backend,
+            "isa": core["isa"],
+            "threads": self.threads or core["threads"],
+            "asymfast": core["version"],
+            "numpy": np.__version__,
+        }
+
+    def _divergence(self, result: dict[str, Any], run: Run, step_text: str) -> DivergenceError:
+        step, last, bound = result["diverged_step"], result["last_loss"], result["step_bound"]
+        which = "" if run.network.B is None else f" of member {int(np.argmax(run.diverged))}"
+        return DivergenceError(
+            f"{self.fn}: the loss{which} left all bounds at step {step}, after {last:.3g}, with "
+            f"{step_text}; at the start steps up to {bound:.3g} are stable",
+            run,
+            step,
+            last,
+            bound,
+        )
+
+
+class _Keeper:
+    """What a run leaves on the disk while it goes on: checkpoints, and rows of its record."""
+
+    def __init__(self, job: Job, config: dict[str, Any], schedule: dict[str, Any]) -> None:
+        self._columns = job.columns()
+        self._folder: RecordFolder | None = None
+        self._checkpoint: Checkpoint | None = None
+        self._hooks: dict[str, Any] = {
+            "take_rows": None,
+            "rows_bytes": 1 << 24,
+            "checkpoint": None,
+            "checkpoint_every": job.checkpoint_every,
+            "resume_from": b"",
+        }
+        if job.checkpoint is None and job.record.folder is None:
+            return
+        identity = identity_of(config, schedule, job._arrays())
+        if job.record.folder is not None:
+            self._folder = RecordFolder(job.fn, job.record.folder, self._columns, identity)
+            self._hooks["take_rows"] = self._folder.append
+        kept = None
+        if job.checkpoint is not None:
+            self._checkpoint = Checkpoint(job.fn, job.checkpoint, identity)
+            self._hooks["checkpoint"] = self._write
+            kept = self._checkpoint.read()
+        if kept is None:
+            if self._folder:
+                self._folder.begin(again=job.checkpoint is not None)
+            return
+        self._hooks["resume_from"], extra = kept
+        if self._folder:
+            try:
+                self._folder.go_on(extra["rows"])
+            except (OSError, ValueError) as error:
+                raise CheckpointError(
+                    f"{job.fn}: checkpoint {job.checkpoint} needs the rows of its record: {error}"
+                ) from error
+
+    def _write(self, state: memoryview) -> None:
+        assert self._checkpoint is not None
+        self._checkpoint.write(state, {"rows": self._folder.rows if self._folder else 0})
+
+    def call(
+        self, core: Callable[[dict[str, Any]], dict[str, Any]], arguments: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Call the core, which keeps what it should and may refuse the state to go on from."""
+        try:
+            return core({**arguments, **self._hooks})
+        except ValueError as error:
+            if self._checkpoint is None or not self._hooks["resume_from"]:
+                raise
+            raise self._checkpoint.error(f"is not that of this run: {error}") from error
+
+    def rows(self, left: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """All rows, of which the core returned those that were not taken."""
+        rest = {name: left[name].reshape(-1, *shape) for name, (_, shape) in self._columns.items()}
+        if self._folder is None:
+            return rest
+        taken = self._folder.arrays()
+        if not len(rest["time"]):
+            return taken
+        return {name: np.concatenate([taken[name], rest[name]]) for name in rest}
+
+
+def _require_device(fn: str, device: str) -> None:
+    if _check.choice(fn, "device", device, ("cpu", "cuda")) == "cuda":
+        raise RuntimeError(f"{fn}: device='cuda' needs a build with CUDA; this one has none")
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as JSON has it: without tuples, arrays and NaN."""
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, np.ndarray):
+        return [None if math.isnan(one) else float(one) for one in value]
+    return value

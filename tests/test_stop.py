@@ -1,0 +1,126 @@
+"""Early stopping: what ends a run, where, and what it leaves."""
+
+from __future__ import annotations
+
+import time
+
+import asymfast as af
+import numpy as np
+import pytest
+from cases import assert_same_run, run_arrays
+from trainers import TRAINERS, data, descent, fixed_flow
+
+trainers = pytest.mark.parametrize("train", TRAINERS.values(), ids=TRAINERS.keys())
+kinds = pytest.mark.parametrize("kind", ["single", "ensemble"])
+
+
+def first_rows(run, count):
+    """The first rows of every column; the final networks and flags left out."""
+    rest = ("W", "a", "diverged", "stopped")
+    arrays = {name: v for name, v in run_arrays(run).items() if name not in rest}
+    return {name: v if v is None else v[:count] for name, v in arrays.items()}
+
+
+@trainers
+@kinds
+def test_loss(train, kind):
+    """The first record at which every member is low enough is the last one."""
+    whole = train(*data(kind))
+    highest = whole.loss if kind == "single" else whole.loss.max(axis=1)
+    target = float(np.sqrt(highest[5] * highest[6]))
+    run = train(*data(kind), stop=af.Stop(loss=target))
+    assert run.stopped
+    assert run.stopped_by == "loss"
+    last = int(np.argmax(highest <= target))
+    assert len(run.loss) == last + 1
+    assert_same_run(first_rows(run, last + 1), first_rows(whole, last + 1))
+
+
+@trainers
+@kinds
+def test_time(train, kind):
+    whole = train(*data(kind))
+    run = train(*data(kind), stop=af.Stop(time=float(whole.time[4]) - 1e-9))
+    assert run.stopped_by == "time"
+    assert_same_run(first_rows(run, 5), first_rows(whole, 5))
+    assert len(run.time) == 5
+
+
+@trainers
+@kinds
+def test_wall_clock(train, kind):
+    """A run of days ends at once, with a record of where it stands; members stand together."""
+    long = {"steps": 10**9, "t_end": 1e9, "epochs": 10**6}
+    names = {"descent": "steps", "sgd": "epochs"}
+    name = names.get(train.__name__, "t_end")
+    settings = {name: long[name], "lr": 1e-4} if name in names.values() else {name: long[name]}
+    if name == "t_end":
+        settings |= {"rtol": 1e-10} if train.__name__ == "chosen_flow" else {"dt": 1e-3}
+    record = af.Record(times=[0.0, 1e4]) if name == "t_end" else af.Record(steps=[0])
+    record = af.Record(steps=[0]) if train.__name__ == "fixed_flow" else record
+    began = time.monotonic()
+    run = train(*data(kind), record=record, stop=af.Stop(wall_seconds=0.1), **settings)
+    print(f"stopped after {time.monotonic() - began:.2f} s (asked: 0.1 s)")
+    assert run.stopped_by == "wall_seconds"
+    assert len(run.time) == 2
+    assert run.time[-1] > 0
+    assert np.isfinite(run.loss).all()
+
+
+def test_wall_clock_when_every_step_is_a_record():
+    run = descent(*data(), steps=10**8, record=af.Record(every=1), stop=af.Stop(wall_seconds=0.1))
+    assert run.stopped_by == "wall_seconds"
+    assert run.steps.tolist() == list(range(len(run.steps)))
+
+
+def test_condition_met_at_the_end_only_is_a_finished_run():
+    whole = descent(*data(), steps=100)
+    run = descent(*data(), steps=100, stop=af.Stop(loss=float(whole.loss[-1]), time=50.0))
+    assert not run.stopped
+    assert run.stopped_by is None
+    assert_same_run(run_arrays(run), run_arrays(whole))
+
+
+def test_met_at_the_start():
+    run = descent(*data(), stop=af.Stop(loss=1e9))
+    assert run.steps.tolist() == [0]
+    assert run.stopped_by == "loss"
+
+
+def test_a_lower_target_goes_on(tmp_path):
+    path = tmp_path / "run.ckpt"
+    whole = descent(*data())
+    for loss in (1.0, 0.1):
+        run = descent(*data(), checkpoint=path, stop=af.Stop(loss=loss))
+        assert run.stopped_by == "loss"
+        again = descent(*data(), checkpoint=path, stop=af.Stop(loss=loss))
+        assert_same_run(run_arrays(again), run_arrays(run))
+    assert_same_run(run_arrays(descent(*data(), checkpoint=path)), run_arrays(whole))
+
+
+def test_callback_says_so():
+    run = fixed_flow(*data(), callback=lambda now: now.time < 20)
+    assert run.stopped_by == "callback"
+    assert 20 <= run.time[-1] < 40
+
+
+def test_saved(tmp_path):
+    run = descent(*data(), stop=af.Stop(time=100.0))
+    run.save(tmp_path / "run.npz")
+    assert af.Run.load(tmp_path / "run.npz").stopped_by == "time"
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({}, ValueError, "Stop: give at least one of loss, time and wall_seconds, got none"),
+        ({"loss": np.nan}, ValueError, "Stop: loss must be in"),
+        ({"loss": "low"}, TypeError, "Stop: loss must be a real number, got 'low'"),
+        ({"time": 0}, ValueError, r"Stop: time must be in \(0, inf\), got 0"),
+        ({"wall_seconds": -1.0}, ValueError, r"Stop: wall_seconds must be in \(0, inf\), got -1"),
+        ({"time": np.inf}, ValueError, "Stop: time must be in"),
+    ],
+)
+def test_checks_itself(settings, error, message):
+    with pytest.raises(error, match=message):
+        af.Stop(**settings)
