@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "asymfast/train.hpp"
-#include "train/methods.hpp"
+#include "train/methods/goal.hpp"
 
 namespace asymfast {
 
