@@ -1,6 +1,8 @@
 // The sequence of points at which a run is recorded.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "asymfast/train.hpp"
