@@ -23,6 +23,7 @@ except ImportError as error:
 from ._job import DivergenceError, Snapshot
 from .checkpoint import CheckpointError
 from .config import build_config
+from .flow import gradient_flow
 from .network import Network
 from .record import Record
 from .run import Run
@@ -30,7 +31,7 @@ from .scaling import node_scaling
 from .sgd import sgd
 from .spectrum import min_eigenvalue
 from .stop import Stop
-from .training import gradient_descent, gradient_flow
+from .training import gradient_descent
 
 if TYPE_CHECKING:
     from . import datasets, figures, theory

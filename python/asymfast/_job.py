@@ -283,6 +283,9 @@ class Job:
         if not single and config.get("dt", 0) is not None:
             for name in ("steps", "evaluations"):
                 columns[name] = columns[name].max(axis=1)
+        if result["methods"]:
+            methods = result["methods"]
+            config = {**config, "method_taken": methods[0] if single else methods}
         W, a = (result[name][0] if single else result[name] for name in ("W", "a"))
         return Run(
             **columns,

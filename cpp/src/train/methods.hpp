@@ -3,4 +3,6 @@
 
 #include "train/methods/adaptive_rk4.hpp"
 #include "train/methods/descent.hpp"
+#include "train/methods/dopri5.hpp"
 #include "train/methods/fixed_rk4.hpp"
+#include "train/methods/tangent.hpp"

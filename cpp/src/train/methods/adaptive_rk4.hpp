@@ -1,15 +1,14 @@
 // Step doubling: two steps of h against one of 2 h; the difference of the outputs over 15 is the
 // error of the two. It is held below rtol / 10 of the residual |f - y| times the share 2h / (t +
-// 2h) of the time so far: transients decay over every scale of time, so equal shares of log t keep
-// the error of the whole run near rtol. The two steps are kept, the long one is thrown away.
+// 2h) of the time so far. The two steps are kept, the long one is thrown away.
 #pragma once
 
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "train/methods/goal.hpp"
 #include "train/methods/rk4_step.hpp"
+#include "train/methods/tolerance.hpp"
 
 namespace asymfast {
 
@@ -24,12 +23,12 @@ class AdaptiveRk4 {
     const double left = goal.leg_end - member.time;
     const double pairs = std::ceil(left / (2 * h_) * (1 - 1e-12));
     const double h = left / (2 * pairs);
-    if (!(h > 1e-14 * goal.leg_end)) {
+    if (hopeless(h, goal.leg_end)) {
       member.diverged = true;
       return true;
     }
     const auto size = static_cast<std::size_t>(member.y.size());
-    const double residual = scale(engine.outputs(), member.y);
+    const double residual = residual_norm(engine.outputs(), member.y);
     engine.save();
     rk4_step(member, 2 * h, context);
     if (context.watch.stopped()) return false;
@@ -43,8 +42,8 @@ class AdaptiveRk4 {
     double error2 = 0;
     for (std::size_t i = 0; i < size; ++i)
       error2 += std::pow(engine.outputs()[i] - long_step_[i], 2);
-    const double share = 2 * h / (member.time + 2 * h);
-    const double allowed = 0.1 * rtol_ * share * residual + rounding(engine.outputs(), member.y);
+    const double allowed = 0.1 * rtol_ * share_of(2 * h, member.time) * residual +
+                           output_rounding(engine.outputs(), member.y);
     const double ratio = std::sqrt(error2) / 15 / allowed;
     const double factor = ratio > 0 ? 0.9 * std::pow(ratio, -0.2) : 4;
     if (!(ratio <= 1) || !(engine.loss() <= member.loss_limit)) {
@@ -68,19 +67,6 @@ class AdaptiveRk4 {
   static void start_again(Engine<T>& engine, const Context& context) {
     engine.restore();
     engine.restart(context);
-  }
-
-  static double scale(const double* f, MatrixView<const T> y) {
-    double sum = 0;
-    for (Index i = 0; i < y.size(); ++i) sum += std::pow(f[i] - double(y.data[i]), 2);
-    return std::sqrt(sum);
-  }
-
-  // What rounding alone changes in the outputs of one step.
-  static double rounding(const double* f, MatrixView<const T> y) {
-    double sum = 0;
-    for (Index i = 0; i < y.size(); ++i) sum += std::pow(f[i], 2) + std::pow(double(y.data[i]), 2);
-    return 4 * double(std::numeric_limits<T>::epsilon()) * std::sqrt(sum);
   }
 
   double rtol_, h_;
