@@ -24,6 +24,7 @@ from ._job import DivergenceError, Snapshot
 from .checkpoint import CheckpointError
 from .config import build_config
 from .flow import gradient_flow
+from .linearised import LinearisedFlow, linearised_flow
 from .network import Network
 from .record import Record
 from .run import Run
@@ -42,6 +43,7 @@ __version__: str = _core.build_config()["version"]
 __all__ = [
     "CheckpointError",
     "DivergenceError",
+    "LinearisedFlow",
     "Network",
     "Record",
     "Run",
@@ -53,6 +55,7 @@ __all__ = [
     "figures",
     "gradient_descent",
     "gradient_flow",
+    "linearised_flow",
     "mean_ntg",
     "min_eigenvalue",
     "node_scaling",

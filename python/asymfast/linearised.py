@@ -102,8 +102,8 @@ def linearised_flow(
 
     Notes
     -----
-    With K = J J^T (n k, n k) = V diag(mu) V^T of all outputs, s = d2L/df2 (1, or 2 / (n k) for mse),
-    rate = s mu + ridge and r = f(X; W_0) - y,
+    With K = J J^T = V diag(mu) V^T (n k, n k) of all outputs, s = d2L/df2, which is 1 or, for mse,
+    2 / (n k), rate = s mu + ridge and r = f(X; W_0) - y,
 
         f(X) - y = V diag((ridge + s mu exp(-rate t)) / rate) V^T r,
         W - W_0 = -J^T c,   c = V diag(s (1 - exp(-rate t)) / rate) V^T r,
@@ -156,9 +156,7 @@ def linearised_flow(
         ]
         f_test = gather(outputs(on_test))
         if y_test is not None:
-            test_loss = gather(
-                [_loss(f_b, _row(y_test, b), loss) for b, f_b in enumerate(on_test)]
-            )
+            test_loss = gather([_loss(f_b, _row(y_test, b), loss) for b, f_b in enumerate(on_test)])
     if weights:
         steps = [member.steps(times) for member in members]
         moved = gather([step + member.net.W for step, member in zip(steps, members, strict=True)])
@@ -208,7 +206,7 @@ class _Linearised:
         return K.reshape(n * k, n2 * k)
 
     def _rates(self, times: Floats) -> tuple[Floats, Floats, Floats]:
-        """rate (n k,), exp(-rate t) and (1 - exp(-rate t)) / rate, which is t at rate 0: (T, n k)."""
+        """Rate (n k,), exp(-rate t) and (1 - exp(-rate t)) / rate, which is t at rate 0: (T, n k)."""
         rate = self.curvature * self.mu_known + self.ridge
         t = times[:, None]
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -223,10 +221,10 @@ class _Linearised:
         with np.errstate(invalid="ignore"):
             left = np.where(rate > 0, (self.ridge + driven * decay) / rate, 1.0)
         f = (left * self.r) @ self.V.T + self.y
-        return f.reshape(len(times), len(self.X), self.net.k)
+        return np.reshape(f, (len(times), len(self.X), self.net.k))
 
     def _pulls(self, times: Floats) -> Floats:
-        """c (T, n k), with W - W_0 = -J^T c."""
+        """C (T, n k), with W - W_0 = -J^T c."""
         _, _, grown = self._rates(times)
         moving = self.mu_known > 0
         pulls = np.where(moving, grown, 0.0) * (self.curvature * self.r)
@@ -236,13 +234,14 @@ class _Linearised:
         """(T, n_test, k)."""
         start = self.net(X, threads=self.threads or None).ravel()
         f = start - self._pulls(times) @ self._kernel(X, self.X).T
-        return f.reshape(len(times), len(X), self.net.k)
+        return np.reshape(f, (len(times), len(X), self.net.k))
 
     def steps(self, times: Floats) -> Floats:
         """W_t - W_0 (T, m, d)."""
         net = self.net
         scaled = self.X / np.sqrt(net.d)
-        slopes = _core.activation(net.activation, scaled @ net.W.T, 1)
+        Z = scaled @ net.W.T
+        slopes = _core.activation(net.activation, Z.ravel(), 1).reshape(Z.shape)
         a = np.sqrt(net.lam)[:, None] * net.a.reshape(net.m, net.k)
         pulls = self._pulls(times).reshape(len(times), len(self.X), net.k)
         return np.stack([-((c @ a.T) * slopes).T @ scaled for c in pulls])
@@ -273,7 +272,7 @@ def _in_double(net: Network, b: int) -> Network:
 
 def _row(values: NDArray[Any], b: int) -> NDArray[Any]:
     """Member b's part, of arrays with a leading axis of length 1 or B."""
-    return values[b if len(values) > 1 else 0]
+    return np.asarray(values[b if len(values) > 1 else 0])
 
 
 def _loss(f: Floats, y: NDArray[Any], kind: str) -> Floats:

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "archive.hpp"
+#include "asymfast/train.hpp"
 #include "backend.hpp"
 #include "losses.hpp"
 #include "train/eig_max.hpp"

@@ -46,7 +46,7 @@ class Dopri5 : public Dense<T, Dopri5<T>> {
 
     double error2 = 0;
     for (const double e : error) error2 += e * e;
-    const double allowed = 0.1 * rtol_ * share_of(h, this->front_) * residual_ +
+    const double allowed = 2 * rtol_ * share_of(h, this->front_) * residual_ +
                            output_rounding(engine.outputs(), member.y);
     const double ratio = std::sqrt(error2) / allowed;
     if (!(ratio <= 1) || !acceptable) {
