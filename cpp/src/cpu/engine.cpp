@@ -98,8 +98,7 @@ class CpuEngine final : public Engine<T> {
 
   void move(const Move<T>& move, const Context& context) override {
     T* slopes = slopes_.data();
-    if (move.into >= 0)
-      slopes = slot(frames_, move.into, at_.n * at_.blocks * kBlock<T>).data();
+    if (move.into >= 0) slopes = slot(frames_, move.into, at_.n * at_.blocks * kBlock<T>).data();
     std::vector<const T*> frames;
     for (const Index l : move.frames) frames.push_back(frames_[static_cast<std::size_t>(l)].data());
     T* to = destination(move.commit);
@@ -237,7 +236,7 @@ class CpuEngine final : public Engine<T> {
   MatrixView<const T> y_;
   Loss kind_;
   Buffer<T> base_, lost_;  // the point of the run, and what rounding has kept out of it so far
-  const T* point_;       // where it was last evaluated: base_ or stage_
+  const T* point_;         // where it was last evaluated: base_ or stage_
   Buffer<T> stage_, sum_, saved_, saved_lost_, slopes_;
   Buffer<double> outputs_;
   Buffer<T> residual_;

@@ -60,6 +60,7 @@ RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train
   require_possible(flow, loss, n * nets.k);
   const Goals goals(recording.schedule, kNoStepLimit, flow.t_end);
   Run<T, FlowOf<T>> run(nets, train, test, loss, recording, goals, hooks, exec);
+  const Tolerance tolerance{flow.rtol, nets.activation != Activation::relu};
   std::vector<FlowMethod> methods;
 
   const auto make_method = [&](Index b) -> typename FlowOf<T>::Method {
@@ -71,18 +72,18 @@ RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train
     FlowMethod method = flow.method;
     if (method == FlowMethod::automatic)
       method = cheapest_flow({n, nets.m, nets.d, nets.k, sizeof(T), flow.t_end * eig, flow.rtol,
-                              quadratic(loss), nets.activation != Activation::relu});
+                              quadratic(loss), tolerance.smooth});
     methods.push_back(method);
     const auto first_step = [&](double stable) {
       return eig > 0 ? std::min(flow.t_end, stable / eig) / 4 : flow.t_end / 4;
     };
     switch (method) {
       case FlowMethod::tangent:
-        return Tangent<T>({n, nets.m, nets.d, nets.k, loss_curvature(loss, n, nets.k)}, flow.rtol,
+        return Tangent<T>({n, nets.m, nets.d, nets.k, loss_curvature(loss, n, nets.k)}, tolerance,
                           flow.t_end, first_step(0.2), kernel_table(exec.backend));
       case FlowMethod::dopri5:
-        return Dopri5<T>(flow.rtol, flow.t_end, first_step(Dopri5<T>::kStability));
-      default: return AdaptiveRk4<T>(flow.rtol, first_step(kRk4Stability));
+        return Dopri5<T>(tolerance, flow.t_end, first_step(Dopri5<T>::kStability));
+      default: return AdaptiveRk4<T>(tolerance, first_step(kRk4Stability));
     }
   };
   RunResult<T> result =

@@ -15,7 +15,7 @@ namespace asymfast {
 template <class T>
 class AdaptiveRk4 {
  public:
-  AdaptiveRk4(double rtol, double first_step) : rtol_(rtol), h_(first_step) {}
+  AdaptiveRk4(Tolerance tolerance, double first_step) : tolerance_(tolerance), h_(first_step) {}
 
   bool step(Member<T>& member, const Goal& goal, const Context& context) {
     if (member.time >= goal.leg_end || member.step >= goal.step) return true;
@@ -42,7 +42,7 @@ class AdaptiveRk4 {
     double error2 = 0;
     for (std::size_t i = 0; i < size; ++i)
       error2 += std::pow(engine.outputs()[i] - long_step_[i], 2);
-    const double allowed = 0.1 * rtol_ * share_of(2 * h, member.time) * residual +
+    const double allowed = 0.1 * tolerance_.of_step(2 * h, member.time) * residual +
                            output_rounding(engine.outputs(), member.y);
     const double ratio = std::sqrt(error2) / 15 / allowed;
     const double factor = ratio > 0 ? 0.9 * std::pow(ratio, -0.2) : 4;
@@ -69,7 +69,8 @@ class AdaptiveRk4 {
     engine.restart(context);
   }
 
-  double rtol_, h_;
+  Tolerance tolerance_;
+  double h_;
   std::vector<double> long_step_;  // within a step only
 };
 

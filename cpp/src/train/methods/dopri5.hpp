@@ -21,8 +21,8 @@ class Dopri5 : public Dense<T, Dopri5<T>> {
  public:
   static constexpr double kStability = 3.3;  // the largest h eig_max
 
-  Dopri5(double rtol, double t_end, double first_step)
-      : Dense<T, Dopri5>(t_end), rtol_(rtol), h_(first_step) {}
+  Dopri5(Tolerance tolerance, double t_end, double first_step)
+      : Dense<T, Dopri5>(t_end), tolerance_(tolerance), h_(first_step) {}
 
   bool attempt(Member<T>& member, const Context& context) {
     Engine<T>& engine = *member.engine;
@@ -46,7 +46,7 @@ class Dopri5 : public Dense<T, Dopri5<T>> {
 
     double error2 = 0;
     for (const double e : error) error2 += e * e;
-    const double allowed = 2 * rtol_ * share_of(h, this->front_) * residual_ +
+    const double allowed = 2 * tolerance_.of_step(h, this->front_) * residual_ +
                            output_rounding(engine.outputs(), member.y);
     const double ratio = std::sqrt(error2) / allowed;
     if (!(ratio <= 1) || !acceptable) {
@@ -134,7 +134,8 @@ class Dopri5 : public Dense<T, Dopri5<T>> {
     return by_slot;
   }
 
-  double rtol_, h_;
+  Tolerance tolerance_;
+  double h_;
   double last_ratio_ = 1;
   bool rejected_ = false, began_ = false;
   double residual_ = 0;            // at the front

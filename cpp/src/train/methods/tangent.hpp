@@ -32,11 +32,11 @@ class Tangent : public Dense<T, Tangent<T>> {
     double curvature;  // s: dL/df = s (f - y)
   };
 
-  Tangent(const Problem& problem, double rtol, double t_end, double first_step,
+  Tangent(const Problem& problem, Tolerance tolerance, double t_end, double first_step,
           const KernelTable& kernels)
       : Dense<T, Tangent>(t_end),
         problem_(problem),
-        rtol_(rtol),
+        tolerance_(tolerance),
         h_(first_step),
         ode_(kernels),
         thetas_(static_cast<std::size_t>(kFrames * size() * size())) {}
@@ -50,7 +50,7 @@ class Tangent : public Dense<T, Tangent<T>> {
       return false;
     }
     const Nodes past(nodes_.begin(), nodes_.begin() + order_);
-    const double tolerated = 0.05 * rtol_ * share_of(h, this->front_) * norm(r_) + rounding_ +
+    const double tolerated = 0.025 * tolerance_.of_step(h, this->front_) * norm(r_) + rounding_ +
                              double(std::numeric_limits<T>::epsilon()) *
                                  std::sqrt(scaled(h) * ode_.largest_eigenvalue()) * norm(r_);
 
@@ -100,7 +100,7 @@ class Tangent : public Dense<T, Tangent<T>> {
     Move<T> back;
     if (time < this->front_) {
       const Nodes all(nodes_.begin(), nodes_.begin() + last_order_ + 1);
-      const double accuracy = 0.05 * rtol_ * norm(r_) + rounding_;
+      const double accuracy = 0.025 * tolerance_.of_step(last_h_, start_) * norm(r_) + rounding_;
       const auto whole = solve(member, all, start_, last_h_, start_r_, accuracy, context);
       const auto part = solve(member, all, start_, time - start_, start_r_, accuracy, context);
       std::vector<double> moments(whole.moments);
@@ -277,7 +277,8 @@ class Tangent : public Dense<T, Tangent<T>> {
   }
 
   Problem problem_;
-  double rtol_, h_;
+  Tolerance tolerance_;
+  double h_;
   Index order_ = 1;  // points of the past that the next step predicts from
   double owed_ = 0;
   double rounding_ = 0;  // of the outputs at the front

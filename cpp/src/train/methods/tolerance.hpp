@@ -25,11 +25,17 @@ double output_rounding(const double* f, MatrixView<const T> y) {
   return 4 * double(std::numeric_limits<T>::epsilon()) * std::sqrt(sum);
 }
 
-// The share of a step from t to t + h in the time so far. Transients decay over every scale of
-// time: equal shares of log t keep the error of a whole run near the tolerance.
-inline double share_of(double h, double t) {
-  return h / (t + h);
-}
+// What a step may add to the relative error of the residual.
+struct Tolerance {
+  double rtol;
+  bool smooth;  // sigma' has no jumps
+
+  // Of a step from t to t + h. Transients decay over every scale of time: equal shares of log t
+  // keep the error of a whole run near rtol. Where a step crosses a jump of the gradient its error
+  // falls with h no faster than a share would: there every step may err by a tenth of rtol, and a
+  // run by more.
+  double of_step(double h, double t) const { return smooth ? rtol * h / (t + h) : 0.1 * rtol; }
+};
 
 // A step that is too short to be told from rounding of the time: the method has failed.
 inline bool hopeless(double h, double t_end) {
