@@ -52,8 +52,8 @@ def gradient_flow(
         "dopri5": Dormand and Prince's pair of orders 5 and 4 with dense output.
         "tangent": a multistep method of order up to 9 that continues the Jacobian J and the neural
         tangent matrix J J^T of past points in time and solves the linear equation they leave for
-        f - y exactly; for half_sse and mse and at most 500 outputs n k. Its steps grow with time
-        whatever the stiffness.
+        f - y exactly; for half_sse and mse, activations but relu, at most 500 outputs n k. Its
+        steps grow with time whatever the stiffness.
         "auto": dopri5 or tangent, which by stiffness t_end eig_max, rtol and sizes is the cheaper;
         dopri5 for cross_entropy and for relu, whose kinks cost the high order. With dt: rk4.
         ``run.config["method_taken"]`` says which.
@@ -62,7 +62,8 @@ def gradient_flow(
         rtol is held.
     rtol : float
         For dt=None: relative error of the residual f - y aimed at, in (0, 1). Rounding limits it to
-        about 1e-12 in float64 and 1e-5 in float32.
+        about 1e-12 of |f| + |y| in float64 and 1e-5 in float32. With relu it holds for a step; a
+        run errs by more, and work grows as 1 / rtol.
     net, X, y, loss, record, X_test, y_test, threads, device, backend, progress, callback,
     checkpoint, checkpoint_every, stop
         As in `gradient_descent`. An ensemble with dt=None, whose members step differently, is

@@ -20,12 +20,19 @@ constexpr std::pair<FlowMethod, std::string_view> kNames[] = {{FlowMethod::autom
 
 constexpr double kRk4Stability = 2.78;  // RK4 is stable for real h eig <= 2.785
 
+bool smooth(Activation activation) {
+  return activation != Activation::relu;
+}
+
 bool quadratic(Loss loss) {
   return loss != Loss::cross_entropy;
 }
 
-void require_possible(const Flow& flow, Loss loss, Index outputs) {
+void require_possible(const Flow& flow, Loss loss, Activation activation, Index outputs) {
   if (flow.method != FlowMethod::tangent) return;
+  if (!smooth(activation))
+    throw std::invalid_argument(
+        "gradient_flow: method 'tangent' needs an activation without kinks, got 'relu'");
   if (!quadratic(loss))
     throw std::invalid_argument(
         "gradient_flow: method 'tangent' needs a loss of constant curvature, 'half_sse' or 'mse', "
@@ -57,10 +64,10 @@ RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train
                            const DataView<T>& test, Loss loss, const Flow& flow,
                            const Recording& recording, const Hooks& hooks, const Execution& exec) {
   const Index n = train.X.rows;
-  require_possible(flow, loss, n * nets.k);
+  require_possible(flow, loss, nets.activation, n * nets.k);
   const Goals goals(recording.schedule, kNoStepLimit, flow.t_end);
   Run<T, FlowOf<T>> run(nets, train, test, loss, recording, goals, hooks, exec);
-  const Tolerance tolerance{flow.rtol, nets.activation != Activation::relu};
+  const Tolerance tolerance{flow.rtol, smooth(nets.activation)};
   std::vector<FlowMethod> methods;
 
   const auto make_method = [&](Index b) -> typename FlowOf<T>::Method {

@@ -50,7 +50,7 @@ class Tangent : public Dense<T, Tangent<T>> {
       return false;
     }
     const Nodes past(nodes_.begin(), nodes_.begin() + order_);
-    const double tolerated = 0.025 * tolerance_.of_step(h, this->front_) * norm(r_) + rounding_ +
+    const double tolerated = 0.005 * tolerance_.of_step(h, this->front_) * norm(r_) + rounding_ +
                              double(std::numeric_limits<T>::epsilon()) *
                                  std::sqrt(scaled(h) * ode_.largest_eigenvalue()) * norm(r_);
 
@@ -100,7 +100,7 @@ class Tangent : public Dense<T, Tangent<T>> {
     Move<T> back;
     if (time < this->front_) {
       const Nodes all(nodes_.begin(), nodes_.begin() + last_order_ + 1);
-      const double accuracy = 0.025 * tolerance_.of_step(last_h_, start_) * norm(r_) + rounding_;
+      const double accuracy = 0.005 * tolerance_.of_step(last_h_, start_) * norm(r_) + rounding_;
       const auto whole = solve(member, all, start_, last_h_, start_r_, accuracy, context);
       const auto part = solve(member, all, start_, time - start_, start_r_, accuracy, context);
       std::vector<double> moments(whole.moments);
