@@ -3,7 +3,7 @@
 The paper's simulated problem (n = 100, d = 50, swish, half_sse), float64. Every solver is asked for
 the loss at the same 13 times. Its tolerance is the loosest power of ten with which the loss is
 within --accuracy of the reference, SciPy's DOP853 at rtol 1e-11 on a plain NumPy gradient; that of
-ours is --accuracy itself, as a user would ask for it. Then all are timed in turn, round after round.
+ours is --accuracy itself, as a user would ask for it. Then all are timed in turn, in rounds.
 
     python bench/flows.py calibrate --out flows.json  # slow
     python bench/flows.py time --out flows.json            # interleaved

@@ -234,7 +234,7 @@ def test_tangent_refuses_what_it_cannot_do():
 
 def test_dt_belongs_to_rk4():
     case = simulated(n=15, d=7, m=33)
-    with pytest.raises(ValueError, match="dt must be None for method 'dopri5', got 0.5"):
+    with pytest.raises(ValueError, match=r"dt must be None for method 'dopri5', got 0\.5"):
         flow(case, 1.0, "dopri5", dt=0.5)
     with pytest.raises(
         ValueError, match=r"method must be one of auto, rk4, dopri5, tangent, got 'euler'"

@@ -206,7 +206,7 @@ class _Linearised:
         return K.reshape(n * k, n2 * k)
 
     def _rates(self, times: Floats) -> tuple[Floats, Floats, Floats]:
-        """Rate (n k,), exp(-rate t) and (1 - exp(-rate t)) / rate, which is t at rate 0: (T, n k)."""
+        """Rate (n k,), exp(-rate t) and (1 - exp(-rate t)) / rate, t at rate 0: (T, n k)."""
         rate = self.curvature * self.mu_known + self.ridge
         t = times[:, None]
         with np.errstate(invalid="ignore", divide="ignore"):
