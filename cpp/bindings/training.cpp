@@ -147,12 +147,15 @@ py::dict columns(Rows<T>& rows) {
 template <class T>
 py::dict to_dict(RunResult<T>&& run, const EnsembleView<T>& nets, const py::object& exception) {
   const std::vector<bool> diverged(run.diverged.begin(), run.diverged.end());
+  py::list methods;
+  for (const FlowMethod method : run.methods) methods.append(std::string(name_of(method)));
   return py::dict("status"_a = name_of(run.status), "stopped_by"_a = run.stopped_by,
                   "rows"_a = columns<T>(run),
                   "W"_a = take(std::move(run.W), {nets.B, nets.m, nets.d}),
                   "a"_a = take(std::move(run.a), {nets.B, nets.m, nets.k}), "diverged"_a = diverged,
                   "diverged_step"_a = run.diverged_step, "last_loss"_a = run.last_loss,
-                  "step_bound"_a = run.step_bound, "exception"_a = exception);
+                  "methods"_a = methods, "step_bound"_a = run.step_bound,
+                  "exception"_a = exception);
 }
 
 // What both methods take: networks, data, loss, recording, callbacks, execution.
@@ -236,15 +239,17 @@ void register_training(py::module_& module) {
       },
       "arguments"_a, "lr"_a, "steps"_a);
   module.def(
-      "gradient_flow_rk4",
-      [](const py::dict& arguments, double t_end, double dt, double rtol) {
-        return train(arguments, [&](const auto& nets, const auto& data, const auto& test, Loss loss,
-                                    const Recording& recording, const Hooks& hooks,
-                                    const Execution& exec) {
-          return gradient_flow_rk4(nets, data, test, loss, t_end, dt, rtol, recording, hooks, exec);
-        });
+      "gradient_flow",
+      [](const py::dict& arguments, const std::string& method, double t_end, double dt,
+         double rtol) {
+        const Flow flow{flow_method_from_name(method), t_end, dt, rtol};
+        return train(arguments,
+                     [&](const auto& nets, const auto& data, const auto& test, Loss loss,
+                         const Recording& recording, const Hooks& hooks, const Execution& exec) {
+                       return gradient_flow(nets, data, test, loss, flow, recording, hooks, exec);
+                     });
       },
-      "arguments"_a, "t_end"_a, "dt"_a, "rtol"_a);
+      "arguments"_a, "method"_a, "t_end"_a, "dt"_a, "rtol"_a);
   module.def(
       "sgd",
       [](const py::dict& arguments, const std::vector<double>& lr, Index epochs, Index batch_size,

@@ -35,6 +35,11 @@ struct KernelTable {
   Kernels<float> of_float;
   Kernels<double> of_double;
   double (*min_eigenvalue)(MatrixView<const double> K, const Context&);
+  // K = vectors diag(values) vectors^T for a symmetric K, values rising.
+  void (*eigen_decomposition)(MatrixView<const double> K, double* values,
+                              MatrixView<double> vectors, const Context&);
+  // C = A B.
+  void (*product)(MatrixView<const double> A, MatrixView<const double> B, MatrixView<double> C);
 
   template <class T>
   const Kernels<T>& of() const noexcept {

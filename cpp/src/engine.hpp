@@ -1,9 +1,11 @@
 // One network on one data set, kept in a backend's own layout between the steps of a run.
 //
-// An engine holds the point `base` of a run, the point `eval` where it was last evaluated, and a
-// sum of gradients; every step of gradient descent and every stage of a Runge-Kutta method is one
-// `advance`, so the methods themselves are written once, over all backends (train.cpp).
+// An engine holds the point `base` of a run, the point `eval` where it was last evaluated, and what
+// methods keep from one evaluation to the next: a sum of gradients, gradients in slots, Jacobians
+// of earlier points. So the methods themselves are written once, over all backends (train/methods).
 #pragma once
+
+#include <vector>
 
 #include "archive.hpp"
 #include "asymfast/network.hpp"
@@ -25,6 +27,29 @@ struct Update {
   bool uses_sum() const noexcept { return gain != 0 || along_sum != 0; }
 };
 
+// A stage of a Runge-Kutta method on gradients kept in slots, with g the gradient at eval:
+//   gradients[keep] <- g, unless keep < 0
+//   eval <- base + sum_s along[s] gradients[s], unless `along` is empty
+//   base <- eval, if commit
+struct Stage {
+  Index keep = -1;
+  std::vector<double> along;
+  bool commit = false;
+};
+
+// A move along Jacobians of the past. J_l, the derivative of the outputs at the point where frame l
+// was made, is kept as sigma' there:
+//   eval <- base + sum_l J_frames[l]^T u_l,   u (frames, n, k)
+//   base <- eval, if commit
+// and eval becomes the point of frame `into`, unless into < 0.
+template <class T>
+struct Move {
+  std::vector<Index> frames;
+  std::vector<T> u;
+  Index into = -1;
+  bool commit = false;
+};
+
 template <class T>
 class Engine {
  public:
@@ -41,10 +66,20 @@ class Engine {
   // Theta u for the neural tangent matrix of all outputs at eval: J (J^T u), u and out (n, k).
   virtual void ntg_product(const T* u, double* out, const Context& context) = 0;
 
+  // One stage, then the evaluation at the new eval if it moved.
+  virtual void stage(const Stage& stage, const Context& context) = 0;
+  // J sum_s along[s] gradients[s] with J at eval; out (n, k).
+  virtual void push(const std::vector<double>& along, double* out, const Context& context) = 0;
+
+  // One move, then the evaluation there. After it restart() is due before anything but moves.
+  virtual void move(const Move<T>& move, const Context& context) = 0;
+  // J_frame J_frame^T, the neural tangent matrix of all outputs (n k, n k), sample by sample.
+  virtual void frame_ntg(Index frame, double* K, const Context& context) = 0;
+
   virtual void save() = 0;     // keeps base ...
   virtual void restore() = 0;  // ... and takes it back; restart() is then due
 
-  virtual void copy_base_to(T* W) const = 0;  // (m, d)
+  virtual void copy_eval_to(T* W) const = 0;  // (m, d)
 
   // Base, and whatever else a later `advance` depends on besides it; restart() is due after
   // reading.

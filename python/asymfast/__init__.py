@@ -23,6 +23,8 @@ except ImportError as error:
 from ._job import DivergenceError, Snapshot
 from .checkpoint import CheckpointError
 from .config import build_config
+from .flow import gradient_flow
+from .linearised import LinearisedFlow, linearised_flow
 from .network import Network
 from .record import Record
 from .run import Run
@@ -30,7 +32,7 @@ from .scaling import node_scaling
 from .sgd import sgd
 from .spectrum import min_eigenvalue
 from .stop import Stop
-from .training import gradient_descent, gradient_flow
+from .training import gradient_descent
 
 if TYPE_CHECKING:
     from . import datasets, figures, theory
@@ -41,6 +43,7 @@ __version__: str = _core.build_config()["version"]
 __all__ = [
     "CheckpointError",
     "DivergenceError",
+    "LinearisedFlow",
     "Network",
     "Record",
     "Run",
@@ -52,6 +55,7 @@ __all__ = [
     "figures",
     "gradient_descent",
     "gradient_flow",
+    "linearised_flow",
     "mean_ntg",
     "min_eigenvalue",
     "node_scaling",

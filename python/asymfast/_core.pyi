@@ -67,6 +67,6 @@ def sgd(
     train_output: bool,
     keys: list[int],
 ) -> dict[str, Any]: ...
-def gradient_flow_rk4(
-    arguments: dict[str, Any], t_end: float, dt: float, rtol: float
+def gradient_flow(
+    arguments: dict[str, Any], method: str, t_end: float, dt: float, rtol: float
 ) -> dict[str, Any]: ...

@@ -38,8 +38,8 @@ class DivergenceError(RuntimeError):
         Its last acceptable loss; of sgd, that of its batch.
     bound : float
         Largest stable step at the start: 2 / eig_max for gradient descent, 2.78 / eig_max for RK4,
-        with eig_max of the loss' Gauss-Newton matrix, computed to about 1 %; of sgd, that of the
-        first batch and of all weights trained.
+        3.3 / eig_max for the other flows, with eig_max of the loss' Gauss-Newton matrix, computed
+        to about 1 %; of sgd, that of the first batch and of all weights trained.
     """
 
     def __init__(self, message: str, run: Run, step: int, last_loss: float, bound: float) -> None:
@@ -283,6 +283,9 @@ class Job:
         if not single and config.get("dt", 0) is not None:
             for name in ("steps", "evaluations"):
                 columns[name] = columns[name].max(axis=1)
+        if result["methods"]:
+            methods = result["methods"]
+            config = {**config, "method_taken": methods[0] if single else methods}
         W, a = (result[name][0] if single else result[name] for name in ("W", "a"))
         return Run(
             **columns,

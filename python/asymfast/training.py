@@ -1,18 +1,15 @@
-"""Training runs: gradient descent and gradient flow of a network or of an ensemble."""
+"""Gradient descent of a network or of an ensemble."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from os import PathLike
-from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _check, _core
 from ._job import Job, Snapshot
-from ._schedule import RECORDS, log_times, of_steps, schedule
+from ._schedule import of_steps
 from .network import Network
 from .record import Record
 from .run import Run
@@ -141,118 +138,3 @@ def gradient_descent(
         progress,
         f"lr = {lr:g}",
     )
-
-
-def gradient_flow(
-    net: Network,
-    X: ArrayLike,
-    y: ArrayLike,
-    *,
-    t_end: float,
-    method: str = "rk4",
-    dt: float | None = None,
-    rtol: float = 1e-6,
-    loss: str = "half_sse",
-    record: Record | None = None,
-    X_test: ArrayLike | None = None,
-    y_test: ArrayLike | None = None,
-    threads: int | None = None,
-    device: str = "cpu",
-    backend: str | None = None,
-    progress: bool | Callable[[float, float], object] = False,
-    callback: Callable[[Snapshot], object] | None = None,
-    checkpoint: str | PathLike[str] | None = None,
-    checkpoint_every: float = 60.0,
-    stop: Stop | None = None,
-) -> Run:
-    """Gradient flow dW/dt = -dL/dW from time 0 to t_end.
-
-    Parameters
-    ----------
-    t_end : float
-        Final time > 0. Gradient descent with step lr is at time lr * step.
-    method : {"rk4"}
-        The classical Runge-Kutta method of order 4.
-    dt : float, optional
-        Fixed step: equal steps of at most dt between the recorded times. None: the step starts
-        from the stability limit 2.78 / eig_max and is then controlled by step doubling.
-    rtol : float
-        For dt=None: relative error of the residual f - y aimed at, in (0, 1). Rounding limits it to
-        about 1e-12 in float64 and 1e-5 in float32.
-    net, X, y, loss, record, X_test, y_test, threads, device, backend, progress, callback,
-    checkpoint, checkpoint_every, stop
-        As in `gradient_descent`. An ensemble with dt=None, whose members step differently, is
-        recorded at ``Record(times=...)``.
-
-    Returns
-    -------
-    Run
-
-    Raises
-    ------
-    TypeError, ValueError, DivergenceError, KeyboardInterrupt, OSError, RuntimeError
-        As `gradient_descent`.
-
-    Notes
-    -----
-    Source: Section 2, gradient flow. A step costs 4 gradients, under error control 6. The measured
-    order is 4 for smooth activations; ReLU's kinks lower it.
-    """
-    fn = "gradient_flow"
-    t_end = _check.number(fn, "t_end", t_end, low=0, low_open=True)
-    method = _check.choice(fn, "method", method, ("rk4",))
-    rtol = _check.number(fn, "rtol", rtol, low=0, high=1, low_open=True, high_open=True)
-    if dt is not None:
-        dt = _check.number(fn, "dt", dt, low=0, low_open=True)
-    job = Job(
-        fn,
-        net,
-        X,
-        y,
-        loss,
-        record,
-        X_test,
-        y_test,
-        threads,
-        device,
-        backend,
-        callback,
-        checkpoint=checkpoint,
-        checkpoint_every=checkpoint_every,
-        stop=stop,
-    )
-    planned = _flow_schedule(fn, job.record, t_end, dt, ensemble=job.net.B is not None)
-    settings = {"method": method, "t_end": t_end, "dt": dt, "rtol": None if dt else rtol}
-    return job.train(
-        lambda arguments: _core.gradient_flow_rk4(arguments, t_end, dt or 0.0, rtol),
-        planned,
-        settings,
-        progress,
-        f"dt = {dt:g}" if dt else "dt",
-    )
-
-
-def _flow_schedule(
-    fn: str, record: Record, t_end: float, dt: float | None, *, ensemble: bool
-) -> dict[str, Any]:
-    if record.times is not None:
-        if record.times[-1] > t_end:
-            raise ValueError(
-                f"{fn}: record.times must end by t_end = {t_end:g}, got {record.times[-1]:g}"
-            )
-        return schedule(times=list(record.times))
-    if dt is None:
-        if record.steps is not None:
-            raise ValueError(f"{fn}: record.steps needs a fixed dt; with dt=None use record.times")
-        if record.log is not None:
-            return schedule(times=log_times(record, t_end))
-        if record.every is None:
-            return schedule(times=np.linspace(0, t_end, RECORDS + 1).tolist())
-        if ensemble:
-            raise ValueError(
-                f"{fn}: record.every needs a fixed dt for an ensemble, whose members step "
-                "differently; with dt=None use record.times"
-            )
-        return schedule(every=record.every)
-    steps = max(1, math.ceil(t_end / dt * (1 - 1e-12)))
-    return of_steps(fn, record, steps, f"t_end / dt = {steps}")

@@ -134,6 +134,16 @@ struct Hooks {
   Stop stop;
 };
 
+enum class FlowMethod {
+  automatic,  // by stiffness, tolerance and cost: dopri5 or tangent
+  rk4,        // classical, order 4
+  dopri5,     // Dormand and Prince, orders 5 and 4
+  tangent,    // multistep in the tangent spaces of past points; for a sum of squares only
+};
+
+FlowMethod flow_method_from_name(std::string_view name);  // throws std::invalid_argument
+std::string_view name_of(FlowMethod method);
+
 enum class Status { finished, stopped, interrupted, diverged };
 
 // The rows that nobody took, and how it ended.
@@ -145,6 +155,7 @@ struct RunResult : Rows<T> {
   std::vector<char> diverged;       // (B,)
   std::int64_t diverged_step = -1;  // of the first member that diverged
   double last_loss = 0;             // its last acceptable loss
+  std::vector<FlowMethod> methods;  // (B,) that a flow took
   double step_bound = 0;            // diverged: the largest stable step at the start, see below
 };
 
@@ -155,15 +166,23 @@ RunResult<T> gradient_descent(const EnsembleView<T>& nets, const DataView<T>& tr
                               const Recording& recording, const Hooks& hooks,
                               const Execution& exec = {});
 
-// dW/dt = -dL/dW by the classical fourth-order Runge-Kutta method until t_end.
-// dt > 0: equal steps of at most dt between the times to be landed on. dt == 0: step doubling keeps
-// the residual's relative error near rtol, starting from 2.78 / eig_max of the Gauss-Newton matrix.
-// step_bound: 2.78 / eig_max.
+struct Flow {
+  FlowMethod method = FlowMethod::automatic;
+  double t_end = 0;
+  double dt = 0;       // rk4 only, > 0: equal steps of at most dt between the times to be landed on
+  double rtol = 1e-6;  // otherwise: relative error of f - y, held by choosing the steps
+};
+
+// Of the tangent method: its eigendecompositions, of that size, are not interruptible.
+inline constexpr Index kMostTangentOutputs = 500;
+
+// dW/dt = -dL/dW until t_end. step_bound: the stability limit of the explicit method (2.78 /
+// eig_max for rk4, else 3.3 / eig_max).
 template <class T>
-RunResult<T> gradient_flow_rk4(const EnsembleView<T>& nets, const DataView<T>& train,
-                               const DataView<T>& test, Loss loss, double t_end, double dt,
-                               double rtol, const Recording& recording, const Hooks& hooks,
-                               const Execution& exec = {});
+RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train,
+                           const DataView<T>& test, Loss loss, const Flow& flow,
+                           const Recording& recording, const Hooks& hooks,
+                           const Execution& exec = {});
 
 struct Sgd {
   std::vector<double> lr;  // of each epoch, or one for all of them

@@ -1,6 +1,8 @@
 // The training engine: gradient, update and forward pass of a chunk of nodes in one go, while its
 // weights are in cache. Nodes are split over threads; one barrier a step, where the outputs are
 // summed. Cost of a step: 4 n m d flop and n m evaluations of sigma and sigma'.
+#include <utility>
+
 #include "cpu/kernels.hpp"
 #include "cpu/sweep.hpp"
 #include "losses.hpp"
@@ -64,6 +66,55 @@ class CpuEngine final : public Engine<T> {
     sweep_.sum_outputs(out);
   }
 
+  void stage(const Stage& stage, const Context& context) override {
+    const bool moves = !stage.along.empty();
+    if (stage.keep >= 0) slot(gradients_, stage.keep, base_.size());
+    const T* from = point_;
+    T* to = moves ? destination(stage.commit) : nullptr;
+    sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
+      if (stage.keep >= 0) {
+        sweep_.gradient(chunk, from, slopes_.data(), residual_.data(), scratch);
+        const auto [first, count] = weights_of(chunk);
+        std::copy_n(scratch.G.data(), count,
+                    gradients_[static_cast<std::size_t>(stage.keep)].data() + first);
+      }
+      if (!moves) return;
+      add_gradients(stage.along, chunk, scratch.G.data());
+      shift(chunk, scratch.G.data(), stage.commit);
+      sweep_.evaluate(chunk, to, slopes_.data(), scratch, outputs);
+    });
+    if (!moves) return;
+    point_ = to;
+    finish();
+  }
+
+  void push(const std::vector<double>& along, double* out, const Context& context) override {
+    sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
+      add_gradients(along, chunk, scratch.G.data());
+      sweep_.push(chunk, point_, slopes_.data(), scratch, outputs);
+    });
+    sweep_.sum_outputs(out);
+  }
+
+  void move(const Move<T>& move, const Context& context) override {
+    T* slopes = slopes_.data();
+    if (move.into >= 0) slopes = slot(frames_, move.into, at_.n * at_.blocks * kBlock<T>).data();
+    std::vector<const T*> frames;
+    for (const Index l : move.frames) frames.push_back(frames_[static_cast<std::size_t>(l)].data());
+    T* to = destination(move.commit);
+    sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
+      sweep_.pull_frames(chunk, frames, move.u.data(), scratch);
+      shift(chunk, scratch.G.data(), move.commit);
+      sweep_.evaluate(chunk, to, slopes, scratch, outputs);
+    });
+    point_ = to;
+    finish();
+  }
+
+  void frame_ntg(Index frame, double* K, const Context& context) override {
+    sweep_.ntg(frames_[static_cast<std::size_t>(frame)].data(), K, context);
+  }
+
   void save() override {
     if (saved_.size() == 0) {
       saved_ = Buffer<T>(base_.size());
@@ -81,11 +132,70 @@ class CpuEngine final : public Engine<T> {
   void state(Archive& archive) override {
     archive.array(base_.data(), base_.size());
     archive.array(lost_.data(), lost_.size());
+    visit(archive, gradients_, base_.size());
+    visit(archive, frames_, at_.n * at_.blocks * kBlock<T>);
   }
 
-  void copy_base_to(T* W) const override { unpack_weights(at_, base_.data(), {0, at_.blocks}, W); }
+  void copy_eval_to(T* W) const override { unpack_weights(at_, point_, {0, at_.blocks}, W); }
 
  private:
+  using Slots = std::vector<Buffer<T>>;
+
+  // Slots come into being in their order, or all those before with them.
+  static Buffer<T>& slot(Slots& slots, Index index, Index size) {
+    while (static_cast<Index>(slots.size()) <= index) slots.emplace_back(size);
+    return slots[static_cast<std::size_t>(index)];
+  }
+
+  static void visit(Archive& archive, Slots& slots, Index size) {
+    auto count = static_cast<Index>(slots.size());
+    archive(count);
+    for (Index l = 0; l < count; ++l) archive.array(slot(slots, l, size).data(), size);
+  }
+
+  // First weight of a chunk and how many it has, in the packed order.
+  std::pair<Index, Index> weights_of(Index chunk) const {
+    const Range blocks = at_.blocks_of_chunk(chunk);
+    return {blocks.first * at_.weights_per_block(), blocks.size() * at_.weights_per_block()};
+  }
+
+  // sum (of a chunk) = sum_s along[s] gradients[s]; rejected stages may have left NaN in a slot.
+  void add_gradients(const std::vector<double>& along, Index chunk, T* sum) const {
+    const auto [first, count] = weights_of(chunk);
+    std::fill_n(sum, count, T(0));
+    for (std::size_t s = 0; s < along.size(); ++s) {
+      if (along[s] == 0) continue;
+      const Vec<T>* g = as_vectors(gradients_[s].data() + first);
+      const T weight = T(along[s]);
+      for (Index i = 0; i < count / kLanes<T>; ++i) as_vectors(sum)[i] += weight * g[i];
+    }
+  }
+
+  // Where the next point of evaluation is to be written.
+  T* destination(bool commit) {
+    if (!commit && stage_.size() == 0) stage_ = Buffer<T>(base_.size());
+    return commit ? base_.data() : stage_.data();
+  }
+
+  // destination <- base + change of a chunk, with what rounding has kept out of base so far.
+  void shift(Index chunk, const T* change, bool commit) {
+    const auto [first, count] = weights_of(chunk);
+    const Vec<T>* delta = as_vectors(change);
+    Vec<T>* base = as_vectors(base_.data() + first);
+    Vec<T>* lost = as_vectors(lost_.data() + first);
+    Vec<T>* stage = commit ? nullptr : as_vectors(stage_.data() + first);
+    for (Index i = 0; i < count / kLanes<T>; ++i) {
+      const Vec<T> step = delta[i] + lost[i];
+      const Vec<T> next = base[i] + step;
+      if (commit) {
+        lost[i] = step - (next - base[i]);
+        base[i] = next;
+      } else {
+        stage[i] = next;
+      }
+    }
+  }
+
   // Late in a run the steps are below the rounding of W: what a step loses is added to the next.
   void apply(const Update& update, Index chunk, const T* gradient) {
     const Range blocks = at_.blocks_of_chunk(chunk);
@@ -126,10 +236,11 @@ class CpuEngine final : public Engine<T> {
   MatrixView<const T> y_;
   Loss kind_;
   Buffer<T> base_, lost_;  // the point of the run, and what rounding has kept out of it so far
-  const T* point_;       // where it was last evaluated: base_ or stage_
+  const T* point_;         // where it was last evaluated: base_ or stage_
   Buffer<T> stage_, sum_, saved_, saved_lost_, slopes_;
   Buffer<double> outputs_;
   Buffer<T> residual_;
+  Slots gradients_, frames_;  // frames as the slopes at their points
 };
 
 }  // namespace

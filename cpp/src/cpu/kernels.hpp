@@ -35,4 +35,9 @@ std::unique_ptr<BatchEngine<T>> make_batch_engine(const NetworkView<T>& net, Mat
 
 double min_eigenvalue(MatrixView<const double> K, const Context&);
 
+void eigen_decomposition(MatrixView<const double> K, double* values, MatrixView<double> vectors,
+                         const Context&);
+
+void product(MatrixView<const double> A, MatrixView<const double> B, MatrixView<double> C);
+
 }  // namespace asymfast::cpu

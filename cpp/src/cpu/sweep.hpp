@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "cpu/buffer.hpp"
+#include "cpu/frame_ntg.hpp"
+#include "cpu/frame_tiles.hpp"
 #include "cpu/in_double.hpp"
 #include "cpu/packing.hpp"
 #include "cpu/team.hpp"
@@ -99,6 +101,30 @@ class Sweep {
                             scratch.G.data() + (block - blocks.first) * at.weights_per_block());
       }
     }
+  }
+
+  // scratch.G = sum_l J_l^T u_l of the chunk: J_l by its slopes as evaluate() left them, u (l, n,
+  // k).
+  void pull_frames(Index chunk, const std::vector<const T*>& frames, const T* u,
+                   Scratch<T>& scratch) const {
+    const Range blocks = at.blocks_of_chunk(chunk);
+    std::fill_n(scratch.G.data(), blocks.size() * at.weights_per_block(), T(0));
+    std::vector<const T*> here(frames.size());
+    for (Index tile = 0; tile < at.tiles; ++tile) {
+      const Range rows = at.samples_of_tile(tile);
+      for (Index block = blocks.first; block < blocks.last; ++block) {
+        for (std::size_t l = 0; l < frames.size(); ++l) here[l] = slopes(frames[l], block, rows);
+        pull_residuals(here.data(), static_cast<Index>(here.size()), u + rows.first * at.k,
+                       at.n * at.k, rows.size(), c(block), at.k, scratch.D.data());
+        accumulate_gradient(x(rows), rows.size(), at.d, scratch.D.data(),
+                            scratch.G.data() + (block - blocks.first) * at.weights_per_block());
+      }
+    }
+  }
+
+  // J J^T by the slopes of a frame.
+  void ntg(const T* frame, double* K, const Context& context) const {
+    frame_ntg(at, frame, c_.data(), X_.data(), K, context);
   }
 
   // Adds to outputs the derivative of f along the direction scratch.G of the chunk's weights.

@@ -17,8 +17,9 @@ constexpr Kernels<T> kernels() {
       &cpu::activation_values<T>, &cpu::make_engine<T>,    &cpu::make_batch_engine<T>};
 }
 
-constexpr KernelTable kTable{ASYMFAST_TEXT(ASYMFAST_ISA), kernels<float>(), kernels<double>(),
-                             &cpu::min_eigenvalue};
+constexpr KernelTable kTable{ASYMFAST_TEXT(ASYMFAST_ISA), kernels<float>(),
+                             kernels<double>(),           &cpu::min_eigenvalue,
+                             &cpu::eigen_decomposition,   &cpu::product};
 
 }  // namespace
 

@@ -54,16 +54,90 @@ class ReferenceEngine final : public Engine<T> {
     reference::ntg_product(net_, X_, u, out, context);
   }
 
+  void stage(const Stage& stage, const Context& context) override {
+    if (stage.keep >= 0) {
+      const MatrixView<T> G{slot(gradients_, stage.keep).data(), net_.m(), net_.d()};
+      node_gradients(net_, X_, residual_.data(), G, context);
+    }
+    if (stage.along.empty()) return;
+    shift(stage.commit, [&](std::size_t i) { return along_gradients(stage.along, i); });
+    evaluate(context);
+  }
+
+  // J g by the formula of reference::ntg_product.
+  void push(const std::vector<double>& along, double* out, const Context& context) override {
+    std::vector<T> direction(base_.size());
+    for (std::size_t i = 0; i < base_.size(); ++i) direction[i] = T(along_gradients(along, i));
+    reference::push(net_, X_, {direction.data(), net_.m(), net_.d()}, out, context);
+  }
+
+  void move(const Move<T>& move, const Context& context) override {
+    std::vector<double> change(base_.size());
+    for (std::size_t l = 0; l < move.frames.size(); ++l) {
+      NetworkView<T> then = net_;
+      then.W.data = frames_[static_cast<std::size_t>(move.frames[l])].data();
+      const MatrixView<T> G{gradient_.data(), net_.m(), net_.d()};
+      node_gradients(then, X_, move.u.data() + Index(l) * y_.size(), G, context);
+      for (std::size_t i = 0; i < change.size(); ++i) change[i] += double(gradient_[i]);
+    }
+    shift(move.commit, [&](std::size_t i) { return change[i]; });
+    evaluate(context);
+    if (move.into >= 0) slot(frames_, move.into) = eval_;
+  }
+
+  void frame_ntg(Index frame, double* K, const Context& context) override {
+    NetworkView<T> then = net_;
+    then.W.data = frames_[static_cast<std::size_t>(frame)].data();
+    output_ntg(then, X_, {K, y_.size(), y_.size()}, context);
+  }
+
   void state(Archive& archive) override {
     archive.array(base_.data(), static_cast<Index>(base_.size()));
     archive.array(lost_.data(), static_cast<Index>(lost_.size()));
+    visit(archive, gradients_);
+    visit(archive, frames_);
   }
 
   void save() override { saved_ = base_, saved_lost_ = lost_; }
   void restore() override { base_ = saved_, lost_ = saved_lost_; }
-  void copy_base_to(T* W) const override { std::copy(base_.begin(), base_.end(), W); }
+  void copy_eval_to(T* W) const override { std::copy(eval_.begin(), eval_.end(), W); }
 
  private:
+  using Slots = std::vector<std::vector<T>>;
+
+  // Slots come into being in their order, or all those before with them.
+  std::vector<T>& slot(Slots& slots, Index index) const {
+    while (static_cast<Index>(slots.size()) <= index) slots.emplace_back(base_.size());
+    return slots[static_cast<std::size_t>(index)];
+  }
+
+  void visit(Archive& archive, Slots& slots) const {
+    auto count = static_cast<Index>(slots.size());
+    archive(count);
+    for (Index l = 0; l < count; ++l)
+      archive.array(slot(slots, l).data(), static_cast<Index>(base_.size()));
+  }
+
+  double along_gradients(const std::vector<double>& along, std::size_t i) const {
+    double sum = 0;
+    for (std::size_t s = 0; s < along.size(); ++s)
+      if (along[s] != 0) sum += along[s] * double(gradients_[s][i]);
+    return sum;
+  }
+
+  // eval <- base + change(i), with what rounding kept out of base; base <- eval, if commit.
+  template <class Change>
+  void shift(bool commit, Change&& change) {
+    for (std::size_t i = 0; i < base_.size(); ++i) {
+      const double exact = double(base_[i]) + (change(i) + lost_[i]);
+      eval_[i] = T(exact);
+      if (commit) {
+        lost_[i] = exact - double(eval_[i]);
+        base_[i] = eval_[i];
+      }
+    }
+  }
+
   void evaluate(const Context& context) {
     forward(net_, X_, outputs_.data(), context);
     this->loss_ =
@@ -77,6 +151,7 @@ class ReferenceEngine final : public Engine<T> {
   std::vector<double> lost_;  // what rounding has kept out of base so far; 0 if T is double
   std::vector<T> eval_, sum_, saved_, gradient_;
   std::vector<double> saved_lost_;
+  Slots gradients_, frames_;  // frames as the weights at their points
   std::vector<double> outputs_;
   std::vector<T> residual_;
 };
@@ -100,8 +175,8 @@ constexpr Kernels<T> kernels() {
 }  // namespace
 
 const KernelTable& table() {
-  static constexpr KernelTable kTable{"reference", kernels<float>(), kernels<double>(),
-                                      &min_eigenvalue};
+  static constexpr KernelTable kTable{"reference",     kernels<float>(),     kernels<double>(),
+                                      &min_eigenvalue, &eigen_decomposition, &product};
   return kTable;
 }
 

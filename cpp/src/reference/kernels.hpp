@@ -20,6 +20,14 @@ void ntg_product(const NetworkView<T>& net, MatrixView<const T> X, const T* u, d
                  const Context&);
 
 template <class T>
+void push(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> G, double* out,
+          const Context&);
+
+template <class T>
+void output_ntg(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<double> K,
+                const Context&);
+
+template <class T>
 void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H, const Context&);
 
 template <class T>
@@ -39,6 +47,11 @@ std::unique_ptr<BatchEngine<T>> make_batch_engine(const NetworkView<T>& net, Mat
                                                   const BatchTraining& training);
 
 double min_eigenvalue(MatrixView<const double> K, const Context&);
+
+void eigen_decomposition(MatrixView<const double> K, double* values, MatrixView<double> vectors,
+                         const Context&);
+
+void product(MatrixView<const double> A, MatrixView<const double> B, MatrixView<double> C);
 
 const KernelTable& table();
 

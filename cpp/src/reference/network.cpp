@@ -55,15 +55,14 @@ void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* r
   }
 }
 
-// Theta u = J J^T u with (J g)_iq = sum_j sqrt(lambda_j) a_jq sigma'(Z_j(x_i)) x_i.g_j / sqrt d.
+// The outputs' derivative along the direction G (m, d):
+//   (J G)_iq = sum_j sqrt(lambda_j) a_jq sigma'(Z_j(x_i)) x_i.g_j / sqrt d.
 template <class T>
-void ntg_product(const NetworkView<T>& net, MatrixView<const T> X, const T* u, double* out,
-                 const Context& context) {
-  std::vector<T> gradient(static_cast<std::size_t>(net.W.size()));
-  const MatrixView<T> G{gradient.data(), net.m(), net.d()};
-  node_gradients(net, X, u, G, context);
-  for (Index i = 0; i < X.rows; ++i)
+void push(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> G, double* out,
+          const Context& context) {
+  for (Index i = 0; i < X.rows && !context.watch.stopped(); ++i)
     for (Index q = 0; q < net.k(); ++q) {
+      context.watch.tick();
       double sum = 0;
       for (Index j = 0; j < net.m(); ++j)
         sum += std::sqrt(net.lam[j]) * double(net.a(j, q)) *
@@ -71,6 +70,15 @@ void ntg_product(const NetworkView<T>& net, MatrixView<const T> X, const T* u, d
                preactivation(G.row(j), X.row(i), net.d());
       out[i * net.k() + q] = sum;
     }
+}
+
+// Theta u = J (J^T u).
+template <class T>
+void ntg_product(const NetworkView<T>& net, MatrixView<const T> X, const T* u, double* out,
+                 const Context& context) {
+  std::vector<T> gradient(static_cast<std::size_t>(net.W.size()));
+  node_gradients(net, X, u, {gradient.data(), net.m(), net.d()}, context);
+  push<T>(net, X, {gradient.data(), net.m(), net.d()}, out, context);
 }
 
 // H_ij = sqrt(lambda_j) sigma(Z_j(x_i)).
@@ -102,22 +110,43 @@ void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, Matr
     }
 }
 
+// The NTG of all outputs, row and column i k + q: Eq. (5) with v_j = lambda_j a_jq a_jp.
+template <class T>
+void output_ntg(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<double> K,
+                const Context& context) {
+  const Index n = X.rows, m = net.m(), k = net.k();
+  std::vector<double> v(static_cast<std::size_t>(m)), block(static_cast<std::size_t>(n * n));
+  for (Index q = 0; q < k; ++q)
+    for (Index p = 0; p < k; ++p) {
+      for (Index j = 0; j < m; ++j)
+        v[static_cast<std::size_t>(j)] = net.lam[j] * double(net.a(j, q)) * double(net.a(j, p));
+      const MatrixView<double> K_qp{block.data(), n, n};
+      ntg(net, v.data(), X, X, true, K_qp, context);
+      for (Index i = 0; i < n; ++i)
+        for (Index l = 0; l < n; ++l) K(i * k + q, l * k + p) = K_qp(i, l);
+    }
+}
+
 template <class T>
 void activation_values(Activation activation, int order, const T* z, Index count, T* out) {
   const auto f = order == 0 ? sigma : order == 1 ? sigma_prime : sigma_second;
   for (Index i = 0; i < count; ++i) out[i] = T(f(activation, double(z[i])));
 }
 
-#define ASYMFAST_INSTANTIATE(T)                                                               \
-  template void forward(const NetworkView<T>&, MatrixView<const T>, double*, const Context&); \
-  template void node_gradients(const NetworkView<T>&, MatrixView<const T>, const T*,          \
-                               MatrixView<T>, const Context&);                                \
-  template void ntg_product(const NetworkView<T>&, MatrixView<const T>, const T*, double*,    \
-                            const Context&);                                                  \
-  template void features(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,           \
-                         const Context&);                                                     \
-  template void ntg(const NetworkView<T>&, const double*, MatrixView<const T>,                \
-                    MatrixView<const T>, bool, MatrixView<double>, const Context&);           \
+#define ASYMFAST_INSTANTIATE(T)                                                                \
+  template void forward(const NetworkView<T>&, MatrixView<const T>, double*, const Context&);  \
+  template void node_gradients(const NetworkView<T>&, MatrixView<const T>, const T*,           \
+                               MatrixView<T>, const Context&);                                 \
+  template void ntg_product(const NetworkView<T>&, MatrixView<const T>, const T*, double*,     \
+                            const Context&);                                                   \
+  template void push(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, double*, \
+                     const Context&);                                                          \
+  template void output_ntg(const NetworkView<T>&, MatrixView<const T>, MatrixView<double>,     \
+                           const Context&);                                                    \
+  template void features(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,            \
+                         const Context&);                                                      \
+  template void ntg(const NetworkView<T>&, const double*, MatrixView<const T>,                 \
+                    MatrixView<const T>, bool, MatrixView<double>, const Context&);            \
   template void activation_values(Activation, int, const T*, Index, T*);
 
 ASYMFAST_INSTANTIATE(float)

@@ -1,10 +1,12 @@
 // The sequence of points at which a run is recorded.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "asymfast/train.hpp"
-#include "train/methods.hpp"
+#include "train/methods/goal.hpp"
 
 namespace asymfast {
 

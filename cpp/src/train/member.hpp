@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "archive.hpp"
+#include "asymfast/train.hpp"
 #include "backend.hpp"
 #include "losses.hpp"
 #include "train/eig_max.hpp"
@@ -77,7 +78,7 @@ struct Member : Standing {
   double loss() const { return engine->loss(); }
   const double* outputs() const { return engine->outputs(); }
   void copy_weights_to(T* W, T* a) const {
-    engine->copy_base_to(W);
+    engine->copy_eval_to(W);
     std::copy_n(net_.a.data, net_.a.size(), a);
   }
 

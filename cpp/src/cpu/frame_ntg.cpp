@@ -1,0 +1,71 @@
+// Sums run in double, in the order of the groups of nodes, a tile of K by one thread: K does not
+// depend on the number of threads. Cost: (n k)^2 m flop; n k x 512 doubles of memory.
+#include "cpu/frame_ntg.hpp"
+
+#include <Eigen/Core>
+
+namespace asymfast::cpu {
+
+namespace {
+
+constexpr Index kNodesOfGroup = 512;
+
+using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+}  // namespace
+
+template <class T>
+void frame_ntg(const Layout<T>& at, const T* slopes, const T* c, const T* X, double* K,
+               const Context& context) {
+  const Index n = at.n, k = at.k, size = n * k, blocks_of_group = kNodesOfGroup / kBlock<T>;
+  Eigen::Map<Matrix> out(K, size, size);
+  out.setZero();
+  Matrix cS(size, kNodesOfGroup);
+
+  const Index side = std::clamp<Index>(ceil_div(size, 4), 16, 128);
+  const Index tiles = ceil_div(size, side);
+  for (Index first = 0; first < at.blocks; first += blocks_of_group) {
+    const Range group{first, std::min(at.blocks, first + blocks_of_group)};
+    const Index nodes = group.size() * kBlock<T>;
+#pragma omp parallel num_threads(context.threads) if (context.threads > 1)
+    {
+#pragma omp for schedule(static)
+      for (Index i = 0; i < n; ++i)
+        for (Index block = group.first; block < group.last; ++block) {
+          const T* s = slopes + (block * n + i) * kBlock<T>;
+          for (Index q = 0; q < k; ++q) {
+            const T* c_q = c + (block * k + q) * kBlock<T>;
+            double* row = &cS(i * k + q, (block - group.first) * kBlock<T>);
+            for (Index j = 0; j < kBlock<T>; ++j) row[j] = double(c_q[j]) * double(s[j]);
+          }
+        }
+#pragma omp for schedule(dynamic)
+      for (Index tile = 0; tile < tiles * tiles; ++tile) {
+        const Index row = tile / tiles, col = tile % tiles, i = row * side, l = col * side;
+        context.watch.tick();
+        if (col > row || context.watch.stopped()) continue;
+        const Index height = std::min(side, size - i), width = std::min(side, size - l);
+        out.block(i, l, height, width).noalias() +=
+            cS.block(i, 0, height, nodes) * cS.block(l, 0, width, nodes).transpose();
+      }
+    }
+  }
+
+  const Matrix x =
+      Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(X, n,
+                                                                                          at.d)
+          .template cast<double>();
+  const Matrix gram = x * x.transpose();
+  for (Index i = 0; i < size; ++i)
+    for (Index l = 0; l <= i; ++l) {
+      out(i, l) *= gram(i / k, l / k);
+      out(l, i) = out(i, l);
+    }
+}
+
+template void frame_ntg(const Layout<float>&, const float*, const float*, const float*, double*,
+                        const Context&);
+template void frame_ntg(const Layout<double>&, const double*, const double*, const double*, double*,
+                        const Context&);
+
+}  // namespace asymfast::cpu

@@ -1,0 +1,110 @@
+// Gradient flow: which method each member takes, and its first step.
+#include "train/methods/flow.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "train/flow_choice.hpp"
+#include "train/run.hpp"
+
+namespace asymfast {
+
+namespace {
+
+constexpr std::pair<FlowMethod, std::string_view> kNames[] = {{FlowMethod::automatic, "auto"},
+                                                              {FlowMethod::rk4, "rk4"},
+                                                              {FlowMethod::dopri5, "dopri5"},
+                                                              {FlowMethod::tangent, "tangent"}};
+
+constexpr double kRk4Stability = 2.78;  // RK4 is stable for real h eig <= 2.785
+
+bool smooth(Activation activation) {
+  return activation != Activation::relu;
+}
+
+bool quadratic(Loss loss) {
+  return loss != Loss::cross_entropy;
+}
+
+void require_possible(const Flow& flow, Loss loss, Activation activation, Index outputs) {
+  if (flow.method != FlowMethod::tangent) return;
+  if (!smooth(activation))
+    throw std::invalid_argument(
+        "gradient_flow: method 'tangent' needs an activation without kinks, got 'relu'");
+  if (!quadratic(loss))
+    throw std::invalid_argument(
+        "gradient_flow: method 'tangent' needs a loss of constant curvature, 'half_sse' or 'mse', "
+        "got '" +
+        std::string(name_of(loss)) + "'");
+  if (outputs > kMostTangentOutputs)
+    throw std::invalid_argument("gradient_flow: method 'tangent' takes at most n k = " +
+                                std::to_string(kMostTangentOutputs) + " outputs, got " +
+                                std::to_string(outputs));
+}
+
+}  // namespace
+
+FlowMethod flow_method_from_name(std::string_view name) {
+  for (const auto& [method, its_name] : kNames)
+    if (its_name == name) return method;
+  throw std::invalid_argument("method must be 'auto', 'rk4', 'dopri5' or 'tangent', got '" +
+                              std::string(name) + "'");
+}
+
+std::string_view name_of(FlowMethod method) {
+  return std::find_if(std::begin(kNames), std::end(kNames),
+                      [&](const auto& entry) { return entry.first == method; })
+      ->second;
+}
+
+template <class T>
+RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train,
+                           const DataView<T>& test, Loss loss, const Flow& flow,
+                           const Recording& recording, const Hooks& hooks, const Execution& exec) {
+  const Index n = train.X.rows;
+  require_possible(flow, loss, nets.activation, n * nets.k);
+  const Goals goals(recording.schedule, kNoStepLimit, flow.t_end);
+  Run<T, FlowOf<T>> run(nets, train, test, loss, recording, goals, hooks, exec);
+  const Tolerance tolerance{flow.rtol, smooth(nets.activation)};
+  std::vector<FlowMethod> methods;
+
+  const auto make_method = [&](Index b) -> typename FlowOf<T>::Method {
+    if (flow.dt > 0) {
+      methods.push_back(FlowMethod::rk4);
+      return FixedRk4<T>(flow.dt);
+    }
+    const double eig = run.eig_max(b);
+    FlowMethod method = flow.method;
+    if (method == FlowMethod::automatic)
+      method = cheapest_flow({n, nets.m, nets.d, nets.k, sizeof(T), flow.t_end * eig, flow.rtol,
+                              quadratic(loss), tolerance.smooth});
+    methods.push_back(method);
+    const auto first_step = [&](double stable) {
+      return eig > 0 ? std::min(flow.t_end, stable / eig) / 4 : flow.t_end / 4;
+    };
+    switch (method) {
+      case FlowMethod::tangent:
+        return Tangent<T>({n, nets.m, nets.d, nets.k, loss_curvature(loss, n, nets.k)}, tolerance,
+                          flow.t_end, first_step(0.2), kernel_table(exec.backend));
+      case FlowMethod::dopri5:
+        return Dopri5<T>(tolerance, flow.t_end, first_step(Dopri5<T>::kStability));
+      default: return AdaptiveRk4<T>(tolerance, first_step(kRk4Stability));
+    }
+  };
+  RunResult<T> result =
+      run(flow.method == FlowMethod::rk4 ? kRk4Stability : Dopri5<T>::kStability, make_method);
+  result.methods = std::move(methods);
+  return result;
+}
+
+#define ASYMFAST_INSTANTIATE(T)                                                                \
+  template RunResult<T> gradient_flow(const EnsembleView<T>&, const DataView<T>&,              \
+                                      const DataView<T>&, Loss, const Flow&, const Recording&, \
+                                      const Hooks&, const Execution&);
+
+ASYMFAST_INSTANTIATE(float)
+ASYMFAST_INSTANTIATE(double)
+
+}  // namespace asymfast

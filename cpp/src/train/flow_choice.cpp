@@ -1,0 +1,43 @@
+#include "train/flow_choice.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace asymfast {
+
+namespace {
+
+// Of the tangent method, in the time of a gradient. Steps a decade of stiffness are measured on the
+// paper's simulated problem (docs/flows.md): 25 to 60 at 1e-6, with the ninth root of the
+// tolerance.
+double tangent_cost(const FlowProblem& p) {
+  const double N = double(p.n) * double(p.k);
+  const double gradient = 4 * double(p.n) * double(p.m) * double(p.d + p.k + 8);
+  const double ntgs = 2 * N * N * double(p.m);
+  const double dense = 5 * 9 * N * N * N * 0.4 + 2 * 16 * N * N * 22;  // slower flop, now and then
+  const double steps = 40 * (0.5 + std::log10(1 + p.stiffness)) * std::pow(1e-6 / p.rtol, 1.0 / 9);
+  return steps * (3 + (ntgs + dense) / gradient);
+}
+
+// Dormand-Prince: at its stability limit, or as short as the fifth order asks for.
+double dopri5_cost(const FlowProblem& p) {
+  const double accurate =
+      150 * (0.5 + std::log10(1 + p.stiffness)) * std::pow(1e-6 / p.rtol, 1.0 / 5);
+  return std::max(accurate, 2.5 * p.stiffness);
+}
+
+double tangent_bytes(const FlowProblem& p) {
+  const double N = double(p.n) * double(p.k);
+  return 10 * double(p.n) * double(p.m) * double(p.element_size) + 20 * N * N * sizeof(double);
+}
+
+}  // namespace
+
+FlowMethod cheapest_flow(const FlowProblem& p) {
+  constexpr double kMemory = 1e9;
+  const bool possible =
+      p.quadratic && p.smooth && p.n * p.k <= kMostTangentOutputs && tangent_bytes(p) <= kMemory;
+  return possible && tangent_cost(p) < dopri5_cost(p) ? FlowMethod::tangent : FlowMethod::dopri5;
+}
+
+}  // namespace asymfast

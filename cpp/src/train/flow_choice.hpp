@@ -1,0 +1,19 @@
+// Which method carries a gradient flow to its end with the least work.
+#pragma once
+
+#include "asymfast/train.hpp"
+
+namespace asymfast {
+
+struct FlowProblem {
+  Index n, m, d, k;
+  std::size_t element_size;  // of a weight, in bytes
+  double stiffness;          // t_end eig_max of the Gauss-Newton matrix at the start
+  double rtol;
+  bool quadratic;  // the loss is a sum of squares
+  bool smooth;     // sigma' has no jumps
+};
+
+FlowMethod cheapest_flow(const FlowProblem& problem);
+
+}  // namespace asymfast

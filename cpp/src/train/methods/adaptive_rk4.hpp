@@ -1,0 +1,77 @@
+// Step doubling: two steps of h against one of 2 h; the difference of the outputs over 15 is the
+// error of the two. It is held below rtol / 10 of the residual |f - y| times the share 2h / (t +
+// 2h) of the time so far. The two steps are kept, the long one is thrown away.
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+#include "train/methods/goal.hpp"
+#include "train/methods/rk4_step.hpp"
+#include "train/methods/tolerance.hpp"
+
+namespace asymfast {
+
+template <class T>
+class AdaptiveRk4 {
+ public:
+  AdaptiveRk4(Tolerance tolerance, double first_step) : tolerance_(tolerance), h_(first_step) {}
+
+  bool step(Member<T>& member, const Goal& goal, const Context& context) {
+    if (member.time >= goal.leg_end || member.step >= goal.step) return true;
+    Engine<T>& engine = *member.engine;
+    const double left = goal.leg_end - member.time;
+    const double pairs = std::ceil(left / (2 * h_) * (1 - 1e-12));
+    const double h = left / (2 * pairs);
+    if (hopeless(h, goal.leg_end)) {
+      member.diverged = true;
+      return true;
+    }
+    const auto size = static_cast<std::size_t>(member.y.size());
+    const double residual = residual_norm(engine.outputs(), member.y);
+    engine.save();
+    rk4_step(member, 2 * h, context);
+    if (context.watch.stopped()) return false;
+    long_step_.assign(engine.outputs(), engine.outputs() + size);
+    start_again(engine, context);
+    rk4_step(member, h, context);
+    if (context.watch.stopped()) return false;
+    rk4_step(member, h, context);
+    if (context.watch.stopped()) return false;
+
+    double error2 = 0;
+    for (std::size_t i = 0; i < size; ++i)
+      error2 += std::pow(engine.outputs()[i] - long_step_[i], 2);
+    const double allowed = 0.1 * tolerance_.of_step(2 * h, member.time) * residual +
+                           output_rounding(engine.outputs(), member.y);
+    const double ratio = std::sqrt(error2) / 15 / allowed;
+    const double factor = ratio > 0 ? 0.9 * std::pow(ratio, -0.2) : 4;
+    if (!(ratio <= 1) || !(engine.loss() <= member.loss_limit)) {
+      h_ = h * (factor < 0.9 ? std::fmax(factor, 0.2) : 0.2);
+      start_again(engine, context);
+      return false;
+    }
+    member.step += 2;
+    member.time = pairs == 1 ? goal.leg_end : member.time + 2 * h;
+    member.judge();
+    h_ = std::fmax(h_, h) * std::fmin(std::fmax(factor, 0.2), 4.0);
+    return member.time >= goal.leg_end || member.step >= goal.step;
+  }
+
+  template <class Visit>
+  void state(Visit&& visit) {
+    visit(h_);
+  }
+
+ private:
+  static void start_again(Engine<T>& engine, const Context& context) {
+    engine.restore();
+    engine.restart(context);
+  }
+
+  Tolerance tolerance_;
+  double h_;
+  std::vector<double> long_step_;  // within a step only
+};
+
+}  // namespace asymfast

@@ -1,0 +1,56 @@
+// Flows whose steps do not stop at the recorded times: a step may end beyond the goal, which is
+// then interpolated; the next one goes on from the step's end, the front, where the engine's base
+// is.
+#pragma once
+
+#include <algorithm>
+
+#include "train/member.hpp"
+#include "train/methods/goal.hpp"
+
+namespace asymfast {
+
+// Method has
+//   bool attempt(Member<T>&, const Context&)   one step from the front, which moves `front` and
+//                                              evaluates there; or false: a shorter one is needed
+//   void interpolate(Member<T>&, double time, const Context&)   evaluates within the last step
+template <class T, class Method>
+class Dense {
+ public:
+  bool step(Member<T>& member, const Goal& goal, const Context& context) {
+    if (member.time >= goal.leg_end || member.step >= goal.step) return true;
+    const bool further = goal.leg_end > front_ || (goal.leg_end == front_ && member.time == front_);
+    if (further) {
+      while (!method().attempt(member, context))
+        if (member.diverged || context.watch.stopped()) return member.diverged;
+      ++member.step;
+      member.time = std::min(front_, goal.leg_end);
+      member.judge();
+      if (member.diverged) return true;
+    }
+    if (!further || goal.leg_end < front_) {
+      method().interpolate(member, goal.leg_end, context);
+      if (context.watch.stopped()) return false;
+      member.time = goal.leg_end;
+    }
+    return member.time >= goal.leg_end || member.step >= goal.step;
+  }
+
+ protected:
+  explicit Dense(double t_end) : t_end_(t_end) {}
+
+  // A step of about h that does not leave a crumb before the end of the run.
+  double fitted(double h) const {
+    const double left = t_end_ - front_;
+    return h >= left * (1 - 1e-9) ? left : h >= left / 2 ? left / 2 : h;
+  }
+  double end_of_step(double h) const { return h == t_end_ - front_ ? t_end_ : front_ + h; }
+
+  double t_end_;
+  double front_ = 0;
+
+ private:
+  Method& method() { return static_cast<Method&>(*this); }
+};
+
+}  // namespace asymfast

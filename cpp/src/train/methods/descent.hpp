@@ -1,0 +1,36 @@
+// Gradient descent W <- W - lr dL/dW.
+#pragma once
+
+#include "train/member.hpp"
+#include "train/methods/goal.hpp"
+
+namespace asymfast {
+
+template <class T>
+class Descent {
+ public:
+  explicit Descent(double lr) : lr_(lr) {
+    update_.along_gradient = -lr;
+    update_.commit = true;
+  }
+
+  bool step(Member<T>& member, const Goal& goal, const Context& context) {
+    if (member.step >= goal.step) return true;
+    member.engine->advance(update_, context);
+    if (context.watch.stopped()) return false;
+    ++member.evaluations;
+    ++member.step;
+    member.time = lr_ * double(member.step);
+    member.judge();
+    return member.step >= goal.step;
+  }
+
+  template <class Visit>
+  void state(Visit&&) {}
+
+ private:
+  double lr_;
+  Update update_;
+};
+
+}  // namespace asymfast

@@ -1,0 +1,146 @@
+// Dormand and Prince's pair of orders 5 and 4 with Shampine's dense output of order 4 (Hairer,
+// Norsett, Wanner: Solving Ordinary Differential Equations I, II.4 to II.6).
+//
+// The error estimate e is a vector of weights. Its effect J e on the outputs is held below rtol /
+// 10 of the residual |f - y| times the share of the step in the time so far, by a PI controller.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "train/methods/dense.hpp"
+#include "train/methods/tolerance.hpp"
+
+namespace asymfast {
+
+template <class T>
+class Dopri5 : public Dense<T, Dopri5<T>> {
+ public:
+  static constexpr double kStability = 3.3;  // the largest h eig_max
+
+  Dopri5(Tolerance tolerance, double t_end, double first_step)
+      : Dense<T, Dopri5>(t_end), tolerance_(tolerance), h_(first_step) {}
+
+  bool attempt(Member<T>& member, const Context& context) {
+    Engine<T>& engine = *member.engine;
+    begin(member, context);
+    const double h = this->fitted(h_);
+    if (hopeless(h, this->t_end_)) {
+      member.diverged = true;
+      return false;
+    }
+    engine.save();
+    for (std::size_t i = 0; i < kStages; ++i) {
+      engine.stage({i == 0 ? -1 : slots_[i], along(-h, kA[i]), i + 1 == kStages}, context);
+      if (context.watch.stopped()) return false;
+      member.evaluations += i > 0;
+    }
+    const bool acceptable = engine.loss() <= member.loss_limit;
+    keep_gradient(member, kStages, context);
+    std::vector<double> error(static_cast<std::size_t>(member.y.size()));
+    engine.push(along(h, kError), error.data(), context);
+    if (context.watch.stopped()) return false;
+
+    double error2 = 0;
+    for (const double e : error) error2 += e * e;
+    const double allowed = 2 * tolerance_.of_step(h, this->front_) * residual_ +
+                           output_rounding(engine.outputs(), member.y);
+    const double ratio = std::sqrt(error2) / allowed;
+    if (!(ratio <= 1) || !acceptable) {
+      h_ = h * (ratio > 1 ? std::clamp(0.9 * std::pow(ratio, -0.25), 0.2, 0.9) : 0.2);
+      rejected_ = true;
+      engine.restore();
+      return false;
+    }
+    // A step's error is of order h^5 and its allowance of order h.
+    const double factor =
+        0.9 * std::pow(std::max(ratio, 1e-6), -0.7 / 4) * std::pow(last_ratio_, 0.4 / 4);
+    h_ = h * std::clamp(factor, 0.2, rejected_ ? 1.0 : 5.0);
+    last_ratio_ = std::max(ratio, 1e-4);
+    rejected_ = false;
+    residual_ = residual_norm(engine.outputs(), member.y);
+    start_ = this->front_, last_h_ = h;
+    this->front_ = this->end_of_step(h);
+    return true;
+  }
+
+  void interpolate(Member<T>& member, double time, const Context& context) {
+    const double theta = time == this->front_ ? 1 : (time - start_) / last_h_;
+    std::array<double, kStages + 1> back{};  // b_j - b_j(theta)
+    for (std::size_t j = 0; j <= kStages; ++j) {
+      double power = 1;
+      for (const double p : kDense[j]) back[j] += p * (1 - (power *= theta));
+    }
+    member.engine->stage({-1, along(last_h_, back), false}, context);
+  }
+
+  template <class Visit>
+  void state(Visit&& visit) {
+    visit(h_), visit(last_ratio_), visit(rejected_), visit(began_), visit(residual_);
+    visit(this->front_), visit(start_), visit(last_h_);
+    for (Index& slot : slots_) visit(slot);
+  }
+
+ private:
+  static constexpr std::size_t kStages = 6;
+  using Row = std::array<double, kStages + 1>;
+
+  // Row i: from the gradients so far to the point of gradient i + 1; the last one is the step.
+  static constexpr Row kA[kStages] = {
+      {1.0 / 5},
+      {3.0 / 40, 9.0 / 40},
+      {44.0 / 45, -56.0 / 15, 32.0 / 9},
+      {19372.0 / 6561, -25360.0 / 2187, 64448.0 / 6561, -212.0 / 729},
+      {9017.0 / 3168, -355.0 / 33, 46732.0 / 5247, 49.0 / 176, -5103.0 / 18656},
+      {35.0 / 384, 0, 500.0 / 1113, 125.0 / 192, -2187.0 / 6784, 11.0 / 84}};
+  static constexpr Row kError = {71.0 / 57600,      0,          -71.0 / 16695, 71.0 / 1920,
+                                 -17253.0 / 339200, 22.0 / 525, -1.0 / 40};
+  // b_j(theta) = sum_i kDense[j][i] theta^(i + 1)
+  static constexpr std::array<double, 4> kDense[kStages + 1] = {
+      {1, -8048581381.0 / 2820520608, 8663915743.0 / 2820520608, -12715105075.0 / 11282082432},
+      {0, 0, 0, 0},
+      {0, 131558114200.0 / 32700410799, -68118460800.0 / 10900136933, 87487479700.0 / 32700410799},
+      {0, -1754552775.0 / 470086768, 14199869525.0 / 1410260304, -10690763975.0 / 1880347072},
+      {0, 127303824393.0 / 49829197408, -318862633887.0 / 49829197408,
+       701980252875.0 / 199316789632},
+      {0, -282668133.0 / 205662961, 2019193451.0 / 616988883, -1453857185.0 / 822651844},
+      {0, 40617522.0 / 29380423, -110615467.0 / 29380423, 69997945.0 / 29380423}};
+
+  // The gradient at the front: computed at the start, later the last one of the step before.
+  void begin(Member<T>& member, const Context& context) {
+    if (!began_) {
+      residual_ = residual_norm(member.engine->outputs(), member.y);
+      keep_gradient(member, 0, context);
+      began_ = true;
+    } else if (last_h_ > 0) {
+      std::swap(slots_[0], slots_[kStages]);
+      last_h_ = 0;
+    }
+  }
+
+  void keep_gradient(Member<T>& member, std::size_t which, const Context& context) {
+    member.engine->stage({slots_[which], {}, false}, context);
+    ++member.evaluations;
+  }
+
+  // h weights by the slots they stand for.
+  std::vector<double> along(double h, const Row& weights) const {
+    std::vector<double> by_slot(weights.size());
+    for (std::size_t j = 0; j < weights.size(); ++j)
+      by_slot[static_cast<std::size_t>(slots_[j])] = h * weights[j];
+    return by_slot;
+  }
+
+  Tolerance tolerance_;
+  double h_;
+  double last_ratio_ = 1;
+  bool rejected_ = false, began_ = false;
+  double residual_ = 0;            // at the front
+  double start_ = 0, last_h_ = 0;  // of the last step; 0: its gradients are no longer all there
+  Index slots_[kStages + 1] = {0, 1, 2, 3, 4, 5, 6};
+};
+
+}  // namespace asymfast

@@ -1,0 +1,31 @@
+// Any method for gradient flow: one for each member of an ensemble, chosen by its own problem.
+#pragma once
+
+#include <utility>
+#include <variant>
+
+#include "train/methods.hpp"
+
+namespace asymfast {
+
+template <class T>
+class FlowOf {
+ public:
+  using Method = std::variant<FixedRk4<T>, AdaptiveRk4<T>, Dopri5<T>, Tangent<T>>;
+
+  FlowOf(Method method) : method_(std::move(method)) {}
+
+  bool step(Member<T>& member, const Goal& goal, const Context& context) {
+    return std::visit([&](auto& method) { return method.step(member, goal, context); }, method_);
+  }
+
+  template <class Visit>
+  void state(Visit&& visit) {
+    std::visit([&](auto& method) { method.state(visit); }, method_);
+  }
+
+ private:
+  Method method_;
+};
+
+}  // namespace asymfast

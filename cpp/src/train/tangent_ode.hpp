@@ -1,0 +1,72 @@
+// The small equation of the tangent method: r' = -Theta(t) r on one step, with Theta(t) a
+// polynomial through given matrices, and the moments of r that move the weights.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "backend.hpp"
+
+namespace asymfast {
+
+// The nodes and weights of Radau's right-hand formula of order 2 p - 1 on [0, 1].
+class RadauRule {
+ public:
+  static constexpr int kNodes = 8;
+  using Row = std::array<double, kNodes>;
+
+  static const RadauRule& instance();
+
+  Row nodes, weights;             // sum_i weights_i g(nodes_i) = int_0^1 g
+  std::array<Row, kNodes> until;  // sum_j until_ij g(nodes_j) = int_0^nodes_i g
+
+ private:
+  RadauRule();
+};
+
+// r is split into exp(-Theta_0 t) r(0), in the eigenbasis of a matrix Theta_0 near all Theta(t),
+// and a correction v of size |Theta - Theta_0|, a polynomial through Radau's nodes, which is found
+// by Picard iteration with Theta_0 treated implicitly: stable and exact in the limit of stiff
+// components. Matrices are of size N = n k.
+class TangentOde {
+ public:
+  explicit TangentOde(const KernelTable& kernels) : kernels_(kernels) {}
+
+  // Takes Theta_0 (N, N).
+  void set_basis(const double* theta, Index N, const Context& context);
+  double largest_eigenvalue() const { return values_.empty() ? 0 : values_.back(); }
+
+  struct Solution {
+    std::vector<double> r;        // r(h)
+    std::vector<double> moments;  // (nodes, N): int_0^h l_i(t) r(t) dt
+    int iterations = 0;
+  };
+
+  // Theta(t) = sum_i l_i(t / h) thetas[slots[i]] with the Lagrange polynomials l_i of the places
+  // at[i]; thetas (slots, N, N). Iterates until v is known to `accuracy`.
+  Solution solve(const std::vector<double>& at, const std::vector<Index>& slots,
+                 const std::vector<double>& thetas, const std::vector<double>& r, double h,
+                 double accuracy, const Context& context);
+
+  // Flop of a solution.
+  double cost(Index slots, int iterations) const;
+
+  template <class Visit>
+  void state(Visit&& visit) {
+    visit(values_), visit(vectors_), visit(transposed_);
+  }
+
+ private:
+  void prepare(double h);
+
+  const KernelTable& kernels_;
+  std::vector<double> values_, vectors_, transposed_;  // Theta_0 = U diag(values) U^T; U^T
+
+  // Of the step size prepared_h_ and the basis.
+  double prepared_h_ = -1;
+  std::vector<double> decay_;     // (node, N): exp(-lambda h node)
+  std::vector<double> implicit_;  // (N, node, node): (I + h lambda A)^-1 h A
+  std::vector<double> along_;     // (power, N): int_0^1 s^power exp(-lambda h s) ds
+};
+
+}  // namespace asymfast

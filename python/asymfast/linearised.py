@@ -1,0 +1,284 @@
+"""The linearised twin of gradient flow: the network as a linear function of its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _check, _core
+from ._backend import thread_count
+from ._data import inputs, targets
+from .network import Network
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearisedFlow:
+    """Outputs and losses of the linearised network at the times asked for.
+
+    All arrays are float64. They begin with an axis T if t was an array, then with an axis B if the
+    network is an ensemble.
+
+    Attributes
+    ----------
+    time : float or (T,) array
+    f : (T, n) or (T, n, k) array
+        Outputs on X.
+    loss : (T,) array
+        Of those, without the ridge term; a float where it has no axis.
+    f_test : (T, n_test) or (T, n_test, k) array, or None
+    test_loss : (T,) array, or None
+    W : (T, m, d) array, or None
+        The weights, if asked for.
+    weight_change : (T, m) array, or None
+        |w_tj - w_0j| of every node, with W.
+    eigenvalues : (n k,) array, of an ensemble (B, n k)
+        Of the neural tangent matrix of all outputs, rising.
+    """
+
+    time: Any
+    f: Floats
+    loss: Any
+    f_test: Floats | None
+    test_loss: Any
+    W: Floats | None
+    weight_change: Floats | None
+    eigenvalues: Floats
+
+
+def linearised_flow(
+    net: Network,
+    X: ArrayLike,
+    y: ArrayLike,
+    t: ArrayLike,
+    *,
+    X_test: ArrayLike | None = None,
+    y_test: ArrayLike | None = None,
+    loss: str = "half_sse",
+    ridge: float = 0.0,
+    weights: bool = False,
+    threads: int | None = None,
+) -> LinearisedFlow:
+    """Gradient flow of the network's linearisation at its weights W_0, in closed form.
+
+    f_lin(x; W) = f(x; W_0) + J(x) (W - W_0),  dW/dt = -d/dW [L(f_lin) + ridge/2 |W - W_0|^2].
+
+    The lazy twin of `gradient_flow`: where the two part, features are learned.
+
+    Parameters
+    ----------
+    net : Network
+        Where the flow starts. An ensemble gives a closed form for each member.
+    X, y : arrays
+        Training data as in `gradient_flow`.
+    t : float or (T,) array
+        Times >= 0, in any order. inf is the limit: kernel (ridge) regression with the neural
+        tangent kernel on the residual of the start.
+    X_test : (n_test, d) array, optional
+        Where to evaluate besides.
+    y_test : array, optional
+        Targets there, for test_loss.
+    loss : {"half_sse", "mse"}
+        Those whose flow is linear.
+    ridge : float
+        Strength >= 0 of the pull back to W_0.
+    weights : bool
+        Whether to return the weights, too.
+    threads : int, optional
+        Default: what OpenMP offers.
+
+    Returns
+    -------
+    LinearisedFlow
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind, dtype, shape or range.
+
+    Notes
+    -----
+    With K = J J^T = V diag(mu) V^T (n k, n k) of all outputs, s = d2L/df2, which is 1 or, for mse,
+    2 / (n k), rate = s mu + ridge and r = f(X; W_0) - y,
+
+        f(X) - y = V diag((ridge + s mu exp(-rate t)) / rate) V^T r,
+        W - W_0 = -J^T c,   c = V diag(s (1 - exp(-rate t)) / rate) V^T r,
+
+    and f_test moves by -K(X_test, X) c. Nothing cancels: 1 - exp is expm1, and directions with mu
+    below n k eps mu_max, in which rounding leaves nothing to be known and the outputs do not move,
+    count as mu = 0 and are left out of c. Everything is computed in float64 from the network's
+    numbers. Source: Section 2 with W frozen in J (Jacot, Gabriel, Hongler 2018; Lee et al. 2019).
+    Cost: (n k)^2 m + 9 (n k)^3 + T (n k)^2, for X_test 2 n n_test k^2 m, for W T n m d.
+    """
+    fn = "linearised_flow"
+    if not isinstance(net, Network):
+        raise TypeError(f"{fn}: net must be a Network, got {type(net).__name__}")
+    if loss == "cross_entropy":
+        raise ValueError(
+            f"{fn}: loss must be half_sse or mse, whose flow is linear, got 'cross_entropy'"
+        )
+    loss = _check.choice(fn, "loss", loss, ("half_sse", "mse"))
+    ridge = _check.number(fn, "ridge", ridge, low=0)
+    times = _times(fn, t)
+    threads = thread_count(fn, threads)
+    x = inputs(fn, net, X)
+    target = targets(fn, net, y, x.shape[1], loss)
+    x_test = None if X_test is None else inputs(fn, net, X_test, "X_test")
+    if y_test is not None and x_test is None:
+        raise ValueError(f"{fn}: y_test needs X_test, got none")
+    y_test = None if y_test is None else targets(fn, net, y_test, x_test.shape[1], loss, "y_test")  # type: ignore[union-attr]
+
+    members = [
+        _Linearised(_in_double(net, b), _row(x, b), _row(target, b), loss, ridge, threads)
+        for b in range(net.B or 1)
+    ]
+    single, scalar = net.B is None, np.ndim(t) == 0
+    columns = net.a.shape[net.W.ndim - 1 :]
+
+    def gather(parts: list[Floats]) -> Any:
+        """(T, B, ...) without the axes that the arguments do not have."""
+        whole = parts[0] if single else np.stack(parts, axis=1)
+        return whole[0] if scalar else whole
+
+    def outputs(parts: list[Floats]) -> list[Floats]:
+        return [f.reshape(*f.shape[:2], *columns) for f in parts]
+
+    f = [member.outputs(times) for member in members]
+    f_test = test_loss = moved = change = None
+    if x_test is not None:
+        on_test = [
+            member.outputs_at(_row(x_test, b).astype(np.float64), times)
+            for b, member in enumerate(members)
+        ]
+        f_test = gather(outputs(on_test))
+        if y_test is not None:
+            test_loss = gather([_loss(f_b, _row(y_test, b), loss) for b, f_b in enumerate(on_test)])
+    if weights:
+        steps = [member.steps(times) for member in members]
+        moved = gather([step + member.net.W for step, member in zip(steps, members, strict=True)])
+        change = gather([np.linalg.norm(step, axis=2) for step in steps])
+    return LinearisedFlow(
+        time=float(times[0]) if scalar else times,
+        f=gather(outputs(f)),
+        loss=_plain(gather([_loss(f_b, _row(target, b), loss) for b, f_b in enumerate(f)])),
+        f_test=f_test,
+        test_loss=None if test_loss is None else _plain(test_loss),
+        W=moved,
+        weight_change=change,
+        eigenvalues=members[0].mu if single else np.stack([member.mu for member in members]),
+    )
+
+
+class _Linearised:
+    """One network's tangent space: spectrum of its NTG, residual of the start in the eigenbasis."""
+
+    def __init__(
+        self,
+        net: Network,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        loss: str,
+        ridge: float,
+        threads: int,
+    ) -> None:
+        self.net, self.ridge, self.threads = net, ridge, threads
+        self.X = X.astype(np.float64)
+        self.y = y.astype(np.float64).ravel()
+        self.curvature = 1.0 if loss == "half_sse" else 2.0 / self.y.size
+        self.mu, self.V = np.linalg.eigh(self._kernel(self.X, None))
+        known = self.mu > self.mu.size * np.finfo(np.float64).eps * max(self.mu[-1], 0.0)
+        self.mu_known = np.where(known, self.mu, 0.0)
+        residual = self.net(self.X, threads=threads or None).ravel() - self.y
+        self.r = self.V.T @ residual
+
+    def _kernel(self, X: Floats, X2: Floats | None) -> Floats:
+        """J(X) J(X2)^T of all outputs, sample by sample: (n k, n2 k)."""
+        k, n, n2 = self.net.k, len(X), len(X if X2 is None else X2)
+        K = np.empty((n, k, n2, k))
+        for p in range(k):
+            for q in range(p + 1):
+                K[:, p, :, q] = self.net.ntg(X, X2, output=(p, q), threads=self.threads or None)
+                K[:, q, :, p] = K[:, p, :, q]
+        return K.reshape(n * k, n2 * k)
+
+    def _rates(self, times: Floats) -> tuple[Floats, Floats, Floats]:
+        """Rate (n k,), exp(-rate t) and (1 - exp(-rate t)) / rate, t at rate 0: (T, n k)."""
+        rate = self.curvature * self.mu_known + self.ridge
+        t = times[:, None]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            exponent = np.where(rate > 0, -rate * t, 0.0)
+            grown = np.where(rate > 0, -np.expm1(exponent) / rate, t)
+        return rate, np.exp(exponent), grown
+
+    def outputs(self, times: Floats) -> Floats:
+        """(T, n, k) on X."""
+        rate, decay, _ = self._rates(times)
+        driven = self.curvature * self.mu_known
+        with np.errstate(invalid="ignore"):
+            left = np.where(rate > 0, (self.ridge + driven * decay) / rate, 1.0)
+        f = (left * self.r) @ self.V.T + self.y
+        return np.reshape(f, (len(times), len(self.X), self.net.k))
+
+    def _pulls(self, times: Floats) -> Floats:
+        """C (T, n k), with W - W_0 = -J^T c."""
+        _, _, grown = self._rates(times)
+        moving = self.mu_known > 0
+        pulls = np.where(moving, grown, 0.0) * (self.curvature * self.r)
+        return np.asarray(pulls @ self.V.T)
+
+    def outputs_at(self, X: Floats, times: Floats) -> Floats:
+        """(T, n_test, k)."""
+        start = self.net(X, threads=self.threads or None).ravel()
+        f = start - self._pulls(times) @ self._kernel(X, self.X).T
+        return np.reshape(f, (len(times), len(X), self.net.k))
+
+    def steps(self, times: Floats) -> Floats:
+        """W_t - W_0 (T, m, d)."""
+        net = self.net
+        scaled = self.X / np.sqrt(net.d)
+        Z = scaled @ net.W.T
+        slopes = _core.activation(net.activation, Z.ravel(), 1).reshape(Z.shape)
+        a = np.sqrt(net.lam)[:, None] * net.a.reshape(net.m, net.k)
+        pulls = self._pulls(times).reshape(len(times), len(self.X), net.k)
+        return np.stack([-((c @ a.T) * slopes).T @ scaled for c in pulls])
+
+
+def _times(fn: str, t: ArrayLike) -> Floats:
+    times = np.asarray(t)
+    if times.dtype.kind not in "iuf":
+        raise TypeError(f"{fn}: t must be a real number or an array of them, got {t!r}")
+    if times.ndim > 1 or times.size == 0:
+        raise ValueError(f"{fn}: t must be a number or have shape (T,), got {times.shape}")
+    times = np.atleast_1d(times).astype(np.float64)
+    if not (times >= 0).all():
+        raise ValueError(f"{fn}: t must be in [0, inf], got {times[~(times >= 0)][0]:g}")
+    return times
+
+
+def _in_double(net: Network, b: int) -> Network:
+    """Member b, or the single network, in float64."""
+    one = net if net.B is None else net.member(b)
+    return Network(
+        one.W.astype(np.float64),
+        one.a.astype(np.float64),
+        one.lam.astype(np.float64),
+        activation=one.activation,
+    )
+
+
+def _row(values: NDArray[Any], b: int) -> NDArray[Any]:
+    """Member b's part, of arrays with a leading axis of length 1 or B."""
+    return np.asarray(values[b if len(values) > 1 else 0])
+
+
+def _loss(f: Floats, y: NDArray[Any], kind: str) -> Floats:
+    squares = (f - y.astype(np.float64)) ** 2
+    return np.asarray(0.5 * squares.sum((1, 2)) if kind == "half_sse" else squares.mean((1, 2)))
+
+
+def _plain(values: Any) -> Any:
+    return float(values) if np.ndim(values) == 0 else values
