@@ -1,0 +1,268 @@
+"""Time asymfast side by side with NumPy, SciPy, PyTorch, JAX and other libraries that are there.
+
+Nothing is installed. Every library works in a process of its own; all must agree on the result (the
+loss after 10 steps, the matrix, the eigenvalues) before they are timed in turns, round by round.
+What is printed and written to the JSON file: medians with minimum and quartiles, the ratio of ours
+to the best of the others, the target, and the part of the machine's measured peak.
+
+    python bench/peers.py --workloads W1,W2 --threads 2 --rounds 15
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import asymfast as af
+import numpy as np
+import peaks
+import provenance
+import report
+from contenders import LIBRARIES, OURS
+from teams import Failed, Pair, Team
+from workloads import WORKLOADS, Workload
+
+HERE = Path(__file__).parent
+# Thread pools go on spinning for a while after their work; OpenBLAS' for about 30 ms.
+PAUSE = 0.1
+CHECKED = {"descent": 10, "rk4": 10, "sgd": 10}  # steps; one unit of everything else
+IMPORTS = ("asymfast", "scipy", "torch", "jax")
+
+
+def main() -> int:
+    options = arguments()
+    cores = sorted(os.sched_getaffinity(0))[: options.threads]
+    if len(cores) < options.threads:
+        print(f"peers: {options.threads} threads need as many cores, got {len(cores)}")
+        return 2
+    chosen = [w for w in WORKLOADS if w.name in options.workloads]
+    limits = peaks.measure(options.threads)
+    print(report.limits(limits))
+    rows, agree = [], True
+    for workload in chosen:
+        dtype = options.dtype if options.dtype in workload.dtypes else workload.dtypes[0]
+        workload = dataclasses.replace(workload, dtype=dtype)
+        if workload.kind == "import":
+            row = imports(options.rounds)
+        else:
+            row = contest(workload, options, cores)
+        if workload.flops and limits:
+            row["least_seconds"] = peaks.least_seconds(
+                limits, dtype, workload.flops, workload.exps
+            )
+        row = {**description(workload, options.threads), **row}
+        print(report.block(row), flush=True)
+        agree = agree and not row["disagree"]
+        rows.append(row)
+    if options.json:
+        provenance.merge(options.json, rows, limits)
+    return 0 if agree else 1
+
+
+def arguments() -> argparse.Namespace:
+    names = [workload.name for workload in WORKLOADS]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    option = parser.add_argument
+    option("--workloads", default=",".join(names), metavar="W1,W2", help=f"of {', '.join(names)}")
+    option("--dtype", choices=("float32", "float64"), default="float32")
+    option("--threads", type=int, default=min(2, os.cpu_count() or 1), metavar="N")
+    option("--rounds", type=int, metavar="N", help="measurements of each (15; with --quick 5)")
+    option("--libraries", default=",".join(LIBRARIES), metavar="torch,jax", help="fewer of them")
+    option("--quick", action="store_true", help="fewer and shorter rounds: a first impression")
+    option("--json", type=Path, metavar="FILE", help="add the results to this file")
+    options = parser.parse_args()
+    options.workloads = options.workloads.split(",")
+    options.libraries = [OURS, *(set(options.libraries.split(",")) - {OURS})]
+    for known, given in ((names, options.workloads), (list(LIBRARIES), options.libraries)):
+        if unknown := set(given) - set(known):
+            parser.error(f"unknown {', '.join(unknown)}; known are {', '.join(known)}")
+    if options.threads < 1:
+        parser.error(f"--threads must be at least 1, got {options.threads}")
+    if options.rounds is None:
+        options.rounds = 5 if options.quick else 15
+    return options
+
+
+def description(workload: Workload, threads: int) -> dict[str, Any]:
+    return {
+        "name": workload.name,
+        "title": workload.title,
+        "unit": workload.unit,
+        "sizes": workload.sizes,
+        "dtype": workload.dtype,
+        "threads": threads,
+        "target": workload.target,
+    }
+
+
+# --- one workload --------------------------------------------------------------------------------
+
+
+def contest(workload: Workload, options: argparse.Namespace, cores: list[int]) -> dict[str, Any]:
+    """Agreement, then times, of all contenders for a workload."""
+    left_out: dict[str, str] = {}
+    teams: list[Team | Pair] = []
+    try:
+        with tempfile.TemporaryDirectory(prefix="asymfast-bench-") as folder:
+            path = Path(folder, "arrays.npz")
+            np.savez(path, **workload.data(workload))
+            entries = enrol(workload, options.libraries, cores, path, teams, left_out)
+        return race(workload, entries, options, left_out)
+    finally:
+        for team in teams:
+            team.close()
+
+
+def enrol(
+    workload: Workload,
+    libraries: Iterable[str],
+    cores: list[int],
+    path: Path,
+    teams: list[Team | Pair],
+    left_out: dict[str, str],
+) -> list[tuple[Team | Pair, str, str, np.ndarray]]:
+    """Start the workers and let every program compute once: (team, label, program, result)."""
+    formations: list[tuple[type[Team] | type[Pair], str]] = [(Team, "")]
+    if workload.kind == "ensemble" and len(cores) > 1:
+        formations.append((Pair, f", {len(cores)} processes"))
+    entries = []
+    for library in libraries:
+        for formation, suffix in formations:
+            if formation is Pair and library == OURS:
+                continue  # parallel by itself
+            try:
+                team = formation(library, cores, workload.dtype)
+                teams.append(team)
+                programs = team.prepare(workload, path)
+            except Failed as reason:
+                left_out[library] = str(reason)
+                continue
+            if not programs and not suffix:
+                left_out.setdefault(library, "not for this kind of work")
+            for program in programs:
+                try:
+                    repeat = CHECKED.get(workload.kind, workload.sizes.get("matrices", 1))
+                    entries.append((team, program + suffix, program, team.check(program, repeat)))
+                except Failed as reason:
+                    left_out[f"{library}, {program}{suffix}"] = str(reason)
+    return entries
+
+
+def race(
+    workload: Workload,
+    entries: list[tuple[Team | Pair, str, str, np.ndarray]],
+    options: argparse.Namespace,
+    left_out: dict[str, str],
+) -> dict[str, Any]:
+    """Time in turns those that agree."""
+    seconds = workload.seconds / (4 if options.quick else 1)
+    disagree = differences(workload, entries)
+    racing = []
+    for team, label, program, _ in entries:
+        if (team.library, label) in disagree:
+            continue
+        racing.append((team, label, program, repetitions(team, program, seconds)))
+    samples: list[list[float]] = [[] for _ in racing]
+    counts: list[int | None] = [None] * len(racing)
+    for turn in range(options.rounds):
+        for place in range(len(racing)):
+            index = (place + turn) % len(racing)
+            team, _, program, repeat = racing[index]
+            time.sleep(PAUSE)
+            taken, counts[index] = team.measure(program, repeat)
+            samples[index].append(taken / repeat)
+    contenders = [
+        {
+            "library": team.library,
+            "version": team.version,
+            "program": label,
+            "repeat": repeat,
+            **({"evaluations": count} if count is not None else {}),
+            **spread(times),
+        }
+        for (team, label, _, repeat), times, count in zip(racing, samples, counts, strict=True)
+    ]
+    return {
+        "contenders": contenders,
+        "left_out": left_out,
+        "disagree": {f"{library}, {label}": text for (library, label), text in disagree.items()},
+    }
+
+
+def differences(
+    workload: Workload, entries: list[tuple[Team | Pair, str, str, np.ndarray]]
+) -> dict[tuple[str, str], str]:
+    """Who differs from the median of all by more than the tolerance, and by how much."""
+    if not entries:
+        return {}
+    middle = np.median(np.stack([result for *_, result in entries]), axis=0)
+    scale = np.abs(middle).max()
+    found = {}
+    for team, label, _, result in entries:
+        difference = float(np.abs(result - middle).max() / scale)
+        if not difference <= workload.tolerance:
+            found[team.library, label] = f"differs by {difference:.1e} of {scale:.6g}"
+    return found
+
+
+def repetitions(team: Team | Pair, program: str, seconds: float) -> int:
+    """So many that one measurement takes about that long."""
+    repeat = 1
+    while True:
+        time.sleep(PAUSE)
+        taken, _ = team.measure(program, repeat)
+        if taken >= seconds / 2:
+            return max(1, math.ceil(repeat * seconds / taken))
+        repeat = max(2 * repeat, math.ceil(0.8 * repeat * seconds / max(taken, 1e-6)))
+
+
+def spread(times: list[float]) -> dict[str, Any]:
+    quartiles = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else times * 3
+    return {
+        "median": quartiles[1],
+        "min": min(times),
+        "quartiles": [quartiles[0], quartiles[2]],
+        "seconds": times,
+    }
+
+
+# --- import --------------------------------------------------------------------------------------
+
+
+def imports(rounds: int) -> dict[str, Any]:
+    """Seconds to import each library in a fresh process that has NumPy already."""
+    import importlib.util
+
+    there = [name for name in IMPORTS if importlib.util.find_spec(name)]
+    code = "import numpy, time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+    times: dict[str, list[float]] = {name: [] for name in there}
+    for _ in range(min(rounds, 5)):
+        for name in there:
+            command = [sys.executable, "-c", code.format(name)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            times[name].append(float(done.stdout))
+    return {
+        "contenders": [
+            {"library": name, "program": "import", "repeat": 1, **spread(times[name])}
+            for name in there
+        ],
+        "left_out": {},
+        "disagree": {},
+        "limit_seconds": 0.03,
+    }
+
+
+if __name__ == "__main__":
+    print(f"asymfast {af.__version__} ({af.build_config()['isa']}), {HERE.name}/peers.py")
+    sys.exit(main())
