@@ -40,7 +40,7 @@ struct Vectors<double> {
 template <class Work>
 double fastest(Work&& work) {
   double best = 1e300;
-  for (int round = 0; round < 7; ++round) {
+  for (int round = 0; round < 25; ++round) {
     const auto start = std::chrono::steady_clock::now();
     work();
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;

@@ -58,9 +58,7 @@ def main() -> int:
         else:
             row = contest(workload, options, cores)
         if workload.flops and limits:
-            row["least_seconds"] = peaks.least_seconds(
-                limits, dtype, workload.flops, workload.exps
-            )
+            row["least_seconds"] = peaks.least_seconds(limits, dtype, workload.flops, workload.exps)
         row = {**description(workload, options.threads), **row}
         print(report.block(row), flush=True)
         agree = agree and not row["disagree"]
@@ -116,9 +114,16 @@ def contest(workload: Workload, options: argparse.Namespace, cores: list[int]) -
     try:
         with tempfile.TemporaryDirectory(prefix="asymfast-bench-") as folder:
             path = Path(folder, "arrays.npz")
-            np.savez(path, **workload.data(workload))
+            arrays = workload.data(workload)
+            np.savez(path, **arrays)
             entries = enrol(workload, options.libraries, cores, path, teams, left_out)
-        return race(workload, entries, options, left_out)
+        disagree = differences(workload, entries, arrays.get("scale"))
+        racing = [entry for entry in entries if (entry[0].library, entry[1]) not in disagree]
+        return {
+            "contenders": race(workload, racing, options),
+            "left_out": left_out,
+            "disagree": {f"{who}, {what}": text for (who, what), text in disagree.items()},
+        }
     finally:
         for team in teams:
             team.close()
@@ -133,56 +138,54 @@ def enrol(
     left_out: dict[str, str],
 ) -> list[tuple[Team | Pair, str, str, np.ndarray]]:
     """Start the workers and let every program compute once: (team, label, program, result)."""
-    formations: list[tuple[type[Team] | type[Pair], str]] = [(Team, "")]
-    if workload.kind == "ensemble" and len(cores) > 1:
-        formations.append((Pair, f", {len(cores)} processes"))
+    # Single models do not scale as well as processes do; ours share out the models by themselves.
+    pairs = workload.kind == "ensemble" and len(cores) > 1
     entries = []
     for library in libraries:
-        for formation, suffix in formations:
-            if formation is Pair and library == OURS:
-                continue  # parallel by itself
+        try:
+            formation = Pair if pairs and library != OURS else Team
+            team = formation(library, cores, workload.dtype)
+            teams.append(team)
+            programs = team.prepare(workload, path)
+        except Failed as reason:
+            left_out[library] = str(reason)
+            continue
+        if not programs:
+            left_out[library] = "not for this kind of work"
+        for program in programs:
+            label = program + f", {len(cores)} processes" * (formation is Pair)
+            repeat = CHECKED.get(workload.kind, workload.sizes.get("matrices", 1))
             try:
-                team = formation(library, cores, workload.dtype)
-                teams.append(team)
-                programs = team.prepare(workload, path)
+                entries.append((team, label, program, team.check(program, repeat)))
             except Failed as reason:
-                left_out[library] = str(reason)
-                continue
-            if not programs and not suffix:
-                left_out.setdefault(library, "not for this kind of work")
-            for program in programs:
-                try:
-                    repeat = CHECKED.get(workload.kind, workload.sizes.get("matrices", 1))
-                    entries.append((team, program + suffix, program, team.check(program, repeat)))
-                except Failed as reason:
-                    left_out[f"{library}, {program}{suffix}"] = str(reason)
+                left_out[f"{library}, {label}"] = str(reason)
     return entries
 
 
 def race(
     workload: Workload,
-    entries: list[tuple[Team | Pair, str, str, np.ndarray]],
+    racing: list[tuple[Team | Pair, str, str, np.ndarray]],
     options: argparse.Namespace,
-    left_out: dict[str, str],
-) -> dict[str, Any]:
-    """Time in turns those that agree."""
+) -> list[dict[str, Any]]:
+    """Time them in turns; the slow ones in the first rounds only, as they need no more."""
     seconds = workload.seconds / (4 if options.quick else 1)
-    disagree = differences(workload, entries)
-    racing = []
-    for team, label, program, _ in entries:
-        if (team.library, label) in disagree:
-            continue
-        racing.append((team, label, program, repetitions(team, program, seconds)))
+    repeats, rounds = [], []
+    for team, _, program, _ in racing:
+        repeat, taken = repetitions(team, program, seconds)
+        repeats.append(repeat)
+        rounds.append(max(3, min(options.rounds, int(2 * seconds * options.rounds / taken))))
     samples: list[list[float]] = [[] for _ in racing]
     counts: list[int | None] = [None] * len(racing)
     for turn in range(options.rounds):
         for place in range(len(racing)):
             index = (place + turn) % len(racing)
-            team, _, program, repeat = racing[index]
+            if turn >= rounds[index]:
+                continue
+            team, _, program, _ = racing[index]
             time.sleep(PAUSE)
-            taken, counts[index] = team.measure(program, repeat)
-            samples[index].append(taken / repeat)
-    contenders = [
+            taken, counts[index] = team.measure(program, repeats[index])
+            samples[index].append(taken / repeats[index])
+    return [
         {
             "library": team.library,
             "version": team.version,
@@ -191,23 +194,22 @@ def race(
             **({"evaluations": count} if count is not None else {}),
             **spread(times),
         }
-        for (team, label, _, repeat), times, count in zip(racing, samples, counts, strict=True)
+        for (team, label, _, _), repeat, times, count in zip(
+            racing, repeats, samples, counts, strict=True
+        )
     ]
-    return {
-        "contenders": contenders,
-        "left_out": left_out,
-        "disagree": {f"{library}, {label}": text for (library, label), text in disagree.items()},
-    }
 
 
 def differences(
-    workload: Workload, entries: list[tuple[Team | Pair, str, str, np.ndarray]]
+    workload: Workload,
+    entries: list[tuple[Team | Pair, str, str, np.ndarray]],
+    scale: float | None,
 ) -> dict[tuple[str, str], str]:
     """Who differs from the median of all by more than the tolerance, and by how much."""
     if not entries:
         return {}
     middle = np.median(np.stack([result for *_, result in entries]), axis=0)
-    scale = np.abs(middle).max()
+    scale = float(np.abs(middle).max()) if scale is None else float(scale)
     found = {}
     for team, label, _, result in entries:
         difference = float(np.abs(result - middle).max() / scale)
@@ -216,19 +218,22 @@ def differences(
     return found
 
 
-def repetitions(team: Team | Pair, program: str, seconds: float) -> int:
-    """So many that one measurement takes about that long."""
+def repetitions(team: Team | Pair, program: str, seconds: float) -> tuple[int, float]:
+    """So many that one measurement takes about as long as asked, and how long it does."""
     repeat = 1
     while True:
         time.sleep(PAUSE)
         taken, _ = team.measure(program, repeat)
         if taken >= seconds / 2:
-            return max(1, math.ceil(repeat * seconds / taken))
+            share = max(1, math.ceil(repeat * seconds / taken))
+            return share, taken * share / repeat
         repeat = max(2 * repeat, math.ceil(0.8 * repeat * seconds / max(taken, 1e-6)))
 
 
 def spread(times: list[float]) -> dict[str, Any]:
-    quartiles = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else times * 3
+    quartiles = (
+        statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else times * 3
+    )
     return {
         "median": quartiles[1],
         "min": min(times),

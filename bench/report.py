@@ -1,6 +1,6 @@
 """Results as text: blocks for the screen, and the table of bench/README.md.
 
-    python bench/report.py bench/results.json      # writes the table between the README's markers
+python bench/report.py bench/results.json      # writes the table between the README's markers
 """
 
 from __future__ import annotations

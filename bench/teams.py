@@ -39,7 +39,10 @@ class Team:
         self.version: str = self.answer()
 
     def ask(self, name: str, *arguments: Any) -> None:
-        self._pipe.send((name, arguments))
+        try:
+            self._pipe.send((name, arguments))
+        except ConnectionError:
+            raise Failed("its process died") from None
 
     def answer(self) -> Any:
         try:

@@ -35,7 +35,7 @@ class Handler(BaseHTTPRequestHandler):
         self.files, self.cut, self.asked = files, cut, asked
         super().__init__(*args)
 
-    def do_GET(self):  # noqa: N802 - the name that http.server looks for
+    def do_GET(self):
         self.asked.append(self.path)
         content = self.files.get(self.path)
         if content is None:
@@ -84,7 +84,7 @@ def server(monkeypatch):
         gc.collect()
 
 
-# ----------------------------------------------------------- originals in the formats of their hosts
+# ------------------------------------------------------- originals in the formats of their hosts
 
 VALUES = np.array([[800.0, 0, 0.3048, 71.3, 0.00266337], [1e3, 1.5, 0.1016, 39.6, -126.25]])
 
@@ -217,7 +217,7 @@ BAD_DOWNLOADS = {
 def test_another_file_is_refused(content, reason, server, tmp_path, monkeypatch):
     expect_table(monkeypatch, "airfoil")
     origin = server.serve("/file", content)
-    with pytest.raises(ValueError, match="airfoil.csv could not be downloaded") as caught:
+    with pytest.raises(ValueError, match=r"airfoil\.csv could not be downloaded") as caught:
         fetch.fetch("airfoil.csv", tmp_path / "new" / "airfoil.csv", registry=airfoil(origin))
     assert reason in str(caught.value)
     assert origin.url in str(caught.value)

@@ -86,7 +86,9 @@ def flow(arrays, workload):
     def with_settings(**settings):
         def run(repeat):
             for _ in range(repeat):
-                done = af.gradient_flow(net, X, y, t_end=t_end, record=record, **settings, **_common)
+                done = af.gradient_flow(
+                    net, X, y, t_end=t_end, record=record, **settings, **_common
+                )
             run.evaluations = int(done.evaluations[-1])
             return float(done.loss[-1])
 

@@ -17,8 +17,10 @@ def tensors(arrays):
     X, a = arrays["X"], arrays["a"]
     c = np.sqrt(arrays["lam"])[:, None] * a.reshape(len(a), -1)
     y = arrays["y"].reshape(len(X), -1)
-    return jnp.asarray(X / np.sqrt(X.dtype.type(X.shape[1]))), jnp.asarray(y), jnp.asarray(
-        c.astype(X.dtype)
+    return (
+        jnp.asarray(X / np.sqrt(X.dtype.type(X.shape[1]))),
+        jnp.asarray(y),
+        jnp.asarray(c.astype(X.dtype)),
     )
 
 

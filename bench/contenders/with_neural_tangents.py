@@ -18,7 +18,9 @@ def ntg_by(implementation):
         W = jnp.asarray(arrays["W"])
         kernel = jax.jit(
             nt.empirical_ntk_fn(
-                lambda W, x: jax.nn.silu(x @ W.T) @ c, implementation=implementation, trace_axes=(-1,)
+                lambda W, x: jax.nn.silu(x @ W.T) @ c,
+                implementation=implementation,
+                trace_axes=(-1,),
             )
         )
 

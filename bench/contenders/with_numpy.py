@@ -85,15 +85,19 @@ def rk4(arrays, workload):
     return run
 
 
-def slopes(arrays):
-    """Return a function of no arguments that computes sqrt(lam) sigma'(Z), and G = X X'/d."""
+def matmul(x, W, out):
+    np.matmul(x, W.T, out=out)
+
+
+def slopes(arrays, product=matmul):
+    """Return a function of no arguments that computes sqrt(lam) sigma'(Z), and x = X / sqrt(d)."""
     X, W = arrays["X"], arrays["W"]
     x = X / X.dtype.type(np.sqrt(X.shape[1]))
     root = np.sqrt(arrays["lam"]).astype(X.dtype) * np.abs(arrays["a"])
     z, s, h = (np.empty((len(X), len(W)), X.dtype) for _ in range(3))
 
     def compute():
-        np.matmul(x, W.T, out=z)
+        product(x, W, z)
         np.negative(z, out=s)
         np.exp(s, out=s)
         np.add(s, 1, out=s)

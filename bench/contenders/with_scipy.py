@@ -14,8 +14,13 @@ VERSION = scipy.__version__
 
 def ntg(arrays, workload):
     """One triangle by ?syrk on the transposed view (no copy), mirrored at the end."""
-    compute, x = slopes(arrays)
-    syrk = blas.get_blas_funcs("syrk", (arrays["X"],))
+    gemm, syrk = blas.get_blas_funcs(("gemm", "syrk"), (arrays["X"],))
+
+    def product(x, W, out):
+        """In SciPy's own BLAS; NumPy's would keep a second pool of threads spinning."""
+        gemm(1.0, W.T, x.T, trans_a=1, c=out.T, overwrite_c=1)
+
+    compute, x = slopes(arrays, product)
     diagonal = np.diag_indices(len(x))
 
     def run(repeat):
