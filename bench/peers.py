@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import math
 import os
 import statistics
@@ -30,7 +29,7 @@ import peaks
 import provenance
 import report
 from contenders import LIBRARIES, OURS
-from teams import Failed, Pair, Team
+from teams import TeamError, Pair, Team
 from workloads import WORKLOADS, Workload
 
 HERE = Path(__file__).parent
@@ -147,7 +146,7 @@ def enrol(
             team = formation(library, cores, workload.dtype)
             teams.append(team)
             programs = team.prepare(workload, path)
-        except Failed as reason:
+        except TeamError as reason:
             left_out[library] = str(reason)
             continue
         if not programs:
@@ -157,7 +156,7 @@ def enrol(
             repeat = CHECKED.get(workload.kind, workload.sizes.get("matrices", 1))
             try:
                 entries.append((team, label, program, team.check(program, repeat)))
-            except Failed as reason:
+            except TeamError as reason:
                 left_out[f"{library}, {label}"] = str(reason)
     return entries
 

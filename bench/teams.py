@@ -17,7 +17,7 @@ from workloads import Workload
 _PATIENCE = 300  # seconds for compiling and one run
 
 
-class Failed(Exception):
+class TeamError(Exception):
     """A contender that is not there or could not do it; the message says why."""
 
 
@@ -26,7 +26,7 @@ class Team:
 
     def __init__(self, library: str, cores: list[int], dtype: str) -> None:
         if importlib.util.find_spec(library) is None:
-            raise Failed("not installed")
+            raise TeamError("not installed")
         context = multiprocessing.get_context("spawn")
         self.library = library
         self._pipe, theirs = context.Pipe()
@@ -42,17 +42,17 @@ class Team:
         try:
             self._pipe.send((name, arguments))
         except ConnectionError:
-            raise Failed("its process died") from None
+            raise TeamError("its process died") from None
 
     def answer(self) -> Any:
         try:
             if not self._pipe.poll(_PATIENCE):
-                raise Failed(f"no answer for {_PATIENCE} s")
+                raise TeamError(f"no answer for {_PATIENCE} s")
             state, content = self._pipe.recv()
         except (EOFError, ConnectionError):
-            raise Failed("its process died") from None
+            raise TeamError("its process died") from None
         if state != "ok":
-            raise Failed(content)
+            raise TeamError(content)
         return content
 
     def prepare(self, workload: Workload, path: Path) -> list[str]:

@@ -171,7 +171,7 @@ def ensemble(arrays, workload):
 def sgd_by(step):
     def sgd(arrays, workload):
         """Both layers, cross-entropy, batches in the order of the rows."""
-        x, c = torch.tensor(arrays["X"]), None
+        x = torch.tensor(arrays["X"])
         root = torch.tensor(np.sqrt(arrays["lam"]).astype(arrays["X"].dtype))[:, None]
         labels, lr = torch.tensor(arrays["labels"]), workload.settings["lr"]
         batch, batches = workload.sizes["batch"], workload.sizes["n"] // workload.sizes["batch"]
