@@ -29,7 +29,7 @@ import peaks
 import provenance
 import report
 from contenders import LIBRARIES, OURS
-from teams import TeamError, Pair, Team
+from teams import Pair, Team, TeamError
 from workloads import WORKLOADS, Workload
 
 HERE = Path(__file__).parent

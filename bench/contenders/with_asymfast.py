@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import asymfast as af
 
 VERSION = af.__version__
