@@ -1,6 +1,6 @@
-// What this machine can do, in three loops: fused multiply-adds in registers, exp in the first-level
-// cache, and a triad through memory. Prints one JSON object. Built for the machine at hand and run
-// by peaks.py.
+// What this machine can do, in three loops: fused multiply-adds in registers, exp in the
+// first-level cache, and a triad through memory. Prints one JSON object. Built for the machine at
+// hand and run by peaks.py.
 #include <omp.h>
 
 #include <algorithm>

@@ -35,7 +35,7 @@ from workloads import WORKLOADS, Workload
 HERE = Path(__file__).parent
 # Thread pools go on spinning for a while after their work; OpenBLAS' for about 30 ms.
 PAUSE = 0.1
-CHECKED = {"descent": 10, "rk4": 10, "sgd": 10}  # steps; one unit of everything else
+CHECKED = {"descent": 10, "rk4": 10}  # steps; one unit of everything else
 IMPORTS = ("asymfast", "scipy", "torch", "jax")
 
 

@@ -15,7 +15,6 @@ LIBRARIES = {
     "jax": "with_jax",
     "neural_tangents": "with_neural_tangents",
     "torchdiffeq": "with_torchdiffeq",
-    "diffrax": "with_diffrax",
 }
 """Module to import, by the library that must be there for it."""
 

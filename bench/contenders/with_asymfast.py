@@ -76,23 +76,26 @@ def ensemble(arrays, workload):
     return run
 
 
-def flow(arrays, workload):
-    net, X, y = network(arrays), arrays["X"], arrays["y"]
-    t_end = float(workload.sizes["t_end"])
-    record = af.Record(times=[t_end], ntg=False, eigmin=False)
+def sgd(arrays, workload):
+    net, X, labels = network(arrays), arrays["X"], arrays["labels"]
 
-    def with_settings(**settings):
-        def run(repeat):
-            for _ in range(repeat):
-                done = af.gradient_flow(
-                    net, X, y, t_end=t_end, record=record, **settings, **_common
-                )
-            run.evaluations = int(done.evaluations[-1])
-            return float(done.loss[-1])
+    def run(epochs):
+        done = af.sgd(
+            net,
+            X,
+            labels,
+            lr=workload.settings["lr"],
+            batch_size=workload.sizes["batch"],
+            epochs=epochs,
+            loss="cross_entropy",
+            train_output=True,
+            rng=0,
+            record=_BARE,
+            **_common,
+        )
+        return float(done.loss[-1])
 
-        return run
-
-    return with_settings
+    return run
 
 
 programs = {
@@ -101,4 +104,5 @@ programs = {
     "ntg": {"Network.ntg": ntg},
     "eigmin": {"min_eigenvalue": eigmin},
     "ensemble": {"one call": ensemble},
+    "sgd": {"one call": sgd},
 }

@@ -136,22 +136,21 @@ def sgd_by(gradients):
         x = jnp.asarray(X / np.sqrt(X.dtype.type(X.shape[1])))
         labels = jnp.asarray(arrays["labels"])
         root = jnp.asarray(np.sqrt(arrays["lam"]).astype(X.dtype))[:, None]
-        lr, batch = workload.settings["lr"], workload.sizes["batch"]
-        batches = workload.sizes["n"] // batch
+        lr = workload.settings["lr"]
+        order = jnp.asarray(arrays["order"].reshape(-1, workload.sizes["batch"]))
         start = jnp.asarray(arrays["W"]), jnp.asarray(arrays["a"])
 
         @jax.jit
-        def whole(start, x, labels, root, steps):
+        def whole(start, x, labels, root, order, epochs):
             def step(t, state):
-                first = t % batches * batch
-                rows = jax.lax.dynamic_slice_in_dim(x, first, batch)
-                classes = jax.lax.dynamic_slice_in_dim(labels, first, batch)
-                dW, da = gradients(*state, rows, classes, root)
+                rows = order[t % len(order)]
+                dW, da = gradients(*state, x[rows], labels[rows], root)
                 return state[0] - lr * dW, state[1] - lr * da
 
-            return cross_entropy(*jax.lax.fori_loop(0, steps, step, start), x, labels, root)
+            end = jax.lax.fori_loop(0, epochs * len(order), step, start)
+            return cross_entropy(*end, x, labels, root)
 
-        return lambda steps: float(whole(start, x, labels, root, steps))
+        return lambda epochs: float(whole(start, x, labels, root, order, epochs))
 
     return make
 

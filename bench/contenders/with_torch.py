@@ -170,19 +170,18 @@ def ensemble(arrays, workload):
 
 def sgd_by(step):
     def sgd(arrays, workload):
-        """Both layers, cross-entropy, batches in the order of the rows."""
-        x = torch.tensor(arrays["X"])
+        """Both layers, cross-entropy; every epoch takes the batches in the order given."""
+        x = torch.tensor(arrays["X"]) / arrays["X"].shape[1] ** 0.5
         root = torch.tensor(np.sqrt(arrays["lam"]).astype(arrays["X"].dtype))[:, None]
         labels, lr = torch.tensor(arrays["labels"]), workload.settings["lr"]
-        batch, batches = workload.sizes["batch"], workload.sizes["n"] // workload.sizes["batch"]
-        x = x / x.shape[1] ** 0.5
+        batches = torch.tensor(arrays["order"]).split(workload.sizes["batch"])
         program = step()
 
-        def run(steps):
+        def run(epochs):
             W, a = torch.tensor(arrays["W"]), torch.tensor(arrays["a"])
-            for t in range(steps):
-                rows = slice(t % batches * batch, (t % batches + 1) * batch)
-                W, a = program(W, a, x[rows], labels[rows], root, lr)
+            for _ in range(epochs):
+                for rows in batches:
+                    W, a = program(W, a, x[rows], labels[rows], root, lr)
             f = torch.nn.functional.silu(x @ W.T) @ (root * a)
             return float(torch.nn.functional.cross_entropy(f, labels))
 
