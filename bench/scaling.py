@@ -1,7 +1,7 @@
 """How cost grows with n, d, m, k and B: times, fitted exponents, and a plot.
 
-Each axis is varied with the others held at the sizes of W1 (n = 100, d = 50, m = 2000). The exponent
-is the slope of log time over the upper half of the sizes, where overheads no longer count.
+Each axis is varied with the others held at the sizes of W1 (n = 100, d = 50, m = 2000). The
+exponent is the slope of log time over the upper half of the sizes, where overheads count least.
 
     python bench/scaling.py --out scaling.png --json scaling.json
 """
