@@ -17,7 +17,7 @@ namespace {
 using asymfast::Index;
 using asymfast::MatrixView;
 
-constexpr asymfast::Execution kOneThread{asymfast::Backend::cpu, 1};
+const asymfast::Execution kOneThread{asymfast::Backend::cpu, 1};
 
 template <class T>
 std::vector<T> normal(Index count, unsigned seed, double scale = 1.0) {
