@@ -1,10 +1,10 @@
-# make run | test | check | bench: each makes its own virtual environment in .venv first.
+# make run | test | cpp-test | lint | check | bench: each makes a virtual environment in .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find cpp python CMakeLists.txt pyproject.toml -type f -not -name '*.pyc')
 
-.PHONY: run test check format bench clean
+.PHONY: run test cpp-test lint check format bench clean
 
 # The package with everything its tests and figures need; built anew when a source is newer.
 $(VENV)/.installed: $(SOURCES)
@@ -20,21 +20,32 @@ test: $(VENV)/.installed
 
 $(VENV)/.tools: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet ruff mypy clang-format
+	$(BIN)/python -m pip install --quiet ruff mypy clang-format numpy cmake ninja cmeel-eigen
 	touch $@
 
-check: $(VENV)/.tools test
+# The C++ library by itself, warnings being errors, and its tests.
+cpp-test: export CMAKE_PREFIX_PATH = $(shell $(BIN)/python -c 'import sysconfig as s; print(s.get_path("purelib"))')
+cpp-test: $(VENV)/.tools
+	$(BIN)/cmake --preset dev
+	$(BIN)/cmake --build --preset dev --parallel 2
+	$(BIN)/ctest --preset dev
+
+# What takes seconds and no build.
+lint: $(VENV)/.tools
 	$(BIN)/ruff check python tests bench
 	$(BIN)/ruff format --check python tests bench
 	$(BIN)/mypy
-	find cpp -name '*.[ch]pp' | xargs $(BIN)/clang-format --dry-run --Werror
+	find cpp tests bench -name '*.[ch]pp' | xargs $(BIN)/clang-format --dry-run --Werror
+
+check: lint test
 
 format: $(VENV)/.tools
 	$(BIN)/ruff format python tests bench
-	find cpp -name '*.[ch]pp' | xargs $(BIN)/clang-format -i
+	find cpp tests bench -name '*.[ch]pp' | xargs $(BIN)/clang-format -i
 
 bench: $(VENV)/.installed
-	$(BIN)/python bench/descent.py
+	$(BIN)/python bench/peers.py --json bench/results.json
+	$(BIN)/python bench/report.py bench/results.json
 
 clean:
 	rm -rf $(VENV) build

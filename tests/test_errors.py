@@ -78,6 +78,9 @@ VALUE_ERRORS = {
         lambda: af.Network.stack([NET, problem(n=7, d=5, m=4).net]),
         r"Network.stack: ",
     ),
+    "init seed": (lambda: af.Network.init(5, 6, 1.0, rng=-1), r"Network.init: rng .*-1"),
+    "simulated seed": (lambda: af.datasets.simulated(5, 6, rng=-1), r"simulated: rng .*-1"),
+    "W ragged": (lambda: af.Network([[1.0, 2.0], [3.0]], A, LAM), r"Network: W .*one length"),
     # its methods
     "X columns": (lambda: NET(X[:, :4]), r"W has 5 columns but X has 4; both must have d columns"),
     "X flat": (lambda: NET(X[0]), r"X .*\(5,\)"),
@@ -104,12 +107,14 @@ VALUE_ERRORS = {
     "output": (lambda: MULTI.net.ntg(X, output=3), r"output .*3"),
     "output pair": (lambda: MULTI.net.ntg(X, output=(0, 3)), r"output .*3"),
     "threads": (lambda: NET(X, threads=0), r"threads .*0"),
+    "threads many": (lambda: NET(X, threads=100_000), r"threads .*at most 1024, got 100000"),
     "backend": (lambda: NET(X, backend="gpu"), r"backend .*gpu"),
     "importance": (lambda: NET.node_importance(kind="best"), r"node_importance: kind .*best"),
     "keep none": (lambda: NET.prune(0), r"prune: keep .*0"),
     "keep too many": (lambda: NET.prune(7), r"prune: keep .*7"),
     # Record
     "two schedules": (lambda: af.Record(every=3, steps=[0, 1]), r"Record: .*every.*steps"),
+    "every many": (lambda: af.Record(every=10**20), r"Record: every .*at most 9223372036"),
     "every zero": (lambda: af.Record(every=0), r"Record: every .*0"),
     "negative step": (lambda: af.Record(steps=[-1, 3]), r"Record: steps .*-1"),
     "negative time": (lambda: af.Record(times=[-0.5, 3.0]), r"Record: times .*-0\.5"),
@@ -120,6 +125,7 @@ VALUE_ERRORS = {
     "lr zero": (lambda: descend(lr=0.0), r"gradient_descent: lr .*0"),
     "lr nan": (lambda: descend(lr=np.nan), r"gradient_descent: lr .*nan"),
     "steps": (lambda: descend(steps=-5), r"gradient_descent: steps .*-5"),
+    "steps many": (lambda: descend(steps=2**63), r"gradient_descent: steps .*at most 9223372036"),
     "training X": (lambda: descend(X=X[:, :4]), r"W has 5 columns but X has 4"),
     "training y": (lambda: descend(y=Y[:6]), r"y .*\(7,\).*\(6,\)"),
     "training nan": (lambda: descend(y=with_value(Y, np.nan)), r"y .*finite"),
@@ -185,6 +191,14 @@ TYPE_ERRORS = {
     "net": (lambda: descend(net=W), r"gradient_descent: net"),
     "record": (lambda: descend(record=100), r"gradient_descent: record"),
     "callback": (lambda: descend(callback=3), r"gradient_descent: callback"),
+    "X masked": (lambda: NET(np.ma.masked_array(X, X > 0)), r"Network: X .*masked"),
+    "lam single": (
+        lambda: af.Network(W, A, LAM.astype(np.float32)),
+        r"lam: expected dtype float64, got float32",
+    ),
+    "init dtype": (lambda: af.Network.init(5, 6, 1.0, dtype="float65"), r"dtype .*float65"),
+    "init seed": (lambda: af.Network.init(5, 6, 1.0, rng="x"), r"Network.init: rng .*'x'"),
+    "data_dir": (lambda: af.datasets.load("concrete", 5), r"load: data_dir must be a path, got 5"),
     "K integer": (lambda: af.min_eigenvalue(np.eye(3, dtype=int)), r"min_eigenvalue: K"),
 }
 

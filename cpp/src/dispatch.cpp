@@ -66,6 +66,9 @@ std::atomic<const KernelTable*>& chosen() {
 
 std::atomic<bool> one_thread_only{false};
 
+// OMP_NUM_THREADS may say anything; an OpenMP run time may crash on what the system does not give.
+constexpr int kMostThreads = 1024;
+
 constexpr std::pair<Backend, std::string_view> kBackends[] = {{Backend::reference, "reference"},
                                                               {Backend::cpu, "cpu"}};
 
@@ -75,10 +78,10 @@ const KernelTable& kernel_table(Backend backend) {
   return backend == Backend::reference ? reference::table() : *chosen();
 }
 
-int team_size(int requested) {
+int team_size([[maybe_unused]] int requested) {
   if (one_thread_only) return 1;
 #if defined(_OPENMP)
-  return requested > 0 ? requested : std::max(1, omp_get_max_threads());
+  return requested > 0 ? requested : std::clamp(omp_get_max_threads(), 1, kMostThreads);
 #else
   return 1;
 #endif

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 try:
     from . import _core
 except ImportError as error:
+    if "ASYMFAST_ISA" in str(error):  # it is there, but was asked for what this machine lacks
+        raise ImportError(f"asymfast: {error}") from None
     raise ImportError(
         f"the compiled core of asymfast cannot be loaded ({error}); "
         "build it with: pip install . in a checkout"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+LARGEST = 2**63 - 1  # that the compiled core can count to
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
 
@@ -50,7 +51,7 @@ def number(
 def integer(
     fn: str, name: str, value: Any, *, low: int | None = None, high: int | None = None
 ) -> int:
-    """Return an integer from `low` to `high`.
+    """Return an integer from `low` to `high`, or to `LARGEST`.
 
     Raises
     ------
@@ -67,9 +68,25 @@ def integer(
         raise TypeError(f"{fn}: {name} must be an integer, got {value!r}") from None
     if low is not None and whole < low:
         raise ValueError(f"{fn}: {name} must be at least {low}, got {whole}")
-    if high is not None and whole > high:
+    high = LARGEST if high is None else high
+    if whole > high:
         raise ValueError(f"{fn}: {name} must be at most {high}, got {whole}")
     return whole
+
+
+def generator(fn: str, rng: Any) -> np.random.Generator:
+    """Return a generator from what `numpy.random.default_rng` takes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It does not take that.
+    """
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        kind = type(error)
+        raise kind(f"{fn}: rng must be a seed >= 0 or a generator, got {rng!r}") from None
 
 
 def choice(fn: str, name: str, value: Any, options: Iterable[str]) -> str:
@@ -110,14 +127,14 @@ def array(
     Raises
     ------
     TypeError
-        Another dtype.
+        Another dtype, or a masked array.
     ValueError
         Another shape, no elements, or a value that is NaN or infinite.
     """
-    given = np.asarray(value)
+    given = plain(fn, name, value)
     accepted = dtype if isinstance(dtype, tuple) else (np.dtype(dtype),)
     if given.dtype not in accepted:
-        names = " or ".join(str(one) for one in accepted)
+        names = " or ".join(dict.fromkeys(str(one) for one in accepted))
         raise TypeError(f"{fn}: {name}: expected dtype {names}, got {given.dtype}")
     if shape is not None:
         require_shape(fn, name, given.shape, shape)
@@ -126,6 +143,24 @@ def array(
     finite(fn, name, given)
     # NumPy calls an array at an odd address contiguous; vector loads and C++ do not.
     return np.require(given, requirements=["C", "A"])
+
+
+def plain(fn: str, name: str, value: Any) -> NDArray[Any]:
+    """Return an array by NumPy's rules, without a copy where it is one already.
+
+    Raises
+    ------
+    TypeError
+        A masked array.
+    ValueError
+        Nested lists of different lengths.
+    """
+    if isinstance(value, np.ma.MaskedArray):  # NumPy would drop the mask
+        raise TypeError(f"{fn}: {name} must be a plain array, got a masked one")
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{fn}: {name} must have rows of one length") from None
 
 
 def require_shape(

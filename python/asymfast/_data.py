@@ -17,7 +17,7 @@ LOSSES = ("half_sse", "mse", "cross_entropy")
 
 def inputs(fn: str, net: Network, X: ArrayLike, name: str = "X") -> NDArray[Any]:
     """Return X (n, d) or, of an ensemble, (B, n, d), with a leading axis of length 1 or B."""
-    given = np.asarray(X)
+    given = _check.plain(fn, name, X)
     if given.ndim in (2, 3) and given.shape[-1] != net.d:
         raise ValueError(
             f"{fn}: W has {net.d} columns but {name} has {given.shape[-1]}; "
@@ -35,7 +35,7 @@ def targets(
     fn: str, net: Network, y: ArrayLike, n: int, loss: str, name: str = "y"
 ) -> NDArray[Any]:
     """Return y with a leading axis of length 1 or B and k columns; class labels as one-hot rows."""
-    given = np.asarray(y)
+    given = _check.plain(fn, name, y)
     if loss == "cross_entropy":
         if net.k < 2:
             raise ValueError(f"{fn}: cross_entropy needs a network with k >= 2 outputs, got k = 1")

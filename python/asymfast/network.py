@@ -74,11 +74,11 @@ class Network:
         alpha: float | ArrayLike | None = None,
     ) -> None:
         fn = "Network"
-        weights = np.asarray(W)
+        weights = _check.plain(fn, "W", W)
         _check.require_shape(fn, "W", weights.shape, ("m", "d"), ("B", "m", "d"))
         weights = _check.array(fn, "W", weights)
         nodes = weights.shape[:-1]
-        outputs = np.asarray(a)
+        outputs = _check.plain(fn, "a", a)
         _check.require_shape(fn, "a", outputs.shape, nodes, (*nodes, "k"))
         outputs = _check.array(fn, "a", outputs, dtype=weights.dtype)
         scalings = _check.array(
@@ -602,7 +602,7 @@ def _is_sequence(value: Any) -> bool:
 def _draw(
     d: int, m: int, outputs: int, rng: Any
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    generator = np.random.default_rng(rng)
+    generator = _check.generator("Network.init", rng)
     W = generator.standard_normal((m, d))
     size = (m,) if outputs == 1 else (m, outputs)
     return W, 2 * generator.integers(0, 2, size=size).astype(np.float64) - 1
@@ -612,10 +612,12 @@ def _float_dtype(fn: str, dtype: DTypeLike) -> np.dtype[Any]:
     try:
         kind = np.dtype(dtype)
     except TypeError:
-        kind = None
-    if kind not in _check.FLOATS:
+        known = False  # NumPy takes None, which could stand for it here, for float64
+    else:
+        known = kind in _check.FLOATS
+    if not known:
         raise TypeError(f"{fn}: dtype must be float64 or float32, got {dtype!r}")
-    return np.dtype(kind)
+    return kind
 
 
 def _origin(

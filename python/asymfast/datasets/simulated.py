@@ -57,7 +57,7 @@ def simulated(
     d = _check.integer("simulated", "d", d, low=1)
     noise = _check.number("simulated", "noise", noise, low=0)
     dtype = float_dtype("simulated", dtype)
-    generator = np.random.default_rng(rng)
+    generator = _check.generator("simulated", rng)
     X = generator.standard_normal((n, d))
     X /= np.linalg.norm(X, axis=1, keepdims=True)
     y = 5 / d * np.sum(np.sin(np.pi * X), axis=1) + noise * generator.standard_normal(n)

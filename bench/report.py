@@ -1,0 +1,173 @@
+"""Results as text: blocks for the screen, and the table of bench/README.md.
+
+python bench/report.py bench/results.json      # writes the table between the README's markers
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from contenders import OURS
+
+Row = dict[str, Any]
+README = Path(__file__).with_name("README.md")
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+
+
+def limits(peaks: dict[str, Any] | None) -> str:
+    """The machine's peaks in one line."""
+    if peaks is None:
+        return "the machine's peaks were not measured: no C++ compiler that builds peaks.cpp"
+    return (
+        f"measured peaks, {peaks['threads']} threads: "
+        f"fma {peaks['fma_float32'] / 1e9:.0f} Gflop/s float32, "
+        f"{peaks['fma_float64'] / 1e9:.0f} float64; "
+        f"exp {peaks['exp_ns_float32']:.2f} ns an element and thread float32, "
+        f"{peaks['exp_ns_float64']:.2f} float64; triad {peaks['triad'] / 1e9:.1f} GB/s"
+    )
+
+
+def block(row: Row) -> str:
+    """Everything about a workload, best first."""
+    sizes = " ".join(f"{name}={size}" for name, size in row["sizes"].items())
+    lines = [f"\n{row['name']} {row['title']}: {row['unit']}, {sizes} {settings(row)}"]
+    for one in sorted(row["contenders"], key=lambda one: one["median"]):
+        low, high = one["quartiles"]
+        count = f"  {one['evaluations']} evaluations" if "evaluations" in one else ""
+        lines.append(
+            f"  {one['library']:16s}{one['program']:32s}{duration(one['median']):>10s}"
+            f"  (min {duration(one['min'])}, quartiles {duration(low)} .. {duration(high)})"
+            f"{peak(row, one)}{count}"
+        )
+    lines += [f"  left out: {name} ({reason})" for name, reason in row["left_out"].items()]
+    lines += [f"  WRONG: {name} {text}; not timed" for name, text in row["disagree"].items()]
+    return "\n".join([*lines, f"  {verdict(row)}"])
+
+
+def settings(row: Row) -> str:
+    return f"{row['dtype']}, {row['threads']} thread{'s' * (row['threads'] > 1)}"
+
+
+def ours(row: Row) -> Row | None:
+    """Our fastest program."""
+    return _fastest(one for one in row["contenders"] if one["library"] == OURS)
+
+
+def best_peer(row: Row) -> Row | None:
+    """The fastest program of the others."""
+    return _fastest(one for one in row["contenders"] if one["library"] != OURS)
+
+
+def _fastest(contenders: Any) -> Row | None:
+    return min(contenders, key=lambda one: one["median"], default=None)
+
+
+def ratio(row: Row) -> float | None:
+    """Our median over that of the best of the others."""
+    mine, other = ours(row), best_peer(row)
+    return mine["median"] / other["median"] if mine and other else None
+
+
+def met(row: Row) -> bool | None:
+    """Whether the target was met; None without one."""
+    mine = ours(row)
+    if mine is None:
+        return None
+    if "limit_seconds" in row:
+        return bool(mine["median"] < row["limit_seconds"])
+    share = ratio(row)
+    return None if share is None or row["target"] is None else share <= row["target"]
+
+
+def verdict(row: Row) -> str:
+    if ours(row) is None:
+        return "ours cannot do this yet"
+    answer = {True: "met", False: "MISSED", None: ""}[met(row)]
+    if "limit_seconds" in row:
+        return f"target below {duration(row['limit_seconds'])}: {answer}"
+    share, other = ratio(row), best_peer(row)
+    if share is None or other is None:
+        return "no peer to compare with"
+    goal = f", target {row['target']:g}: {answer}" if row["target"] is not None else ""
+    return f"ours / best of the others ({other['library']}, {other['program']}) = {share:.3f}{goal}"
+
+
+def peak(row: Row, one: Row) -> str:
+    """Part of the machine's peak that a contender reaches."""
+    if "least_seconds" not in row:
+        return ""
+    return f"  {100 * row['least_seconds'] / one['median']:3.0f} % of peak"
+
+
+def duration(seconds: float) -> str:
+    """Three digits and a unit."""
+    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "us")):
+        if seconds * factor >= 1 or unit == "us":
+            break
+    return f"{seconds * factor:.3g} {unit}"
+
+
+# --- bench/README.md -----------------------------------------------------------------------------
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as a Markdown table."""
+    head = "| work | ours | best of the others | ratio | target | part of peak |"
+    lines = [head, "|---|---|---|---|---|---|"]
+    for row in rows:
+        mine, other, share = ours(row), best_peer(row), ratio(row)
+        name = f"{row['name']} {row['title']}, {row['unit']}, {settings(row)}"
+        if mine is None:
+            lines.append(f"| {name} | - | | | | |")
+            continue
+        goal = ""
+        if "limit_seconds" in row:
+            goal = f"< {duration(row['limit_seconds'])}: {'met' if met(row) else 'missed'}"
+        elif row["target"] is not None:
+            goal = f"{row['target']:g}: {'met' if met(row) else 'missed'}"
+        against = (
+            f"{duration(other['median'])} ({other['library']}, {other['program']})" if other else ""
+        )
+        part = peak(row, mine).replace("of peak", "").strip()
+        lines.append(
+            f"| {name} | {_with_quartiles(mine)} | {against} "
+            f"| {'' if share is None else f'{share:.2f}'} | {goal} | {part} |"
+        )
+    return "\n".join(lines)
+
+
+def _with_quartiles(one: Row) -> str:
+    low, high = one["quartiles"]
+    return f"{duration(one['median'])} ({duration(low)} .. {duration(high)})"
+
+
+def origin(rows: list[Row]) -> str:
+    """A sentence on machine and versions, for each of those that occur."""
+    seen: dict[str, None] = {}
+    for row in rows:
+        facts = row["provenance"]
+        libraries = {one["library"]: one.get("version") for one in row["contenders"]}
+        del facts["when"]
+        seen.setdefault(
+            f"{facts['cpu']}, {facts['cores']} cores, {facts['asymfast']['compiler']}, "
+            f"kernels {facts['asymfast']['isa']}, Python {facts['python']}, "
+            f"commit {facts['commit']}{' with changes' * facts['changed']}"
+        )
+        del libraries
+    return "\n".join(f"- {text}" for text in seen)
+
+
+def main() -> int:
+    rows = json.loads(Path(sys.argv[1]).read_text())["rows"]
+    text = README.read_text()
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    README.write_text(f"{before}{BEGIN}\n{table(rows)}\n\n{origin(rows)}\n{END}{after}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""The reader of idx files: what a header may say, and what must follow it."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import tracemalloc
+
+import numpy as np
+import pytest
+from asymfast.datasets.idx import idx_header, idx_sha256, read_idx
+
+rng = np.random.default_rng(0)
+
+
+def idx(shape, data, magic=(0, 0, 8)):
+    return bytes([*magic, len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + bytes(data)
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "file"
+
+
+@pytest.mark.parametrize("shape", [(1,), (300,), (2, 3), (7, 28, 28), (1, 1, 1), (70, 130, 130)])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_any_shape_plain_or_packed(shape, pack, file):
+    values = rng.integers(0, 256, shape, dtype=np.uint8)
+    content = idx(shape, values.tobytes())
+    file.write_bytes(pack(content))
+    found = read_idx(file)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, values)
+    assert idx_header(shape) + values.tobytes() == content
+
+
+def test_several_gzip_members_are_one_file(file):
+    content = idx((5,), b"abcde")
+    file.write_bytes(gzip.compress(content[:6]) + gzip.compress(content[6:]))
+    assert read_idx(file).tobytes() == b"abcde"
+
+
+BAD_FILES = {
+    "empty": (b"", "is not an idx file"),
+    "two bytes": (b"\0\0", "is not an idx file"),
+    "csv": (b"pixel,label\n", "is not an idx file of unsigned bytes; it begins with 0x70697865"),
+    "floats": (idx((2,), b"12345678", magic=(0, 0, 13)), "begins with 0x00000d01"),
+    "first byte": (idx((2,), b"12", magic=(1, 0, 8)), "begins with 0x01000801"),
+    "no axes": (idx((), b"1"), "announces 0 axes"),
+    "four axes": (idx((1, 1, 1, 1), b"1"), "announces 4 axes"),
+    "cut header": (idx((2, 2), b"")[:9], "ends within its header"),
+    "empty axis": (idx((3, 0), b""), r"holds an empty array of shape \(3, 0\)"),
+    "a byte less": (
+        idx((2, 3), b"12345"),
+        r"ends after 5 of 6 bytes for an array of shape \(2, 3\)",
+    ),
+    "a byte more": (idx((2, 3), b"1234567"), r"goes on after the 6 bytes"),
+    "no data": (idx((60000, 28, 28), b""), "ends after 0 of 47040000 bytes"),
+    "terabytes": (idx((2**32 - 1,) * 3, b"123"), "ends after 3 of 79228162458924105385300197375"),
+}
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize(("content", "message"), BAD_FILES.values(), ids=BAD_FILES.keys())
+def test_bad_files(content, message, pack, file):
+    file.write_bytes(pack(content))
+    with pytest.raises(ValueError, match=message) as caught:
+        read_idx(file)
+    assert str(caught.value).startswith(f"read_idx: {file} ")
+
+
+PACKED = gzip.compress(idx((100, 100), bytes(range(100)) * 100))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        PACKED[:-1],
+        PACKED[:-9],
+        PACKED[:40],
+        PACKED[:11],
+        PACKED[:2],
+        PACKED[:-6] + b"\0\0" + PACKED[-4:],
+        PACKED[:30] + b"\xff\xff\xff\xff" + PACKED[34:],
+        PACKED + b"and more",
+    ],
+    ids=["length", "checksum", "data", "start", "magic", "wrong checksum", "damage", "tail"],
+)
+def test_damaged_gzip(content, file):
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match="read_idx: "):
+        read_idx(file)
+
+
+def test_an_announced_size_takes_no_memory(file):
+    file.write_bytes(idx((2**31, 1000), b"123"))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="ends after 3"):
+            read_idx(file)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20  # a few chunks of 1 MiB
+
+
+def test_no_such_file(file, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_idx(file)
+    with pytest.raises(IsADirectoryError):
+        read_idx(tmp_path)
+
+
+def test_checksum_is_that_of_the_unpacked_file(file):
+    import hashlib
+
+    values = rng.integers(0, 256, (4, 5, 6), dtype=np.uint8)
+    content = idx(values.shape, values.tobytes())
+    assert idx_sha256(values) == hashlib.sha256(content).hexdigest()
+    assert idx_sha256(values.transpose(2, 1, 0).copy().transpose(2, 1, 0)) == idx_sha256(values)
