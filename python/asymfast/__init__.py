@@ -30,13 +30,16 @@ from .training import DivergenceError, Snapshot, gradient_descent, gradient_flow
 
 if TYPE_CHECKING:
     from . import datasets, figures, theory
-    from .theory import mean_ntg
+    from .phases import PhaseDiagram, phase_diagram
+    from .theory.limits import limiting_ntg
+    from .theory.mean_ntg import mean_ntg
 
 __version__: str = _core.build_config()["version"]
 
 __all__ = [
     "DivergenceError",
     "Network",
+    "PhaseDiagram",
     "Record",
     "Run",
     "Snapshot",
@@ -46,15 +49,22 @@ __all__ = [
     "figures",
     "gradient_descent",
     "gradient_flow",
+    "limiting_ntg",
     "mean_ntg",
     "min_eigenvalue",
     "node_scaling",
+    "phase_diagram",
     "theory",
 ]
 
 # Loaded on first use, so that `import asymfast` stays quick.
 _LAZY_MODULES = ("datasets", "figures", "theory")
-_LAZY_NAMES = {"mean_ntg": "theory"}
+_LAZY_NAMES = {
+    "PhaseDiagram": "phases",
+    "limiting_ntg": "theory",
+    "mean_ntg": "theory",
+    "phase_diagram": "phases",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,10 +53,10 @@ class Claim:
     records : (R,) int array
         Which records of the run.
     observed, bound : (R,) float64 arrays
-        For (c) those of the node that is nearest to its bound.
+        For (c) weight changes divided by sqrt(lam_j), of the node that is nearest to its bound.
     passed : (R,) bool array
-        The inequality holds; a loss also passes below the rounding of the network's output, to which
-        no run can lower it. False where the run has diverged.
+        The inequality holds; a loss also passes below the rounding of the network's output, where
+        no run can go. False where the run has diverged.
     undecided : (R,) bool array
         A norm of which only an upper bound was recorded exceeds the bound.
     """
@@ -234,8 +235,8 @@ def certify(
     run : Run
         Of `asymfast.gradient_descent` or `asymfast.gradient_flow`, with one output and a squared
         loss; "mse" is converted to L_m, half the sum of squares. Record the NTG and its eigenvalue
-        for (a) and (d) at every record, on all samples, and the weights to have the spectral norm in
-        (d) instead of the Frobenius norm above it.
+        for (a) and (d) at every record, on all samples, and the weights to have the spectral norm
+        in (d) instead of the Frobenius norm above it.
     X : (n, d) array_like, float64 or float32
         The inputs it was trained on.
     y : (n,) array_like
@@ -264,9 +265,11 @@ def certify(
     -----
     (a) to (d) are the theorem's: the smallest eigenvalue of the NTG, the loss, every node's weight
     change, the change of the NTG in the spectral norm. Lemma E.1 wants its eigenvalue bound at all
-    times; here it is known at the records. Everything is recomputed in NumPy from the run's weights
-    where they are at hand (first and last record, or all if recorded) and taken from the run
-    elsewhere. Source: Theorems 4.1, A.1, H.1. Cost: O(n^2 m + n^3).
+    times; here it is known at the records. The NTG is recomputed in NumPy from the weights of the
+    records, if the run has them, and taken from the run otherwise; where that has none on all
+    samples, (a) and (d) are checked at the first and the last record.
+
+    Source: Theorems 4.1, A.1 and H.1. Cost: O(n^2 m + n^3), and that of `mean_ntg`.
     """
     fn = "certify"
     delta = _check.number(fn, "delta", delta, low=0, high=1, low_open=True, high_open=True)
@@ -296,7 +299,7 @@ def certify(
         theorem = _theorem(name, kappa.value, constants)
     reasons = tuple(_reasons(name, numbers, assumptions, kappa, theorem, corrected=corrected))
     usable = theorem is not None and (not isinstance(theorem, TheoremH1) or theorem.alpha < 1)
-    claims = _claims(name, theorem, numbers, constants) if usable and theorem is not None else {}
+    claims = _claims(name, theorem, numbers) if usable and theorem is not None else {}
     verdicts = [claim.holds for claim in claims.values()]
     holds = None
     if False in verdicts:
@@ -385,9 +388,7 @@ def power_of_ten(log10: float) -> str:
     return f"{mantissa:.4g}e{whole:+03d}"
 
 
-def _claims(
-    name: str, theorem: Theorem, numbers: RunNumbers, constants: dict[str, Any]
-) -> dict[str, Claim]:
+def _claims(name: str, theorem: Theorem, numbers: RunNumbers) -> dict[str, Claim]:
     """(a) to (d) with the theorem's bounds."""
     every = np.arange(len(numbers.steps))
     known = np.flatnonzero(numbers.known)
@@ -396,16 +397,23 @@ def _claims(
     lam = numbers.initial.lam
     power = 1.5 if isinstance(theorem, TheoremA1) else 2.0
     part = "3 gamma kappa / 8" if descent else "gamma kappa / 4"
-    claims = {
+    return {
         "(a)": _claim(
-            "(a)", f"eig_min(NTG_t) >= {part}", proof, known, numbers.eigmin[known],
-            np.full(len(known), theorem.eigmin), upper=False,
+            "(a)",
+            f"eig_min(NTG_t) >= {part}",
+            proof,
+            known,
+            numbers.eigmin[known],
+            np.full(len(known), theorem.eigmin),
+            upper=False,
         ),
         "(b)": _claim(
-            "(b)", "L_m(W_t) <= exp(-rate t) L_m(W_0)", name, every, numbers.loss,
-            theorem.loss(
-                numbers.steps if descent else numbers.time, _initial_loss(numbers)
-            ),
+            "(b)",
+            "L_m(W_t) <= exp(-rate t) L_m(W_0)",
+            name,
+            every,
+            numbers.loss,
+            theorem.loss(numbers.steps if descent else numbers.time, _initial_loss(numbers)),
             floor=_loss_floor(numbers),
         ),
         "(c)": _weight_claim(
@@ -413,7 +421,6 @@ def _claims(
         ),
         "(d)": _ntg_claim(proof, known, numbers, theorem.ntg_change(float(np.sum(lam**power)))),
     }
-    return claims
 
 
 def _measured(numbers: RunNumbers, constants: dict[str, Any]) -> dict[str, Claim]:
@@ -451,7 +458,12 @@ def _lemma_e1(
     text = "L_m(W_t) <= exp(-2 min eig_min t) L_m(W_0)"
     return {
         "E.1 loss": _claim(
-            "E.1 loss", text, "Lemma E.1", known, numbers.loss[known], loss,
+            "E.1 loss",
+            text,
+            "Lemma E.1",
+            known,
+            numbers.loss[known],
+            loss,
             floor=_loss_floor(numbers),
         ),
         "E.1 weights": _weight_claim("E.1 weights", "Lemma E.1", known, numbers, factor),
@@ -466,7 +478,7 @@ def _lemma_h3(
     The eigenvalue between two records is taken to be at least that at one of them.
     """
     records, bounds = [], []
-    for before, t in zip(known[:-1], known[1:], strict=True):
+    for before, t in pairwise(known):
         eigmin = max(0.0, float(min(numbers.eigmin[before], numbers.eigmin[t])))
         residual = math.sqrt(2 * float(numbers.loss[before]))
         factor = lemma_h3(
@@ -490,7 +502,12 @@ def _lemma_h3(
     text = "L_m(W_s) <= factor^steps L_m at the last record, factor of (30) there"
     return {
         "H.3 loss": _claim(
-            "H.3 loss", text, "Lemma H.3", chosen, numbers.loss[chosen], np.array(bounds),
+            "H.3 loss",
+            text,
+            "Lemma H.3",
+            chosen,
+            numbers.loss[chosen],
+            np.array(bounds),
             floor=_loss_floor(numbers),
         )
     }
@@ -506,19 +523,29 @@ def _initial(numbers: RunNumbers, kappa: Kappa, constants: dict[str, Any]) -> di
     size = constants["n"] * (constants["C"] ** 2 + moment) * 2 / constants["delta"]
     return {
         "D.1": _claim(
-            "D.1", "eig_min(NTG^(1)_0) >= gamma kappa / 2", "Proposition D.1", first,
-            np.linalg.eigvalsh(part.ntg(numbers.X))[:1],
-            np.array([numbers.gamma * kappa.value / 2]), upper=False,
+            "D.1",
+            "eig_min(NTG^(1)_0) >= gamma kappa / 2",
+            "Proposition D.1",
+            first,
+            np.array([float(np.linalg.eigvalsh(part.ntg(numbers.X))[0])]),
+            np.array([numbers.gamma * kappa.value / 2]),
+            upper=False,
         ),
         "(32)": _claim(
-            "(32)", "|y - u_0|^2 <= 2 n (C^2 + C_1) / delta", "Eq. (32)", first,
-            np.array([2 * _initial_loss(numbers)]), np.array([size]),
+            "(32)",
+            "|y - u_0|^2 <= 2 n (C^2 + C_1) / delta",
+            "Eq. (32)",
+            first,
+            np.array([2 * _initial_loss(numbers)]),
+            np.array([size]),
         ),
     }
 
 
 def _initial_loss(numbers: RunNumbers) -> float:
-    """L_m(W_0), also where step 0 was not recorded."""
+    """L_m(W_0) as recorded, to the last bit; computed where step 0 was not recorded."""
+    if numbers.steps[0] == 0:
+        return float(numbers.loss[0])
     return 0.5 * float(np.sum((numbers.initial.outputs(numbers.X) - numbers.y) ** 2))
 
 
@@ -553,21 +580,17 @@ def _claim(
 def _weight_claim(
     name: str, source: str, records: npt.NDArray[Any], numbers: RunNumbers, factor: Floats
 ) -> Claim:
-    """Of every record the node that is nearest to its bound, factor sqrt(lam_j).
+    """max_j |w_tj - w_0j| / sqrt(lam_j) against the factor of the theorem.
 
-    A node with lam_j = 0 never moves; one that did would stand out with an infinite ratio.
+    A node with lam_j = 0 never moves and has no such ratio; one that did would be infinitely off.
     """
     change = numbers.weight_change[records]
     root = np.sqrt(numbers.initial.lam)
-    bounds = factor[:, None] * root
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(change == 0, 0.0, change / bounds)
-    ratio[np.isnan(ratio)] = np.inf
-    # where nothing has moved, show the node that may move most
-    worst = np.where(ratio.max(axis=1) == 0, int(root.argmax()), ratio.argmax(axis=1))
-    pick = np.arange(len(records))
-    text = "|w_tj - w_0j| <= factor sqrt(lam_j), node nearest to its bound"
-    return _claim(name, text, source, records, change[pick, worst], bounds[pick, worst])
+    ratio = np.full(change.shape, np.nan)
+    np.divide(change, root, out=ratio, where=root > 0)
+    ratio[:, root == 0] = np.where(change[:, root == 0] == 0, 0.0, np.inf)
+    text = "max_j |w_tj - w_0j| / sqrt(lam_j) <= factor"
+    return _claim(name, text, source, records, ratio.max(axis=1), factor)
 
 
 def _ntg_claim(
@@ -580,6 +603,13 @@ def _ntg_claim(
     above = ~claim.passed & ~numbers.spectral[known]
     least = observed / math.sqrt(len(numbers.X))
     return Claim(
-        claim.name, text, source, True, known, observed, claim.bound, claim.passed,
+        claim.name,
+        text,
+        source,
+        True,
+        known,
+        observed,
+        claim.bound,
+        claim.passed,
         above & (least <= bound),
     )

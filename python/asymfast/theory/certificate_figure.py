@@ -33,7 +33,10 @@ _STYLE: dict[Any, Any] = {
 _PANELS = {
     "(a)": (r"smallest eigenvalue of the NTG", r"$\mathrm{eig}_{\min}(\widehat{\Theta}_t)$"),
     "(b)": ("training risk", r"$L_m$"),
-    "(c)": ("weight change, node nearest to its bound", r"$\Vert w_{tj} - w_{0j} \Vert$"),
+    "(c)": (
+        "largest scaled weight change",
+        r"$\max_j \Vert w_{tj} - w_{0j} \Vert / \sqrt{\lambda_j}$",
+    ),
     "(d)": ("change of the NTG", r"$\Vert \widehat{\Theta}_t - \widehat{\Theta}_0 \Vert$"),
 }
 _MEASURED_IN = {"(b)": ("E.1 loss", "H.3 loss"), "(c)": ("E.1 weights",)}
@@ -42,8 +45,8 @@ _MEASURED_IN = {"(b)": ("E.1 loss", "H.3 loss"), "(c)": ("E.1 weights",)}
 def certificate_figure(certificate: Certificate, title: str | None = None) -> Figure:
     """Draw (a) to (d) over time: what was observed, the theorem's bound, the measured one.
 
-    Values that are not positive have no place on the logarithmic axes and are left out. The observed
-    line is drawn in full where it keeps its bound; crosses mark records where it does not.
+    Values that are not positive have no place on the logarithmic axes and are left out. Crosses
+    mark records at which the bound is not kept.
 
     Raises
     ------

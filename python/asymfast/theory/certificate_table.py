@@ -58,7 +58,7 @@ def _records(certificate: Certificate, rows: int) -> list[str]:
         return []
     total = len(certificate.steps)
     shown = sorted({round(i) for i in np.linspace(0, total - 1, min(rows, total))})
-    titles = {"(a)": "eig_min", "(b)": "L_m", "(c)": "|dw_j|", "(d)": "|dNTG|"}
+    titles = {"(a)": "eig_min", "(b)": "L_m", "(c)": "|dw|/sqrt(lam)", "(d)": "|dNTG|"}
     header = ["step", "time"]
     for claim in claims:
         header += [titles.get(claim.name, claim.name), "<=" if claim.upper else ">="]

@@ -86,9 +86,9 @@ def c_1(activation: str, d: int) -> float:
     Notes
     -----
     Write sigma = o + e with o odd and e even. The mean of sigma(cz)^2 is that of o^2 + e^2, and
-    grows with c if |o| and |e| grow with |z|. So they do for swish, gelu, softplus and relu (o = z/2
-    and e = sigma - z/2), sigmoid (e = 1/2), tanh, erf and identity (e = 0). sin and cos have closed
-    forms, (1 -+ exp(-2 c^2 / d)) / 2.
+    grows with c if |o| and |e| grow with |z|. So they do for swish, gelu, softplus and relu
+    (o = z/2 and e = sigma - z/2), sigmoid (e = 1/2), tanh, erf and identity (e = 0). sin and cos
+    have closed forms, (1 -+ exp(-2 c^2 / d)) / 2.
     """
     fn = "c_1"
     name = _check.choice(fn, "activation", activation, tuple(ACTIVATIONS))

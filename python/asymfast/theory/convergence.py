@@ -1,9 +1,9 @@
 """Global convergence: Propositions B.1 and D.1, Theorems 4.1 and A.1 (flow) and H.1 (descent).
 
 Every function takes the constants of its statement as keywords of the paper's names and returns
-what the statement says about them. ``L`` is sup |sigma'|. The paper assumes L <= 1, which swish, erf
-and gelu violate; with L = 1 (the default) a function returns the paper's numbers, and with the true
-L the numbers for which its proof goes through.
+what the statement says about them. ``L`` is sup |sigma'|. The paper assumes L <= 1, which swish,
+erf and gelu violate; with L = 1 (the default) a function returns the paper's numbers, and with the
+true L the numbers for which its proof goes through.
 """
 
 from __future__ import annotations
@@ -326,7 +326,11 @@ def theorem_4_1(
             "theorem_4_1",
         ),
         ntg_linear=_finite(
-            2**7 * c.n / (c.d * c.delta) * size * _square(c.L * c.n * M / (c.kappa * c.d * c.gamma)),
+            2**7
+            * c.n
+            / (c.d * c.delta)
+            * size
+            * _square(c.L * c.n * M / (c.kappa * c.d * c.gamma)),
             "theorem_4_1",
         ),
         ntg_root=_finite(
@@ -361,8 +365,8 @@ def theorem_a1(
     -----
     Source: Theorem A.1, proved in Appendix F by Lemma E.3 with c_j = D sqrt(lam_j). Misprint: with
     D_0^2 = 2 C^2 + 2/d, as defined there, the widths (8 n D / (d kappa))^2 and
-    (16^2 n^2 D / (d^2 kappa^2))^2 of Appendix F are 2^24 and 2^34 times the rest; the theorem prints
-    2^25 and 2^35. (c) and (d) agree. The printed statement is true, only larger.
+    (16^2 n^2 D / (d^2 kappa^2))^2 of Appendix F are 2^24 and 2^34 times the rest; the theorem
+    prints 2^25 and 2^35. (c) and (d) agree. The printed statement is true, only larger.
     """
     fn = "theorem_a1"
     c = _constants(fn, n=n, d=d, kappa=kappa, gamma=gamma, delta=delta, L=1.0)
@@ -391,7 +395,9 @@ def theorem_a1(
             2**9 * c.n**2 * math.sqrt(size) / (c.kappa * c.d**1.5 * c.gamma * c.delta**2.5), fn
         ),
         ntg_root=_finite(
-            2**6 * c.n**1.5 * size**0.25
+            2**6
+            * c.n**1.5
+            * size**0.25
             / (math.sqrt(c.kappa * c.gamma) * c.d**1.25 * c.delta**1.25),
             fn,
         ),
@@ -436,8 +442,8 @@ def theorem_h1(
     s' <= s, not s - 1; (33) is used for Theta^(1), which Proposition D.1 covers.
 
     1 - beta = 1 - sqrt(1 - alpha) is computed as -expm1(log1p(-alpha) / 2), as alpha is often
-    1e-12. For L > 1 the bounds on eta are multiplied by 1, L^-4 and L^-2, the widths by L^2, L^2 and
-    L^4, the weight change by L and the change of the NTG by L^2.
+    1e-12. For L > 1 the bounds on eta are multiplied by 1, L^-4 and L^-2, the widths by L^2, L^2
+    and L^4, the weight change by L and the change of the NTG by L^2.
     """
     fn = "theorem_h1"
     c = _constants(fn, n=n, d=d, kappa=kappa, gamma=gamma, delta=delta, L=L)
@@ -508,13 +514,13 @@ def _smooth(fn: str, M: float, C: float, C_1: float) -> tuple[float, float, floa
 
 
 def _initialisation_width(c: _Constants, share: float) -> float:
-    """log of 8 n L^2 log(share n / delta) / (kappa d), Prop. D.1 with delta / share."""
+    """Logarithm of 8 n L^2 log(share n / delta) / (kappa d), Prop. D.1 with delta / share."""
     doubt = math.log(share * c.n / c.delta)
     return math.log(8 * c.n * doubt) + 2 * math.log(c.L) - math.log(c.kappa) - math.log(c.d)
 
 
 def _square(value: float) -> float:
-    """value**2, infinite where that overflows; ``**`` would raise an error that explains nothing."""
+    """The square, infinite where it overflows; ``**`` raises an error that explains nothing."""
     return value * value
 
 

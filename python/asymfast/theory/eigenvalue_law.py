@@ -150,9 +150,7 @@ def min_eigenvalue_law(
     def drawn() -> Floats:
         if m is not None:
             return weighted_ntg(checked, lam, name, generator)
-        return limiting_ntg(
-            checked, gamma, alpha, name, generator, weights=weights, terms=terms
-        )
+        return limiting_ntg(checked, gamma, alpha, name, generator, weights=weights, terms=terms)
 
     if m is None and gamma == 1:
         values = np.full(draws, kappa)  # no draw differs from Theta*

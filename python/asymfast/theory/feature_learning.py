@@ -105,9 +105,7 @@ def g_1(
     return (values, error) if return_error else values
 
 
-def theorem_4_3(
-    X: npt.ArrayLike, lam: npt.ArrayLike, activation: str = "swish"
-) -> Floats:
+def theorem_4_3(X: npt.ArrayLike, lam: npt.ArrayLike, activation: str = "swish") -> Floats:
     """Expected initial velocity of the weights, E[dw_tjk / dt at t = 0].
 
     -(lam_j / sqrt d) sum_i x_ik g_1(x_i), whatever the targets.
@@ -185,7 +183,13 @@ def g_2(
         inputs.array(fn, name, x, first.shape) for name, x in (("x_2", x_2), ("x_3", x_3))
     ]
     values, error = _g_2_sums(
-        fn, np.stack(rows[:2]), rows[2][None], activation, tol, lambda G, i: G, raising=not return_error
+        fn,
+        np.stack(rows[:2]),
+        rows[2][None],
+        activation,
+        tol,
+        lambda G, i: G,
+        raising=not return_error,
     )
     value = float(values[0, 1])
     return (value, error) if return_error else value
@@ -234,8 +238,8 @@ def theorem_4_4(
     X : (n, d) array_like, float64 or float32
         Training inputs, the x_i.
     lam : (m,) array_like
-        Node scalings. For the limit of wide networks pass ``(1 - gamma) t_j``, of which only the sum
-        of squares matters.
+        Node scalings. Only their sum of squares matters; for the limit of wide networks pass
+        ``(1 - gamma) t_j``.
     activation : str
         As in `asymfast.Network`, but not relu.
     X_eval : (q, d) array_like, optional
@@ -275,9 +279,9 @@ def theorem_4_4(
         return inner[:, i, None] * G
 
     total, error = _g_2_sums(fn, Q, checked, activation, tol, weigh, raising=not return_error)
-    prefactor = -(Q @ Q.T) / d**2 * float(np.sum(lam**2))
-    V = prefactor * (total + total.T)
-    V = np.tril(V) + np.tril(V, -1).T
+    prefactor = -(Q @ Q.T) / float(d) ** 2 * float(np.sum(lam**2))
+    lower = np.tril(prefactor * (total + total.T))
+    V: Floats = lower + np.tril(lower, -1).T
     if not return_error:
         return V
     largest = float(np.abs(prefactor).max()) * 2 * float(np.abs(inner).sum(axis=1).max())
@@ -418,11 +422,9 @@ def _simulate(
     squares: Any = 0.0
     for count in range(1, draws + 1):  # Welford's algorithm: nothing cancels
         W = generator.standard_normal((m, d))
-        a = 2.0 * generator.integers(0, 2, m) - 1.0
+        a: Floats = 2.0 * generator.integers(0, 2, m).astype(np.float64) - 1.0
         value = measure(Model(W, a, scalings, name), checked, targets)
         off = value - mean
         mean = mean + off / count
         squares = squares + off * (value - mean)
-    return Estimate(
-        np.asarray(mean), np.sqrt(np.asarray(squares) / (draws - 1) / draws), draws
-    )
+    return Estimate(np.asarray(mean), np.sqrt(np.asarray(squares) / (draws - 1) / draws), draws)

@@ -90,9 +90,7 @@ class SufficientCondition:
     ntg_change: float
 
 
-def lemma_e1(
-    t: float, zeta: float, *, residual: float, n: int, d: int, L: float = 1.0
-) -> LemmaE1:
+def lemma_e1(t: float, zeta: float, *, residual: float, n: int, d: int, L: float = 1.0) -> LemmaE1:
     """Exponential decay along the flow while the smallest eigenvalue is at least zeta / 2.
 
     Parameters
@@ -223,7 +221,8 @@ def lemma_e4(
     gamma, m = float(lam1.sum()), len(c)
 
     def change(mean_square: float) -> float:
-        return n * M**2 / (4 * d**2) * mean_square + L * n * M / d**1.5 * math.sqrt(mean_square)
+        first = M * math.sqrt(mean_square) / d
+        return n * first * (first / 4 + L / math.sqrt(d))
 
     return NtgChange(
         radius=c / 2,
@@ -345,9 +344,7 @@ def lemma_e5(
     )
 
 
-def lemma_h2(
-    lam: npt.ArrayLike, residual: float, *, n: int, d: int, L: float = 1.0
-) -> Floats:
+def lemma_h2(lam: npt.ArrayLike, residual: float, *, n: int, d: int, L: float = 1.0) -> Floats:
     """Bound of |dL_m / dw_j|, L sqrt(lam_j n / d) |y - u|, for every node.
 
     Parameters
@@ -446,7 +443,7 @@ def _convergence(
 
 
 def _nodes(fn: str, c: npt.ArrayLike, *lams: npt.ArrayLike) -> tuple[Floats, ...]:
-    """c and the scalings as (m,) arrays; one part of the scaling may be zero throughout."""
+    """Radii c and the scalings as (m,) arrays; one part of the scaling may be zero throughout."""
     radii = inputs.non_negative(fn, "c", c)
     names = ("lam",) if len(lams) == 1 else ("lam1", "lam2")
     arrays = [np.asarray(lam) for lam in lams]

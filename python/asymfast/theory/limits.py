@@ -210,8 +210,8 @@ def limiting_ntg(
     """A draw of the NTG of infinitely wide networks at initialisation.
 
     Theta_infinity = gamma Theta* + (1 - gamma) sum_j t_j (X X'/d) o sigma'(u_j) sigma'(u_j)',
-    u_j = X w_j / sqrt(d), w_j ~ N(0, I). The sum stops after some terms, and the rest is replaced by
-    its mean, so that the mean of the draws is Theta* exactly.
+    u_j = X w_j / sqrt(d), w_j ~ N(0, I). The sum stops after some terms, and the rest is replaced
+    by its mean, so that the mean of the draws is Theta* exactly.
 
     Parameters
     ----------
@@ -308,7 +308,8 @@ def _enough_terms(fn: str, spread: float, alpha: float, tol: float, size: float)
         terms *= 2
         if terms > _MOST_TERMS:
             raise ValueError(
-                f"{fn}: tol={tol:g} needs more than {_MOST_TERMS} terms; pass a larger tol, or terms"
+                f"{fn}: tol={tol:g} needs more than {_MOST_TERMS} terms; "
+                "pass a larger tol, or terms"
             )
     return terms
 

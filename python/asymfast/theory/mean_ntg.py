@@ -21,6 +21,7 @@ Floats = npt.NDArray[np.float64]
 # the quadrature needs 10^4 nodes and more.
 _LONGEST_ROW = 100.0
 
+
 @overload
 def mean_ntg(
     X: npt.ArrayLike,

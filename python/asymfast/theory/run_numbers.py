@@ -87,9 +87,7 @@ def run_numbers(fn: str, run: Any, X: Any, y: Any, member: int | None) -> RunNum
     def of(values: Any) -> Any:
         return values if member is None or values is None else values[:, member]
 
-    start, end = (
-        _network(fn, each, member) for each in (run.initial, run.network)
-    )
+    start, end = (_network(fn, each, member) for each in (run.initial, run.network))
     if not np.array_equal(start.a, end.a):
         raise ValueError(f"{fn}: the theorems train the input weights only; this run trained a too")
     X = inputs.array(fn, "X", X, ("n", start.W.shape[1]))
@@ -193,7 +191,6 @@ def _ntg(
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], Floats, Floats]:
     """Smallest eigenvalue and change of the NTG on all samples, at as many records as possible."""
     T = len(run.steps)
-    K0 = start.ntg(X)
     eigmin, change = np.zeros(T), np.zeros(T)
     known, spectral = np.zeros(T, dtype=bool), np.zeros(T, dtype=bool)
     on = run.config.get("record", {}).get("ntg_on")
@@ -204,10 +201,16 @@ def _ntg(
         )
         known[:] = True
     weights = of(run.weights)
-    at = {0: start.W} if run.steps[0].min() == 0 else {}
-    at[T - 1] = end.W
     if weights is not None:
-        at |= {t: np.asarray(W, dtype=np.float64) for t, W in enumerate(weights)}
+        at = {t: np.asarray(W, dtype=np.float64) for t, W in enumerate(weights)}
+    elif everywhere and known.all():
+        at = {}
+    else:
+        at = {0: start.W} if run.steps[0].min() == 0 else {}
+        at[T - 1] = end.W
+    if not at:
+        return known, spectral, eigmin, change
+    K0 = start.ntg(X)
     for t, W in at.items():
         if not np.isfinite(W).all():
             continue

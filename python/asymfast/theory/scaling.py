@@ -278,7 +278,8 @@ def _sum(
         f_start, f_end = f(ends)
         slope_start, slope_end = slope(ends)
     head = math.fsum(f(np.arange(1.0, start)))
-    return head + integral + 0.5 * (f_start + f_end) + float(slope_end - slope_start) / 12
+    ends_of_f = 0.5 * float(f_start + f_end) + float(slope_end - slope_start) / 12
+    return head + integral + ends_of_f
 
 
 @dataclass(frozen=True)

@@ -83,12 +83,7 @@ def triple_expectations(
             f"{fn}: |x_i| / sqrt(d) must be at most {_LONGEST_ROW:g}, got {longest:.4g}"
         )
     q = len(Q)
-    size = math.sqrt(
-        math.prod(
-            float(gaussian.mean(lambda z, u=u: u(z) ** 2, bandwidth, np.array([longest]))[0][0])
-            for u in (f, g, h)
-        )
-    )
+    size = math.prod(_root_mean_square(u, bandwidth, longest) for u in (f, g, h))
     total, error = np.zeros((q, q)), 0.0
     rounding = 8 * rows.rounding * (1 + longest) * size
     level = 1
@@ -105,6 +100,12 @@ def triple_expectations(
         total += weigh(E, i - q)
         error = max(error, change + rounding)
     return total, error, size
+
+
+def _root_mean_square(u: Function, bandwidth: float, scale: float) -> float:
+    """sqrt(E[u(s z)^2])."""
+    square, _ = gaussian.mean(lambda z: u(z) ** 2, bandwidth, np.array([scale]))
+    return math.sqrt(float(square[0]))
 
 
 class _Given:
