@@ -276,7 +276,7 @@ def theorem_4_4(
     inner = Q @ checked.T
 
     def weigh(G: Floats, i: int) -> Floats:
-        return inner[:, i, None] * G
+        return np.asarray(inner[:, i, None] * G)
 
     total, error = _g_2_sums(fn, Q, checked, activation, tol, weigh, raising=not return_error)
     prefactor = -(Q @ Q.T) / float(d) ** 2 * float(np.sum(lam**2))

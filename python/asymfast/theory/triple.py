@@ -26,7 +26,16 @@ Function = Callable[[Floats], Floats]
 
 _LONGEST_ROW = 30.0
 # Terms and refinement of the nodes; each computation is judged by its change from the one before.
-_LEVELS = ((8, 0.9), (16, 1.35), (32, 2.0), (64, 3.0), (128, 4.5), (256, 6.5))
+_LEVELS = (
+    (8, 0.9),
+    (16, 1.35),
+    (32, 1.6),
+    (64, 1.8),
+    (128, 2.0),
+    (192, 2.2),
+    (256, 2.4),
+    (384, 2.6),
+)
 
 
 def triple_expectations(
