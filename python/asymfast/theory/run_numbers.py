@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 import asymfast._check as _check
 from asymfast.theory import inputs
-from asymfast.theory.network import Model, model
+from asymfast.theory.network import Model
 
 Floats = npt.NDArray[np.float64]
 
@@ -146,6 +146,7 @@ def _member(fn: str, run: Any, member: int | None) -> int | None:
 
 
 def _network(fn: str, net: Any, member: int | None) -> Model:
+    """The numbers of one member; its weights are not finite after a divergence."""
     W, a, lam = (
         np.asarray(each if member is None else each[member], dtype=np.float64)
         for each in (net.W, net.a, net.lam)
@@ -154,7 +155,7 @@ def _network(fn: str, net: Any, member: int | None) -> Model:
         a = a[:, 0]
     if a.ndim != 1:
         raise ValueError(f"{fn}: the theorems are on one output, this network has {a.shape[1]}")
-    return model(fn, W, a, lam, net.activation)
+    return Model(W, a, lam, net.activation)
 
 
 def _loss(fn: str, loss: Any, n: int) -> tuple[float, float]:
