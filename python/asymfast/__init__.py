@@ -38,7 +38,9 @@ from .training import gradient_descent
 
 if TYPE_CHECKING:
     from . import datasets, figures, theory
-    from .theory import mean_ntg
+    from .phases import PhaseDiagram, phase_diagram
+    from .theory.limits import limiting_ntg
+    from .theory.mean_ntg import mean_ntg
 
 __version__: str = _core.build_config()["version"]
 
@@ -47,6 +49,7 @@ __all__ = [
     "DivergenceError",
     "LinearisedFlow",
     "Network",
+    "PhaseDiagram",
     "Record",
     "Run",
     "Snapshot",
@@ -57,17 +60,24 @@ __all__ = [
     "figures",
     "gradient_descent",
     "gradient_flow",
+    "limiting_ntg",
     "linearised_flow",
     "mean_ntg",
     "min_eigenvalue",
     "node_scaling",
+    "phase_diagram",
     "sgd",
     "theory",
 ]
 
 # Loaded on first use, so that `import asymfast` stays quick.
 _LAZY_MODULES = ("datasets", "figures", "theory")
-_LAZY_NAMES = {"mean_ntg": "theory"}
+_LAZY_NAMES = {
+    "PhaseDiagram": "phases",
+    "limiting_ntg": "theory",
+    "mean_ntg": "theory",
+    "phase_diagram": "phases",
+}
 
 
 def __getattr__(name: str) -> Any:

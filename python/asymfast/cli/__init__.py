@@ -1,4 +1,5 @@
-"""The command ``asymfast``: train on a CSV file, repeat the paper, describe the build.
+"""The command ``asymfast``: train on a CSV file, repeat the paper, certify a run,
+describe the build.
 
 Exit codes: 0 when everything was done; 1 when the work began but did not all succeed; 2 when the
 request could not be carried out (the sentence on stderr says why); 130 after Ctrl-C.
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from asymfast import __version__
-from asymfast.cli import info, paper, train
+from asymfast.cli import certify, info, paper, train
 from asymfast.cli.arguments import Parser
 from asymfast.cli.errors import INCOMPLETE, INTERRUPTED, CommandError
 
@@ -62,7 +63,9 @@ def _parser() -> Parser:
         prog="asymfast", description="Shallow neural networks with asymmetrical node scaling."
     )
     parser.add_argument("--version", action="version", version=f"asymfast {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{train,paper,info}")
-    for command in (train, paper, info):
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="{train,paper,certify,info}"
+    )
+    for command in (train, paper, certify, info):
         command.register(commands)
     return parser

@@ -13,7 +13,12 @@ import asymfast as af
 from asymfast.cli.table import text_table
 
 # Extra by extra, what each installs: pip install 'asymfast[plot]'.
-_EXTRAS = {"plot": ("matplotlib",), "data": ("pooch", "openpyxl", "xlrd"), "xarray": ("xarray",)}
+_EXTRAS = {
+    "plot": ("matplotlib",),
+    "data": ("pooch", "openpyxl", "xlrd"),
+    "theory": ("scipy",),
+    "xarray": ("xarray",),
+}
 
 
 def register(commands: Any) -> None:

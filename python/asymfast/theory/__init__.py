@@ -1,15 +1,142 @@
 """The paper's statements as plain NumPy, independent of the compiled core: they can judge it.
 
-===================  ========================================================================
-`mean_ntg`           Theta*, the mean neural tangent Gram matrix at initialisation
-`activations`        sigma, sigma' and sigma'' of every activation, and the suprema of the
-                     derivatives, which the theorems take as constants
-===================  ========================================================================
+Scaling
+    `node_scaling_parts` (Eq. 1), `zipf_weights`, `zipf_tail` (Eq. 35), `zeta_ratio` (Figure 1),
+    `sum_of_powers`, `proposition_b2`, `feature_learning_measure` (below Eq. 7).
+Limits of wide networks
+    `mean_ntg`, `kappa_n`, `limiting_ntg` (Proposition 3.1), `c_0`, `ntg_variance` (Eq. 7),
+    `min_eigenvalue_law`.
+Constants and assumptions
+    `activations`, `suprema`, `output_moment`, `c_1` (Eq. 8), `d_0`, `target_bound`,
+    `check_assumptions` (2.1 to 2.3).
+Convergence
+    `theorem_4_1`, `theorem_a1`, `theorem_h1`, `proposition_b1`, `proposition_d1`, `lemma_e1` to
+    `lemma_e5`, `lemma_h2`, `lemma_h3`, `Widths`.
+Feature learning
+    `g_1`, `theorem_4_3`, `g_2`, `theorem_4_4`, `theta_3` (Eq. 34), `ntg_velocity`,
+    `simulated_drift`, `simulated_ntg_velocity`.
+Certificates
+    `certify`: what a run did against what the theorems promise.
+
+NumPy alone is needed, but for the confidence intervals of `MinEigenvalueLaw` (SciPy, extra
+``theory``) and the figure of a certificate (matplotlib, extra ``plot``).
 """
 
 from __future__ import annotations
 
 from asymfast.theory import activations
+from asymfast.theory.activations import suprema
+from asymfast.theory.assumptions import Assumptions, Check, check_assumptions
+from asymfast.theory.certificate import Certificate, Claim, certify
+from asymfast.theory.constants import c_1, d_0, output_moment, target_bound
+from asymfast.theory.convergence import (
+    PropositionD1,
+    Theorem41,
+    TheoremA1,
+    TheoremH1,
+    proposition_b1,
+    proposition_d1,
+    theorem_4_1,
+    theorem_a1,
+    theorem_h1,
+)
+from asymfast.theory.eigenvalue_law import MinEigenvalueLaw, Probability, min_eigenvalue_law
+from asymfast.theory.feature_learning import (
+    Estimate,
+    g_1,
+    g_2,
+    simulated_drift,
+    simulated_ntg_velocity,
+    theorem_4_3,
+    theorem_4_4,
+)
+from asymfast.theory.lemmas import (
+    LemmaE1,
+    NtgChange,
+    SufficientCondition,
+    lemma_e1,
+    lemma_e2,
+    lemma_e3,
+    lemma_e4,
+    lemma_e5,
+    lemma_h2,
+    lemma_h3,
+)
+from asymfast.theory.limits import Kappa, Truncation, c_0, kappa_n, limiting_ntg, ntg_variance
 from asymfast.theory.mean_ntg import mean_ntg
+from asymfast.theory.network import ntg_velocity, theta_3
+from asymfast.theory.scaling import (
+    NodeScalingParts,
+    PropositionB2,
+    feature_learning_measure,
+    node_scaling_parts,
+    proposition_b2,
+    sum_of_powers,
+    zeta_ratio,
+    zipf_tail,
+    zipf_weights,
+)
+from asymfast.theory.widths import Widths
 
-__all__ = ["activations", "mean_ntg"]
+__all__ = [
+    "Assumptions",
+    "Certificate",
+    "Check",
+    "Claim",
+    "Estimate",
+    "Kappa",
+    "LemmaE1",
+    "MinEigenvalueLaw",
+    "NodeScalingParts",
+    "NtgChange",
+    "Probability",
+    "PropositionB2",
+    "PropositionD1",
+    "SufficientCondition",
+    "Theorem41",
+    "TheoremA1",
+    "TheoremH1",
+    "Truncation",
+    "Widths",
+    "activations",
+    "c_0",
+    "c_1",
+    "certify",
+    "check_assumptions",
+    "d_0",
+    "feature_learning_measure",
+    "g_1",
+    "g_2",
+    "kappa_n",
+    "lemma_e1",
+    "lemma_e2",
+    "lemma_e3",
+    "lemma_e4",
+    "lemma_e5",
+    "lemma_h2",
+    "lemma_h3",
+    "limiting_ntg",
+    "mean_ntg",
+    "min_eigenvalue_law",
+    "node_scaling_parts",
+    "ntg_variance",
+    "ntg_velocity",
+    "output_moment",
+    "proposition_b1",
+    "proposition_b2",
+    "proposition_d1",
+    "simulated_drift",
+    "simulated_ntg_velocity",
+    "sum_of_powers",
+    "suprema",
+    "target_bound",
+    "theorem_4_1",
+    "theorem_4_3",
+    "theorem_4_4",
+    "theorem_a1",
+    "theorem_h1",
+    "theta_3",
+    "zeta_ratio",
+    "zipf_tail",
+    "zipf_weights",
+]

@@ -11,22 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 import asymfast._check as _check
-from asymfast.theory import hermite
+from asymfast.theory import gaussian, hermite, inputs
 from asymfast.theory.activations import ACTIVATIONS
 from asymfast.theory.geometry import RowGeometry, row_geometry
 
 Floats = npt.NDArray[np.float64]
 
-# Beyond this the product of two squared lengths could overflow.
-_LARGEST_ENTRY = 1e75
-
 # Beyond this |x_i| / sqrt(d) the Hermite expansion of parallel rows has no hope of converging and
 # the quadrature needs 10^4 nodes and more.
 _LONGEST_ROW = 100.0
-
-# Frequencies in sigma', as `hermite.trapezoid` wants them: 37 / (distance of the poles) and a tenth
-# or so for double poles. gelu is entire; its Gaussian exp(-w^2 / 2) is 1e-17 at w = 9.
-_BANDWIDTH = {"swish": 14.0, "tanh": 27.0, "gelu": 10.0, "softplus": 13.0, "sigmoid": 14.0}
 
 
 @overload
@@ -104,16 +97,17 @@ def mean_ntg(
     """
     name = _check.choice("mean_ntg", "activation", activation, tuple(ACTIVATIONS))
     tol = _check.number("mean_ntg", "tol", tol, low=0, low_open=True)
-    rows = row_geometry(_inputs(X))
-    if name in _BANDWIDTH:
+    rows = row_geometry(inputs.samples("mean_ntg", X))
+    if name in _CLOSED_FORMS:
+        E, error = _CLOSED_FORMS[name](rows), None
+    else:
         if rows.scale.max() > _LONGEST_ROW:
             raise ValueError(
                 f"mean_ntg: the rows of X are too long for {name}; |x_i| / sqrt(d) must be at most "
                 f"{_LONGEST_ROW:g}, got {rows.scale.max():.4g}"
             )
-        E, error = hermite.expectations(ACTIVATIONS[name].slope, _BANDWIDTH[name], rows, tol)
-    else:
-        E, error = _CLOSED_FORMS[name](rows), None
+        bandwidth = gaussian.BANDWIDTH[name]
+        E, error = hermite.expectations(ACTIVATIONS[name].slope, bandwidth, rows, tol)
     K = rows.gram * E
     largest = float(np.max(np.diagonal(K)))  # of all entries, as K is positive semi-definite
     if error is None:
@@ -128,19 +122,6 @@ def mean_ntg(
             f"tol={tol:g}; pass a larger tol, shorter rows of X, or return_error=True"
         )
     return K
-
-
-def _inputs(X: npt.ArrayLike) -> Floats:
-    values = np.asarray(X)
-    if values.dtype == np.float32:
-        values = values.astype(np.float64)
-    checked = _check.array("mean_ntg", "X", values, dtype=np.float64, shape=("n", "d"))
-    if np.abs(checked).max() > _LARGEST_ENTRY:
-        raise ValueError(
-            f"mean_ntg: the entries of X must be at most {_LARGEST_ENTRY:g}, "
-            f"got {np.abs(checked).max():.4g}"
-        )
-    return checked
 
 
 def _relu(rows: RowGeometry) -> Floats:

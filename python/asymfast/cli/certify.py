@@ -1,0 +1,259 @@
+"""``asymfast certify``: train, and compare the run with the paper's convergence theorems."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import asymfast as af
+from asymfast import figures, theory
+from asymfast._atomic import replacing
+from asymfast.cli.arguments import real, run_options, whole
+from asymfast.cli.errors import INCOMPLETE, CommandError
+from asymfast.cli.output import require_figures, require_folder
+from asymfast.cli.results import write_json
+from asymfast.cli.samples import read_samples
+from asymfast.cli.table import setting_name
+from asymfast.datasets.simulated import simulated
+from asymfast.network import ACTIVATIONS
+from asymfast.progress import ProgressBar
+
+Floats = npt.NDArray[np.float64]
+
+
+def register(commands: Any) -> None:
+    """Add the command and its options to the subparsers of ``asymfast``."""
+    parser = commands.add_parser(
+        "certify",
+        help="compare a run with the convergence theorems",
+        description="Train on the paper's simulated data, or on the rows of a CSV file (a header "
+        "line, then numbers), and compare the run with Theorem H.1 (gradient descent), 4.1 or A.1 "
+        "(gradient flow). The inputs of a file are standardised and then divided by the length of "
+        "the longest row, as Assumption 2.1 asks for; its target is standardised. The verdicts are "
+        "printed and do not change the exit code.",
+    )
+    option = parser.add_argument
+    option("file", type=Path, nargs="?", metavar="FILE.csv", help="the table (simulated data)")
+    option("--target", metavar="COLUMN", help="of the file: what to learn from the other columns")
+    option("--samples", type=whole(1), default=100, metavar="N", help="rows at most (100)")
+    option("--inputs", type=whole(1), metavar="D", help="of the simulated data (50)")
+    option(
+        "--delta",
+        type=real(0, 1, low_open=True, high_open=True),
+        default=0.1,
+        metavar="P",
+        help="probability that the theorem may fail with (0.1)",
+    )
+    option("--corrected", action="store_true", help="use the true sup |sigma'| instead of 1")
+    option("--gamma", type=real(0, 1), default=0.5, metavar="G", help="even part (0.5)")
+    option("--alpha", type=real(0, low_open=True), default=0.7, metavar="A", help="decay (0.7)")
+    option("--width", type=whole(1), default=2000, metavar="M", help="hidden nodes (2000)")
+    option("--activation", choices=ACTIVATIONS, default="swish", help="of the hidden nodes (swish)")
+    option(
+        "--lr",
+        type=real(0, low_open=True),
+        metavar="L",
+        help="learning rate on half the sum of squares (1, or less where that is not stable)",
+    )
+    option("--steps", type=whole(1), default=2000, metavar="N", help="training steps (2000)")
+    option("--flow", action="store_true", help="gradient flow instead of gradient descent")
+    option("--t-end", type=real(0, low_open=True), metavar="T", help="end of the flow (steps * lr)")
+    option("--record-every", type=whole(1), metavar="N", help="steps (about 50 records in all)")
+    option(
+        "--record-weights",
+        action="store_true",
+        help="for the spectral norm of the NTG's change, instead of the Frobenius norm",
+    )
+    option("--seed", type=whole(0), default=0, metavar="N", help="of data and network (0)")
+    run_options(parser, out="asymfast-certify")
+    parser.set_defaults(execute=execute)
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The training set, in float64, and one line about it."""
+
+    X: Floats
+    y: Floats
+    text: str
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Train as the options say, print the certificate, and write it down.
+
+    Returns
+    -------
+    int
+        0, when training came to its end and everything was written, whatever the verdicts.
+
+    Raises
+    ------
+    CommandError
+        The request cannot be carried out (nothing was written), or training diverged (what had
+        been recorded was certified and written).
+    """
+    _check(options)
+    if not options.no_figure:
+        require_figures()
+    data = _data(options)
+    network = af.Network.init(
+        d=data.X.shape[1],
+        m=options.width,
+        gamma=options.gamma,
+        alpha=options.alpha,
+        activation=options.activation,
+        rng=_network_seed(options),
+        dtype=options.dtype,
+    )
+    X, y = data.X.astype(options.dtype), data.y.astype(options.dtype)
+    lr = options.lr or _stable_rate(network.ntg(X, threads=options.threads))
+    require_folder(options.out)
+    _announce(options, data, lr)
+    run, message = _train(options, network, X, y, lr)
+    try:
+        certificate = theory.certify(run, X, y, delta=options.delta, corrected=options.corrected)
+    except ValueError as refused:  # rows of X that the mean NTG cannot be computed for
+        raise CommandError(str(refused), INCOMPLETE) from refused
+    print(f"\n{certificate.table()}\n")
+    print(f"written to {options.out}: {', '.join(_write(options, run, certificate))}")
+    if message:
+        raise CommandError(f"{message}; what there is of it is in {options.out}", INCOMPLETE)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse options that contradict each other, and fill in what depends on other options."""
+    if options.t_end is not None and not options.flow:
+        raise CommandError("--t-end needs --flow")
+    if options.file is None and options.target is not None:
+        raise CommandError("--target needs a file")
+    if options.file is not None and options.target is None:
+        raise CommandError("a file needs --target")
+    if options.file is not None and options.inputs is not None:
+        raise CommandError("--inputs is for simulated data")
+    if options.gamma == 1.0:
+        options.alpha = None  # plays no part
+    if options.out is None:
+        options.out = Path("asymfast-certify")
+
+
+def _data(options: argparse.Namespace) -> _Data:
+    """Read the file, or draw the paper's simulated data (Appendix J)."""
+    if options.file is None:
+        d = 50 if options.inputs is None else options.inputs
+        X, y = simulated(n=options.samples, d=d, rng=options.seed)
+        return _Data(X, y, f"simulated data: n = {len(y)}, d = {d}")
+    try:
+        samples = read_samples(options.file, options.target, 0.0, options.seed)
+    except OSError as refused:
+        raise CommandError(
+            f"cannot read {options.file}: {refused.strerror or refused}"
+        ) from refused
+    except ValueError as wrong:
+        raise CommandError(str(wrong)) from wrong
+    rows = len(samples.y_train)
+    X, y = samples.X_train[: options.samples], samples.y_train[: options.samples]
+    longest = float(np.linalg.norm(X, axis=1).max())
+    if longest == 0:
+        raise CommandError(f"the inputs of the {len(y)} chosen rows are all equal to their mean")
+    text = (
+        f"{options.file.name}: {len(y)} of {rows} rows, {X.shape[1]} inputs, target "
+        f"{samples.target}; inputs standardised and divided by the longest row, {longest:.4g}"
+    )
+    return _Data(X / longest, y, text)
+
+
+def _network_seed(options: argparse.Namespace) -> np.random.Generator:
+    """As `asymfast train` for a file and as `asymfast paper` for simulated data, whose stream the
+    weights must not share.
+    """
+    seed = options.seed if options.file is not None else [options.seed, 1]
+    return np.random.default_rng(seed)
+
+
+def _stable_rate(ntg: npt.NDArray[Any]) -> float:
+    """1, or 1 / eig_max of the initial NTG with two digits, whichever is less."""
+    largest = float(np.linalg.eigvalsh(ntg.astype(np.float64))[-1])
+    if largest <= 1:
+        return 1.0
+    rate = 1 / largest
+    unit = 10.0 ** (math.floor(math.log10(rate)) - 1)
+    return math.floor(rate / unit) * unit
+
+
+def _announce(options: argparse.Namespace, data: _Data, lr: float) -> None:
+    print(data.text)
+    print(
+        f"network: {options.width} hidden nodes, {options.activation}, "
+        f"{setting_name(options.gamma, options.alpha)}, {options.dtype}, seed {options.seed}"
+    )
+    how = (
+        f"gradient flow to time {_t_end(options, lr):g}"
+        if options.flow
+        else f"{options.steps} steps of gradient descent, learning rate {lr:g}"
+    )
+    print(f"training: {how}, loss half_sse")
+
+
+def _t_end(options: argparse.Namespace, lr: float) -> float:
+    return float(options.steps * lr if options.t_end is None else options.t_end)
+
+
+def _train(
+    options: argparse.Namespace,
+    network: af.Network,
+    X: npt.NDArray[Any],
+    y: npt.NDArray[Any],
+    lr: float,
+) -> tuple[af.Run, str]:
+    """Return the run, and what went wrong with it, if anything."""
+    common: dict[str, Any] = {
+        "record": af.Record(every=options.record_every, weights=options.record_weights),
+        "threads": options.threads,
+    }
+    try:
+        with ProgressBar() as bar:
+            if options.flow:
+                t_end = _t_end(options, lr)
+                return af.gradient_flow(network, X, y, t_end=t_end, progress=bar, **common), ""
+            return (
+                af.gradient_descent(
+                    network, X, y, lr=lr, steps=options.steps, progress=bar, **common
+                ),
+                "",
+            )
+    except af.DivergenceError as left:
+        if not len(left.run.steps):
+            raise CommandError(f"training diverged at step {left.step}", INCOMPLETE) from left
+        return left.run, f"training diverged at step {left.step}; try --lr below {left.bound:.2g}"
+
+
+def _write(options: argparse.Namespace, run: af.Run, certificate: theory.Certificate) -> list[str]:
+    """Write the files and return their names."""
+    run.save(options.out / "run.npz")
+    write_json(options.out / "certificate.json", certificate.to_dict())
+    _write_rows(options.out / "certificate.csv", list(certificate.rows()))
+    written = ["run.npz", "certificate.json", "certificate.csv"]
+    if options.no_figure:
+        # The picture of an earlier run in the same folder would pass for one of this run.
+        for name in ("certificate.png", "certificate.pdf"):
+            (options.out / name).unlink(missing_ok=True)
+        return written
+    drawn = figures.save(certificate.figure(), options.out / "certificate")
+    return written + [path.name for path in drawn]
+
+
+def _write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write one line a record, floats with all their digits, empty cells for what is unknown."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,279 @@
+"""The phase diagram over (gamma, alpha): from the kernel regime to feature learning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _check, theory
+from .network import Network
+from .record import Record
+from .scaling import node_scaling
+from .training import gradient_descent
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
+
+_GAMMAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+_ALPHAS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
+
+
+@dataclass(frozen=True, eq=False)
+class PhaseDiagram:
+    """What theory and short runs say about a grid of node scalings; see `phase_diagram`.
+
+    Attributes
+    ----------
+    gamma : (G,) float64 array
+    alpha : (A,) float64 array
+    measure : (G, A) float64 array
+        (1 - gamma)^2 sum_j t_j^2 of the limit of wide networks, Eq. (7).
+    sum_lam2 : (G, A) float64 array
+        sum_j lam_j^2 of the networks that were trained, which tends to ``measure``.
+    ntg_change : (G, A, S) float64 array
+        |NTG_end - NTG_0|_F / |NTG_0|_F of every seed.
+    loss_start, loss_end : (G, A, S) float64 arrays
+        L_m before and after.
+    m, steps : int
+    lr : float
+    """
+
+    gamma: Floats
+    alpha: Floats
+    measure: Floats
+    sum_lam2: Floats
+    ntg_change: Floats
+    loss_start: Floats
+    loss_end: Floats
+    m: int
+    steps: int
+    lr: float
+
+    @property
+    def mean_change(self) -> Floats:
+        """(G, A): mean of ``ntg_change`` over the seeds."""
+        return np.asarray(self.ntg_change.mean(axis=-1))
+
+    @property
+    def standard_error(self) -> Floats:
+        """(G, A): of that mean; needs two seeds.
+
+        Raises
+        ------
+        ValueError
+            There was one seed.
+        """
+        seeds = self.ntg_change.shape[-1]
+        if seeds < 2:
+            raise ValueError("PhaseDiagram: a standard error needs at least 2 seeds, got 1")
+        return np.asarray(self.ntg_change.std(axis=-1, ddof=1) / math.sqrt(seeds))
+
+    @property
+    def rank_correlation(self) -> float:
+        """Spearman's correlation of ``measure`` and ``mean_change`` over the grid.
+
+        Raises
+        ------
+        ValueError
+            One of them takes a single value on the grid.
+        """
+        ranks = [_ranks(values.ravel()) for values in (self.measure, self.mean_change)]
+        if any(np.ptp(each) == 0 for each in ranks):
+            raise ValueError("PhaseDiagram: a rank correlation needs values that differ")
+        return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+    def figure(self) -> Figure:
+        """Draw measure and NTG change over the grid, and one against the other (extra ``plot``).
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed.
+        """
+        from .figures import require_matplotlib
+
+        require_matplotlib()
+        return _figure(self)
+
+
+def phase_diagram(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    gamma: Sequence[float] = _GAMMAS,
+    alpha: Sequence[float] = _ALPHAS,
+    m: int = 500,
+    activation: str = "swish",
+    steps: int = 200,
+    lr: float | None = None,
+    seeds: int = 3,
+    rng: int = 0,
+    threads: int | None = None,
+) -> PhaseDiagram:
+    """Train briefly at every (gamma, alpha) and set the change of the NTG against the theory.
+
+    Parameters
+    ----------
+    X, y : (n, d) and (n,) float64 or float32 arrays
+        Training data.
+    gamma : sequence of float
+        Values in [0, 1].
+    alpha : sequence of float
+        Values in (0, 1), where Eq. (35) exists.
+    m : int
+        Nodes.
+    activation : str
+        As in `Network`.
+    steps : int
+        Of gradient descent on half the sum of squares.
+    lr : float, optional
+        Learning rate of all runs. Default: 1, or 1 / eig_max of the largest initial NTG where that
+        is less.
+    seeds : int
+        Initialisations; every one is shared by the whole grid, so that points differ by their
+        scaling alone.
+    rng : int
+        Initialisation s is drawn from ``default_rng([rng, s, 1])``.
+    threads : int, optional
+        As in `gradient_descent`, which trains all G A S networks as one ensemble.
+
+    Returns
+    -------
+    PhaseDiagram
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind or range.
+    DivergenceError
+        As `gradient_descent`.
+
+    Notes
+    -----
+    Source: the text below Eq. (7), with Theorem 4.4: the measure scales the variance of the
+    limiting NTG and its expected velocity. Cost: G A S runs of `steps` steps and two NTGs.
+    """
+    fn = "phase_diagram"
+    gammas = _grid(fn, "gamma", gamma, high_open=False)
+    alphas = _grid(fn, "alpha", alpha, high_open=True)
+    m = _check.integer(fn, "m", m, low=1)
+    seeds = _check.integer(fn, "seeds", seeds, low=1)
+    rng = _check.integer(fn, "rng", rng, low=0)
+    steps = _check.integer(fn, "steps", steps, low=1)
+    inputs = _check.array(fn, "X", X, shape=("n", "d"))
+    if lr is not None:
+        lr = _check.number(fn, "lr", lr, low=0, low_open=True)
+    points = [(g, a, s) for g in gammas for a in alphas for s in range(seeds)]
+    net = Network.init(
+        d=inputs.shape[1],
+        m=m,
+        gamma=[g for g, _, _ in points],
+        alpha=[a for _, a, _ in points],
+        activation=activation,
+        rng=[np.random.default_rng([rng, s, 1]) for _, _, s in points],
+        dtype=inputs.dtype,
+    )
+    start = net.ntg(inputs, threads=threads).astype(np.float64)
+    if lr is None:
+        largest = float(np.linalg.eigvalsh(start)[:, -1].max())
+        lr = min(1.0, 1 / largest) if largest > 0 else 1.0
+    run = gradient_descent(
+        net,
+        inputs,
+        y,
+        lr=lr,
+        steps=steps,
+        record=Record(steps=[0, steps], eigmin=False),
+        threads=threads,
+    )
+    assert run.ntg_change is not None
+    shape = (len(gammas), len(alphas), seeds)
+    norm = np.linalg.norm(start, axis=(-2, -1))
+    with np.errstate(invalid="ignore"):
+        change = np.where(norm > 0, run.ntg_change[-1] / norm, 0.0)
+    return PhaseDiagram(
+        gamma=gammas,
+        alpha=alphas,
+        measure=np.array([[theory.feature_learning_measure(g, a) for a in alphas] for g in gammas]),
+        sum_lam2=np.array([[np.sum(node_scaling(m, g, a) ** 2) for a in alphas] for g in gammas]),
+        ntg_change=change.reshape(shape),
+        loss_start=run.loss[0].reshape(shape),
+        loss_end=run.loss[-1].reshape(shape),
+        m=m,
+        steps=steps,
+        lr=lr,
+    )
+
+
+def _grid(fn: str, name: str, values: Sequence[float], *, high_open: bool) -> Floats:
+    """Increasing values from [0, 1], or of alpha from (0, 1)."""
+    given = np.asarray(values, dtype=object)
+    if given.ndim != 1 or given.size == 0:
+        raise ValueError(f"{fn}: {name} must be a non-empty sequence, got {values!r}")
+    grid = np.array(
+        [
+            _check.number(fn, name, v, low=0, high=1, low_open=high_open, high_open=high_open)
+            for v in given
+        ]
+    )
+    if np.any(np.diff(grid) <= 0):
+        raise ValueError(f"{fn}: {name} must increase, got {grid.tolist()}")
+    return grid
+
+
+def _ranks(values: Floats) -> Floats:
+    """Ranks from 0, ties sharing their mean."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(count)
+    return np.asarray((ends - 0.5 * (count + 1))[place], dtype=np.float64)
+
+
+def _figure(diagram: PhaseDiagram) -> Figure:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    style: dict[Any, Any] = {
+        "font.size": 10,
+        "axes.titlesize": 10,
+        "axes.titlelocation": "left",
+        "pdf.fonttype": 42,
+    }
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(11.0, 3.6), layout="constrained")
+        panels = figure.subplots(1, 3)
+        maps = (
+            (r"(a) $(1-\gamma)^2 \sum_j \tilde\lambda_j^2$", diagram.measure),
+            (f"(b) change of the NTG after {diagram.steps} steps", diagram.mean_change),
+        )
+        for axes, (title, values) in zip(panels[:2], maps, strict=True):
+            image = axes.imshow(values, origin="lower", aspect="auto", cmap="viridis", vmin=0)
+            axes.set_xticks(range(len(diagram.alpha)), [f"{a:g}" for a in diagram.alpha])
+            axes.set_yticks(range(len(diagram.gamma)), [f"{g:g}" for g in diagram.gamma])
+            axes.set_xlabel(r"$\alpha$")
+            axes.set_ylabel(r"$\gamma$")
+            axes.set_title(title)
+            figure.colorbar(image, ax=axes)
+        scatter = panels[2].scatter(
+            diagram.measure,
+            diagram.mean_change,
+            c=np.broadcast_to(diagram.gamma[:, None], diagram.measure.shape),
+            cmap="cividis",
+            s=22,
+        )
+        figure.colorbar(scatter, ax=panels[2], label=r"$\gamma$")
+        panels[2].set_title("(c) one against the other")
+        panels[2].set_xlabel(r"$(1-\gamma)^2 \sum_j \tilde\lambda_j^2$")
+        panels[2].set_ylabel(
+            r"$\Vert \widehat{\Theta}_t - \widehat{\Theta}_0 \Vert_F / \Vert \widehat{\Theta}_0"
+            r" \Vert_F$"
+        )
+        panels[2].grid(color="#e2e2e2", linewidth=0.6)
+        panels[2].set_axisbelow(True)
+    return figure

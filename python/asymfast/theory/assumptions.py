@@ -1,0 +1,212 @@
+"""Assumptions 2.1, 2.2 and 2.3: which of them hold, and by how much the others fail."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import asymfast._check as _check
+from asymfast.theory import inputs
+from asymfast.theory.activations import ACTIVATIONS
+from asymfast.theory.geometry import row_geometry
+
+Floats = npt.NDArray[np.float64]
+
+_NOT_ANALYTIC = ("relu",)
+_POLYNOMIAL = ("identity",)
+_UNLIKELY = 5.0  # standard errors: one in 1.7 million for a normal statistic
+
+
+@dataclass(frozen=True)
+class Check:
+    """One assumption and what was found.
+
+    Attributes
+    ----------
+    name : str
+        Number in the paper: "2.1(a)", "2.1(b)", "2.1(c)", "2.2", "2.3".
+    asks : str
+        What it asks for, in a few words.
+    holds : bool
+    value, limit : float
+        What was measured and what is allowed; equal to 1.0 and 1.0 or 0.0 and 1.0 for properties
+        that hold or do not.
+    finding : str
+        One sentence with the numbers.
+    """
+
+    name: str
+    asks: str
+    holds: bool
+    value: float
+    limit: float
+    finding: str
+
+    @property
+    def excess(self) -> float:
+        """By how much it fails: value - limit, or 0 where it holds."""
+        return 0.0 if self.holds else abs(self.value - self.limit)
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """All checks, in the order of the paper; see `check_assumptions`.
+
+    Attributes
+    ----------
+    checks : tuple of Check
+    L, M : float
+        sup |sigma'| and sup |sigma''| of the activation (M infinite for relu).
+    C : float or None
+        max |y_i|; None without targets.
+    """
+
+    checks: tuple[Check, ...]
+    L: float
+    M: float
+    C: float | None
+
+    def __iter__(self) -> Iterator[Check]:
+        return iter(self.checks)
+
+    @property
+    def hold(self) -> bool:
+        """Whether all of them hold."""
+        return all(check.holds for check in self.checks)
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """Those that fail."""
+        return tuple(check for check in self.checks if not check.holds)
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{check.name:7} {'holds' if check.holds else 'FAILS'}  {check.finding}"
+            for check in self.checks
+        )
+
+
+def check_assumptions(
+    X: npt.ArrayLike,
+    y: npt.ArrayLike | None = None,
+    activation: str = "swish",
+    *,
+    W: npt.ArrayLike | None = None,
+) -> Assumptions:
+    """Check the paper's assumptions on data, activation and initialisation.
+
+    Parameters
+    ----------
+    X : (n, d) array_like, float64 or float32
+        Inputs, one sample a row.
+    y : (n,) array_like, optional
+        Targets, for 2.1(c).
+    activation : str
+        As in `asymfast.Network`.
+    W : (m, d) array_like, optional
+        Initial weights, for 2.3. That they are draws of N(0, 1) can only be made unlikely: mean,
+        variance and, from 1000 entries on, the fourth moment must be within 5 standard errors.
+
+    Returns
+    -------
+    Assumptions
+        ``str`` of it is a table.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arrays of the wrong kind or shape, values that are not finite, unknown activation.
+
+    Notes
+    -----
+    Source: Assumptions 2.1 to 2.3. Lengths and angles are taken as equal to their limits within
+    the rounding of X's type: unit rows may have |x| = 1 + 4 eps, and rows are parallel where the
+    sine of their angle is at most 8 eps sqrt(d). Theorem A.1 (relu) does without 2.2.
+    Cost: O(n^2 d).
+    """
+    fn = "check_assumptions"
+    checked = inputs.samples(fn, X)
+    eps = float(np.finfo(np.float32 if np.asarray(X).dtype == np.float32 else np.float64).eps)
+    name = _check.choice(fn, "activation", activation, tuple(ACTIVATIONS))
+    chosen = ACTIVATIONS[name]
+    checks = [*_inputs(checked, eps)]
+    C = None
+    if y is not None:
+        C = float(np.abs(inputs.array(fn, "y", y, (len(checked),))).max())
+        checks.append(Check("2.1(c)", "|y_i| <= C", True, C, C, f"C = max |y_i| = {C:.6g}"))
+    checks += _activation(name, chosen.slope_sup, chosen.curvature_sup)
+    if W is not None:
+        checks.append(_initialisation(inputs.array(fn, "W", W, ("m", checked.shape[1]))))
+    return Assumptions(tuple(checks), chosen.slope_sup, chosen.curvature_sup, C)
+
+
+def _inputs(X: Floats, eps: float) -> Iterator[Check]:
+    n, d = X.shape
+    geometry = row_geometry(X)
+    lengths = geometry.scale * math.sqrt(d)
+    shortest, longest = int(lengths.argmin()), int(lengths.argmax())
+    asks = "0 < |x_i| <= 1"
+    zeros = int(np.sum(lengths == 0))
+    largest = float(lengths[longest])
+    if zeros:
+        text = f"{zeros} of {n} rows of X are zero, the first is row {shortest}"
+        yield Check("2.1(a)", asks, False, 0.0, 0.0, text)
+    else:
+        holds = largest <= 1 + 4 * eps
+        text = f"|x_i| is {lengths[shortest]:.6g} to {largest:.6g}"
+        if not holds:
+            text += f", above 1 by {largest - 1:.3g} in row {longest}"
+        yield Check("2.1(a)", asks, holds, largest, 1.0, text)
+    asks = "no two rows parallel"
+    if n == 1:
+        yield Check("2.1(b)", asks, True, 1.0, 0.0, "there is one row")
+        return
+    sine = np.sqrt(geometry.gap * (2 - geometry.gap))
+    sine[lengths == 0] = sine[:, lengths == 0] = 0.0  # a zero row is parallel to all
+    np.fill_diagonal(sine, np.inf)
+    i, k = divmod(int(sine.argmin()), n)
+    least = float(sine[i, k])
+    limit = 8 * eps * math.sqrt(d)
+    pairs = int(np.sum(sine <= limit)) // 2
+    if pairs:
+        text = f"{pairs} pairs of rows are parallel, the first is {i} and {k}"
+        yield Check("2.1(b)", asks, False, least, limit, text)
+    else:
+        text = f"the smallest angle is {math.asin(min(least, 1.0)):.3g}, of rows {i} and {k}"
+        yield Check("2.1(b)", asks, True, least, limit, text)
+
+
+def _activation(name: str, L: float, M: float) -> Iterator[Check]:
+    analytic = name not in _NOT_ANALYTIC
+    text = f"{name} is {'' if analytic else 'not '}analytic"
+    yield Check("2.2", "sigma is analytic", analytic, float(analytic), 1.0, text)
+    text = f"sup |sigma'| = {L:.7g}" + (f", above 1 by {L - 1:.4g}" if L > 1 else "")
+    yield Check("2.2", "|sigma'| <= 1", L <= 1, L, 1.0, text)
+    bounded = math.isfinite(M)
+    text = f"sup |sigma''| = {M:.7g}" if bounded else "sigma' jumps"
+    yield Check("2.2", "|sigma''| <= M", bounded, float(bounded), 1.0, text)
+    curved = name not in _POLYNOMIAL
+    text = f"{name} is {'not ' if curved else ''}a polynomial"
+    yield Check("2.2", "sigma is no polynomial", curved, float(curved), 1.0, text)
+
+
+def _initialisation(W: Floats) -> Check:
+    size = W.size
+    mean = float(W.mean()) * math.sqrt(size)
+    square = float(np.mean(W**2))
+    # Wilson and Hilferty's cube root of a chi-squared mean is normal from a few entries on
+    narrow = 2 / (9 * size)
+    variance = (square ** (1 / 3) - (1 - narrow)) / math.sqrt(narrow)
+    statistics: dict[str, float] = {"mean": mean, "variance": variance}
+    if size >= 1000:
+        statistics["fourth moment"] = (float(np.mean(W**4)) - 3) * math.sqrt(size / 96)
+    worst = max(statistics, key=lambda key: abs(statistics[key]))
+    off: Any = statistics[worst]
+    text = f"the {worst} of the weights is {off:+.2f} standard errors from that of N(0, 1)"
+    holds = abs(off) <= _UNLIKELY
+    return Check("2.3", "w_0j ~ N(0, I)", holds, abs(off), _UNLIKELY, text)

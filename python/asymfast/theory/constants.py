@@ -1,0 +1,133 @@
+"""The constants of the theorems: C, C_1 (Eq. 8), D_0 (Theorem A.1) and |sigma'|, |sigma''|."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+import asymfast._check as _check
+from asymfast.theory import gaussian, inputs
+from asymfast.theory.activations import ACTIVATIONS
+
+Floats = npt.NDArray[np.float64]
+
+
+def output_moment(activation: str, scale: npt.ArrayLike) -> Floats:
+    """E[sigma(s z)^2], z ~ N(0, 1): the second moment of a node's output at initialisation.
+
+    Parameters
+    ----------
+    activation : str
+        As in `asymfast.Network`.
+    scale : array_like
+        s = |x| / sqrt(d) >= 0, at most 100.
+
+    Returns
+    -------
+    float64 array of the shape of scale
+        Relative error below 1e-12; closed forms for relu, erf, sin, cos and identity.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind or range.
+
+    Notes
+    -----
+    For relu it is s^2 / 2; the paper's proof of Theorem A.1 uses the bound s^2.
+    """
+    fn = "output_moment"
+    name = _check.choice(fn, "activation", activation, tuple(ACTIVATIONS))
+    s = np.asarray(scale, dtype=np.float64)
+    _check.finite(fn, "scale", s)
+    if s.size and not (s.min() >= 0 and s.max() <= 100):
+        raise ValueError(f"{fn}: scale must be in [0, 100], got {s.min():g} to {s.max():g}")
+    square = s**2
+    if name == "relu":
+        return np.asarray(0.5 * square)
+    if name == "identity":
+        return np.asarray(square)
+    if name == "sin":
+        return np.asarray(-0.5 * np.expm1(-2 * square))
+    if name == "cos":
+        return np.asarray(0.5 * (1 + np.exp(-2 * square)))
+    if name == "erf":  # Williams (1997); arcsin of a small number, so nothing cancels
+        return np.asarray(2 / math.pi * np.arcsin(2 * square / (1 + 2 * square)))
+    sigma = ACTIVATIONS[name].value
+    if s.size == 0:
+        return s
+    moment, _ = gaussian.mean(lambda z: sigma(z) ** 2, gaussian.BANDWIDTH[name], s.ravel())
+    return moment.reshape(s.shape)
+
+
+def c_1(activation: str, d: int) -> float:
+    """C_1 = sup over c in (0, 1] of E[sigma(c z / sqrt d)^2], Eq. (8).
+
+    Parameters
+    ----------
+    activation : str
+        As in `asymfast.Network`.
+    d : int
+        Inputs, at least 1.
+
+    Returns
+    -------
+    float
+        Relative error below 1e-12. For cos it is 1, the limit for c to 0, which is not attained;
+        for all others the supremum is attained at c = 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unknown activation, or d below 1.
+
+    Notes
+    -----
+    Write sigma = o + e with o odd and e even. The mean of sigma(cz)^2 is that of o^2 + e^2, and
+    grows with c if |o| and |e| grow with |z|. So they do for swish, gelu, softplus and relu
+    (o = z/2 and e = sigma - z/2), sigmoid (e = 1/2), tanh, erf and identity (e = 0). sin and cos
+    have closed forms, (1 -+ exp(-2 c^2 / d)) / 2.
+    """
+    fn = "c_1"
+    name = _check.choice(fn, "activation", activation, tuple(ACTIVATIONS))
+    d = _check.integer(fn, "d", d, low=1)
+    if name == "cos":
+        return 1.0
+    return float(output_moment(name, 1 / math.sqrt(d)))
+
+
+def d_0(C: float, d: int) -> float:
+    """D_0 = sqrt(2 C^2 + 2 / d) of Theorem A.1.
+
+    Parameters
+    ----------
+    C : float
+        Bound of the |y_i|, >= 0.
+    d : int
+        Inputs, at least 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind or range.
+
+    Notes
+    -----
+    Slack: as E[relu(c z / sqrt d)^2] = c^2 / (2d), sqrt(2 C^2 + 1 / d) would do.
+    """
+    C = _check.number("d_0", "C", C, low=0)
+    d = _check.integer("d_0", "d", d, low=1)
+    return math.hypot(math.sqrt(2) * C, math.sqrt(2 / d))
+
+
+def target_bound(y: npt.ArrayLike) -> float:
+    """C = max |y_i|, the least bound of Assumption 2.1 (c).
+
+    Raises
+    ------
+    TypeError, ValueError
+        y is not a finite, non-empty (n,) array of floating point type.
+    """
+    return float(np.abs(inputs.array("target_bound", "y", y, ("n",))).max())

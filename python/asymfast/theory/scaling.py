@@ -1,0 +1,385 @@
+"""The node scalings of Eqs. (1) and (35), their two parts, and sums of their powers (Prop. B.2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+import asymfast._check as _check
+from asymfast.theory import inputs
+from asymfast.theory.zeta import tail, zeta
+
+Floats = npt.NDArray[np.float64]
+
+_MOST_NODES = 1e9  # for functions that return one number a node
+_ADDED_UP = 2**16  # so many terms of a sum are added one by one
+
+
+class NodeScalingParts(NamedTuple):
+    """The two parts of lambda_{m,j}; ``lam1 + lam2`` is lambda.
+
+    Attributes
+    ----------
+    lam1 : (m,) float64 array
+        lambda^(1)_j = gamma / m.
+    lam2 : (m,) float64 array
+        lambda^(2)_j = (1 - gamma) t_j / sum_k t_k.
+    """
+
+    lam1: Floats
+    lam2: Floats
+
+
+def node_scaling_parts(
+    m: int, gamma: float, alpha: float | None = None, *, weights: npt.ArrayLike | None = None
+) -> NodeScalingParts:
+    """Symmetric and asymmetric part of the node scaling, Eq. (1).
+
+    Parameters
+    ----------
+    m, gamma, alpha, weights
+        As in `asymfast.node_scaling`; any alpha > 0, as the zeta factor of Eq. (35) cancels.
+
+    Returns
+    -------
+    NodeScalingParts
+        lam1 sums to gamma and lam2 to 1 - gamma, within rounding.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `asymfast.node_scaling`.
+
+    Notes
+    -----
+    Source: Eq. (1) and the lines above Eq. (30). Cost: O(m).
+    """
+    fn = "node_scaling_parts"
+    m = int(inputs.width(fn, _check.integer(fn, "m", m, low=1)))
+    gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
+    if alpha is not None and weights is not None:
+        raise ValueError(f"{fn}: give either alpha or weights, got both")
+    lam1 = np.full(m, gamma / m)
+    if weights is not None:
+        t = inputs.non_negative(fn, "weights", weights, (m,))
+        t = t / t.max()
+    elif alpha is not None:
+        alpha = _check.number(fn, "alpha", alpha, low=0, low_open=True)
+        t = np.arange(1, m + 1, dtype=np.float64) ** (-1 / alpha)
+    elif gamma < 1:
+        raise ValueError(f"{fn}: gamma < 1 needs alpha or weights, got neither")
+    else:
+        t = np.ones(m)
+    return NodeScalingParts(lam1, (1 - gamma) * (t / t.sum()))
+
+
+def zipf_weights(terms: int, alpha: float) -> Floats:
+    """The first terms of Eq. (35): t_j = j^(-1/alpha) / zeta(1/alpha).
+
+    Parameters
+    ----------
+    terms : int
+        How many, at least 1.
+    alpha : float
+        In (0, 1), where the infinite sum exists.
+
+    Returns
+    -------
+    (terms,) float64 array
+        Decreasing; the infinite sequence sums to 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind or range.
+    """
+    fn = "zipf_weights"
+    terms = _check.integer(fn, "terms", terms, low=1)
+    excess = _excess(fn, alpha)
+    return np.asarray(np.arange(1, terms + 1, dtype=np.float64) ** -(1 + excess) / zeta(excess))
+
+
+def zeta_ratio(alpha: float, r: float = 2.0) -> float:
+    """sum_j t_j^r = zeta(r/alpha) / zeta(1/alpha)^r of the Zipf weights, Figure 1 for r = 2.
+
+    Parameters
+    ----------
+    alpha : float
+        In (0, 1). Towards 1 the result falls to 0 (the kernel regime), towards 0 it rises to 1.
+    r : float
+        At least 1.
+
+    Returns
+    -------
+    float
+        In (0, 1], relative error about 1e-15 r; alpha may be as near 1 as float64 can tell.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind or range.
+
+    Notes
+    -----
+    Source: the end of Appendix B.2, with Eq. (35).
+    """
+    fn = "zeta_ratio"
+    excess = _excess(fn, alpha)
+    r = _check.number(fn, "r", r, low=1)
+    # r / alpha - 1 = (r - 1) + r excess, without the cancellation
+    return float(math.exp(math.log(zeta((r - 1) + r * excess)) - r * math.log(zeta(excess))))
+
+
+def feature_learning_measure(
+    gamma: float, alpha: float | None = None, *, weights: npt.ArrayLike | None = None
+) -> float:
+    """(1 - gamma)^2 sum_j t_j^2: how far the wide network is from the kernel regime.
+
+    Parameters
+    ----------
+    gamma : float
+        In [0, 1].
+    alpha : float, optional
+        Zipf weights of Eq. (35), in (0, 1); not needed where gamma is 1.
+    weights : (K,) array_like, optional
+        Instead of alpha: t_1, ..., t_K >= 0 up to a factor, and zeros from there on.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 exactly for gamma = 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind or range; neither or both of alpha and weights.
+
+    Notes
+    -----
+    Source: Eq. (7) and the text below it; it scales the total variance of the limiting NTG and,
+    by Theorem 4.4, its expected initial velocity.
+    """
+    fn = "feature_learning_measure"
+    gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
+    if gamma == 1 and alpha is None and weights is None:
+        return 0.0
+    return (1 - gamma) ** 2 * limiting_power_sum(fn, 2.0, alpha, weights)
+
+
+def limiting_power_sum(
+    fn: str, r: float, alpha: float | None, weights: npt.ArrayLike | None
+) -> float:
+    """sum_j t_j^r of the infinite sequence t; fn is who asks, for the messages."""
+    if (alpha is None) == (weights is None):
+        both = "neither" if alpha is None else "both"
+        raise ValueError(f"{fn}: give either alpha or weights, got {both}")
+    if weights is not None:
+        t = inputs.non_negative(fn, "weights", weights, ("K",))
+        t = t / t.max()
+        return float(np.sum((t / t.sum()) ** r))
+    _excess(fn, alpha)
+    assert alpha is not None
+    return zeta_ratio(alpha, r)
+
+
+def zipf_tail(alpha: float, terms: int, r: float = 1.0) -> float:
+    """sum_{j > terms} t_j^r of the Zipf weights of Eq. (35).
+
+    Parameters
+    ----------
+    alpha : float
+        In (0, 1).
+    terms : int
+        At least 0; 0 gives the whole sum.
+    r : float
+        At least 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind or range.
+    """
+    fn = "zipf_tail"
+    excess = _excess(fn, alpha)
+    terms = _check.integer(fn, "terms", terms, low=0)
+    r = _check.number(fn, "r", r, low=1)
+    left = tail((r - 1) + r * excess, terms + 1.0)
+    return 0.0 if left == 0 else float(math.exp(math.log(left) - r * math.log(zeta(excess))))
+
+
+def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float = 2.0) -> float:
+    """sum_j lambda_{m,j}^r of Zipf weights, for any width up to 1e300.
+
+    Parameters
+    ----------
+    m : float
+        Number of nodes, a whole number.
+    gamma : float
+        In [0, 1].
+    alpha : float, optional
+        Any alpha > 0; not needed where gamma is 1.
+    r : float
+        > 0.
+
+    Returns
+    -------
+    float
+        Relative error below 1e-12.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind or range.
+
+    Notes
+    -----
+    The first 65536 terms are added up. The rest is an integral over log j, by Gauss and Legendre's
+    rule, with the first two corrections of Euler and Maclaurin. Cost: O(65536 + log m).
+    """
+    fn = "sum_of_powers"
+    m = inputs.width(fn, _check.number(fn, "m", m, low=1, high=1e300))
+    gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
+    r = _check.number(fn, "r", r, low=0, low_open=True)
+    if gamma == 1:
+        return float(m ** (1 - r))
+    if alpha is None:
+        raise ValueError(f"{fn}: gamma < 1 needs alpha, got None")
+    p = 1 / _check.number(fn, "alpha", alpha, low=0, low_open=True)
+    total = _sum(lambda x: x**-p, lambda x: -p * x ** (-p - 1), m, p)
+    even, uneven = gamma / m, (1 - gamma) / total
+    return _sum(
+        lambda x: (even + uneven * x**-p) ** r,
+        lambda x: -r * (even + uneven * x**-p) ** (r - 1) * uneven * p * x ** (-p - 1),
+        m,
+        p,
+    )
+
+
+def _sum(
+    f: Callable[[Floats], Floats], slope: Callable[[Floats], Floats], m: float, p: float
+) -> float:
+    """sum_{j=1}^m f(j) of a function of x^-p, Euler and Maclaurin from 65536 on."""
+    if m <= _ADDED_UP:
+        return math.fsum(f(np.arange(1.0, m + 1)))
+    start = float(_ADDED_UP)
+    length = math.log(m / start)
+    nodes, rule = np.polynomial.legendre.leggauss(16)
+    panels = math.ceil(length * max(1.0, min(p, 64.0) / 2))
+    left = math.log(start) + length / panels * np.arange(panels)
+    x = np.exp(left[:, None] + 0.5 * length / panels * (1 + nodes))
+    integral = 0.5 * length / panels * float(np.sum(f(x) * x @ rule))
+    ends = np.array([start, m])
+    with np.errstate(under="ignore"):
+        f_start, f_end = f(ends)
+        slope_start, slope_end = slope(ends)
+    head = math.fsum(f(np.arange(1.0, start)))
+    ends_of_f = 0.5 * float(f_start + f_end) + float(slope_end - slope_start) / 12
+    return head + integral + ends_of_f
+
+
+@dataclass(frozen=True)
+class PropositionB2:
+    """Proposition B.2 for one node scaling.
+
+    Attributes
+    ----------
+    total : float
+        sum lambda, 1 by Eq. (9).
+    root_sum, root_lower, root_upper : float
+        sum sqrt(lambda) and its bounds sqrt(gamma m) and sqrt(m) of Eq. (10).
+    power_sum, power_lower, power_upper : float
+        sum lambda^r, sum (lambda^(2))^r below it, and Minkowski's bound above it (the proof of
+        Eq. 11).
+    power_limit : float
+        The limit (1 - gamma)^r sum_j t_j^r for m to infinity.
+    """
+
+    total: float
+    root_sum: float
+    root_lower: float
+    root_upper: float
+    power_sum: float
+    power_lower: float
+    power_upper: float
+    power_limit: float
+
+
+def proposition_b2(
+    m: float,
+    gamma: float,
+    alpha: float | None = None,
+    r: float = 2.0,
+    *,
+    weights: npt.ArrayLike | None = None,
+) -> PropositionB2:
+    """Sums of powers of the node scalings with their bounds and limits.
+
+    Parameters
+    ----------
+    m : float
+        Number of nodes, up to 1e300 for Zipf weights.
+    gamma, alpha, weights
+        As in `asymfast.node_scaling`.
+    r : float
+        The power of Eq. (11), > 1.
+
+    Returns
+    -------
+    PropositionB2
+        For alpha >= 1, where Eq. (35) does not exist, ``power_limit`` is still the limit of
+        ``power_sum``, which is 0. For given weights it is the limit with zeros appended.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind or range.
+
+    Notes
+    -----
+    Source: Proposition B.2 and its proof. Misprint: Eq. (11) says sum lambda^r ~
+    sum (lambda^(2))^r for every gamma; at gamma = 1 the left side is m^(1-r) and the right side 0.
+    Only the limit holds there.
+    """
+    fn = "proposition_b2"
+    m = inputs.width(fn, _check.number(fn, "m", m, low=1, high=1e300))
+    gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
+    r = _check.number(fn, "r", r, low=1, low_open=True)
+    if weights is not None or m <= _ADDED_UP:
+        if m > _MOST_NODES:
+            raise ValueError(f"{fn}: with weights m must be at most {_MOST_NODES:g}, got {m:g}")
+        lam1, lam2 = node_scaling_parts(int(m), gamma, alpha, weights=weights)
+        lam = lam1 + lam2
+        total, root, power, below = (
+            math.fsum(values) for values in (lam, np.sqrt(lam), lam**r, lam2**r)
+        )
+    else:
+        total, root, power = (sum_of_powers(m, gamma, alpha, p) for p in (1.0, 0.5, r))
+        below = 0.0 if gamma == 1 else (1 - gamma) ** r * sum_of_powers(m, 0.0, alpha, r)
+    if gamma == 1:
+        limit = 0.0
+    elif weights is None and alpha is not None and alpha >= 1:
+        limit = 0.0  # sum t_j diverges and sum t_j^r / (sum t_j)^r vanishes
+    else:
+        limit = (1 - gamma) ** r * limiting_power_sum(fn, r, alpha, weights)
+    symmetric = gamma * m ** (1 / r - 1)  # (sum (lambda^(1))^r)^(1/r)
+    return PropositionB2(
+        total=total,
+        root_sum=root,
+        root_lower=math.sqrt(gamma * m),
+        root_upper=math.sqrt(m),
+        power_sum=power,
+        power_lower=below,
+        power_upper=(symmetric + below ** (1 / r)) ** r,
+        power_limit=limit,
+    )
+
+
+def _excess(fn: str, alpha: float | None) -> float:
+    """1/alpha - 1 of an alpha in (0, 1), without cancellation near 1."""
+    alpha = _check.number(fn, "alpha", alpha, low=0, high=1, low_open=True, high_open=True)
+    return (1 - alpha) / alpha

@@ -1,0 +1,93 @@
+"""The phase diagram: its theory axis, its short runs, its figure."""
+
+from __future__ import annotations
+
+import asymfast as af
+import numpy as np
+import oracles
+import pytest
+from asymfast import theory
+
+GAMMA, ALPHA = (0.0, 0.5, 1.0), (0.3, 0.6)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return af.datasets.simulated(n=12, d=6, rng=0)
+
+
+@pytest.fixture(scope="module")
+def diagram(data):
+    return af.phase_diagram(*data, gamma=GAMMA, alpha=ALPHA, m=50, steps=30, seeds=2, rng=4)
+
+
+def test_measure(diagram):
+    for i, gamma in enumerate(GAMMA):
+        for k, alpha in enumerate(ALPHA):
+            exact = (1 - gamma) ** 2 * theory.zeta_ratio(alpha)
+            assert diagram.measure[i, k] == pytest.approx(exact)
+            lam = oracles.node_scaling(50, gamma, alpha)
+            assert diagram.sum_lam2[i, k] == pytest.approx(np.sum(lam**2))
+
+
+def test_every_point_is_its_single_run(data, diagram):
+    X, y = data
+    for i, gamma in enumerate(GAMMA):
+        for k, alpha in enumerate(ALPHA):
+            for s in range(2):
+                rng = np.random.default_rng([4, s, 1])
+                net = af.Network.init(6, 50, gamma, alpha, rng=rng)
+                run = af.gradient_descent(net, X, y, lr=diagram.lr, steps=30)
+                change = run.ntg_change[-1] / np.linalg.norm(net.ntg(X))
+                assert diagram.ntg_change[i, k, s] == pytest.approx(change, rel=1e-12)
+                assert diagram.loss_start[i, k, s] == run.loss[0]
+                assert diagram.loss_end[i, k, s] == run.loss[-1]
+
+
+def test_statistics(diagram):
+    np.testing.assert_allclose(diagram.mean_change, diagram.ntg_change.mean(axis=2))
+    half = np.abs(np.diff(diagram.ntg_change, axis=2))[..., 0] / 2
+    np.testing.assert_allclose(diagram.standard_error, half)
+
+
+def test_the_measure_orders_the_changes_of_the_ntg(diagram):
+    """What the paper says of it: the larger, the more feature learning."""
+    assert diagram.rank_correlation >= 0.9
+
+
+def test_rank_correlation_shares_the_ranks_of_ties(diagram):
+    from scipy.stats import spearmanr
+
+    exact = spearmanr(diagram.measure.ravel(), diagram.mean_change.ravel()).statistic
+    assert diagram.rank_correlation == pytest.approx(exact)
+
+
+def test_figure(diagram):
+    figure = diagram.figure()
+    assert [axes.get_title(loc="left")[:3] for axes in figure.axes[:3]] == ["(a)", "(b)", "(c)"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gamma": ()}, "gamma must be a non-empty sequence"),
+        ({"gamma": (0.5, 0.5)}, "gamma must increase"),
+        ({"gamma": (0.0, 1.5)}, r"gamma must be in \[0, 1\]"),
+        ({"alpha": (0.5, 1.0)}, r"alpha must be in \(0, 1\)"),
+        ({"alpha": 0.5}, "alpha must be a non-empty sequence"),
+        ({"seeds": 0}, "seeds must be at least 1"),
+        ({"lr": 0.0}, "lr must be in"),
+        ({"steps": 0}, "steps must be at least 1"),
+    ],
+)
+def test_bad_input(data, options, message):
+    with pytest.raises(ValueError, match=message):
+        af.phase_diagram(*data, **options)
+
+
+def test_one_seed_and_one_point(data):
+    diagram = af.phase_diagram(*data, gamma=[0.5], alpha=[0.5], m=5, steps=1, seeds=1)
+    with pytest.raises(ValueError, match="at least 2 seeds"):
+        _ = diagram.standard_error
+    with pytest.raises(ValueError, match="values that differ"):
+        _ = diagram.rank_correlation
