@@ -66,11 +66,13 @@ decltype(auto) with_dtype(const py::array& array, const char* name, F&& f) {
 }
 
 // Runs Python's signal handlers (Ctrl-C) now and then during a long call.
-inline Execution execution(const std::string& backend, int threads) {
-  return {backend_from_name(backend), threads, [] {
+inline Execution execution(const std::string& backend, int threads, double slopes_memory = 0) {
+  return {backend_from_name(backend), threads,
+          [] {
             py::gil_scoped_acquire gil;
             return PyErr_CheckSignals() == 0;
-          }};
+          },
+          slopes_memory};
 }
 
 // f() without the GIL; a call that a signal handler abandoned raises the handler's exception.

@@ -5,6 +5,7 @@ PYBIND11_MODULE(_core, module) {
   module.doc() = "Compiled core of asymfast; see the package for documented functions.";
   register_config(module);
   register_network(module);
+  register_ntg_operator(module);
   register_spectrum(module);
   register_training(module);
 }

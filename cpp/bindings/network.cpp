@@ -79,7 +79,8 @@ py::array features_py(const py::array& W, const py::array& a, const py::array& l
 }
 
 py::array ntg_py(const py::array& W, const py::array& v, const std::string& activation,
-                 const py::array& X, const py::array& X2, const std::string& backend, int threads) {
+                 const py::array& X, const py::array& X2, const std::string& backend, int threads,
+                 double slopes_memory) {
   return with_dtype(W, "W", [&](auto zero) -> py::array {
     using T = decltype(zero);
     const auto weights = matrix<T>(W, "W");
@@ -87,7 +88,7 @@ py::array ntg_py(const py::array& W, const py::array& v, const std::string& acti
         weights, {nullptr, weights.rows, 0}, nullptr, activation_from_name(activation)};
     const double* scales = vector<double>(v, "v", weights.rows);
     const auto x = matrix<T>(X, "X"), x2 = matrix<T>(X2, "X2");
-    const Execution exec = execution(backend, threads);
+    const Execution exec = execution(backend, threads, slopes_memory);
     py::array_t<double> K({x.rows, x2.rows});
     const auto out = mutable_matrix(K);
     without_gil([&] { ntg(net, scales, x, x2, out, exec); });
@@ -121,7 +122,8 @@ void register_network(py::module_& module) {
              "y"_a, "loss"_a, "backend"_a, "threads"_a);
   module.def("features", &features_py, "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "backend"_a,
              "threads"_a);
-  module.def("ntg", &ntg_py, "W"_a, "v"_a, "activation"_a, "X"_a, "X2"_a, "backend"_a, "threads"_a);
+  module.def("ntg", &ntg_py, "W"_a, "v"_a, "activation"_a, "X"_a, "X2"_a, "backend"_a, "threads"_a,
+             "slopes_memory"_a);
   module.def("activation", &activation_py, "name"_a, "z"_a, "order"_a, "backend"_a = "cpu");
 }
 

@@ -149,13 +149,12 @@ py::dict to_dict(RunResult<T>&& run, const EnsembleView<T>& nets, const py::obje
   const std::vector<bool> diverged(run.diverged.begin(), run.diverged.end());
   py::list methods;
   for (const FlowMethod method : run.methods) methods.append(std::string(name_of(method)));
-  return py::dict("status"_a = name_of(run.status), "stopped_by"_a = run.stopped_by,
-                  "rows"_a = columns<T>(run),
-                  "W"_a = take(std::move(run.W), {nets.B, nets.m, nets.d}),
-                  "a"_a = take(std::move(run.a), {nets.B, nets.m, nets.k}), "diverged"_a = diverged,
-                  "diverged_step"_a = run.diverged_step, "last_loss"_a = run.last_loss,
-                  "methods"_a = methods, "step_bound"_a = run.step_bound,
-                  "exception"_a = exception);
+  return py::dict(
+      "status"_a = name_of(run.status), "stopped_by"_a = run.stopped_by, "rows"_a = columns<T>(run),
+      "W"_a = take(std::move(run.W), {nets.B, nets.m, nets.d}),
+      "a"_a = take(std::move(run.a), {nets.B, nets.m, nets.k}), "diverged"_a = diverged,
+      "diverged_step"_a = run.diverged_step, "last_loss"_a = run.last_loss, "methods"_a = methods,
+      "step_bound"_a = run.step_bound, "exception"_a = exception);
 }
 
 // What both methods take: networks, data, loss, recording, callbacks, execution.
@@ -167,6 +166,7 @@ struct Arguments {
   Recording recording;
   std::string backend;
   int threads;
+  double slopes_memory;
 };
 
 Arguments arguments(const py::dict& from) {
@@ -182,7 +182,8 @@ Arguments arguments(const py::dict& from) {
               py::cast<std::string>(from["loss"]),
               {},
               py::cast<std::string>(from["backend"]),
-              py::cast<int>(from["threads"])};
+              py::cast<int>(from["threads"]),
+              py::cast<double>(from["slopes_memory"])};
   a.recording.schedule.steps = py::cast<std::vector<Index>>(from["record_steps"]);
   a.recording.schedule.times = py::cast<std::vector<double>>(from["record_times"]);
   a.recording.schedule.every = py::cast<Index>(from["record_every"]);
@@ -213,7 +214,7 @@ py::dict train(const py::dict& from, Method&& method) {
     const auto train_data = data<T>(given.X, given.y, nets);
     const auto test_data = data<T>(given.X_test, given.y_test, nets);
     const Loss loss = loss_from_name(given.loss);
-    const Execution exec{backend_from_name(given.backend), given.threads, {}};
+    const Execution exec{backend_from_name(given.backend), given.threads, {}, given.slopes_memory};
     Callbacks callbacks(from, nets.B);
     const Hooks& hooks = callbacks.hooks();
     RunResult<T> run;

@@ -24,7 +24,7 @@ struct Kernels {
               MatrixView<const T> X2, bool symmetric, MatrixView<double> K, const Context&);
   void (*activation_values)(Activation, int order, const T* z, Index count, T* out);
   std::unique_ptr<Engine<T>> (*make_engine)(const NetworkView<T>& net, MatrixView<const T> X,
-                                            MatrixView<const T> y, Loss loss);
+                                            MatrixView<const T> y, Loss loss, double slopes_memory);
   std::unique_ptr<BatchEngine<T>> (*make_batch_engine)(const NetworkView<T>& net,
                                                        MatrixView<const T> X, MatrixView<const T> y,
                                                        const BatchTraining& training);

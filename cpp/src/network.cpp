@@ -35,7 +35,7 @@ void require_network(const char* who, const NetworkView<T>& net, MatrixView<cons
 template <class Call>
 void run(const Execution& exec, Call&& call) {
   Watch watch(exec.keep_going);
-  call(kernel_table(exec.backend), Context{team_size(exec.threads), watch});
+  call(kernel_table(exec.backend), Context{team_size(exec.threads), watch, exec.slopes_memory});
   if (watch.stopped()) throw Interrupted();
 }
 

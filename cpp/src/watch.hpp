@@ -30,6 +30,7 @@ class Watch {
 struct Context {
   int threads;
   Watch& watch;
+  double slopes_memory = 0;  // as in Execution
 };
 
 }  // namespace asymfast

@@ -28,6 +28,7 @@ from .config import build_config
 from .flow import gradient_flow
 from .linearised import LinearisedFlow, linearised_flow
 from .network import Network
+from .ntg_operator import NTGOperator
 from .record import Record
 from .run import Run
 from .scaling import node_scaling
@@ -48,6 +49,7 @@ __all__ = [
     "CheckpointError",
     "DivergenceError",
     "LinearisedFlow",
+    "NTGOperator",
     "Network",
     "PhaseDiagram",
     "Record",

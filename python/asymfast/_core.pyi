@@ -55,6 +55,7 @@ def ntg(
     X2: NDArray[Any],
     backend: str,
     threads: int,
+    slopes_memory: float,
 ) -> NDArray[Any]: ...
 def activation(name: str, z: NDArray[Any], order: int, backend: str = "cpu") -> NDArray[Any]: ...
 def min_eigenvalue(K: NDArray[Any], backend: str, threads: int) -> float: ...
@@ -70,3 +71,29 @@ def sgd(
 def gradient_flow(
     arguments: dict[str, Any], method: str, t_end: float, dt: float, rtol: float
 ) -> dict[str, Any]: ...
+
+class NtgOperatorFloat:
+    def __init__(
+        self,
+        W: NDArray[Any],
+        v: NDArray[Any],
+        activation: str,
+        X: NDArray[Any],
+        backend: str,
+        threads: int,
+        slopes_memory: float,
+    ) -> None: ...
+    def apply(self, U: NDArray[Any], backend: str, threads: int) -> NDArray[Any]: ...
+
+class NtgOperatorDouble:
+    def __init__(
+        self,
+        W: NDArray[Any],
+        v: NDArray[Any],
+        activation: str,
+        X: NDArray[Any],
+        backend: str,
+        threads: int,
+        slopes_memory: float,
+    ) -> None: ...
+    def apply(self, U: NDArray[Any], backend: str, threads: int) -> NDArray[Any]: ...

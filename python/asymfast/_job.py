@@ -15,6 +15,7 @@ from . import _check, _core
 from ._backend import backend_name, thread_count
 from ._data import LOSSES, inputs, targets
 from .checkpoint import Checkpoint, CheckpointError, identity_of
+from .memory import descent_bytes, slopes_allowed
 from .network import Network
 from .progress import progress_hooks
 from .record import Record
@@ -93,6 +94,7 @@ class Job:
         checkpoint_every: float = 60.0,
         stop: Stop | None = None,
         trains_output: bool = False,
+        max_memory: float | None = None,
     ) -> None:
         if not isinstance(net, Network):
             raise TypeError(f"{fn}: net must be a Network, got {type(net).__name__}")
@@ -125,6 +127,7 @@ class Job:
             fn, "checkpoint_every", checkpoint_every, low=0, low_open=True
         )
         self.trains_output = trains_output
+        self.max_memory = max_memory
 
     def _test_data(
         self, X_test: ArrayLike | None, y_test: ArrayLike | None
@@ -193,6 +196,7 @@ class Job:
             "loss": self.loss,
             "backend": self.backend,
             "threads": self.threads,
+            "slopes_memory": self._slopes_memory(schedule, settings),
         }
         pulse, close = progress_hooks(self.fn, progress)
         try:
@@ -218,6 +222,28 @@ class Job:
         if result["status"] == "diverged":
             raise self._divergence(result, run, step_text)
         return run
+
+    def _slopes_memory(self, schedule: dict[str, Any], settings: dict[str, Any]) -> float:
+        """Bytes that max_memory, an argument of gradient descent, leaves for slopes."""
+        if self.max_memory is None:
+            return 0.0
+        every = schedule["record_every"]
+        rows = settings["steps"] // every + 2 if every else len(schedule["record_steps"]) + 1
+        net, needs_ntg = self.net, any(name.startswith("ntg") for name in self.columns())
+        n, threads = self.X.shape[1], self.threads or _core.build_config()["threads"]
+        fixed = descent_bytes(
+            n,
+            net.d,
+            net.m,
+            net.k,
+            net.B or 1,
+            len(self.ntg_on) if needs_ntg else 0,
+            rows,
+            threads,
+            net.dtype.itemsize,
+        )
+        sizes = f"n = {n}, d = {net.d}, m = {net.m}, B = {net.B or 1} and its records"
+        return slopes_allowed(self.fn, self.max_memory, fixed, 0, sizes)
 
     def _arrays(self) -> dict[str, Any]:
         W, a, lam = self.net._arrays()

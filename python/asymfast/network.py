@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _check, _core
+from . import _check, _core, memory
 from ._backend import backend_name, thread_count
 from ._data import LOSSES, inputs, targets
 from .scaling import node_scaling
@@ -417,6 +417,7 @@ class Network:
         *,
         threads: int | None = None,
         backend: str | None = None,
+        max_memory: float | None = None,
     ) -> NDArray[Any]:
         """Neural tangent Gram matrix, Eqs. (4) and (5).
 
@@ -436,6 +437,10 @@ class Network:
             of the paper.
         threads, backend
             As in `__call__`.
+        max_memory : float, optional
+            Bytes that the call may allocate for each member, its result included: the sum over
+            nodes is then taken in pieces that fit, which changes no bit. See `asymfast.memory` for
+            the formula; default: about 32 MB beside the result.
 
         Returns
         -------
@@ -447,7 +452,7 @@ class Network:
         ------
         TypeError, ValueError
             Inputs of another dtype or shape, empty, or not finite; an output the network does not
-            have; `part` without gamma.
+            have; `part` without gamma; a max_memory below what the call needs.
 
         Notes
         -----
@@ -458,11 +463,16 @@ class Network:
         v = self._ntg_weights(part, output)
         backend = backend_name("Network.ntg", backend)
         threads = thread_count("Network.ntg", threads)
+        n, n2 = left[0].shape[1], right[0].shape[1]
+        needs = [memory.ntg_bytes(n, n2, self.d, each, self.dtype.itemsize) for each in v]
+        fixed, least = max(needs)
+        sizes = f"n = {n}, n2 = {n2}, d = {self.d}, m = {self.m}"
+        slopes = memory.slopes_allowed("Network.ntg", max_memory, fixed, least, sizes)
 
         def block(b: int) -> NDArray[Any]:
             x, x2 = _row(left[0], b), _row(right[0], b)
             W = _row(self.W.reshape(-1, self.m, self.d), b)
-            K = _core.ntg(W, _row(v, b), self.activation, x, x2, backend, threads)
+            K = _core.ntg(W, _row(v, b), self.activation, x, x2, backend, threads, slopes)
             return K.astype(self.dtype, copy=False)
 
         blocks = [block(b) for b in range(self.B or 1)]

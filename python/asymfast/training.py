@@ -35,6 +35,7 @@ def gradient_descent(
     checkpoint: str | PathLike[str] | None = None,
     checkpoint_every: float = 60.0,
     stop: Stop | None = None,
+    max_memory: float | None = None,
 ) -> Run:
     """Full-batch gradient descent W <- W - lr dL/dW on the input weights.
 
@@ -75,6 +76,11 @@ def gradient_descent(
         Seconds between checkpoints, > 0; there is one at each end as well.
     stop : Stop, optional
         Early stopping.
+    max_memory : float, optional
+        Bytes that the run may allocate, its records included. What is left for the slopes
+        sigma'(Z), n m numbers a member, decides whether they are kept from the forward pass to the
+        gradient or computed again, which costs up to half the speed and changes no bit. See
+        `asymfast.memory` for the formula.
 
     Returns
     -------
@@ -122,6 +128,7 @@ def gradient_descent(
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         stop=stop,
+        max_memory=max_memory,
     )
     planned = of_steps(
         fn,

@@ -7,6 +7,7 @@
 #include "asymfast/execution.hpp"
 #include "asymfast/loss.hpp"
 #include "asymfast/network.hpp"
+#include "asymfast/ntg_operator.hpp"
 #include "asymfast/spectrum.hpp"
 #include "asymfast/train.hpp"
 #include "asymfast/views.hpp"

@@ -20,6 +20,9 @@ struct Execution {
   int threads = 0;  // 0: as many as OpenMP offers the calling thread
   // Asked about every 50 ms on the calling thread; `false` abandons the call. May be empty.
   std::function<bool()> keep_going = {};
+  // Bytes for slopes sigma' that are kept from pass to pass (runs) or gathered for products (NTG);
+  // what does not fit is computed again, or in pieces. No result depends on it. 0: each call's own.
+  double slopes_memory = 0;
 };
 
 // Thrown by a call whose `keep_going` said false. Training runs return instead, with their records.

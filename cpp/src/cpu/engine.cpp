@@ -14,15 +14,16 @@ namespace {
 // sigma' is remembered from the forward pass to the gradient, except where it would not fit: it is
 // n m elements. Where d is small it is cheaper computed twice than fetched from main memory.
 template <class T>
-bool remembers_slopes(const Layout<T>& at) {
+bool remembers_slopes(const Layout<T>& at, double slopes_memory) {
   const double bytes = double(at.n) * double(at.blocks * kBlock<T>) * sizeof(T);
-  return bytes <= (at.d <= 16 ? 8e6 : 512e6);
+  return bytes <= (at.d <= 16 ? 8e6 : 512e6) && (slopes_memory == 0 || bytes <= slopes_memory);
 }
 
 template <class T>
 class CpuEngine final : public Engine<T> {
  public:
-  CpuEngine(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y, Loss loss)
+  CpuEngine(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y, Loss loss,
+            double slopes_memory)
       : sweep_(net, X),
         at_(sweep_.at),
         y_(y),
@@ -30,7 +31,7 @@ class CpuEngine final : public Engine<T> {
         base_(packed_weights(at_, net.W.data)),
         lost_(base_.size()),
         point_(base_.data()),
-        slopes_(remembers_slopes(at_) ? at_.n * at_.blocks * kBlock<T> : 0),
+        slopes_(remembers_slopes(at_, slopes_memory) ? at_.n * at_.blocks * kBlock<T> : 0),
         outputs_(at_.n * at_.k),
         residual_(at_.n * at_.k) {
     this->f_ = outputs_.data();
@@ -247,15 +248,15 @@ class CpuEngine final : public Engine<T> {
 
 template <class T>
 std::unique_ptr<Engine<T>> make_engine(const NetworkView<T>& net, MatrixView<const T> X,
-                                       MatrixView<const T> y, Loss loss) {
-  return std::make_unique<CpuEngine<T>>(net, X, y, loss);
+                                       MatrixView<const T> y, Loss loss, double slopes_memory) {
+  return std::make_unique<CpuEngine<T>>(net, X, y, loss, slopes_memory);
 }
 
 template std::unique_ptr<Engine<float>> make_engine(const NetworkView<float>&,
                                                     MatrixView<const float>,
-                                                    MatrixView<const float>, Loss);
+                                                    MatrixView<const float>, Loss, double);
 template std::unique_ptr<Engine<double>> make_engine(const NetworkView<double>&,
                                                      MatrixView<const double>,
-                                                     MatrixView<const double>, Loss);
+                                                     MatrixView<const double>, Loss, double);
 
 }  // namespace asymfast::cpu

@@ -58,7 +58,8 @@ inline DoubleVec neighbours_added(DoubleVec a, DoubleVec b, std::integer_sequenc
          __builtin_shufflevector(a, b, from(Lane, true)...);
 }
 
-// x[0] = the sum of the lanes of each of `Count` vectors, one a lane; Count halves from call to call.
+// x[0] = the sum of the lanes of each of `Count` vectors, one a lane; Count halves from call to
+// call.
 template <int Count>
 inline void add_lanes(DoubleVec* x) {
   if constexpr (Count > 1) {

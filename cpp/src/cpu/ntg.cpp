@@ -21,7 +21,7 @@ namespace asymfast::cpu {
 
 namespace {
 
-constexpr double kBudget = 32e6;  // bytes of slopes
+constexpr double kBudget = 32e6;  // bytes of slopes, unless the caller allows fewer
 
 template <class T>
 constexpr Index kRun = sizeof(T) == sizeof(float) ? 64 : 128;
@@ -64,8 +64,8 @@ class Ntg {
       : symmetric_(symmetric),
         d_(net.d()),
         weights_(v, net.m(), symmetric),
-        group_(
-            nodes_of_group(Index(weights_.light.size()), X.rows + (weights_.alike ? 0 : X2.rows))),
+        group_(nodes_of_group(Index(weights_.light.size()), X.rows + (weights_.alike ? 0 : X2.rows),
+                              budget(context))),
         light_(net, X, X2, group_, weights_),
         heavy_(net, X, X2, Index(weights_.heavy.size()), weights_),
         inputs_(input_panels<double>(X, weights_.largest / double(d_))),
@@ -115,8 +115,12 @@ class Ntg {
     }
   };
 
-  static Index nodes_of_group(Index nodes, Index samples) {
-    const double fitting = kBudget / (double(samples + 2 * B) * sizeof(T));
+  static double budget(const Context& context) {
+    return context.slopes_memory > 0 ? std::min(kBudget, context.slopes_memory) : kBudget;
+  }
+
+  static Index nodes_of_group(Index nodes, Index samples, double budget) {
+    const double fitting = budget / (double(samples + 2 * B) * sizeof(T));
     return std::min(nodes, std::max<Index>(kRun<T>, Index(fitting) / kRun<T> * kRun<T>));
   }
 

@@ -55,8 +55,7 @@ class SlopePanels {
     with_activation(net_.activation, [&](auto sigma) {
       for (Index j = 0; j < count; ++j) {
         Vec<T>* z = as_vectors(Z + j * kBlock<T>);
-        const Vec<T> slope[2] = {decltype(sigma)::slope(z[0]),
-                                 decltype(sigma)::slope(z[1])};
+        const Vec<T> slope[2] = {decltype(sigma)::slope(z[0]), decltype(sigma)::slope(z[1])};
         store_scaled(slope, P(scale[std::size_t(nodes[j])]), out + j * kBlock<T>);
       }
     });

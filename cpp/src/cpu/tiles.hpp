@@ -67,8 +67,8 @@ inline void preactivations(const T* X, Index rows, Index d, const T* W, T* Z) {
   });
 }
 
-// f(outputs) with `outputs` the constant 1 where k is 1, else k itself: one output is the common case,
-// and its loops over outputs then vanish.
+// f(outputs) with `outputs` the constant 1 where k is 1, else k itself: one output is the common
+// case, and its loops over outputs then vanish.
 template <class F>
 inline void with_outputs(Index k, F&& f) {
   if (k == 1)

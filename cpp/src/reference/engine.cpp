@@ -160,7 +160,7 @@ class ReferenceEngine final : public Engine<T> {
 
 template <class T>
 std::unique_ptr<Engine<T>> make_engine(const NetworkView<T>& net, MatrixView<const T> X,
-                                       MatrixView<const T> y, Loss loss) {
+                                       MatrixView<const T> y, Loss loss, double) {
   return std::make_unique<ReferenceEngine<T>>(net, X, y, loss);
 }
 

@@ -39,7 +39,7 @@ void activation_values(Activation activation, int order, const T* z, Index count
 
 template <class T>
 std::unique_ptr<Engine<T>> make_engine(const NetworkView<T>& net, MatrixView<const T> X,
-                                       MatrixView<const T> y, Loss loss);
+                                       MatrixView<const T> y, Loss loss, double slopes_memory);
 
 template <class T>
 std::unique_ptr<BatchEngine<T>> make_batch_engine(const NetworkView<T>& net, MatrixView<const T> X,

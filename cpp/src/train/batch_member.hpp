@@ -71,7 +71,8 @@ class BatchMember : public Standing {
       y.insert(y.end(), data_.y.row(row), data_.y.row(row) + k);
     }
     const MatrixView<const T> X{x.data(), first.size, d}, Y{y.data(), first.size, k};
-    const auto engine_of_all = kernels_->of<T>().make_engine(net_, X, Y, loss_);
+    const auto engine_of_all =
+        kernels_->of<T>().make_engine(net_, X, Y, loss_, context.slopes_memory);
     engine_of_all->restart(context);
     std::vector<T> H(static_cast<std::size_t>(train_output_ ? first.size * m : 0));
     if (train_output_) kernels_->of<T>().features(net_, X, {H.data(), first.size, m}, context);

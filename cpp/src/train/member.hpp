@@ -54,9 +54,10 @@ struct Member : Standing {
   MatrixView<const T> y;
   std::unique_ptr<Engine<T>> engine;
 
-  Member(const KernelTable& kernels, const NetworkView<T>& net, const DataView<T>& data, Loss loss)
+  Member(const KernelTable& kernels, const NetworkView<T>& net, const DataView<T>& data, Loss loss,
+         double slopes_memory)
       : y(data.y),
-        engine(kernels.of<T>().make_engine(net, data.X, data.y, loss)),
+        engine(kernels.of<T>().make_engine(net, data.X, data.y, loss, slopes_memory)),
         kernels_(&kernels),
         net_(net),
         loss_(loss) {}

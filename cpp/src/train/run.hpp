@@ -28,8 +28,9 @@ class Run {
   Run(const EnsembleView<T>& nets, const DataView<T>& train, const DataView<T>& test, Loss loss,
       const Recording& recording, const Goals& goals, const Hooks& hooks, const Execution& exec)
       : Run(nets, train, test, recording, goals, hooks, exec, loss,
-            [&nets, &train, loss](const KernelTable& kernels, Index b) {
-              return MemberType(kernels, nets.member(b), train.member(b), loss);
+            [&nets, &train, loss, &exec](const KernelTable& kernels, Index b) {
+              return MemberType(kernels, nets.member(b), train.member(b), loss,
+                                exec.slopes_memory / double(nets.B));
             }) {}
 
   // make_member(kernels, b)
@@ -42,6 +43,7 @@ class Run {
         hooks_(hooks),
         kernels_(kernel_table(exec.backend)),
         threads_(team_size(exec.threads)),
+        slopes_memory_(exec.slopes_memory / double(nets.B)),
         make_member_(std::move(make_member)),
         watch_([this] { return !hooks_.pulse || hooks_.pulse(fraction_, current_loss_); }),
         recorder_(nets, train, test, loss, recording, kernels_, result_) {
@@ -63,7 +65,7 @@ class Run {
   }
 
   // Of the loss' Gauss-Newton matrix at the start of member b.
-  double eig_max(Index b) { return member(b).curvature({threads_, watch_}); }
+  double eig_max(Index b) { return member(b).curvature({threads_, watch_, slopes_memory_}); }
 
  private:
   using Clock = Watch::Clock;
@@ -261,11 +263,11 @@ class Run {
 #pragma omp parallel for schedule(dynamic) num_threads(threads_) if (together > 0)
     for (Index b = 0; b < together; ++b) {
       watch_.tick();
-      work(b, Context{1, watch_});
+      work(b, Context{1, watch_, slopes_memory_});
     }
     for (Index b = together; b < nets_.B; ++b) {
       watch_.tick();
-      work(b, Context{threads_, watch_});
+      work(b, Context{threads_, watch_, slopes_memory_});
     }
   }
 
@@ -341,6 +343,7 @@ class Run {
   const Hooks& hooks_;
   const KernelTable& kernels_;
   int threads_;
+  double slopes_memory_;  // of one member
   std::function<MemberType(const KernelTable&, Index)> make_member_;
   std::atomic<double> fraction_{0}, current_loss_{0};
   Watch watch_;

@@ -1,0 +1,49 @@
+#include "asymfast/ntg_operator.hpp"
+
+#include "arrays.hpp"
+#include "register.hpp"
+
+namespace asymfast::bindings {
+
+using namespace py::literals;
+
+namespace {
+
+template <class T>
+void register_for(py::module_& module, const char* name) {
+  using Operator = NtgOperator<T>;
+  py::class_<Operator>(module, name)
+      .def(py::init([](const py::array& W, const py::array& v, const std::string& activation,
+                       const py::array& X, const std::string& backend, int threads,
+                       double slopes_memory) {
+             const auto weights = matrix<T>(W, "W"), x = matrix<T>(X, "X");
+             const NetworkView<T> net{
+                 weights, {nullptr, weights.rows, 0}, nullptr, activation_from_name(activation)};
+             const double* scales = vector<double>(v, "v", weights.rows);
+             const Execution exec = execution(backend, threads, slopes_memory);
+             std::unique_ptr<Operator> made;
+             without_gil([&] { made = std::make_unique<Operator>(net, scales, x, exec); });
+             return made;
+           }),
+           "W"_a, "v"_a, "activation"_a, "X"_a, "backend"_a, "threads"_a, "slopes_memory"_a)
+      .def(
+          "apply",
+          [](Operator& self, const py::array& U, const std::string& backend, int threads) {
+            const auto u = matrix<T>(U, "U");
+            const Execution exec = execution(backend, threads);
+            py::array_t<double> product({u.rows, u.cols});
+            const auto out = mutable_matrix(product);
+            without_gil([&] { self.apply(u, out, exec); });
+            return product;
+          },
+          "U"_a, "backend"_a, "threads"_a);
+}
+
+}  // namespace
+
+void register_ntg_operator(py::module_& module) {
+  register_for<float>(module, "NtgOperatorFloat");
+  register_for<double>(module, "NtgOperatorDouble");
+}
+
+}  // namespace asymfast::bindings

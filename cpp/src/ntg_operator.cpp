@@ -1,0 +1,71 @@
+// An engine of the network with output weights 1 and scales v: its neural tangent matrix is Theta.
+#include "asymfast/ntg_operator.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "backend.hpp"
+
+namespace asymfast {
+
+template <class T>
+struct NtgOperator<T>::Parts {
+  std::vector<T> ones, X, y;  // X: the reference engine reads it where the caller has it
+  std::vector<double> v;
+  std::unique_ptr<Engine<T>> engine;
+};
+
+template <class T>
+NtgOperator<T>::NtgOperator(const NetworkView<T>& net, const double* v, MatrixView<const T> X,
+                            const Execution& exec)
+    : parts_(std::make_unique<Parts>()) {
+  if (net.m() < 1 || X.rows < 1 || X.cols != net.d())
+    throw std::invalid_argument("NtgOperator: X must have rows of " + std::to_string(net.d()) +
+                                " inputs, got shape (" + std::to_string(X.rows) + ", " +
+                                std::to_string(X.cols) + ")");
+  if (!std::all_of(v, v + net.m(), [](double x) { return x >= 0; }))
+    throw std::invalid_argument("NtgOperator: v must be >= 0");
+  Parts& own = *parts_;
+  own.ones.assign(std::size_t(net.m()), T(1));
+  own.y.assign(std::size_t(X.rows), T(0));
+  own.v.assign(v, v + net.m());
+  if (exec.backend == Backend::reference) {
+    own.X.assign(X.data, X.data + X.size());
+    X.data = own.X.data();
+  }
+  const NetworkView<T> view{net.W, {own.ones.data(), net.m(), 1}, own.v.data(), net.activation};
+  own.engine =
+      kernel_table(exec.backend)
+          .of<T>()
+          .make_engine(view, X, {own.y.data(), X.rows, 1}, Loss::half_sse, exec.slopes_memory);
+  Watch watch(exec.keep_going);
+  own.engine->restart(Context{team_size(exec.threads), watch, exec.slopes_memory});
+  if (watch.stopped()) throw Interrupted();
+}
+
+template <class T>
+NtgOperator<T>::~NtgOperator() = default;
+template <class T>
+NtgOperator<T>::NtgOperator(NtgOperator&&) noexcept = default;
+template <class T>
+NtgOperator<T>& NtgOperator<T>::operator=(NtgOperator&&) noexcept = default;
+
+template <class T>
+void NtgOperator<T>::apply(MatrixView<const T> U, MatrixView<double> out, const Execution& exec) {
+  const Index n = static_cast<Index>(parts_->y.size());
+  if (U.cols != n || out.cols != n || out.rows != U.rows)
+    throw std::invalid_argument("NtgOperator: U and out must have rows of " + std::to_string(n) +
+                                " samples, got " + std::to_string(U.cols));
+  Watch watch(exec.keep_going);
+  const Context context{team_size(exec.threads), watch, exec.slopes_memory};
+  for (Index r = 0; r < U.rows && !watch.stopped(); ++r)
+    parts_->engine->ntg_product(U.row(r), out.row(r), context);
+  if (watch.stopped()) throw Interrupted();
+}
+
+template class NtgOperator<float>;
+template class NtgOperator<double>;
+
+}  // namespace asymfast

@@ -1,0 +1,131 @@
+"""Products with a neural tangent Gram matrix that is too large to be formed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _check, _core, memory
+from ._backend import backend_name, thread_count
+from ._data import inputs
+from .network import Network
+
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import LinearOperator
+
+
+class NTGOperator:
+    """The NTG of a network on X, Eq. (5), as the product Theta u = J (J^T u).
+
+    Parameters
+    ----------
+    net : Network
+        A single network, no ensemble.
+    X : (n, d) array
+        Inputs in the network's dtype. Copied.
+    part : {1, 2}, optional
+        Theta^(1) or Theta^(2) of Proposition D.1; see `Network.ntg`.
+    output : int
+        Whose NTG: that of one output.
+    threads : int, optional
+        Default: what OpenMP offers. No result depends on it.
+    backend : {"cpu", "reference"}, optional
+        Fast kernels, or plain loops that read like the paper.
+    max_memory : float, optional
+        Bytes that the operator may keep. Default: the slopes sigma'(Z), n m numbers, are kept where
+        they take less than 512 MB (8 MB if d <= 16, where computing them anew is as quick).
+
+    Attributes
+    ----------
+    shape : (n, n)
+    dtype : float64 or float32
+        The network's. Products are computed in it, summed over nodes in float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `Network.ntg`; an ensemble; a max_memory below what the operator needs.
+
+    Notes
+    -----
+    Cost of a product: 6 n m d flop, against 2 n^2 for the stored matrix, whose assembly takes
+    n^2 m: of use where n^2 numbers do not fit. Rounding: about 2e-7 (float32) or 1e-15 (float64) of
+    |Theta| |u|. Source: Theta = J J^T, Eqs. (4) and (5).
+
+    Examples
+    --------
+    >>> import asymfast as af, numpy as np
+    >>> X, y = af.datasets.simulated(n=40, d=5, rng=0)
+    >>> net = af.Network.init(d=5, m=300, gamma=0.5, alpha=0.7, rng=1)
+    >>> theta = af.NTGOperator(net, X)
+    >>> bool(np.allclose(theta @ y, net.ntg(X) @ y))
+    True
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        X: ArrayLike,
+        *,
+        part: Literal[1, 2] | None = None,
+        output: int = 0,
+        threads: int | None = None,
+        backend: str | None = None,
+        max_memory: float | None = None,
+    ) -> None:
+        fn = "NTGOperator"
+        if not isinstance(net, Network):
+            raise TypeError(f"{fn}: net must be a Network, got {type(net).__name__}")
+        if net.B is not None:
+            raise ValueError(f"{fn}: net must be a single network, got an ensemble of {net.B}")
+        x = inputs(fn, net, X)[0]
+        output = _check.integer(fn, "output", output, low=0, high=net.k - 1)
+        v = net._ntg_weights(part, output)[0]
+        self._backend = backend_name(fn, backend)
+        self._threads = thread_count(fn, threads)
+        n, size = len(x), net.dtype.itemsize
+        fixed = memory.descent_bytes(n, net.d, net.m, 1, 1, 0, 0, 1, size)
+        slopes = memory.slopes_allowed(
+            fn, max_memory, fixed, 0, f"n = {n}, d = {net.d}, m = {net.m}"
+        )
+        kind = _core.NtgOperatorFloat if size == 4 else _core.NtgOperatorDouble
+        self._core = kind(net.W, v, net.activation, x, self._backend, self._threads, slopes)
+        self.shape = (n, n)
+        self.dtype: np.dtype[Any] = net.dtype
+
+    def __matmul__(self, u: ArrayLike) -> NDArray[Any]:
+        """Theta u for u (n,) or (n, r), in the operator's dtype."""
+        fn = "NTGOperator"
+        given = _check.array(fn, "u", u, dtype=self.dtype)
+        n = self.shape[0]
+        _check.require_shape(fn, "u", given.shape, (n,), (n, "r"))
+        rows = np.ascontiguousarray(given.reshape(n, -1).T)
+        product = self._core.apply(rows, self._backend, self._threads)
+        return np.ascontiguousarray(product.T).reshape(given.shape).astype(self.dtype, copy=False)
+
+    def to_scipy(self) -> LinearOperator:
+        """The same as a `scipy.sparse.linalg.LinearOperator`, for its eigenvalue and linear solvers.
+
+        Raises
+        ------
+        ImportError
+            SciPy is not installed.
+        """
+        try:
+            from scipy.sparse.linalg import LinearOperator
+        except ImportError as error:
+            raise ImportError(
+                "NTGOperator.to_scipy needs SciPy: pip install 'asymfast[theory]'"
+            ) from error
+        return LinearOperator(
+            self.shape,
+            matvec=lambda u: self @ np.asarray(u, self.dtype).reshape(-1),
+            rmatvec=lambda u: self @ np.asarray(u, self.dtype).reshape(-1),
+            matmat=lambda U: self @ np.asarray(U, self.dtype),
+            dtype=self.dtype,
+        )
+
+    def __repr__(self) -> str:
+        return f"NTGOperator(n={self.shape[0]}, dtype={self.dtype})"
