@@ -8,7 +8,7 @@ import asymfast as af
 import numpy as np
 import pytest
 from cases import assert_same_run, run_arrays
-from trainers import TRAINERS, data, descent, fixed_flow
+from trainers import CHOOSING, TRAINERS, data, descent, fixed_flow
 
 trainers = pytest.mark.parametrize("train", TRAINERS.values(), ids=TRAINERS.keys())
 kinds = pytest.mark.parametrize("kind", ["single", "ensemble"])
@@ -55,7 +55,7 @@ def test_wall_clock(train, kind):
     name = names.get(train.__name__, "t_end")
     settings = {name: long[name], "lr": 1e-4} if name in names.values() else {name: long[name]}
     if name == "t_end":
-        settings |= {"rtol": 1e-10} if train.__name__ == "chosen_flow" else {"dt": 1e-3}
+        settings |= {"rtol": 1e-10} if train in CHOOSING else {"dt": 1e-3}
     record = af.Record(times=[0.0, 1e4]) if name == "t_end" else af.Record(steps=[0])
     record = af.Record(steps=[0]) if train.__name__ == "fixed_flow" else record
     began = time.monotonic()

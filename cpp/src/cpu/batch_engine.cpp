@@ -118,7 +118,7 @@ class CpuBatchEngine final : public BatchEngine<T> {
   void descend(Index block, double lr, Scratch& scratch) {
     T* c = c_.data() + block * scales_per_block();
     T* D = scratch.D.data();
-    pull_residual(of_block(slopes_, block), residual_.data(), size_, c, at_.k, D);
+    pull<T>(of_block(slopes_, block), residual_.data(), size_, c, at_.k, D);
     if (training_.train_output) {
       const T* root_lam = root_lam_.data() + block * kBlock<T>;
       T* a = a_.data() + block * scales_per_block();

@@ -212,7 +212,9 @@ class Run {
     Archive archive(hooks_.checkpoints.resume_from);
     state(archive);
     for_members([&](Index b, const Context& context) {
-      if (!member(b).diverged) member(b).go_on(context);
+      if (member(b).diverged) return;
+      member(b).go_on(context);
+      methods_[std::size_t(b)].go_on(member(b), context);
     });
     return !watch_.stopped();
   }
