@@ -40,6 +40,7 @@ import os, random, signal, sys, time
 from pathlib import Path
 
 import asymfast as af
+import numpy as np
 from trainers import CHOOSING, TRAINERS, data
 
 name, kind, folder, kills = sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
@@ -49,7 +50,9 @@ def start(to, **settings):
     child = os.fork()
     if child:
         return child
-    record = af.Record(every=500, weights=True) if TRAINERS[name] not in CHOOSING else None
+    record = af.Record(every=500, weights=True)
+    if TRAINERS[name] in CHOOSING:
+        record = af.Record(times=np.linspace(0, length["t_end"], 801))
     if name == "sgd":
         record = af.Record(every=500, weights=True, folder=folder / f"record of {to}")
     run = TRAINERS[name](*data(kind), record=record, **length, **settings)
@@ -64,7 +67,7 @@ length = {
     "fixed flow": {"t_end": 6000.0},
     "rk4 flow": {"t_end": 100.0, "rtol": 1e-10},
     "dopri5 flow": {"t_end": 1000.0, "rtol": 1e-11},
-    "tangent flow": {"t_end": 1000.0, "rtol": 1e-11},
+    "tangent flow": {"t_end": 1000.0, "rtol": 1e-8},
     "sgd": {"epochs": 8_000},
 }[name]
 began = time.monotonic()
@@ -181,10 +184,7 @@ def test_finished_run_is_returned_at_once(train, tmp_path):
 @pytest.mark.parametrize("kind", ["single", "ensemble"])
 @pytest.mark.parametrize("seconds", [0.02, 1e-9])
 def test_out_of_time(train, kind, seconds, tmp_path):
-    """Each call has no time; the closing records of the stopped calls leave no trace.
-
-    With less than a slice of time every call ends where a record is due but not yet made.
-    """
+    """Each call has no time, but goes on; the closing records of stopped calls leave no trace."""
     given, path = data(kind), tmp_path / "run.ckpt"
     whole = train(*given)
     calls = 0
