@@ -18,7 +18,7 @@ from cases import (
     problem,
     run_arrays,
 )
-from trainers import TRAINERS, data, descent
+from trainers import CHOOSING, TRAINERS, data, descent
 
 NTG = {
     "eigmax": True,
@@ -203,7 +203,7 @@ def test_checks_itself(settings, error, message):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_folder_holds_the_record(train, kind, dtype, tmp_path):
     record = {"weights": True, "ntg_matrix": True, "top_nodes": 2}
-    record |= {"times": [0.0, 3.0, 70.0]} if train.__name__ == "chosen_flow" else {"every": 100}
+    record |= {"times": [0.0, 3.0, 70.0]} if train in CHOOSING else {"every": 100}
     plain = train(*data(kind, dtype), record=af.Record(**record))
     folder = tmp_path / "record"
     run = train(*data(kind, dtype), record=af.Record(**record, folder=folder))

@@ -15,9 +15,18 @@ def fixed_flow(net, X, y, **settings):
     return af.gradient_flow(net, X, y, **{"t_end": 400.0, "dt": 0.5, **settings})
 
 
-def chosen_flow(net, X, y, **settings):
+def rk4_flow(net, X, y, method="rk4", **settings):
     record = settings.pop("record", None) or af.Record(times=np.linspace(0, 100, 21))
-    return af.gradient_flow(net, X, y, **{"t_end": 100.0, "record": record, **settings})
+    settings = {"t_end": 100.0, "record": record, **settings}
+    return af.gradient_flow(net, X, y, method=method, **settings)
+
+
+def dopri5_flow(net, X, y, **settings):
+    return rk4_flow(net, X, y, "dopri5", **settings)
+
+
+def tangent_flow(net, X, y, **settings):
+    return rk4_flow(net, X, y, "tangent", **settings)
 
 
 def sgd(net, X, y, **settings):
@@ -28,9 +37,14 @@ def sgd(net, X, y, **settings):
 TRAINERS = {
     "descent": descent,
     "fixed flow": fixed_flow,
-    "chosen flow": chosen_flow,
+    "rk4 flow": rk4_flow,
+    "dopri5 flow": dopri5_flow,
+    "tangent flow": tangent_flow,
     "sgd": sgd,
 }
+
+# They choose their own steps, and of an ensemble each member its own.
+CHOOSING = (rk4_flow, dopri5_flow, tangent_flow)
 
 
 def data(kind="single", dtype="float64"):

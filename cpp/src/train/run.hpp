@@ -80,18 +80,20 @@ class Run {
     while (under_way_ || !(at_the_end() || stops())) {
       if (!under_way_) goal_ = goals_.after(first_running()->step, first_running()->time);
       under_way_ = true;
-      advance_to(goal_);
+      const bool all_there = advance_to(goal_);
       if (watch_.stopped() || lost_) return;
-      if (time_is_up()) return end_here();
+      if (!all_there) return end_here();
       under_way_ = false;
       if (!record()) return;
+      if (time_is_up() && !at_the_end()) return end_here();
       if (Clock::now() >= checkpoint_due_ && !keep_state()) return;
     }
     keep_state();
   }
 
-  // Short slices, so that the owner of the watch is never long away from it.
-  void advance_to(const Goal& goal) {
+  // Short slices, so that the owner of the watch is never long away from it. False: interrupted, or
+  // the time is up before all members are there.
+  bool advance_to(const Goal& goal) {
     const auto slice = std::min<Clock::duration>(kSlice, checkpoint_interval());
     std::atomic<bool> all_there{false};
     while (!all_there && !watch_.stopped()) {
@@ -107,9 +109,12 @@ class Run {
           }
         }
       });
-      if (all_there || watch_.stopped() || time_is_up()) return;
-      if (Clock::now() >= checkpoint_due_ && !keep_state()) return;
+      if (watch_.stopped()) return false;
+      if (all_there) return true;
+      if (time_is_up()) return false;
+      if (Clock::now() >= checkpoint_due_ && !keep_state()) return false;
     }
+    return all_there;
   }
 
   bool time_is_up() const {
@@ -214,7 +219,9 @@ class Run {
     Archive archive(hooks_.checkpoints.resume_from);
     state(archive);
     for_members([&](Index b, const Context& context) {
-      if (!member(b).diverged) member(b).go_on(context);
+      if (member(b).diverged) return;
+      member(b).go_on(context);
+      methods_[std::size_t(b)].go_on(member(b), context);
     });
     return !watch_.stopped();
   }

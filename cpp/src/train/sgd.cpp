@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "train/methods/goal.hpp"
 #include "train/run.hpp"
 
 namespace asymfast {
@@ -10,7 +11,7 @@ namespace {
 
 // One batch a step; the learning rate is that of the epoch.
 template <class T>
-class SgdMethod {
+class SgdMethod : public StandsAtBase {
  public:
   SgdMethod(const Sgd& settings, Index n) {
     for (std::size_t e = 0; e < settings.lr.size(); ++e) {

@@ -13,7 +13,7 @@
 namespace asymfast {
 
 template <class T>
-class AdaptiveRk4 {
+class AdaptiveRk4 : public StandsAtBase {
  public:
   AdaptiveRk4(Tolerance tolerance, double first_step) : tolerance_(tolerance), h_(first_step) {}
 

@@ -36,6 +36,10 @@ class Dense {
     return member.time >= goal.leg_end || member.step >= goal.step;
   }
 
+  void go_on(Member<T>& member, const Context& context) {
+    if (member.time < front_) method().interpolate(member, member.time, context);
+  }
+
  protected:
   explicit Dense(double t_end) : t_end_(t_end) {}
 

@@ -7,7 +7,7 @@
 namespace asymfast {
 
 template <class T>
-class Descent {
+class Descent : public StandsAtBase {
  public:
   explicit Descent(double lr) : lr_(lr) {
     update_.along_gradient = -lr;

@@ -10,7 +10,7 @@
 namespace asymfast {
 
 template <class T>
-class FixedRk4 {
+class FixedRk4 : public StandsAtBase {
  public:
   explicit FixedRk4(double dt) : dt_(dt) {}
 

@@ -19,6 +19,10 @@ class FlowOf {
     return std::visit([&](auto& method) { return method.step(member, goal, context); }, method_);
   }
 
+  void go_on(Member<T>& member, const Context& context) {
+    std::visit([&](auto& method) { method.go_on(member, context); }, method_);
+  }
+
   template <class Visit>
   void state(Visit&& visit) {
     std::visit([&](auto& method) { method.state(visit); }, method_);

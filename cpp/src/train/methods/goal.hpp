@@ -6,9 +6,12 @@
 //   bool step(Member<T>&, const Goal&, const Context&)   one step; true: the goal is reached
 //   void state(Visit&& visit)                            visit(x) for every variable that changes
 //                                                        from step to step: a number or a vector
+//   void go_on(Member<T>&, const Context&)               evaluates where the member stands, after
+//                                                        state was read and at base evaluated
 #pragma once
 
 #include "asymfast/views.hpp"
+#include "watch.hpp"
 
 namespace asymfast {
 
@@ -16,6 +19,12 @@ namespace asymfast {
 struct Goal {
   double leg_end;
   Index step;
+};
+
+// Methods whose members stand at the engine's base between two steps.
+struct StandsAtBase {
+  template <class Member>
+  void go_on(Member&, const Context&) {}
 };
 
 }  // namespace asymfast
