@@ -149,13 +149,12 @@ py::dict to_dict(RunResult<T>&& run, const EnsembleView<T>& nets, const py::obje
   const std::vector<bool> diverged(run.diverged.begin(), run.diverged.end());
   py::list methods;
   for (const FlowMethod method : run.methods) methods.append(std::string(name_of(method)));
-  return py::dict("status"_a = name_of(run.status), "stopped_by"_a = run.stopped_by,
-                  "rows"_a = columns<T>(run),
-                  "W"_a = take(std::move(run.W), {nets.B, nets.m, nets.d}),
-                  "a"_a = take(std::move(run.a), {nets.B, nets.m, nets.k}), "diverged"_a = diverged,
-                  "diverged_step"_a = run.diverged_step, "last_loss"_a = run.last_loss,
-                  "methods"_a = methods, "step_bound"_a = run.step_bound,
-                  "exception"_a = exception);
+  return py::dict(
+      "status"_a = name_of(run.status), "stopped_by"_a = run.stopped_by, "rows"_a = columns<T>(run),
+      "W"_a = take(std::move(run.W), {nets.B, nets.m, nets.d}),
+      "a"_a = take(std::move(run.a), {nets.B, nets.m, nets.k}), "diverged"_a = diverged,
+      "diverged_step"_a = run.diverged_step, "last_loss"_a = run.last_loss, "methods"_a = methods,
+      "step_bound"_a = run.step_bound, "exception"_a = exception);
 }
 
 // What both methods take: networks, data, loss, recording, callbacks, execution.
