@@ -26,7 +26,7 @@ import asymfast as af
 import numpy as np
 
 SETTINGS = ((1.0, None), (0.5, 0.7), (0.5, 0.5), (0.0, 0.4))
-TOLERANCES = tuple(10.0**-power for power in range(5, 12))
+TOLERANCES = tuple(10.0**-power for power in range(7, 13))
 
 
 class Problem:

@@ -1,4 +1,4 @@
-"""Gradient flow: measured order, DOP853, closed forms, monotone loss, exact record times."""
+"""Gradient flow by RK4: measured order, DOP853, closed forms, monotone loss, exact record times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from cases import BACKENDS, assert_within, simulated
 
 
 def flow(case, t_end, record=None, **settings):
-    return af.gradient_flow(case.net, case.X, case.y, t_end=t_end, record=record, **settings)
+    settings = {"method": "rk4", "record": record, **settings}
+    return af.gradient_flow(case.net, case.X, case.y, t_end=t_end, **settings)
 
 
 def end_only(t_end):

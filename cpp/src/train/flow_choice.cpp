@@ -7,9 +7,10 @@ namespace asymfast {
 
 namespace {
 
-// Of the tangent method, in the time of a gradient. Steps a decade of stiffness are measured on the
-// paper's simulated problem (docs/flows.md): 25 to 60 at 1e-6, with the ninth root of the
-// tolerance.
+// Steps and gradients are those measured for gamma = 1 of the paper's simulated problem; smaller
+// gamma and alpha need up to 2.3 times as many of either (docs/flows.md).
+
+// Of the tangent method, in the time of a gradient.
 double tangent_cost(const FlowProblem& p) {
   const double N = double(p.n) * double(p.k);
   const double gradient = 4 * double(p.n) * double(p.m) * double(p.d + p.k + 8);

@@ -19,7 +19,7 @@ class Dense {
  public:
   bool step(Member<T>& member, const Goal& goal, const Context& context) {
     if (member.time >= goal.leg_end || member.step >= goal.step) return true;
-    const bool further = goal.leg_end > front_ || (goal.leg_end == front_ && member.time == front_);
+    const bool further = goal.leg_end > front_;
     if (further) {
       while (!method().attempt(member, context))
         if (member.diverged || context.watch.stopped()) return member.diverged;
