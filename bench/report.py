@@ -150,9 +150,10 @@ def origin(rows: list[Row]) -> str:
     versions: dict[str, None] = {}
     for row in rows:
         facts, core = row["provenance"], row["provenance"]["asymfast"]
+        changed = " with changes" * facts["changed"]
         builds[
             f"{facts['cpu']}, {facts['cores']} cores, {core['compiler']}, kernels {core['isa']}, "
-            f"Python {facts['python']}, commit {facts['commit']}{' with changes' * facts['changed']}"
+            f"Python {facts['python']}, commit {facts['commit']}{changed}"
         ] = None
         for one in row["contenders"]:
             if one["library"] != OURS and one.get("version"):
