@@ -12,6 +12,7 @@ from typing import Any
 
 import asymfast as af
 import numpy as np
+from workloads import WORKLOADS
 
 
 def describe() -> dict[str, Any]:
@@ -36,6 +37,8 @@ def merge(path: Path, rows: list[dict[str, Any]], limits: dict[str, Any] | None)
     for row in rows:
         row = {**row, "peaks": limits, "provenance": describe()}
         results["rows"] = [old for old in results["rows"] if key(old) != key(row)] + [row]
+    order = [workload.name for workload in WORKLOADS]
+    results["rows"].sort(key=lambda row: (order.index(row["name"]), key(row)))
     path.write_text(json.dumps(results, indent=1) + "\n")
 
 

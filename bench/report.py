@@ -145,19 +145,20 @@ def _with_quartiles(one: Row) -> str:
 
 
 def origin(rows: list[Row]) -> str:
-    """A sentence on machine and versions, for each of those that occur."""
-    seen: dict[str, None] = {}
+    """A line on machine and build for each that occurs, and one on the other libraries."""
+    builds: dict[str, None] = {}
+    versions: dict[str, None] = {}
     for row in rows:
-        facts = row["provenance"]
-        libraries = {one["library"]: one.get("version") for one in row["contenders"]}
-        del facts["when"]
-        seen.setdefault(
-            f"{facts['cpu']}, {facts['cores']} cores, {facts['asymfast']['compiler']}, "
-            f"kernels {facts['asymfast']['isa']}, Python {facts['python']}, "
-            f"commit {facts['commit']}{' with changes' * facts['changed']}"
-        )
-        del libraries
-    return "\n".join(f"- {text}" for text in seen)
+        facts, core = row["provenance"], row["provenance"]["asymfast"]
+        changed = " with changes" * facts["changed"]
+        builds[
+            f"{facts['cpu']}, {facts['cores']} cores, {core['compiler']}, kernels {core['isa']}, "
+            f"Python {facts['python']}, commit {facts['commit']}{changed}"
+        ] = None
+        for one in row["contenders"]:
+            if one["library"] != OURS and one.get("version"):
+                versions[f"{one['library']} {one['version']}"] = None
+    return "\n".join(f"- {text}" for text in [*builds, ", ".join(sorted(versions))])
 
 
 def main() -> int:

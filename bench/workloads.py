@@ -286,7 +286,7 @@ WORKLOADS: tuple[Workload, ...] = (
         640 * 2000.0,
         0.8,
         _features,
-        seconds=0.3,
+        seconds=0.8,
         settings={"lr": 0.5},
     ),
     _descent("W9", "small, inside one call", 0.4, n=20, d=5, m=50, lr=1.0),

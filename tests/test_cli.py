@@ -271,6 +271,8 @@ def test_split_uses_every_row_once_and_training_statistics(table):
         (["--steps", "many"], "argument --steps: must be a whole number >= 1, got many"),
         (["--lr", "-1"], "argument --lr: must be a number > 0, got -1"),
         (["--threads", "0"], "argument --threads: must be a whole number >= 1, got 0"),
+        (["--threads", "100000"], "argument --threads: must be at most 1024, got 100000"),
+        (["--steps", "1" * 30], "argument --steps: must be at most 9223372036854775807, got 1111"),
         (["--test-fraction", "1"], "argument --test-fraction: must be a number in [0, 1), got 1"),
         (["--activation", "step"], "argument --activation: invalid choice: 'step'"),
         (["--loss", "cross_entropy"], "argument --loss: invalid choice: 'cross_entropy'"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import asymfast as af
 import numpy as np
 import pytest
@@ -45,18 +47,73 @@ def test_unknown_name_and_missing_file(tmp_path):
         af.datasets.load("concrete", tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a,b\n1,x\n", "x"),
-        ("a,b\n1\n", "line 2"),
-        ("a,b\n1,nan\n", "nan"),
-        ("a,a\n1,2\n", "a"),
-        ("", "empty"),
-    ],
-)
-def test_bad_tables_are_refused(text, message, tmp_path):
+BAD_TABLES = {
+    "text": ("a,b\n1,x\n", "line 2, column 'b' is not a number: 'x'"),
+    "missing value": ("a,b\n1,2\n3,\n", "line 3, column 'b' is empty"),
+    "NA": ("a,b\n1,NA\n", "line 2, column 'b' is not a number: 'NA'"),
+    "nan": ("a,b\n1,nan\n", "line 2, column 'b' is not finite: nan"),
+    "inf": ("a,b\n-inf,1\n", "line 2, column 'a' is not finite: -inf"),
+    "overflow": ("a,b\n1e400,1\n", "line 2, column 'a' is not finite: 1e400"),
+    "long": ("a,b\n" + "9" * 400 + ",1\n", "is not finite: " + "9" * 40 + "..."),
+    "decimal comma": ("a;b\n1,5;2\n", "'1,5' (the decimal sign must be a point)"),
+    "underscore": ("a,b\n1_0,1\n", "is not a number: '1_0'"),
+    "hexadecimal": ("a,b\n0x10,1\n", "is not a number: '0x10'"),
+    "zero byte": ("a,b\n1,\0\n", "line 2, column 'b' is not a number"),
+    "short row": ("a,b\n1\n", "line 2 has 1 cells, but the header has 2"),
+    "long row": ("a,b\n1,2,3\n", "line 2 has 3 cells, but the header has 2"),
+    "blank line": ("a,b\n1,2\n\n3,4\n", "line 3 has 0 cells"),
+    "open quote": ('a,b\n"1,2\n3,4\n', "cannot be split into cells"),
+    "same names": ("a,b,a\n1,2,3\n", "line 1 has two columns with the name 'a'"),
+    "no name": ("a,,b\n1,2,3\n", "line 1 has no name for column 2"),
+    "no header": ("1,2\n3,4\n", "line 1 holds numbers, but must hold the column names"),
+    "no rows": ("a,b\n", "has a header but no rows"),
+    "blank": ("\n\n\n", "is empty"),
+    "nothing": ("", "is empty"),
+    "Latin 1": ("ä,b\n1,2\n".encode("latin-1"), "is not UTF-8 text"),
+    "UTF-16": ("a,b\n1,2\n".encode("utf-16"), "is not UTF-8 text"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), BAD_TABLES.values(), ids=BAD_TABLES.keys())
+def test_bad_tables_are_refused(content, message, tmp_path):
     path = tmp_path / "table.csv"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=message):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
         af.datasets.read_csv(path)
+    assert str(caught.value).startswith(f"read_csv: {path}")
+    assert "\n" not in str(caught.value)
+
+
+PLAIN = "a,b\n1.5,-2e-3\n3,0\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        PLAIN,
+        PLAIN.rstrip("\n"),
+        PLAIN + "\n\n",
+        "\ufeff" + PLAIN,
+        PLAIN.replace("\n", "\r\n"),
+        PLAIN.replace("\n", "\r"),
+        PLAIN.replace(",", ";"),
+        PLAIN.replace(",", "\t"),
+        PLAIN.replace(",", " , "),
+        '"a","b"\n"1.5",-2e-3\n3,"0"\n',
+    ],
+    ids=["plain", "open end", "blank end", "BOM", "CRLF", "CR", ";", "tab", "blanks", "quotes"],
+)
+def test_dialects(content, tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_bytes(content.encode())
+    table = af.datasets.read_csv(path)
+    assert table.columns == ("a", "b")
+    np.testing.assert_array_equal(table.values, [[1.5, -2e-3], [3, 0]])
+
+
+@pytest.mark.parametrize("name", ["größe", "日本", 'with, comma and "quotes"', "two\nlines"])
+def test_any_column_name(name, tmp_path):
+    path = tmp_path / "table.csv"
+    quoted = name.replace('"', '""')
+    path.write_text(f'"{quoted}",b\n1,2\n', encoding="utf-8")
+    assert af.datasets.read_csv(path).columns == (name, "b")

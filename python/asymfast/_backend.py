@@ -7,7 +7,7 @@ import os
 from . import _check, _core
 
 BACKENDS = ("cpu", "reference")
-_MOST_THREADS = 1024  # an OpenMP run time may crash on what the system does not give it
+MOST_THREADS = 1024  # an OpenMP run time may crash on what the system does not give it
 
 # A forked child must not wait for OpenMP threads that only its parent has.
 if hasattr(os, "register_at_fork"):
@@ -26,5 +26,5 @@ def backend_name(fn: str, backend: str | None) -> str:
 def thread_count(fn: str, threads: int | None) -> int:
     """Return the size of the team; 0 leaves it to OpenMP (OMP_NUM_THREADS, threadpoolctl)."""
     return (
-        0 if threads is None else _check.integer(fn, "threads", threads, low=1, high=_MOST_THREADS)
+        0 if threads is None else _check.integer(fn, "threads", threads, low=1, high=MOST_THREADS)
     )

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from asymfast._backend import MOST_THREADS
+from asymfast._check import LARGEST
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that answers a mistake with one sentence instead of the usage text."""
@@ -58,13 +61,13 @@ def real(
     return read
 
 
-def whole(low: int) -> Callable[[str], int]:
-    """Make a reader of whole numbers that are at least ``low``.
+def whole(low: int, high: int = LARGEST) -> Callable[[str], int]:
+    """Make a reader of whole numbers from ``low`` to ``high``.
 
     Parameters
     ----------
-    low : int
-        Smallest number allowed.
+    low, high : int
+        Smallest and largest number allowed.
 
     Returns
     -------
@@ -80,6 +83,8 @@ def whole(low: int) -> Callable[[str], int]:
             value = low - 1
         if value < low:
             raise argparse.ArgumentTypeError(f"must be a whole number >= {low}, got {text}")
+        if value > high:
+            raise argparse.ArgumentTypeError(f"must be at most {high}, got {text}")
         return value
 
     return read
@@ -96,7 +101,7 @@ def run_options(parser: argparse.ArgumentParser, *, out: str) -> None:
         Where results go by default, as the help text shows it.
     """
     option = parser.add_argument
-    option("--threads", type=whole(1), metavar="N", help="threads (all cores)")
+    option("--threads", type=whole(1, MOST_THREADS), metavar="N", help="(all cores)")
     option("--dtype", choices=("float64", "float32"), default="float64", help="precision (float64)")
     option("--out", type=Path, metavar="DIR", help=f"folder for the results ({out})")
     option("--no-figure", action="store_true", help="draw no figure; needs no matplotlib")

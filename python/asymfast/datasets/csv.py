@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 _DELIMITERS = ",;\t"
+_SHOWN = 40  # characters of a bad cell in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,14 +134,15 @@ def _number(path: Path, line: int, column: str, cell: str) -> float:
         value = math.nan
     if math.isfinite(value) and "_" not in cell:  # float takes 1_000 for a thousand
         return value
+    shown = cell if len(cell) <= _SHOWN else cell[:_SHOWN] + "..."
     if not cell:
         problem = "is empty"
     elif _is_number(cell):
-        problem = f"is not finite: {cell}"
+        problem = f"is not finite: {shown}"
     elif _is_number(cell.replace(",", ".")):
-        problem = f"is not a number: {cell!r} (the decimal sign must be a point)"
+        problem = f"is not a number: {shown!r} (the decimal sign must be a point)"
     else:
-        problem = f"is not a number: {cell!r}"
+        problem = f"is not a number: {shown!r}"
     _refuse(path, line, f"column {column!r} {problem}", separator=", ")
 
 
