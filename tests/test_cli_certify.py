@@ -65,7 +65,7 @@ def test_the_certificate_is_that_of_the_saved_run(folder, capsys):
 
 
 def test_a_file(table, capsys):
-    options = [table, "--target", "lift", "--out", "here", "--no-figure", "--record-weights"]
+    options = [table, "--target", "lift", "--out", "here", "--no-figure"]
     assert certify(*options) == 0
     out = capsys.readouterr().out
     assert "small.csv: 12 of 20 rows, 3 inputs, target lift; inputs standardised and divided" in out
