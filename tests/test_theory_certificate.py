@@ -249,6 +249,16 @@ def test_without_records_of_the_whole_ntg(options):
     assert part.holds is True
 
 
+def test_a_recorded_spectral_norm():
+    X, y = problem()
+    full = theory.certify(descent(network(), X, y, weights=True), X, y)
+    recorded = theory.certify(descent(network(), X, y, ntg_change_2norm=True), X, y)
+    assert recorded.spectral.all()
+    np.testing.assert_allclose(
+        recorded.claims["(d)"].observed, full.claims["(d)"].observed, rtol=1e-9, atol=1e-15
+    )
+
+
 def test_frobenius_norms_that_decide_nothing():
     """A claim whose recorded norm exceeds the bound, while the spectral norm may not."""
     X, y = problem()

@@ -67,11 +67,6 @@ def register(commands: Any) -> None:
     option("--flow", action="store_true", help="gradient flow instead of gradient descent")
     option("--t-end", type=real(0, low_open=True), metavar="T", help="end of the flow (steps * lr)")
     option("--record-every", type=whole(1), metavar="N", help="steps (about 50 records in all)")
-    option(
-        "--record-weights",
-        action="store_true",
-        help="for the spectral norm of the NTG's change, instead of the Frobenius norm",
-    )
     option("--seed", type=whole(0), default=0, metavar="N", help="of data and network (0)")
     run_options(parser, out="asymfast-certify")
     parser.set_defaults(execute=execute)
@@ -216,7 +211,7 @@ def _train(
 ) -> tuple[af.Run, str]:
     """Return the run, and what went wrong with it, if anything."""
     common: dict[str, Any] = {
-        "record": af.Record(every=options.record_every, weights=options.record_weights),
+        "record": af.Record(every=options.record_every, ntg_change_2norm=True),
         "threads": options.threads,
     }
     try:

@@ -235,8 +235,9 @@ def certify(
     run : Run
         Of `asymfast.gradient_descent` or `asymfast.gradient_flow`, with one output and a squared
         loss; "mse" is converted to L_m, half the sum of squares. Record the NTG and its eigenvalue
-        for (a) and (d) at every record, on all samples, and the weights to have the spectral norm
-        in (d) instead of the Frobenius norm above it.
+        for (a) and (d) at every record, on all samples, and its change in the spectral norm
+        (``Record(ntg_change_2norm=True)``) to have that in (d) instead of the Frobenius norm above
+        it.
     X : (n, d) array_like, float64 or float32
         The inputs it was trained on.
     y : (n,) array_like

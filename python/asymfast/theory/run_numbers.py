@@ -201,6 +201,9 @@ def _ntg(
             np.array(of(each), dtype=np.float64) for each in (run.ntg_eigmin, run.ntg_change)
         )
         known[:] = True
+        if getattr(run, "ntg_change_2norm", None) is not None:
+            change = np.array(of(run.ntg_change_2norm), dtype=np.float64)
+            spectral[:] = True
     weights = of(run.weights)
     if weights is not None:
         at = {t: np.asarray(W, dtype=np.float64) for t, W in enumerate(weights)}
