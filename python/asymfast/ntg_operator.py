@@ -106,7 +106,7 @@ class NTGOperator:
         return np.ascontiguousarray(product.T).reshape(given.shape).astype(self.dtype, copy=False)
 
     def to_scipy(self) -> LinearOperator:
-        """The same as a `scipy.sparse.linalg.LinearOperator`, for its eigenvalue and linear solvers.
+        """The same as a `scipy.sparse.linalg.LinearOperator`, for its solvers.
 
         Raises
         ------
