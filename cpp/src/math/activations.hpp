@@ -6,11 +6,10 @@
 // products are written as `fma`.
 #pragma once
 
-#include <cmath>
-
 #include "asymfast/activation.hpp"
-#include "math/elementary.hpp"
-#include "math/exp.hpp"
+#include "math/gaussian.hpp"
+#include "math/logistic.hpp"
+#include "math/sincos.hpp"
 
 namespace asymfast {
 
@@ -19,27 +18,12 @@ struct ValueAndSlope {
   V value, slope;
 };
 
-// s = 1 / (1 + e^-z), c = 1 - s = s(-z), u = e^-|z|.
+// z where |z| matters to a product with something that vanishes: inf * 0 would be NaN.
 template <class V>
-struct Logistic {
-  V s, c, u;
-};
-
-template <class V>
-ASYMFAST_INLINE Logistic<V> logistic(V z) {
-  const V u = exp(-abs(z));
-  const V large = ScalarOf<V>(1) / (u + ScalarOf<V>(1));
-  const V small = u * large;
-  const auto positive = z >= V{};
-  return {positive ? large : small, positive ? small : large, u};
+ASYMFAST_INLINE V tamed(V z, ScalarOf<V> limit) {
+  return at_most(at_least(z, -limit), limit);
 }
-
-// z where |z| matters to a product with s or c, finite where they vanish: inf * 0 would be NaN.
-// Both are exactly 0 from |z| = 750 on.
-template <class V>
-ASYMFAST_INLINE V tamed(V z) {
-  return at_most(at_least(z, ScalarOf<V>(-1e4)), ScalarOf<V>(1e4));
-}
+inline constexpr int kGaussianLimit = 40;  // e^(-z^2/2) is exactly 0 from here on
 
 template <Activation>
 struct ActivationMath;
@@ -64,7 +48,7 @@ struct ActivationMath<Activation::swish> : EachAlone<Activation::swish> {
   template <class V>
   ASYMFAST_INLINE static ValueAndSlope<V> value_and_slope(V z) {
     using T = ScalarOf<V>;
-    constexpr T limit = ExpRange<T>::limit;
+    constexpr T limit = ExpConstants<T>::limit;
     const V bounded_below = at_least(z, -limit);
     const V e = exp_minus(at_most(bounded_below, limit));
     const V s = z < broadcast<V>(-limit) ? V{} : T(1) / (e + T(1));
@@ -73,8 +57,9 @@ struct ActivationMath<Activation::swish> : EachAlone<Activation::swish> {
   }
   template <class V>
   ASYMFAST_INLINE static V curvature(V z) {
+    using T = ScalarOf<V>;
     const Logistic<V> l = logistic(z);
-    return l.s * l.c * (ScalarOf<V>(2) + tamed(z) * (l.c - l.s));
+    return l.s * l.c * fma(tamed(z, ExpConstants<T>::limit), l.c - l.s, broadcast<V>(T(2)));
   }
 };
 
@@ -93,14 +78,19 @@ struct ActivationMath<Activation::relu> : EachAlone<Activation::relu> {
 
 template <>
 struct ActivationMath<Activation::tanh> : EachAlone<Activation::tanh> {
+  // With u = e^-2|z|: (1 - u) / (1 + u) and 4 u / (1 + u)^2.
   template <class V>
   ASYMFAST_INLINE static ValueAndSlope<V> value_and_slope(V z) {
     using T = ScalarOf<V>;
-    const V e = expm1_of_nonpositive(T(-2) * abs(z));  // u - 1 with u = e^-2|z|
-    const V size = -e / (e + T(2));
-    const V u = e + T(1);
-    const V denominator = u + T(1);
-    return {z < V{} ? -size : size, T(4) * exp(T(-2) * abs(z)) / (denominator * denominator)};
+    constexpr T limit = ExpConstants<T>::limit / 2;
+    const V a = abs(z);
+    const PowerAndRest<V> e = reduced_exp_minus(T(2) * at_most(a, limit));
+    const V power = a > broadcast<V>(limit) ? V{} : e.power;
+    const V u_minus_1 = fma(power, e.rest, power - T(1));
+    const V inverse = T(1) / (u_minus_1 + T(2));
+    const V double_inverse = inverse + inverse;
+    const V u = fma(power, e.rest, power);
+    return {with_sign_of(z, -u_minus_1 * inverse), product(u * double_inverse, double_inverse)};
   }
   template <class V>
   ASYMFAST_INLINE static V curvature(V z) {
@@ -114,35 +104,45 @@ struct ActivationMath<Activation::erf> : EachAlone<Activation::erf> {
   template <class V>
   ASYMFAST_INLINE static ValueAndSlope<V> value_and_slope(V z) {
     using T = ScalarOf<V>;
-    const V bounded = tamed(z);  // z^2 must not overflow to inf - inf anywhere
-    return {lanewise([](T x) { return std::erf(x); }, z),
-            T(1.1283791670955125739) * exp(-(bounded * bounded))};
+    const V a = at_most(abs(z), T(kGaussianLimit));
+    const V e = decay_of_product(a, a);
+    const V tail = normal_tail(T(1.4142135623730950488) * a);  // erfc(a) / (2 e)
+    const V far = fma(T(-2) * e, tail, broadcast<V>(T(1)));
+    const V near = a * erf_ratio(a * a, T{});
+    const V size = a > broadcast<V>(T(0.5)) ? far : near;
+    return {with_sign_of(z, size), product(e, broadcast<V>(T(1.1283791670955125739)))};
   }
   template <class V>
   ASYMFAST_INLINE static V curvature(V z) {
-    return ScalarOf<V>(-2) * tamed(z) * value_and_slope(z).slope;
+    using T = ScalarOf<V>;
+    return T(-2) * tamed(z, T(kGaussianLimit)) * value_and_slope(z).slope;
   }
 };
 
 template <>
 struct ActivationMath<Activation::gelu> : EachAlone<Activation::gelu> {
+  // e^(-z^2/2)
   template <class V>
-  ASYMFAST_INLINE static V density(V z) {
-    using T = ScalarOf<V>;
-    const V bounded = tamed(z);
-    return T(0.39894228040143267794) * exp(T(-0.5) * (bounded * bounded));
+  ASYMFAST_INLINE static V gaussian(V bounded) {
+    const V half = ScalarOf<V>(0.5) * bounded;
+    return decay_of_product(half, bounded);
   }
   template <class V>
   ASYMFAST_INLINE static ValueAndSlope<V> value_and_slope(V z) {
     using T = ScalarOf<V>;
-    const V phi =
-        lanewise([](T x) { return T(0.5) * std::erfc(T(-0.70710678118654752440) * x); }, z);
-    return {at_least(z, T(-1e4)) * phi, phi + tamed(z) * density(z)};
+    const V bounded = tamed(z, T(kGaussianLimit));
+    const V e = gaussian(bounded);
+    const V tail = product(e, normal_tail(abs(bounded)));
+    const V phi = z < V{} ? tail : T(1) - tail;
+    const V density = e * T(0.39894228040143267794);
+    return {product(at_least(z, T(-kGaussianLimit)), phi), fma(bounded, density, phi)};
   }
   template <class V>
   ASYMFAST_INLINE static V curvature(V z) {
-    const V bounded = tamed(z);
-    return density(z) * (ScalarOf<V>(2) - bounded * bounded);
+    using T = ScalarOf<V>;
+    const V bounded = tamed(z, T(kGaussianLimit));
+    const V density = T(0.39894228040143267794) * gaussian(bounded);
+    return density * fma(-bounded, bounded, broadcast<V>(T(2)));
   }
 };
 
@@ -151,7 +151,7 @@ struct ActivationMath<Activation::softplus> : EachAlone<Activation::softplus> {
   template <class V>
   ASYMFAST_INLINE static ValueAndSlope<V> value_and_slope(V z) {
     const Logistic<V> l = logistic(z);
-    return {at_least(z, ScalarOf<V>(0)) + log1p_of_unit(l.u), l.s};
+    return {plus_log1p_of_unit(at_least(z, ScalarOf<V>(0)), l.u), l.s};
   }
   template <class V>
   ASYMFAST_INLINE static V curvature(V z) {
@@ -165,7 +165,7 @@ struct ActivationMath<Activation::sigmoid> : EachAlone<Activation::sigmoid> {
   template <class V>
   ASYMFAST_INLINE static ValueAndSlope<V> value_and_slope(V z) {
     const Logistic<V> l = logistic(z);
-    return {l.s, l.s * l.c};
+    return {l.s, product(l.s, l.c)};
   }
   template <class V>
   ASYMFAST_INLINE static V curvature(V z) {
@@ -178,14 +178,12 @@ template <>
 struct ActivationMath<Activation::sin> : EachAlone<Activation::sin> {
   template <class V>
   ASYMFAST_INLINE static ValueAndSlope<V> value_and_slope(V z) {
-    using T = ScalarOf<V>;
-    return {lanewise([](T x) { return std::sin(x); }, z),
-            lanewise([](T x) { return std::cos(x); }, z)};
+    const auto [sin, cos] = sin_and_cos(z);
+    return {sin, cos};
   }
   template <class V>
   ASYMFAST_INLINE static V curvature(V z) {
-    using T = ScalarOf<V>;
-    return lanewise([](T x) { return -std::sin(x); }, z);
+    return -sin_and_cos(z).sin;
   }
 };
 
@@ -193,14 +191,12 @@ template <>
 struct ActivationMath<Activation::cos> : EachAlone<Activation::cos> {
   template <class V>
   ASYMFAST_INLINE static ValueAndSlope<V> value_and_slope(V z) {
-    using T = ScalarOf<V>;
-    return {lanewise([](T x) { return std::cos(x); }, z),
-            lanewise([](T x) { return -std::sin(x); }, z)};
+    const auto [sin, cos] = sin_and_cos(z);
+    return {cos, -sin};
   }
   template <class V>
   ASYMFAST_INLINE static V curvature(V z) {
-    using T = ScalarOf<V>;
-    return lanewise([](T x) { return -std::cos(x); }, z);
+    return -sin_and_cos(z).cos;
   }
 };
 

@@ -1,53 +1,62 @@
-// e^-x where it neither overflows nor underflows: what the logistic function needs.
+// e^-x, as the logistic function and the Gaussian need it. (tests/remez.py finds the polynomials.)
 #pragma once
 
 #include "math/lanes.hpp"
 
 namespace asymfast {
 
-// x = n ln(2) / steps + r with an integer n. Adding `magic` rounds to a multiple of 1 / steps, and
-// leaves n in the low bits.
 template <class T>
-struct ExpRange;
+struct ExpConstants;
 template <>
-struct ExpRange<float> {
-  static constexpr float limit = 87.3f;  // 126 ln 2, rounded down
-  static constexpr float magic = 12582912.0f;
+struct ExpConstants<float> {
+  static constexpr float limit = 87.3f;        // e^-limit and e^limit are normal numbers
+  static constexpr float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
   static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
-  static constexpr int mantissa = 23;
+  static constexpr int bias = 127, mantissa = 23;
 };
 template <>
-struct ExpRange<double> {
-  static constexpr double limit = 708.3;  // 1022 ln 2, rounded down
-  static constexpr double magic = 6755399441055744.0;
+struct ExpConstants<double> {
+  static constexpr double limit = 708.3;
+  static constexpr double magic = 6755399441055744.0;  // 1.5 * 2^52
   static constexpr double ln2_high = 0.6931471803691238, ln2_low = 1.9082149292705877e-10;
-  static constexpr int mantissa = 52;
+  static constexpr int bias = 1023, mantissa = 52;
 };
 
-// e^-r on |r| <= ln(2) / 2 by the polynomials of least relative error: 1.9e-9 and 3.1e-18.
+// (e^-r - 1 + r) / r^2 on |r| <= ln(2) / 2.
 template <class V>
-ASYMFAST_INLINE V exp_of_rest(V r, float) {
-  return polynomial(r, 1.0f, -1.0000000363446836f, 0.499999920750457582f, -0.16666420072253814f,
-                    0.0416682262048786395f, -0.00837482404301736274f, 0.00138368347480512828f);
+ASYMFAST_INLINE V exp_minus_tail(V r, float) {
+  return polynomial(r, 0.500000003f, -0.166665769f, 0.0416663752f, -0.00836318404f, 0.00139411214f);
 }
 template <class V>
-ASYMFAST_INLINE V exp_of_rest(V r, double) {
-  return polynomial(r, 1.0, -1.0, 0.50000000000000177, -0.166666666666661682, 0.0416666666664926296,
-                    -0.00833333333355944249, 0.00138888889512610584, -0.000198412694324534986,
-                    2.4801486481428435e-5, -2.75576226351942304e-6, 2.76323081747208471e-7,
-                    -2.4994298684329889e-8);
+ASYMFAST_INLINE V exp_minus_tail(V r, double) {
+  return polynomial(r, 0.500000000000000102, -0.166666666666666745, 0.0416666666666241189,
+                    -0.0083333333333222073, 0.00138888889172174569, -0.000198412698865909993,
+                    0.000024801521290973346, -2.75572423366803571e-6, 2.76200905184994294e-7,
+                    -2.51100498958587163e-8);
 }
 
-// e^-x for |x| <= ExpRange::limit within 1.5 ulp; NaN stays NaN.
+// e^-x = power (1 + rest) with power = 2^n, |x| <= limit. A NaN in x is one in rest.
+template <class V>
+struct PowerAndRest {
+  V power, rest;
+};
+template <class V>
+ASYMFAST_INLINE PowerAndRest<V> reduced_exp_minus(V x) {
+  using T = ScalarOf<V>;
+  using C = ExpConstants<T>;
+  constexpr T log2_e = T(1.4426950408889634074);
+  const V rounded = fma(x, broadcast<V>(-log2_e), broadcast<V>(C::magic));
+  const V n = rounded - C::magic;
+  const V r = fma(n, broadcast<V>(C::ln2_low), fma(n, broadcast<V>(C::ln2_high), x));
+  const BitsOf<V> exponent = bit_cast<BitsOf<V>>(rounded) + C::bias;
+  return {bit_cast<V>(exponent << C::mantissa), fma(r * r, exp_minus_tail(r, T{}), -r)};
+}
+
+// e^-x for |x| <= limit within 1.5 ulp (float with AVX-512: 4 ulp at the ends); NaN stays NaN.
 template <class V>
 ASYMFAST_INLINE V exp_minus(V x) {
-  using T = ScalarOf<V>;
-  using Range = ExpRange<T>;
-  const V rounded = fma(x, broadcast<V>(T(-1.4426950408889634074)), Range::magic);
-  const V n = rounded - Range::magic;
-  const V r = fma(n, broadcast<V>(Range::ln2_low), fma(n, broadcast<V>(Range::ln2_high), x));
-  const BitsOf<V> shift = bit_cast<BitsOf<V>>(rounded) << Range::mantissa;
-  return bit_cast<V>(bit_cast<BitsOf<V>>(exp_of_rest(r, T{})) + shift);
+  const PowerAndRest<V> e = reduced_exp_minus(x);
+  return fma(e.power, e.rest, e.power);
 }
 
 #if defined(__AVX512F__)
@@ -65,11 +74,12 @@ alignas(64) inline constexpr std::uint64_t kPowersOfTwoDouble[16] = {
     0x3feea09e667f3bcd, 0x3feea11473eb0187, 0x3feeace5422aa0db, 0x3feec49182a3f090,
     0x3feee89f995ad3ad, 0x3fef199bdd85529c, 0x3fef5818dcfba487, 0x3fefa4afa2a490da};
 
-// Reduced by a table, |r| <= ln(2) / 64, a polynomial of degree 2 is enough: its least error is
-// 5.4e-8. The 24 digits of ln 2 happen to be good for 28: n ln 2 needs no second part.
+// With the table |r| <= ln(2) / 64, and the best c1 r + c2 r^2 for e^-r - 1 errs by 5.4e-8. The 24
+// bits of ln 2 happen to be good for 28: n ln 2 needs no second part.
 ASYMFAST_INLINE FloatVec exp_minus(FloatVec x) {
-  constexpr float magic = ExpRange<float>::magic / 32;
-  const FloatVec rounded = fma(x, broadcast<FloatVec>(-1.4426950408889634074f), magic);
+  constexpr float magic = ExpConstants<float>::magic / 32;
+  const FloatVec rounded =
+      fma(x, broadcast<FloatVec>(-1.4426950408889634074f), broadcast<FloatVec>(magic));
   const FloatVec n = rounded - magic;
   const FloatVec r = fma(n, broadcast<FloatVec>(0.69314718055994530942f), x);
   const __m512i index = _mm512_castps_si512(rounded);
@@ -79,10 +89,11 @@ ASYMFAST_INLINE FloatVec exp_minus(FloatVec x) {
   return fma(power * r, polynomial(r, -1.0000148533f, 0.500008650356f), power);
 }
 
-// |r| <= ln(2) / 32 and degree 6, with error 7e-18.
+// |r| <= ln(2) / 32 and degree 6, with error 6.9e-18.
 ASYMFAST_INLINE DoubleVec exp_minus(DoubleVec x) {
-  constexpr double magic = ExpRange<double>::magic / 16;
-  const DoubleVec rounded = fma(x, broadcast<DoubleVec>(-1.4426950408889634074), magic);
+  constexpr double magic = ExpConstants<double>::magic / 16;
+  const DoubleVec rounded =
+      fma(x, broadcast<DoubleVec>(-1.4426950408889634074), broadcast<DoubleVec>(magic));
   const DoubleVec n = rounded - magic;
   const DoubleVec r = fma(n, broadcast<DoubleVec>(2.3190468138462996e-17),
                           fma(n, broadcast<DoubleVec>(0.69314718055994530942), x));
@@ -97,5 +108,20 @@ ASYMFAST_INLINE DoubleVec exp_minus(DoubleVec x) {
 }
 
 #endif
+
+// e^-x for x >= 0; 0 where that is not a normal number.
+template <class V>
+ASYMFAST_INLINE V decay(V x) {
+  constexpr ScalarOf<V> limit = ExpConstants<ScalarOf<V>>::limit;
+  return x > broadcast<V>(limit) ? V{} : exp_minus(at_most(x, limit));
+}
+
+// e^-ab for a b >= 0, finite: what rounding the product loses would be amplified by a b.
+template <class V>
+ASYMFAST_INLINE V decay_of_product(V a, V b) {
+  const V ab = a * b;
+  const V e = decay(ab);
+  return fma(-e, fma(a, b, -ab), e);
+}
 
 }  // namespace asymfast

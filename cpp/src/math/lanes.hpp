@@ -101,6 +101,12 @@ ASYMFAST_INLINE V abs(V x) {
   return bit_cast<V>(bit_cast<BitsOf<V>>(x) & ~sign);
 }
 
+template <class V>
+ASYMFAST_INLINE V with_sign_of(V z, V size) {
+  const BitsOf<V> sign = bit_cast<BitsOf<V>>(broadcast<V>(ScalarOf<V>(-0.0)));
+  return bit_cast<V>(bit_cast<BitsOf<V>>(size) | (bit_cast<BitsOf<V>>(z) & sign));
+}
+
 // larger, smaller: max and min; if a or b is NaN, b. fma: a b + c, rounded once where the machine
 // can, else twice, but the same everywhere; of a * b + c the compiler decides anew at each place.
 template <class V>
@@ -162,11 +168,6 @@ ASYMFAST_INLINE DoubleVec fma(DoubleVec a, DoubleVec b, DoubleVec c) {
 #undef ASYMFAST_MM_ALL
 #endif
 
-template <class V>
-ASYMFAST_INLINE V fma(V a, V b, ScalarOf<V> c) {
-  return fma(a, b, broadcast<V>(c));
-}
-
 // a b as a number of its own: a caller's sum with it stays a sum.
 template <class V>
 ASYMFAST_INLINE V product(V a, V b) {
@@ -190,18 +191,26 @@ ASYMFAST_INLINE V polynomial(V, ScalarOf<V> c0) {
 }
 template <class V, class... Cs>
 ASYMFAST_INLINE V polynomial(V x, ScalarOf<V> c0, ScalarOf<V> c1, Cs... more) {
-  return fma(polynomial(x, c1, ScalarOf<V>(more)...), x, c0);
+  return fma(polynomial(x, c1, ScalarOf<V>(more)...), x, broadcast<V>(c0));
 }
 
-// f applied to each lane: for functions that have no vector form here.
-template <class V, class F>
-inline V lanewise(F f, V x) {
-  using T = ScalarOf<V>;
-  T lane[sizeof(V) / sizeof(T)];
-  std::memcpy(lane, &x, sizeof x);
-  for (T& value : lane) value = f(value);
-  std::memcpy(&x, lane, sizeof x);
-  return x;
+// Whether a comparison holds in any lane.
+ASYMFAST_INLINE bool any(bool holds) {
+  return holds;
+}
+template <class Mask>
+ASYMFAST_INLINE bool any(Mask holds) {
+#if defined(__AVX512F__)
+  const __m512i mask = bit_cast<__m512i>(holds);
+  return _mm512_test_epi64_mask(mask, mask) != 0;
+#elif defined(__AVX2__)
+  return _mm256_movemask_epi8(bit_cast<__m256i>(holds)) != 0;
+#elif defined(__SSE2__)
+  return _mm_movemask_epi8(bit_cast<__m128i>(holds)) != 0;
+#else
+  const LongVec mask = bit_cast<LongVec>(holds);
+  return (mask[0] | mask[1]) != 0;
+#endif
 }
 
 // The sum of all lanes, in double, in a fixed order.
