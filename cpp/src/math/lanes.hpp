@@ -213,18 +213,4 @@ ASYMFAST_INLINE bool any(Mask holds) {
 #endif
 }
 
-// The sum of all lanes, in double, in a fixed order.
-template <class V>
-inline double sum_of_lanes(V x) {
-  using T = ScalarOf<V>;
-  constexpr int lanes = sizeof(V) / sizeof(T);
-  T lane[lanes];
-  std::memcpy(lane, &x, sizeof x);
-  double half[lanes / 2];
-  for (int i = 0; i < lanes / 2; ++i) half[i] = double(lane[i]) + double(lane[i + lanes / 2]);
-  for (int width = lanes / 4; width > 0; width /= 2)
-    for (int i = 0; i < width; ++i) half[i] += half[i + width];
-  return half[0];
-}
-
 }  // namespace asymfast
