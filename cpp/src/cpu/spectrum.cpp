@@ -5,9 +5,11 @@
 // a few dozen solves, also when it is clustered. The eigenvalue is then the Rayleigh quotient of
 // that vector with K itself, in extended precision: its error is of second order in the vector's,
 // far below the rounding of K, and the shift has no part in it. A matrix without a factor is not
-// positive semi-definite; that and tiny ones are left to Eigen's QR algorithm.
+// positive semi-definite: Lanczos iterations on K itself then say how far it must be shifted. Tiny
+// matrices are left to Eigen's QR algorithm.
 //
-// Cost: n^3 / 3 flop, 2 n^2 a solve.
+// Cost: n^3 / 3 flop a factor (one for a positive semi-definite K, else two or three), 2 n^2 a
+// solve.
 #include <Eigen/Cholesky>
 #include <Eigen/Eigenvalues>
 #include <limits>
@@ -76,21 +78,25 @@ VectorXd starting_vector(Index n) {
   return v.normalized();
 }
 
-// Eigenvector of the largest eigenvalue of (L L')^-1; empty if the iteration did not converge.
-VectorXd dominant_of_inverse(const MatrixXd& L, const Context& context) {
-  const Index n = L.rows(), most = std::min<Index>(n, 150);
-  const auto solve = [&](const VectorXd& b) {
-    VectorXd x = L.triangularView<Eigen::Lower>().solve(b);
-    L.triangularView<Eigen::Lower>().transpose().solveInPlace(x);
-    return x;
-  };
+// The largest eigenvalue of an operator as Lanczos iterations leave it: it lies within `residual`
+// of an eigenvalue, and is at most the largest.
+struct Dominant {
+  double value = 0, residual = std::numeric_limits<double>::infinity();
+  VectorXd vector;
+};
+
+// Iterates until the residual is below `tolerance` times the value, `most` times at most.
+template <class Operator>
+Dominant dominant(Operator&& apply, Index n, Index most, double tolerance, const Context& context) {
+  Dominant found;
+  most = std::min(n, most);
   MatrixXd basis(n, most);
   VectorXd diagonal(most), off_diagonal(most);
   basis.col(0) = starting_vector(n);
   for (Index j = 0; j < most; ++j) {
     context.watch.tick();
     if (context.watch.stopped()) break;
-    VectorXd w = solve(basis.col(j));
+    VectorXd w = apply(basis.col(j));
     diagonal[j] = basis.col(j).dot(w);
     for (int pass = 0; pass < 2; ++pass)  // twice is enough: orthogonal to rounding
       w -= basis.leftCols(j + 1) * (basis.leftCols(j + 1).transpose() * w);
@@ -98,14 +104,84 @@ VectorXd dominant_of_inverse(const MatrixXd& L, const Context& context) {
 
     Eigen::SelfAdjointEigenSolver<MatrixXd> ritz;
     ritz.computeFromTridiagonal(diagonal.head(j + 1), off_diagonal.head(j));
-    const double largest = ritz.eigenvalues()[j];
-    const double residual = off_diagonal[j] * std::abs(ritz.eigenvectors()(j, j));
-    if (residual <= 1e-10 * largest || j + 1 == n)
-      return solve(basis.leftCols(j + 1) * ritz.eigenvectors().col(j)).normalized();
-    if (j + 1 < most) basis.col(j + 1) = w / off_diagonal[j];
+    found.value = ritz.eigenvalues()[j];
+    found.residual = off_diagonal[j] * std::abs(ritz.eigenvectors()(j, j));
+    const bool converged = found.residual <= tolerance * std::abs(found.value) || j + 1 == n;
+    if (converged || j + 1 == most) {
+      found.vector = basis.leftCols(j + 1) * ritz.eigenvectors().col(j);
+      break;
+    }
+    basis.col(j + 1) = w / off_diagonal[j];
   }
-  return {};
+  return found;
 }
+
+// The smallest eigenvector of a symmetric A (its lower triangle, of size 1), from factors of A + s
+// I.
+class ShiftAndInvert {
+ public:
+  ShiftAndInvert(const MatrixXd& A, const Context& context)
+      : A_(A),
+        context_(context),
+        rounding_(4 * double(A.rows()) * std::numeric_limits<double>::epsilon()) {}
+
+  // Empty if it cannot be found so, or the call was abandoned.
+  VectorXd operator()() {
+    if (!factorise_with(rounding_) && !factorise_beyond_the_spectrum()) return {};
+    // Where eigenvalues crowd at the lower end, a shift that is closer to it tells them apart.
+    for (int closer = 0; closer < 8 && !context_.watch.stopped(); ++closer) {
+      const Dominant found = dominant([this](const VectorXd& b) { return solve(b); }, A_.rows(),
+                                      kIterations, kTolerance, context_);
+      if (found.residual <= kTolerance * found.value || A_.rows() <= kIterations)
+        return solve(found.vector).normalized();
+      if (!come_closer(1 / found.value)) return {};
+    }
+    return {};
+  }
+
+ private:
+  static constexpr Index kIterations = 150;
+  static constexpr double kTolerance = 1e-10;
+
+  bool factorise_with(double shift) {
+    if (context_.watch.stopped()) return false;
+    L_ = A_;
+    L_.diagonal().array() += shift;
+    shift_ = shift;
+    return factorise(L_, context_);
+  }
+
+  // A is not positive semi-definite: by how much, Lanczos iterations on A say.
+  bool factorise_beyond_the_spectrum() {
+    const auto minus_A = [this](const VectorXd& x) -> VectorXd {
+      return -(A_.selfadjointView<Eigen::Lower>() * x);
+    };
+    const Dominant lowest = dominant(minus_A, A_.rows(), 60, 1e-3, context_);
+    double beyond = std::max(2 * lowest.residual, 100 * rounding_);
+    for (int attempt = 0; attempt < 6; ++attempt, beyond *= 8)
+      if (factorise_with(lowest.value + beyond)) return true;
+    return false;
+  }
+
+  // `distance` is at least that of -shift from the smallest eigenvalue, by little.
+  bool come_closer(double distance) {
+    const double shift = shift_;
+    for (double left = 1e-3; left < 0.5; left *= 8)
+      if (factorise_with(shift - (1 - left) * distance)) return true;
+    return false;
+  }
+
+  VectorXd solve(const VectorXd& b) const {
+    VectorXd x = L_.triangularView<Eigen::Lower>().solve(b);
+    L_.triangularView<Eigen::Lower>().transpose().solveInPlace(x);
+    return x;
+  }
+
+  const MatrixXd& A_;
+  const Context& context_;
+  double rounding_, shift_ = 0;
+  MatrixXd L_;
+};
 
 }  // namespace
 
@@ -120,14 +196,10 @@ double min_eigenvalue(MatrixView<const double> K, const Context& context) {
   constexpr Index kTiny = 32;
   if (n > kTiny) {
     // The vector does not depend on the unit of K: one by which no square overflows.
-    const double delta = 4 * double(n) * std::numeric_limits<double>::epsilon();
-    MatrixXd A = lower / size;
-    A.diagonal().array() += delta;
-    if (factorise(A, context)) {
-      const VectorXd v = dominant_of_inverse(A, context);
-      if (v.size() > 0) return rayleigh_quotient(K, v);
-    }
+    const MatrixXd A = lower / size;
+    const VectorXd v = ShiftAndInvert(A, context)();
     if (context.watch.stopped()) return 0;
+    if (v.size() > 0) return rayleigh_quotient(K, v);
   }
   const Eigen::SelfAdjointEigenSolver<MatrixXd> all(lower);
   return rayleigh_quotient(K, all.eigenvectors().col(0));
