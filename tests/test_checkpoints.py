@@ -14,7 +14,7 @@ import asymfast as af
 import numpy as np
 import pytest
 from cases import BACKENDS, DTYPES, assert_same_run, problem, run_arrays
-from trainers import TRAINERS, data, descent, fixed_flow, sgd
+from trainers import CHOOSING, TRAINERS, data, descent, fixed_flow, sgd
 
 trainers = pytest.mark.parametrize("train", TRAINERS.values(), ids=TRAINERS.keys())
 MAGIC = b"asymfast checkpoint 1\n"
@@ -196,6 +196,24 @@ def test_out_of_time(train, kind, seconds, tmp_path):
         assert run.stopped_by == "wall_seconds"
         assert run.steps.max() > 0
         assert calls < 1000
+    assert_same_run(run_arrays(run), run_arrays(whole))
+
+
+@pytest.mark.parametrize("train", CHOOSING)
+def test_taken_up_where_only_some_members_have_arrived(train, tmp_path):
+    """A call is over after a millisecond, one or two steps of the reference backend."""
+    record = af.Record(times=[0.0, 0.3, 2.0, 9.0], weights=True)
+    settings = {"t_end": 20.0, "record": record, "backend": "reference", "threads": 1}
+    whole = train(*data("ensemble"), **settings)
+    settings |= {"checkpoint": tmp_path / "run.ckpt", "checkpoint_every": 1e-3}
+    calls = 0
+    while True:
+        run = train(*data("ensemble"), stop=af.Stop(wall_seconds=1e-9), **settings)
+        calls += 1
+        if not run.stopped:
+            break
+        assert calls < 1000
+    assert calls > 5
     assert_same_run(run_arrays(run), run_arrays(whole))
 
 

@@ -93,8 +93,8 @@ RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train
       default: return AdaptiveRk4<T>(tolerance, first_step(kRk4Stability));
     }
   };
-  RunResult<T> result =
-      run(flow.method == FlowMethod::rk4 ? kRk4Stability : Dopri5<T>::kStability, make_method);
+  const bool takes_rk4 = flow.dt > 0 || flow.method == FlowMethod::rk4;
+  RunResult<T> result = run(takes_rk4 ? kRk4Stability : Dopri5<T>::kStability, make_method);
   result.methods = std::move(methods);
   return result;
 }

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
@@ -108,6 +109,14 @@ class Tangent : public Dense<T, Tangent<T>> {
       back = move_by(all, moments, 1, -1, false);
     }
     member.engine->move(back, context);
+  }
+
+  // A run that was never interrupted did this work when it got here: it is not counted again.
+  void go_on(Member<T>& member, const Context& context) {
+    const double owed = owed_;
+    const std::int64_t evaluations = member.evaluations;
+    Dense<T, Tangent<T>>::go_on(member, context);
+    owed_ = owed, member.evaluations = evaluations;
   }
 
   template <class Visit>
