@@ -87,7 +87,7 @@ class Tangent : public Dense<T, Tangent<T>> {
     this->front_ = ahead.time;
     std::swap(start_r_, r_);
     r_ = std::move(r);
-    rounding_ = output_rounding(engine.outputs(), member.y);
+    rounding_ = kNoise * output_rounding(engine.outputs(), member.y);
     nodes_.insert(nodes_.begin(), ahead);
     if (nodes_.size() > kMostOrder + 1) nodes_.pop_back();
     if (std::max(predicted.iterations, corrected.iterations) > kPatience)
@@ -134,6 +134,9 @@ class Tangent : public Dense<T, Tangent<T>> {
  private:
   static constexpr Index kMostOrder = 8;
   static constexpr Index kFrames = kMostOrder + 2;  // the past, one more to judge it, the new one
+  // The defect is a difference of outputs at two points and of r by way of the eigenbasis: more
+  // roundings than those of one evaluation.
+  static constexpr double kNoise = 4;
   static constexpr int kPatience = 4;  // Picard iterations before the eigenbasis is renewed
 
   struct Node {
@@ -164,7 +167,7 @@ class Tangent : public Dense<T, Tangent<T>> {
     member.engine->move({{}, {}, 0, false}, context);
     nodes_.push_back({0, 0});
     r_ = residual_of(member);
-    rounding_ = output_rounding(member.engine->outputs(), member.y);
+    rounding_ = kNoise * output_rounding(member.engine->outputs(), member.y);
     keep_theta(member, 0, context);
     renew_basis(member, context);
   }
