@@ -47,6 +47,16 @@ def test_rtol_is_kept_at_every_recorded_time(method, rtol):
     assert_within(run.loss, exact, 2 * rtol * exact + 1e-11 * exact[0])
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_tolerances_below_rounding_come_to_an_end(method, dtype):
+    """The steps stop shrinking where only rounding is left of the error."""
+    case = simulated() if dtype == "float64" else as_float32(simulated())
+    exact = exact_loss(simulated(), [100.0])
+    run = flow(case, 100.0, method, rtol=1e-13 if dtype == "float64" else 1e-9)
+    assert_within(run.loss[-1:], exact, 1e5 * case.eps * exact)
+
+
 @pytest.mark.parametrize("activation", SMOOTH)
 @pytest.mark.parametrize("kind", ["half_sse", "mse"])
 def test_tangent_agrees_with_dop853(activation, kind):
