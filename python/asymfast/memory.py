@@ -5,7 +5,7 @@ memory allows; the rest is computed again, to the same bits. With s bytes an ele
 network's dtype, and n, n2, m padded to full blocks of 32:
 
     ntg     8 n n2 (+ 4 n n2 if s = 4) + (8 + s) (n + n2) d + 8 h (n + n2) + 64 m
-            + slopes, 64 (s = 4) or 128 nodes (n + n2) s at least
+            + slopes, 64 nodes (n + n2) s at least
             with h nodes of more than 4 times their even share of v (float32 only)
     descent B [s (2 m d + n d + m k + n k) + 8 (c + 2) n k + slopes (0, or s n m)]
             + 2 s B m d + records: 8 B (q^2 + T m) + B' (40 q^2 + 1200 q + 8 q d)
@@ -43,7 +43,7 @@ def ntg_bytes(n: int, n2: int, d: int, v: NDArray[np.float64], itemsize: int) ->
     heavy = int((np.abs(v) * v.size > 4 * np.abs(v).sum()).sum()) if itemsize == 4 else 0
     result = (8 + (4 if itemsize == 4 else 0)) * n * n2
     fixed = result + samples * ((8 + itemsize) * d + 8 * heavy) + 64 * v.size
-    return fixed, samples * itemsize * (64 if itemsize == 4 else 128)
+    return fixed, samples * itemsize * 64
 
 
 def descent_bytes(

@@ -20,6 +20,10 @@ inline constexpr Index kBlock = 2 * kLanes<T>;
 
 inline constexpr Index kLargestTile = 96;
 
+// Samples whose pre-activations are in registers together where inputs are few; tiles, but the last
+// one, hold full groups of them.
+inline constexpr int kTogether = kVectorBytes == 64 ? 6 : 2;
+
 inline Index ceil_div(Index a, Index b) {
   return (a + b - 1) / b;
 }
@@ -47,14 +51,19 @@ struct Layout {
     chunks = ceil_div(blocks, blocks_per_chunk);
     slots = std::min(chunks, kMostSlots);
     tiles = ceil_div(n, kLargestTile);
-    largest_tile = ceil_div(n, tiles);
+    largest_tile = std::min(n, ceil_div(n, tiles) + kTogether);
   }
 
   Range blocks_of_chunk(Index chunk) const noexcept {
     return {chunk * blocks_per_chunk, std::min(blocks, (chunk + 1) * blocks_per_chunk)};
   }
   Range chunks_of_slot(Index slot) const noexcept { return piece(chunks, slots, slot); }
-  Range samples_of_tile(Index tile) const noexcept { return piece(n, tiles, tile); }
+  Range samples_of_tile(Index tile) const noexcept {
+    const auto edge = [this](Index t) {
+      return t == tiles ? n : n * t / tiles / kTogether * kTogether;
+    };
+    return {edge(tile), edge(tile + 1)};
+  }
   Index weights_per_block() const noexcept { return d * kBlock<T>; }
 };
 

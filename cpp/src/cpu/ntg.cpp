@@ -23,8 +23,7 @@ namespace {
 
 constexpr double kBudget = 32e6;  // bytes of slopes, unless the caller allows fewer
 
-template <class T>
-constexpr Index kRun = sizeof(T) == sizeof(float) ? 64 : 128;
+constexpr Index kRun = 64;  // nodes; two runs of a block and their products fit the first cache
 
 // How v_j is shared out between the two sides, and the order in which nodes are summed.
 template <class T>
@@ -110,8 +109,8 @@ class Ntg {
     void add_to(double* C, Index row, Index col, Index height, Index count) const {
       const P* a = left.of(row);
       const P* b = alike ? left.of(col) : right.of(col);
-      for (Index first = 0; first < count; first += kRun<P>)
-        add_products<B>(a + first * B, b + first * B, std::min(kRun<P>, count - first), height, C);
+      for (Index first = 0; first < count; first += kRun)
+        add_products<B>(a + first * B, b + first * B, std::min(kRun, count - first), height, C);
     }
   };
 
@@ -121,7 +120,7 @@ class Ntg {
 
   static Index nodes_of_group(Index nodes, Index samples, double budget) {
     const double fitting = budget / (double(samples + 2 * B) * sizeof(T));
-    return std::min(nodes, std::max<Index>(kRun<T>, Index(fitting) / kRun<T> * kRun<T>));
+    return std::min(nodes, std::max<Index>(kRun, Index(fitting) / kRun * kRun));
   }
 
   void add_group(Index count, bool is_first, bool is_last) {

@@ -116,23 +116,36 @@ Dominant dominant(Operator&& apply, Index n, Index most, double tolerance, const
   return found;
 }
 
-// The smallest eigenvector of a symmetric A (its lower triangle, of size 1), from factors of A + s
-// I.
+// The lower triangle of K / size, by tiles: K is stored by rows, the copy by columns.
+void copy_lower(MatrixView<const double> K, double size, MatrixXd& A, const Context& context) {
+  const Index n = K.rows, side = 64, tiles = ceil_div(n, side);
+  A.resize(n, n);
+#pragma omp parallel for schedule(dynamic) num_threads(context.threads) if (tiles > 2)
+  for (Index tile = 0; tile < tiles * tiles; ++tile) {
+    const Index row = tile / tiles * side, col = tile % tiles * side;
+    for (Index j = col; j < std::min(n, col + side); ++j)
+      for (Index i = std::max(row, j); i < std::min(n, row + side); ++i) A(i, j) = K(i, j) / size;
+  }
+}
+
+// The smallest eigenvector of a symmetric K (its lower triangle), from factors of A + s I with A =
+// K over its size, so that no square overflows.
 class ShiftAndInvert {
  public:
-  ShiftAndInvert(const MatrixXd& A, const Context& context)
-      : A_(A),
+  ShiftAndInvert(MatrixView<const double> K, double size, const Context& context)
+      : K_(K),
+        size_(size),
         context_(context),
-        rounding_(4 * double(A.rows()) * std::numeric_limits<double>::epsilon()) {}
+        rounding_(4 * double(K.rows) * std::numeric_limits<double>::epsilon()) {}
 
   // Empty if it cannot be found so, or the call was abandoned.
   VectorXd operator()() {
     if (!factorise_with(rounding_) && !factorise_beyond_the_spectrum()) return {};
     // Where eigenvalues crowd at the lower end, a shift that is closer to it tells them apart.
     for (int closer = 0; closer < 8 && !context_.watch.stopped(); ++closer) {
-      const Dominant found = dominant([this](const VectorXd& b) { return solve(b); }, A_.rows(),
+      const Dominant found = dominant([this](const VectorXd& b) { return solve(b); }, K_.rows,
                                       kIterations, kTolerance, context_);
-      if (found.residual <= kTolerance * found.value || A_.rows() <= kIterations)
+      if (found.residual <= kTolerance * found.value || K_.rows <= kIterations)
         return solve(found.vector).normalized();
       if (!come_closer(1 / found.value)) return {};
     }
@@ -141,11 +154,12 @@ class ShiftAndInvert {
 
  private:
   static constexpr Index kIterations = 150;
-  static constexpr double kTolerance = 1e-10;
+  // Of the eigenvalue; the Rayleigh quotient's error is its square over the gap to the next one.
+  static constexpr double kTolerance = 1e-9;
 
   bool factorise_with(double shift) {
     if (context_.watch.stopped()) return false;
-    L_ = A_;
+    copy_lower(K_, size_, L_, context_);
     L_.diagonal().array() += shift;
     shift_ = shift;
     return factorise(L_, context_);
@@ -153,10 +167,12 @@ class ShiftAndInvert {
 
   // A is not positive semi-definite: by how much, Lanczos iterations on A say.
   bool factorise_beyond_the_spectrum() {
-    const auto minus_A = [this](const VectorXd& x) -> VectorXd {
-      return -(A_.selfadjointView<Eigen::Lower>() * x);
+    MatrixXd A;
+    copy_lower(K_, size_, A, context_);
+    const auto minus_A = [&A](const VectorXd& x) -> VectorXd {
+      return -(A.selfadjointView<Eigen::Lower>() * x);
     };
-    const Dominant lowest = dominant(minus_A, A_.rows(), 60, 1e-3, context_);
+    const Dominant lowest = dominant(minus_A, K_.rows, 60, 1e-3, context_);
     double beyond = std::max(2 * lowest.residual, 100 * rounding_);
     for (int attempt = 0; attempt < 6; ++attempt, beyond *= 8)
       if (factorise_with(lowest.value + beyond)) return true;
@@ -177,7 +193,8 @@ class ShiftAndInvert {
     return x;
   }
 
-  const MatrixXd& A_;
+  MatrixView<const double> K_;
+  double size_;
   const Context& context_;
   double rounding_, shift_ = 0;
   MatrixXd L_;
@@ -187,20 +204,19 @@ class ShiftAndInvert {
 
 double min_eigenvalue(MatrixView<const double> K, const Context& context) {
   const Index n = K.rows;
-  // Row-major lower is column-major upper: the transposed view has the lower triangle in place.
-  const Eigen::Map<const Eigen::Matrix<double, -1, -1, Eigen::RowMajor>> input(K.data, n, n);
-  const MatrixXd lower = input.triangularView<Eigen::Lower>();
-  const double size = lower.cwiseAbs().maxCoeff();
+  double size = 0;
+  for (Index i = 0; i < n; ++i)
+    for (Index j = 0; j <= i; ++j) size = std::max(size, std::abs(K(i, j)));
   if (size == 0) return 0;
 
   constexpr Index kTiny = 32;
   if (n > kTiny) {
-    // The vector does not depend on the unit of K: one by which no square overflows.
-    const MatrixXd A = lower / size;
-    const VectorXd v = ShiftAndInvert(A, context)();
+    const VectorXd v = ShiftAndInvert(K, size, context)();
     if (context.watch.stopped()) return 0;
     if (v.size() > 0) return rayleigh_quotient(K, v);
   }
+  MatrixXd lower;
+  copy_lower(K, 1, lower, context);
   const Eigen::SelfAdjointEigenSolver<MatrixXd> all(lower);
   return rayleigh_quotient(K, all.eigenvectors().col(0));
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cpu/buffer.hpp"
+#include "cpu/few_inputs.hpp"
 #include "cpu/frame_ntg.hpp"
 #include "cpu/frame_tiles.hpp"
 #include "cpu/in_double.hpp"
@@ -75,6 +76,10 @@ class Sweep {
   void evaluate(Index chunk, const T* W, T* slopes, Scratch<T>& scratch, double* outputs) const {
     with_activation(activation_, [&](auto sigma) {
       over_tiles(chunk, scratch, outputs, [&](Index block, Range rows) {
+        if (at.d <= kFewInputs)
+          return activate<decltype(sigma)>(
+              x(rows), rows.size(), at.d, weights(W, block), c(block), at.k,
+              slopes ? this->slopes(slopes, block, rows) : nullptr, scratch.outputs.data());
         // In place: a store to another array may look, by its address, like one to the next Z.
         T* Z = slopes ? this->slopes(slopes, block, rows) : scratch.Z.data();
         preactivations(x(rows), rows.size(), at.d, weights(W, block), Z);
@@ -152,8 +157,11 @@ class Sweep {
             Scratch<T>& scratch) const {
     T* D = scratch.D.data();
     if (all) return cpu::pull(slopes(all, block, rows), r, rows.size(), c(block), at.k, D);
-    preactivations(x(rows), rows.size(), at.d, weights(W, block), D);
     with_activation(activation_, [&](auto sigma) {
+      if (at.d <= kFewInputs)
+        return pull_through<decltype(sigma)>(x(rows), rows.size(), at.d, weights(W, block), r,
+                                             c(block), at.k, D);
+      preactivations(x(rows), rows.size(), at.d, weights(W, block), D);
       pull_through<decltype(sigma)>(D, r, rows.size(), c(block), at.k, D);
     });
   }
