@@ -47,9 +47,8 @@ class CpuEngine final : public Engine<T> {
 
   void advance(const Update& update, const Context& context) override {
     if (update.uses_sum() && sum_.size() == 0) sum_ = Buffer<T>(base_.size());
-    if (!update.commit && stage_.size() == 0) stage_ = Buffer<T>(base_.size());
     const T* from = point_;
-    T* to = update.commit ? base_.data() : stage_.data();
+    T* to = destination(update.commit);
     sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
       sweep_.gradient(chunk, from, slopes_.data(), residual_.data(), scratch);
       apply(update, chunk, scratch.G.data());
@@ -199,18 +198,17 @@ class CpuEngine final : public Engine<T> {
 
   // Late in a run the steps are below the rounding of W: what a step loses is added to the next.
   void apply(const Update& update, Index chunk, const T* gradient) {
-    const Range blocks = at_.blocks_of_chunk(chunk);
-    const Index first = blocks.first * at_.weights_per_block() / kLanes<T>;
-    const Index count = blocks.size() * at_.weights_per_block() / kLanes<T>;
+    const auto [first, count] = weights_of(chunk);
     const Vec<T>* g = as_vectors(gradient);
-    Vec<T>* base = as_vectors(base_.data()) + first;
-    Vec<T>* lost = as_vectors(lost_.data()) + first;
+    Vec<T>* base = as_vectors(base_.data() + first);
+    Vec<T>* lost = as_vectors(lost_.data() + first);
     const T along_gradient = T(update.along_gradient), along_sum = T(update.along_sum);
     const T keep = T(update.keep_sum), gain = T(update.gain);
-    Vec<T>* stage = update.commit ? nullptr : as_vectors(stage_.data()) + first;
-    Vec<T>* sum = update.uses_sum() ? as_vectors(sum_.data()) + first : nullptr;
-    if (sum && keep == 0) std::fill_n(sum, count, Vec<T>{});  // a rejected step may have left NaN
-    for (Index i = 0; i < count; ++i) {
+    Vec<T>* stage = update.commit ? nullptr : as_vectors(stage_.data() + first);
+    Vec<T>* sum = update.uses_sum() ? as_vectors(sum_.data() + first) : nullptr;
+    if (sum && keep == 0)
+      std::fill_n(sum, count / kLanes<T>, Vec<T>{});  // a rejected step may have left NaN
+    for (Index i = 0; i < count / kLanes<T>; ++i) {
       Vec<T> change = along_gradient * g[i] + lost[i];
       if (sum) {
         sum[i] = keep * sum[i] + gain * g[i];
