@@ -139,6 +139,7 @@ def diffrax_solver(name):
 SOLVERS = {
     "asymfast tangent": lambda: ours("tangent"),
     "asymfast dopri5": lambda: ours("dopri5"),
+    "asymfast rk4": lambda: ours("rk4"),
     "diffrax Tsit5": lambda: diffrax_solver("Tsit5"),
     "diffrax Dopri5": lambda: diffrax_solver("Dopri5"),
     "scipy DOP853": lambda: scipy_solver("DOP853"),

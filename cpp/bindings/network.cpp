@@ -89,7 +89,7 @@ py::array ntg_py(const py::array& W, const py::array& v, const std::string& acti
     const double* scales = vector<double>(v, "v", weights.rows);
     const auto x = matrix<T>(X, "X"), x2 = matrix<T>(X2, "X2");
     const Execution exec = execution(backend, threads, slopes_memory);
-    py::array_t<double> K({x.rows, x2.rows});
+    py::array_t<T> K({x.rows, x2.rows});
     const auto out = mutable_matrix(K);
     without_gil([&] { ntg(net, scales, x, x2, out, exec); });
     return K;

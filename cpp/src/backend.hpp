@@ -22,6 +22,9 @@ struct Kernels {
   // K as in asymfast::ntg; symmetric: X2 is X.
   void (*ntg)(const NetworkView<T>& net, const double* v, MatrixView<const T> X,
               MatrixView<const T> X2, bool symmetric, MatrixView<double> K, const Context&);
+  // The same, summed as accurately and rounded at the end.
+  void (*rounded_ntg)(const NetworkView<T>& net, const double* v, MatrixView<const T> X,
+                      MatrixView<const T> X2, bool symmetric, MatrixView<T> K, const Context&);
   void (*activation_values)(Activation, int order, const T* z, Index count, T* out);
   std::unique_ptr<Engine<T>> (*make_engine)(const NetworkView<T>& net, MatrixView<const T> X,
                                             MatrixView<const T> y, Loss loss, double slopes_memory);

@@ -3,6 +3,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "asymfast/spectrum.hpp"
@@ -93,15 +94,18 @@ void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
   });
 }
 
-template <class T>
+template <class T, class E>
 void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, MatrixView<const T> X2,
-         MatrixView<double> K, const Execution& exec) {
+         MatrixView<E> K, const Execution& exec) {
   require_network("ntg", net, X);
   require_shape("ntg", "X2", X2, X2.rows, net.d());
   require_shape("ntg", "K", K, X.rows, X2.rows);
   const bool symmetric = X.data == X2.data && X.rows == X2.rows;
   run(exec, [&](const KernelTable& kernels, const Context& context) {
-    kernels.of<T>().ntg(net, v, X, X2, symmetric, K, context);
+    if constexpr (std::is_same_v<E, double>)
+      kernels.of<T>().ntg(net, v, X, X2, symmetric, K, context);
+    else
+      kernels.of<T>().rounded_ntg(net, v, X, X2, symmetric, K, context);
   });
 }
 
@@ -139,5 +143,8 @@ double min_eigenvalue(MatrixView<const double> K, const Execution& exec) {
 
 ASYMFAST_INSTANTIATE(float)
 ASYMFAST_INSTANTIATE(double)
+
+template void ntg(const NetworkView<float>&, const double*, MatrixView<const float>,
+                  MatrixView<const float>, MatrixView<float>, const Execution&);
 
 }  // namespace asymfast

@@ -4,7 +4,7 @@ Everything but the slopes sigma'(Z) is fixed by the sizes. Slopes are kept, or g
 memory allows; the rest is computed again, to the same bits. With s bytes an element of the
 network's dtype, and n, n2, m padded to full blocks of 32:
 
-    ntg     8 n n2 (+ 4 n n2 if s = 4) + (8 + s) (n + n2) d + 8 h (n + n2) + 64 m
+    ntg     s n n2 (+ 8 n n2 if s = 4, at most) + (8 + s) (n + n2) d + 8 h (n + n2) + 64 m
             + slopes, 64 nodes (n + n2) s at least
             with h nodes of more than 4 times their even share of v (float32 only)
     descent B [s (2 m d + n d + m k + n k) + 8 (c + 2) n k + slopes (0, or s n m)]

@@ -472,8 +472,7 @@ class Network:
         def block(b: int) -> NDArray[Any]:
             x, x2 = _row(left[0], b), _row(right[0], b)
             W = _row(self.W.reshape(-1, self.m, self.d), b)
-            K = _core.ntg(W, _row(v, b), self.activation, x, x2, backend, threads, slopes)
-            return K.astype(self.dtype, copy=False)
+            return _core.ntg(W, _row(v, b), self.activation, x, x2, backend, threads, slopes)
 
         blocks = [block(b) for b in range(self.B or 1)]
         return blocks[0] if self.B is None else np.stack(blocks)

@@ -43,14 +43,14 @@ void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
               const Execution& exec = {});
 
 // Neural tangent Gram matrix, Eq. (5), between the rows of X (n, d) and X2 (n2, d):
-//   K_il = (x_i.x2_l / d) sum_j v_j sigma'(Z_j(x_i)) sigma'(Z_j(x2_l)),   K (n, n2) in double,
+//   K_il = (x_i.x2_l / d) sum_j v_j sigma'(Z_j(x_i)) sigma'(Z_j(x2_l)),   K (n, n2),
 // with v_j = lambda_j a_jp a_jq for the block of outputs p and q, or lambda_j split as in Prop.
-// D.1; the caller passes v (m,), net.a and net.lam are not read. X2.data == X.data and equal rows:
-// the symmetric case, at half the cost and exactly symmetric. Cost: 2 n n2 m flop, half if
-// symmetric.
-template <class T>
+// D.1; the caller passes v (m,), net.a and net.lam are not read. E is double, or T: the same sums
+// in double, rounded. X2.data == X.data and equal rows: the symmetric case, at half the cost and
+// exactly symmetric. Cost: 2 n n2 m flop, half if symmetric.
+template <class T, class E>
 void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, MatrixView<const T> X2,
-         MatrixView<double> K, const Execution& exec = {});
+         MatrixView<E> K, const Execution& exec = {});
 
 // sigma (order 0), sigma' (1) or sigma'' (2) of z, element by element, as the kernels compute them.
 template <class T>

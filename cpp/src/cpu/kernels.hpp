@@ -17,9 +17,9 @@ void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* r
 template <class T>
 void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H, const Context&);
 
-template <class T>
+template <class T, class E>
 void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, MatrixView<const T> X2,
-         bool symmetric, MatrixView<double> K, const Context&);
+         bool symmetric, MatrixView<E> K, const Context&);
 
 template <class T>
 void activation_values(Activation activation, int order, const T* z, Index count, T* out);

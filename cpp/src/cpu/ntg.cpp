@@ -10,6 +10,9 @@
 // are multiplied and summed in double; the others in float over runs of 64 nodes, the runs in
 // double. What that rounds is less than what rounding the slopes themselves does to the eigenvalue.
 //
+// K is in double or rounded to float at its last group; only where there are several groups does
+// that take a second matrix, for their sum.
+//
 // Cost: 2 n n2 m flop (half if symmetric); memory: `kBudget` and the heavy nodes beside K.
 #include <algorithm>
 #include <type_traits>
@@ -55,11 +58,11 @@ struct NodeWeights {
   }
 };
 
-template <class T>
+template <class T, class E>
 class Ntg {
  public:
   Ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, MatrixView<const T> X2,
-      bool symmetric, MatrixView<double> K, const Context& context)
+      bool symmetric, MatrixView<E> K, const Context& context)
       : symmetric_(symmetric),
         d_(net.d()),
         weights_(v, net.m(), symmetric),
@@ -70,7 +73,15 @@ class Ntg {
         inputs_(input_panels<double>(X, weights_.largest / double(d_))),
         inputs2_(input_panels<double>(X2, 1)),
         K_(K),
-        context_(context) {}
+        context_(context) {
+    if (group_ == Index(weights_.light.size())) return;
+    if constexpr (std::is_same_v<E, double>) {
+      sums_ = K;
+    } else {
+      own_sums_ = Buffer<double>(K.size(), Buffer<double>::Contents::unset);
+      sums_ = {own_sums_.data(), K.rows, K.cols};
+    }
+  }
 
   void operator()() {
     const Index light = Index(weights_.light.size());
@@ -141,21 +152,24 @@ class Ntg {
     if (is_first)
       heavy_.add_to(C, row, col, height, Index(weights_.heavy.size()));
     else
-      for (Index r = 0; r < height; ++r) std::copy_n(&K_(i + r, l), width, C + r * B);
+      for (Index r = 0; r < height; ++r) std::copy_n(&sums_(i + r, l), width, C + r * B);
     light_.add_to(C, row, col, height, count);
-    if (is_last) {
-      alignas(kVectorBytes) double gram[B * B] = {};
-      add_products<B>(inputs_.data() + row * d_ * B, inputs2_.data() + col * d_ * B, d_, height,
-                      gram);
-      for (Index e = 0; e < height * B; ++e) C[e] *= gram[e];
+    if (!is_last) {
+      for (Index r = 0; r < height; ++r) std::copy_n(C + r * B, width, &sums_(i + r, l));
+      return;
     }
-    for (Index r = 0; r < height; ++r) std::copy_n(C + r * B, width, &K_(i + r, l));
-    if (is_last && symmetric_) mirror(C, i, height, l, width);
+    alignas(kVectorBytes) double gram[B * B] = {};
+    add_products<B>(inputs_.data() + row * d_ * B, inputs2_.data() + col * d_ * B, d_, height,
+                    gram);
+    for (Index e = 0; e < height * B; ++e) C[e] *= gram[e];
+    for (Index r = 0; r < height; ++r)
+      for (Index c = 0; c < width; ++c) K_(i + r, l + c) = E(C[r * B + c]);
+    if (symmetric_) mirror(C, i, height, l, width);
   }
 
   void mirror(const double* C, Index i, Index height, Index l, Index width) {
     for (Index c = 0; c < width; ++c)
-      for (Index r = i == l ? c + 1 : 0; r < height; ++r) K_(l + c, i + r) = C[r * B + c];
+      for (Index r = i == l ? c + 1 : 0; r < height; ++r) K_(l + c, i + r) = E(C[r * B + c]);
   }
 
   bool symmetric_;
@@ -165,18 +179,22 @@ class Ntg {
   Sides<T> light_;
   Sides<double> heavy_;
   Buffer<double> inputs_, inputs2_;
-  MatrixView<double> K_;
+  MatrixView<E> K_;
+  Buffer<double> own_sums_;
+  MatrixView<double> sums_{nullptr, 0, 0};  // over the groups so far, where there are several
   const Context& context_;
 };
 
 }  // namespace
 
-template <class T>
+template <class T, class E>
 void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, MatrixView<const T> X2,
-         bool symmetric, MatrixView<double> K, const Context& context) {
-  Ntg<T>(net, v, X, X2, symmetric, K, context)();
+         bool symmetric, MatrixView<E> K, const Context& context) {
+  Ntg<T, E>(net, v, X, X2, symmetric, K, context)();
 }
 
+template void ntg(const NetworkView<float>&, const double*, MatrixView<const float>,
+                  MatrixView<const float>, bool, MatrixView<float>, const Context&);
 template void ntg(const NetworkView<float>&, const double*, MatrixView<const float>,
                   MatrixView<const float>, bool, MatrixView<double>, const Context&);
 template void ntg(const NetworkView<double>&, const double*, MatrixView<const double>,

@@ -12,9 +12,9 @@ namespace {
 
 template <class T>
 constexpr Kernels<T> kernels() {
-  return {
-      &cpu::forward<T>,           &cpu::node_gradients<T>, &cpu::features<T>,         &cpu::ntg<T>,
-      &cpu::activation_values<T>, &cpu::make_engine<T>,    &cpu::make_batch_engine<T>};
+  return {&cpu::forward<T>,     &cpu::node_gradients<T>,   &cpu::features<T>,
+          &cpu::ntg<T, double>, &cpu::ntg<T, T>,           &cpu::activation_values<T>,
+          &cpu::make_engine<T>, &cpu::make_batch_engine<T>};
 }
 
 constexpr KernelTable kTable{ASYMFAST_TEXT(ASYMFAST_ISA), kernels<float>(),

@@ -168,8 +168,8 @@ namespace {
 
 template <class T>
 constexpr Kernels<T> kernels() {
-  return {&forward<T>,           &node_gradients<T>, &features<T>,         &ntg<T>,
-          &activation_values<T>, &make_engine<T>,    &make_batch_engine<T>};
+  return {&forward<T>, &node_gradients<T>,    &features<T>,    &ntg<T, double>,
+          &ntg<T, T>,  &activation_values<T>, &make_engine<T>, &make_batch_engine<T>};
 }
 
 }  // namespace

@@ -94,9 +94,9 @@ void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
 }
 
 // K_il = (x_i.x2_l / d) sum_j v_j sigma'(Z_j(x_i)) sigma'(Z_j(x2_l)), Eqs. (4) and (5).
-template <class T>
+template <class T, class E>
 void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, MatrixView<const T> X2,
-         bool symmetric, MatrixView<double> K, const Context& context) {
+         bool symmetric, MatrixView<E> K, const Context& context) {
   for (Index i = 0; i < X.rows && !context.watch.stopped(); ++i)
     for (Index l = 0; l < (symmetric ? i + 1 : X2.rows); ++l) {
       context.watch.tick();
@@ -105,7 +105,7 @@ void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, Matr
       for (Index j = 0; j < net.m(); ++j)
         sum += v[j] * sigma_prime(net.activation, preactivation(net.W.row(j), X.row(i), net.d())) *
                sigma_prime(net.activation, preactivation(net.W.row(j), X2.row(l), net.d()));
-      K(i, l) = product / double(net.d()) * sum;
+      K(i, l) = E(product / double(net.d()) * sum);
       if (symmetric) K(l, i) = K(i, l);
     }
 }
@@ -151,5 +151,8 @@ void activation_values(Activation activation, int order, const T* z, Index count
 
 ASYMFAST_INSTANTIATE(float)
 ASYMFAST_INSTANTIATE(double)
+
+template void ntg(const NetworkView<float>&, const double*, MatrixView<const float>,
+                  MatrixView<const float>, bool, MatrixView<float>, const Context&);
 
 }  // namespace asymfast::reference
