@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,8 @@ def replacing(path: Path) -> Iterator[Path]:
     When the block raises, ``path`` is untouched and nothing is left behind. A reader therefore
     never meets half a file, whatever interrupts the writer.
     """
-    temporary = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
+    # Other threads, and other hosts' processes of the same number, may be at the same file.
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(8)}{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)

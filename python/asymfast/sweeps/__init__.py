@@ -1,0 +1,1 @@
+"""Many runs: a folder of results that several processes and hosts fill together."""
