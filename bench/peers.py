@@ -100,6 +100,7 @@ def description(workload: Workload, threads: int) -> dict[str, Any]:
         "dtype": workload.dtype,
         "threads": threads,
         "target": workload.target,
+        "target_peers": workload.target_peers,
     }
 
 

@@ -56,18 +56,22 @@ def ours(row: Row) -> Row | None:
     return _fastest(one for one in row["contenders"] if one["library"] == OURS)
 
 
-def best_peer(row: Row) -> Row | None:
-    """The fastest program of the others."""
-    return _fastest(one for one in row["contenders"] if one["library"] != OURS)
+def best_peer(row: Row, among: str = "") -> Row | None:
+    """The fastest program of the others, of those whose name starts with `among`."""
+    return _fastest(
+        one
+        for one in row["contenders"]
+        if one["library"] != OURS and one["program"].startswith(among)
+    )
 
 
 def _fastest(contenders: Any) -> Row | None:
     return min(contenders, key=lambda one: one["median"], default=None)
 
 
-def ratio(row: Row) -> float | None:
+def ratio(row: Row, among: str = "") -> float | None:
     """Our median over that of the best of the others."""
-    mine, other = ours(row), best_peer(row)
+    mine, other = ours(row), best_peer(row, among)
     return mine["median"] / other["median"] if mine and other else None
 
 
@@ -78,7 +82,7 @@ def met(row: Row) -> bool | None:
         return None
     if "limit_seconds" in row:
         return bool(mine["median"] < row["limit_seconds"])
-    share = ratio(row)
+    share = ratio(row, row["target_peers"])
     return None if share is None or row["target"] is None else share <= row["target"]
 
 
@@ -91,8 +95,17 @@ def verdict(row: Row) -> str:
     share, other = ratio(row), best_peer(row)
     if share is None or other is None:
         return "no peer to compare with"
-    goal = f", target {row['target']:g}: {answer}" if row["target"] is not None else ""
+    goal = f", target {aim(row)}: {answer}" if row["target"] is not None else ""
     return f"ours / best of the others ({other['library']}, {other['program']}) = {share:.3f}{goal}"
+
+
+def aim(row: Row) -> str:
+    """The target, and against whom with what result where not all of the others count."""
+    if not row["target_peers"]:
+        return f"{row['target']:g}"
+    share = ratio(row, row["target_peers"])
+    reached = "" if share is None else f", reached {share:.2f}"
+    return f"{row['target']:g} of {row['target_peers']}{reached}"
 
 
 def peak(row: Row, one: Row) -> str:
@@ -127,7 +140,7 @@ def table(rows: list[Row]) -> str:
         if "limit_seconds" in row:
             goal = f"< {duration(row['limit_seconds'])}: {'met' if met(row) else 'missed'}"
         elif row["target"] is not None:
-            goal = f"{row['target']:g}: {'met' if met(row) else 'missed'}"
+            goal = f"{aim(row)}: {'met' if met(row) else 'missed'}"
         against = (
             f"{duration(other['median'])} ({other['library']}, {other['program']})" if other else ""
         )

@@ -35,6 +35,8 @@ class Workload:
         The least work for one unit.
     target : float or None
         Ours over the best of the others; None: no target, the row is for information.
+    target_peers : str
+        The target counts against those of the others whose program starts with this.
     data : callable
         Makes the arrays in the workload's dtype, as `data(workload)`.
     dtypes : tuple of str
@@ -57,6 +59,7 @@ class Workload:
     dtypes: tuple[str, ...] = ("float32", "float64")
     seconds: float = 0.08
     settings: dict[str, Any] = field(default_factory=dict)
+    target_peers: str = ""
     dtype: str = "float32"
 
     @property
@@ -239,6 +242,7 @@ def _eigmin(name: str, *, n: int, d: int, matrices: int, seconds: float, **table
         dtypes=("float64",),
         seconds=seconds,
         settings={"tolerance": 1e-12, **table},  # of the matrix' norm
+        target_peers="LAPACK",
     )
 
 

@@ -68,10 +68,10 @@ class Ntg {
         weights_(v, net.m(), symmetric),
         group_(nodes_of_group(Index(weights_.light.size()), X.rows + (weights_.alike ? 0 : X2.rows),
                               budget(context))),
-        light_(net, X, X2, group_, weights_),
-        heavy_(net, X, X2, Index(weights_.heavy.size()), weights_),
-        inputs_(input_panels<double>(X, weights_.largest / double(d_))),
-        inputs2_(input_panels<double>(X2, 1)),
+        inputs_(X, X2, 1 / std::sqrt(double(d_)), weights_.alike),
+        light_(net, inputs_, X.rows, X2.rows, group_, weights_.alike),
+        heavy_(net, inputs_, X.rows, X2.rows, Index(weights_.heavy.size()), weights_.alike),
+        exact_inputs_(X, X2, 1, symmetric),
         K_(K),
         context_(context) {
     if (group_ == Index(weights_.light.size())) return;
@@ -98,17 +98,59 @@ class Ntg {
  private:
   static constexpr Index B = kBlock<T>;
 
+  // A tile of K: a block of samples against another.
+  struct Tile {
+    Index row, col, i, l, height, width;
+    bool diagonal;  // of a symmetric K: what lies above the diagonal is not needed
+
+    Tile(Index row_, Index col_, MatrixView<E> K, bool symmetric)
+        : row(row_),
+          col(col_),
+          i(row * B),
+          l(col * B),
+          height(std::min(B, K.rows - i)),
+          width(std::min(B, K.cols - l)),
+          diagonal(symmetric && row == col) {}
+
+    Index needed_width(Index r) const { return diagonal ? r + 1 : width; }
+
+    // C (B, B) += a^T b.
+    template <class P>
+    void add(const P* a, const P* b, Index depth, double* C) const {
+      const Index split = diagonal ? std::min(height, B / 2) : 0;
+      if (diagonal) add_products<B>(a, b, depth, Range{0, split}, split, C);
+      if (split < height) add_products<B>(a, b, depth, Range{split, height}, width, C);
+    }
+  };
+
+  // The panels of the inputs on both sides; one set where the sides are alike.
+  template <class P>
+  struct Inputs {
+    Buffer<P> left, right;
+    bool alike;
+
+    Inputs(MatrixView<const T> X, MatrixView<const T> X2, double scale, bool sides_alike)
+        : left(input_panels<P>(X, scale)),
+          right(sides_alike ? Buffer<P>() : input_panels<P>(X2, scale)),
+          alike(sides_alike) {}
+
+    const P* of_row(Index row, Index d) const { return left.data() + row * d * B; }
+    const P* of_col(Index col, Index d) const {
+      return (alike ? left : right).data() + col * d * B;
+    }
+  };
+
   // The slopes of some nodes on both sides, in the element type their products are summed in.
   template <class P>
   struct Sides {
     SlopePanels<T, P> left, right;
     bool alike;
 
-    Sides(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> X2, Index capacity,
-          const NodeWeights<T>& weights)
-        : left(net, X, capacity),
-          right(net, X2, weights.alike ? 0 : capacity),
-          alike(weights.alike) {}
+    Sides(const NetworkView<T>& net, const Inputs<T>& inputs, Index n, Index n2, Index capacity,
+          bool sides_alike)
+        : left(net, inputs.left, n, capacity),
+          right(net, inputs.right, n2, sides_alike ? 0 : capacity),
+          alike(sides_alike) {}
 
     void fill(const Index* nodes, Index count, const NodeWeights<T>& weights,
               const Context& context) {
@@ -117,11 +159,11 @@ class Ntg {
       if (!alike) right.fill(nodes, count, weights.right, context);
     }
 
-    void add_to(double* C, Index row, Index col, Index height, Index count) const {
-      const P* a = left.of(row);
-      const P* b = alike ? left.of(col) : right.of(col);
+    void add_to(double* C, const Tile& at, Index count) const {
+      const P* a = left.of(at.row);
+      const P* b = alike ? left.of(at.col) : right.of(at.col);
       for (Index first = 0; first < count; first += kRun)
-        add_products<B>(a + first * B, b + first * B, std::min(kRun, count - first), height, C);
+        at.add(a + first * B, b + first * B, std::min(kRun, count - first), C);
     }
   };
 
@@ -141,44 +183,48 @@ class Ntg {
       context_.watch.tick();
       const Index row = task / cols, col = task % cols;
       if ((symmetric_ && col > row) || context_.watch.stopped()) continue;
-      tile(row, col, count, is_first, is_last);
+      compute({row, col, K_, symmetric_}, count, is_first, is_last);
     }
   }
 
-  void tile(Index row, Index col, Index count, bool is_first, bool is_last) {
-    const Index i = row * B, l = col * B;
-    const Index height = std::min(B, K_.rows - i), width = std::min(B, K_.cols - l);
+  void compute(const Tile& at, Index count, bool is_first, bool is_last) {
     alignas(kVectorBytes) double C[B * B] = {};
     if (is_first)
-      heavy_.add_to(C, row, col, height, Index(weights_.heavy.size()));
+      heavy_.add_to(C, at, Index(weights_.heavy.size()));
     else
-      for (Index r = 0; r < height; ++r) std::copy_n(&sums_(i + r, l), width, C + r * B);
-    light_.add_to(C, row, col, height, count);
-    if (!is_last) {
-      for (Index r = 0; r < height; ++r) std::copy_n(C + r * B, width, &sums_(i + r, l));
-      return;
-    }
-    alignas(kVectorBytes) double gram[B * B] = {};
-    add_products<B>(inputs_.data() + row * d_ * B, inputs2_.data() + col * d_ * B, d_, height,
-                    gram);
-    for (Index e = 0; e < height * B; ++e) C[e] *= gram[e];
-    for (Index r = 0; r < height; ++r)
-      for (Index c = 0; c < width; ++c) K_(i + r, l + c) = E(C[r * B + c]);
-    if (symmetric_) mirror(C, i, height, l, width);
+      for (Index r = 0; r < at.height; ++r)
+        std::copy_n(&sums_(at.i + r, at.l), at.needed_width(r), C + r * B);
+    light_.add_to(C, at, count);
+    if (is_last)
+      finish(at, C);
+    else
+      for (Index r = 0; r < at.height; ++r)
+        std::copy_n(C + r * B, at.needed_width(r), &sums_(at.i + r, at.l));
   }
 
-  void mirror(const double* C, Index i, Index height, Index l, Index width) {
-    for (Index c = 0; c < width; ++c)
-      for (Index r = i == l ? c + 1 : 0; r < height; ++r) K_(l + c, i + r) = E(C[r * B + c]);
+  void finish(const Tile& at, double* C) {
+    alignas(kVectorBytes) double gram[B * B] = {};
+    at.add(exact_inputs_.of_row(at.row, d_), exact_inputs_.of_col(at.col, d_), d_, gram);
+    const double scale = weights_.largest / double(d_);
+    for (Index r = 0; r < at.height; ++r)
+      for (Index c = 0; c < at.needed_width(r); ++c) {
+        C[r * B + c] *= gram[r * B + c] * scale;
+        K_(at.i + r, at.l + c) = E(C[r * B + c]);
+      }
+    if (!symmetric_) return;
+    for (Index c = 0; c < at.width; ++c)
+      for (Index r = at.diagonal ? c + 1 : 0; r < at.height; ++r)
+        K_(at.l + c, at.i + r) = E(C[r * B + c]);
   }
 
   bool symmetric_;
   Index d_;
   NodeWeights<T> weights_;
   Index group_;
+  Inputs<T> inputs_;  // divided by sqrt d
   Sides<T> light_;
   Sides<double> heavy_;
-  Buffer<double> inputs_, inputs2_;
+  Inputs<double> exact_inputs_;
   MatrixView<E> K_;
   Buffer<double> own_sums_;
   MatrixView<double> sums_{nullptr, 0, 0};  // over the groups so far, where there are several

@@ -28,18 +28,17 @@ Buffer<P> input_panels(MatrixView<const T> X, double scale) {
 template <int Vectors>
 inline constexpr int kStrip = (kVectorBytes == 64 ? 16 : 8) / Vectors;
 
-// C (rows, Width) += A^T B over the `depth` rows of two panels, A read from its column `first` on.
-// The products are summed in P, the sum is added to C in double.
-template <int Width, class P>
-inline void add_products(const P* A, const P* B, Index depth, Index rows, double* C) {
-  constexpr int V = Width / kLanes<P>;
-  for (Index first = 0; first < rows; first += kStrip<V>) {
-    with_constant<kStrip<V>>(std::min<Index>(kStrip<V>, rows - first), [=](auto strip) {
+// The first V vectors of the given rows of C (Width, Width) += A^T B over the `depth` rows of two
+// panels. The products are summed in P, the sum is added to C in double.
+template <int Width, int V, class P>
+inline void add_vectors_of_products(const P* A, const P* B, Index depth, Range rows, double* C) {
+  for (Index first = rows.first; first < rows.last; first += kStrip<V>) {
+    with_constant<kStrip<V>>(std::min<Index>(kStrip<V>, rows.last - first), [=](auto strip) {
       constexpr int R = decltype(strip)::value;
       Vec<P> sum[R][V] = {};
       const P* a = A + first;
       const Vec<P>* b = as_vectors(B);
-      for (Index j = 0; j < depth; ++j, a += Width, b += V) {
+      for (Index j = 0; j < depth; ++j, a += Width, b += Width / kLanes<P>) {
 #pragma GCC unroll 16
         for (int r = 0; r < R; ++r) {
           const Vec<P> a_r = broadcast<Vec<P>>(a[r]);
@@ -54,6 +53,16 @@ inline void add_products(const P* A, const P* B, Index depth, Index rows, double
           add_in_double(C + (first + r) * Width + v * kLanes<P>, sum[r][v]);
     });
   }
+}
+
+// Rows and columns of C (Width, Width) += A^T B; more columns may be added to, not fewer.
+template <int Width, class P>
+inline void add_products(const P* A, const P* B, Index depth, Range rows, Index cols, double* C) {
+  constexpr int V = Width / kLanes<P>;
+  if (cols > Width / 2)
+    add_vectors_of_products<Width, V>(A, B, depth, rows, C);
+  else
+    add_vectors_of_products<Width, V / 2>(A, B, depth, rows, C);
 }
 
 }  // namespace asymfast::cpu

@@ -13,15 +13,17 @@ namespace asymfast::cpu {
 template <class T, class P>
 class SlopePanels {
  public:
-  // Room for `capacity` nodes.
-  SlopePanels(const NetworkView<T>& net, MatrixView<const T> X, Index capacity)
+  // Room for `capacity` nodes. inputs: the panels of X / sqrt d, of `samples` rows; they stay.
+  SlopePanels(const NetworkView<T>& net, const Buffer<T>& inputs, Index samples, Index capacity)
       : net_(net),
+        inputs_(inputs.data()),
+        samples_(samples),
         capacity_(capacity),
-        blocks_(capacity > 0 ? ceil_div(X.rows, kBlock<T>) : 0),
-        inputs_(blocks_ > 0 ? input_panels<T>(X, 1 / std::sqrt(double(X.cols))) : Buffer<T>()),
+        blocks_(capacity > 0 ? ceil_div(samples, kBlock<T>) : 0),
         slopes_(blocks_ * capacity * kBlock<T>, Buffer<P>::Contents::unset) {}
 
-  // (node, sample) of one block of samples.
+  // (node, sample) of one block of samples. Half a block suffices for few samples: the rest of it
+  // is unset then.
   const P* of(Index block) const { return slopes_.data() + block * capacity_ * kBlock<T>; }
 
   // nodes: their numbers, increasing; scale: one of each node of the network.
@@ -32,49 +34,58 @@ class SlopePanels {
     for (Index task = 0; task < blocks_ * pieces; ++task) {
       context.watch.tick();
       if (context.watch.stopped()) continue;
+      const Index block = task / pieces;
       const Range some = piece(count, pieces, task % pieces);
-      fill_piece(task / pieces, some.first, nodes + some.first, some.size(), scale);
+      if (samples_ - block * kBlock<T> > kLanes<T>)
+        fill_piece<2>(block, some.first, nodes + some.first, some.size(), scale);
+      else
+        fill_piece<1>(block, some.first, nodes + some.first, some.size(), scale);
     }
   }
 
  private:
   static constexpr Index kPiece = 64;
 
+  // V: vectors of samples.
+  template <int V>
   void fill_piece(Index block, Index first, const Index* nodes, Index count,
                   const std::vector<double>& scale) {
     const Index d = net_.d();
     alignas(kVectorBytes) T Z[kPiece * kBlock<T>];
-    const T* x = inputs_.data() + block * d * kBlock<T>;
+    const T* x = inputs_ + block * d * kBlock<T>;
     if (nodes[count - 1] - nodes[0] == count - 1)
-      preactivations(net_.W.row(nodes[0]), count, d, x, Z);
+      preactivations<V>(net_.W.row(nodes[0]), count, d, x, Z);
     else
       for (Index j = 0; j < count; ++j)
-        preactivations(net_.W.row(nodes[j]), 1, d, x, Z + j * kBlock<T>);
+        preactivations<V>(net_.W.row(nodes[j]), 1, d, x, Z + j * kBlock<T>);
 
     P* out = slopes_.data() + (block * capacity_ + first) * kBlock<T>;
     with_activation(net_.activation, [&](auto sigma) {
       for (Index j = 0; j < count; ++j) {
-        Vec<T>* z = as_vectors(Z + j * kBlock<T>);
-        const Vec<T> slope[2] = {decltype(sigma)::slope(z[0]), decltype(sigma)::slope(z[1])};
+        const Vec<T>* z = as_vectors(Z + j * kBlock<T>);
+        Vec<T> slope[V];
+#pragma GCC unroll 2
+        for (int v = 0; v < V; ++v) slope[v] = decltype(sigma)::slope(z[v]);
         store_scaled(slope, P(scale[std::size_t(nodes[j])]), out + j * kBlock<T>);
       }
     });
   }
 
   // The product is formed in P: exact in double for slopes in float.
-  static void store_scaled(const Vec<T> (&slope)[2], P scale, P* out) {
+  template <int V>
+  static void store_scaled(const Vec<T> (&slope)[V], P scale, P* out) {
     if constexpr (sizeof(P) == sizeof(T)) {
-      as_vectors(out)[0] = slope[0] * scale;
-      as_vectors(out)[1] = slope[1] * scale;
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) as_vectors(out)[v] = slope[v] * scale;
     } else {
       const T* values = reinterpret_cast<const T*>(slope);
-      for (Index i = 0; i < kBlock<T>; ++i) out[i] = P(values[i]) * scale;
+      for (Index i = 0; i < V * kLanes<T>; ++i) out[i] = P(values[i]) * scale;
     }
   }
 
   const NetworkView<T>& net_;
-  Index capacity_, blocks_;
-  Buffer<T> inputs_;
+  const T* inputs_;
+  Index samples_, capacity_, blocks_;
   Buffer<P> slopes_;
 };
 

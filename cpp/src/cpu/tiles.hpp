@@ -41,29 +41,27 @@ inline void in_groups(Index total, F&& f) {
   }
 }
 
-// Z = X W for one block W (d, block): the pre-activations Z_j(x_i).
-template <class T>
+// Z = X W for one block W (d, block): the pre-activations Z_j(x_i), or the first V vectors of them.
+template <int V = 2, class T>
 inline void preactivations(const T* X, Index rows, Index d, const T* W, T* Z) {
   in_groups(rows, [=](Index first, auto group) {
     constexpr int R = decltype(group)::value;
-    Vec<T> sum[R][2] = {};
+    Vec<T> sum[R][V] = {};
     const T* x = X + first * d;
     const Vec<T>* w = as_vectors(W);
-    for (Index l = 0; l < d; ++l) {
-      const Vec<T> w0 = w[2 * l], w1 = w[2 * l + 1];
+    for (Index l = 0; l < d; ++l, w += 2) {
 #pragma GCC unroll 12
       for (int r = 0; r < R; ++r) {
         const Vec<T> x_rl = broadcast<Vec<T>>(x[r * d + l]);
-        sum[r][0] += x_rl * w0;
-        sum[r][1] += x_rl * w1;
+#pragma GCC unroll 2
+        for (int v = 0; v < V; ++v) sum[r][v] += x_rl * w[v];
       }
     }
     Vec<T>* z = as_vectors(Z + first * kBlock<T>);
 #pragma GCC unroll 12
-    for (int r = 0; r < R; ++r) {
-      z[2 * r] = sum[r][0];
-      z[2 * r + 1] = sum[r][1];
-    }
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) z[2 * r + v] = sum[r][v];
   });
 }
 
