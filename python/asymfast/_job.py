@@ -41,6 +41,18 @@ class DivergenceError(RuntimeError):
         Largest stable step at the start: 2 / eig_max for gradient descent, 2.78 / eig_max for RK4,
         3.3 / eig_max for the other flows, with eig_max of the loss' Gauss-Newton matrix, computed
         to about 1 %; of sgd, that of the first batch and of all weights trained.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    >>> net = af.Network.init(d=5, m=200, gamma=1.0, activation="identity", rng=1)
+    >>> try:
+    ...     af.gradient_descent(net, X, y, lr=100.0, steps=1000)
+    ... except af.DivergenceError as error:
+    ...     print(f"step {error.step}, lr must be below {error.bound:.2g}")
+    ...
+    step 3, lr must be below 1.4
     """
 
     def __init__(self, message: str, run: Run, step: int, last_loss: float, bound: float) -> None:
@@ -64,6 +76,20 @@ class Snapshot:
     time : float
     loss, test_loss : float, or (B,) array of an ensemble
         test_loss is None without test data.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    >>> net = af.Network.init(d=5, m=200, gamma=1.0, rng=1)
+    >>> def enough(snapshot):
+    ...     return snapshot.loss > 1.0  # False ends the run
+    ...
+    >>> run = af.gradient_descent(
+    ...     net, X, y, steps=10_000, record=af.Record(every=10), callback=enough
+    ... )
+    >>> run.stopped_by
+    'callback'
     """
 
     step: int

@@ -58,7 +58,13 @@ _LOSS_SYMBOLS = {
 
 
 def require_matplotlib() -> None:
-    """Raise the ImportError that says how to install matplotlib, if it cannot be imported."""
+    """Raise the ImportError that says how to install matplotlib, if it cannot be imported.
+
+    Examples
+    --------
+    >>> from asymfast import figures
+    >>> figures.require_matplotlib()
+    """
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as missing:
@@ -115,6 +121,16 @@ def training_figure(
     panel says how many. A panel without any positive value gets a linear axis instead.
 
     Source: paper, Appendix J, Figure 2.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    >>> net = af.Network.init(d=5, m=100, gamma=0.5, alpha=0.7, rng=1)
+    >>> run = af.gradient_descent(net, X, y, steps=100)
+    >>> figure = af.figures.training_figure({"gamma = 0.5": run})
+    >>> len(figure.axes)
+    4
     """
     require_matplotlib()
     import matplotlib
@@ -176,6 +192,17 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
     ------
     OSError
         The folder is missing or cannot be written to.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from matplotlib.figure import Figure
+    >>> from asymfast import figures
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = figures.save(Figure(), pathlib.Path(folder, "empty"))
+    ...
+    >>> [path.name for path in written]
+    ['empty.png', 'empty.pdf']
     """
     import matplotlib
 

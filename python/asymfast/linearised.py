@@ -38,6 +38,15 @@ class LinearisedFlow:
         |w_tj - w_0j| of every node, with W.
     eigenvalues : (n k,) array, of an ensemble (B, n k)
         Of the neural tangent matrix of all outputs, rising.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    >>> net = af.Network.init(d=5, m=300, gamma=0.5, alpha=0.7, rng=[1, 2])
+    >>> lazy = af.linearised_flow(net, X, y, t=[1.0, 10.0], weights=True)
+    >>> lazy.loss.shape, lazy.f.shape, lazy.weight_change.shape
+    ((2, 2), (2, 2, 20), (2, 2, 300))
     """
 
     time: Any
@@ -113,6 +122,16 @@ def linearised_flow(
     count as mu = 0 and are left out of c. Everything is computed in float64 from the network's
     numbers. Source: Section 2 with W frozen in J (Jacot, Gabriel, Hongler 2018; Lee et al. 2019).
     Cost: (n k)^2 m + 9 (n k)^3 + T (n k)^2, for X_test 2 n n_test k^2 m, for W T n m d.
+
+    Examples
+    --------
+    >>> import asymfast as af, numpy as np
+    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    >>> net = af.Network.init(d=5, m=2000, gamma=1.0, rng=1)
+    >>> lazy = af.linearised_flow(net, X, y, t=[0.0, 100.0, np.inf])
+    >>> run = af.gradient_flow(net, X, y, t_end=100.0)
+    >>> f"{lazy.loss[1]:.3f}", f"{run.loss[-1]:.3f}", f"{lazy.loss[2]:.3f}"
+    ('2.123', '2.061', '0.000')
     """
     fn = "linearised_flow"
     if not isinstance(net, Network):

@@ -61,6 +61,16 @@ class Network:
     ValueError
         Shapes that do not fit, values that are not finite, lam negative or all zero, an unknown
         activation.
+
+    Examples
+    --------
+    >>> import asymfast as af, numpy as np
+    >>> W = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> net = af.Network(W, a=np.array([1.0, -1.0, 1.0]), lam=np.full(3, 1 / 3), activation="relu")
+    >>> net
+    Network(m=3, d=2, k=1, activation='relu', dtype='float64')
+    >>> net(np.array([[1.0, 2.0]])).round(4)
+    array([0.8165])
     """
 
     def __init__(
@@ -145,6 +155,15 @@ class Network:
         -----
         Order of the draws: W = standard_normal((m, d)), then a = 2 integers(0, 2, size) - 1. They
         depend on the seed and the shapes alone, never on threads, instruction set or device.
+
+        Examples
+        --------
+        >>> import asymfast as af
+        >>> net = af.Network.init(d=50, m=2000, gamma=0.5, alpha=0.7, rng=1)
+        >>> net.W.shape, net.a.shape, float(round(net.lam[0], 4))
+        ((2000, 50), (2000,), 0.1756)
+        >>> af.Network.init(d=50, m=2000, gamma=[1.0, 0.5], alpha=[None, 0.7], rng=1)
+        Network(B=2, m=2000, d=50, k=1, activation='swish', dtype='float64')
         """
         fn = "Network.init"
         d = _check.integer(fn, "d", d, low=1)
@@ -192,6 +211,13 @@ class Network:
             Something that is not a single network.
         ValueError
             No networks, or networks that differ in shape, dtype or activation.
+
+        Examples
+        --------
+        >>> import asymfast as af
+        >>> nets = [af.Network.init(d=3, m=10, gamma=1.0, rng=seed) for seed in (0, 1)]
+        >>> af.Network.stack(nets)
+        Network(B=2, m=10, d=3, k=1, activation='swish', dtype='float64')
         """
         fn = "Network.stack"
         members = list(nets)
@@ -270,6 +296,15 @@ class Network:
             Of a single network.
         IndexError
             b is not in [-B, B).
+
+        Examples
+        --------
+        >>> import asymfast as af
+        >>> ensemble = af.Network.init(d=3, m=10, gamma=1.0, rng=[0, 1, 2])
+        >>> ensemble.member(2)
+        Network(m=10, d=3, k=1, activation='swish', dtype='float64')
+        >>> [net.m for net in ensemble]
+        [10, 10, 10]
         """
         if self.B is None:
             raise TypeError("Network.member: a single network has no members; only an ensemble has")
@@ -314,6 +349,17 @@ class Network:
         Notes
         -----
         Cost: 2 n m (d + k) flop and n m activations.
+
+        Examples
+        --------
+        >>> import asymfast as af
+        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
+        >>> net(X).shape
+        (5,)
+        >>> both = af.Network.init(d=3, m=100, gamma=[1.0, 0.5], alpha=0.7, outputs=4, rng=1)
+        >>> both(X).shape
+        (2, 5, 4)
         """
         f = self._each(_core.forward, self._inputs(X), threads, backend)
         return f[..., 0] if self.a.ndim == self.W.ndim - 1 else f
@@ -351,6 +397,20 @@ class Network:
         ------
         TypeError, ValueError
             Data of another dtype or shape, empty, or not finite; labels outside [0, k).
+
+        Examples
+        --------
+        >>> import asymfast as af
+        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
+        >>> r = net(X) - y
+        >>> abs(net.loss(X, y) - 0.5 * float(r @ r)) < 1e-12
+        True
+        >>> abs(net.loss(X, y, "mse") - float(r @ r) / 5) < 1e-12
+        True
+        >>> classifier = af.Network.init(d=3, m=100, gamma=1.0, outputs=2, rng=1)
+        >>> round(classifier.loss(X, [0, 1, 1, 0, 1], "cross_entropy"), 4)
+        0.654
         """
         kind = _check.choice("Network.loss", "loss", loss, LOSSES)
         values = self._each(_core.loss, self._data(X, y, kind), threads, backend, kind)
@@ -385,6 +445,18 @@ class Network:
         Notes
         -----
         Source: Section 2, gradient flow. Cost: 6 n m d flop.
+
+        Examples
+        --------
+        >>> import asymfast as af
+        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
+        >>> G = net.node_gradients(X, y)
+        >>> G.shape
+        (100, 3)
+        >>> lower = net.with_weights(net.W - 0.1 * G).loss(X, y)
+        >>> bool(lower < net.loss(X, y))
+        True
         """
         kind = _check.choice("Network.node_gradients", "loss", loss, LOSSES)
         return self._each(_core.node_gradients, self._data(X, y, kind), threads, backend, kind)
@@ -498,6 +570,17 @@ class Network:
         ------
         TypeError, ValueError
             As `__call__`.
+
+        Examples
+        --------
+        >>> import asymfast as af, numpy as np
+        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
+        >>> H = net.features(X)
+        >>> H.shape
+        (5, 100)
+        >>> bool(np.allclose(H @ net.a, net(X)))
+        True
         """
         return self._each(_core.features, self._inputs(X), threads, backend)
 
@@ -550,6 +633,19 @@ class Network:
         Notes
         -----
         Cost: 2 n n2 m flop, half without X2.
+
+        Examples
+        --------
+        >>> import asymfast as af, numpy as np
+        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
+        >>> K = net.ntg(X)
+        >>> K.shape
+        (5, 5)
+        >>> bool(np.allclose(net.ntg(X, part=1) + net.ntg(X, part=2), K))
+        True
+        >>> net.ntg(X, X[:2]).shape
+        (5, 2)
         """
         left = self._inputs(X)
         right = left if X2 is None else [inputs("Network.ntg", self, X2, "X2")]
@@ -586,6 +682,15 @@ class Network:
         ------
         ValueError
             Another kind.
+
+        Examples
+        --------
+        >>> import asymfast as af
+        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
+        >>> importance = net.node_importance()
+        >>> bool(importance.argmax() == (net.lam * (net.W**2).sum(axis=1)).argmax())
+        True
         """
         kind = _check.choice("Network.node_importance", "kind", kind, ("paper", "authors"))
         of = self.W if kind == "paper" else self.a.reshape(*self.lam.shape, self.k)
@@ -608,6 +713,16 @@ class Network:
         ------
         TypeError, ValueError
             `keep` is not an integer from 1 to m, or only nodes of scale 0 would be left.
+
+        Examples
+        --------
+        >>> import asymfast as af
+        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
+        >>> net.prune(10)
+        Network(m=10, d=3, k=1, activation='swish', dtype='float64')
+        >>> float(round(net.prune(10).lam.sum(), 3))
+        0.335
         """
         keep = _check.integer("Network.prune", "keep", keep, low=1, high=self.m)
         ranked = np.argsort(-self.node_importance(), axis=-1, kind="stable")[..., :keep]
@@ -618,7 +733,17 @@ class Network:
     # ---- inside ----------------------------------------------------------------------------------
 
     def with_weights(self, W: ArrayLike, a: ArrayLike | None = None) -> Network:
-        """Return the same network at other weights of the same shapes."""
+        """Return the same network at other weights of the same shapes.
+
+        Examples
+        --------
+        >>> import asymfast as af
+        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
+        >>> moved = net.with_weights(net.W + 0.01)
+        >>> moved.gamma, bool((moved.W == net.W + 0.01).all())
+        (0.5, True)
+        """
         return Network(
             W,
             self.a if a is None else np.reshape(a, self.a.shape),

@@ -43,6 +43,16 @@ class PhaseDiagram:
         L_m before and after.
     m, steps : int
     lr : float
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    >>> diagram = af.phase_diagram(X, y, gamma=[0.0, 1.0], alpha=[0.3, 0.6], m=200, steps=50)
+    >>> diagram.ntg_change.shape, diagram.standard_error.shape
+    ((2, 2, 3), (2, 2))
+    >>> bool(diagram.rank_correlation > 0)
+    True
     """
 
     gamma: Floats
@@ -159,6 +169,18 @@ def phase_diagram(
     -----
     Source: the text below Eq. (7), with Theorem 4.4: the measure scales the variance of the
     limiting NTG and its expected velocity. Cost: G A S runs of `steps` steps and two NTGs.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    >>> diagram = af.phase_diagram(X, y, gamma=[0.0, 0.5, 1.0], alpha=[0.3, 0.6], m=200, steps=50)
+    >>> diagram.measure.round(4)
+    array([[0.7677, 0.2544],
+           [0.1919, 0.0636],
+           [0.    , 0.    ]])
+    >>> bool(diagram.mean_change[0, 0] > diagram.mean_change[2, 0])
+    True
     """
     fn = "phase_diagram"
     gammas = _grid(fn, "gamma", gamma, high_open=False)

@@ -69,6 +69,16 @@ class Record:
     -----
     The final step is always recorded. With none of `every`, `times`, `steps` and `log` there
     are about 50 evenly spaced records including step 0; in `sgd` at ends of epochs.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> af.Record(every=100, top_nodes=3).every
+    100
+    >>> af.Record(every=100, log=20)
+    Traceback (most recent call last):
+        ...
+    ValueError: Record: give one of every, times, steps and log, got ['every', 'log']
     """
 
     every: int | None = None

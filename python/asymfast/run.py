@@ -94,6 +94,19 @@ class Run:
         a_t, if trained and recorded.
     stopped_by : str or None
         "callback", "loss", "time" or "wall_seconds" where `stopped`.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    >>> net = af.Network.init(d=5, m=200, gamma=0.5, alpha=0.7, rng=1)
+    >>> run = af.gradient_descent(net, X, y, lr=1.0, steps=100, record=af.Record(every=50))
+    >>> run.steps.tolist(), run.weight_change.shape
+    ([0, 50, 100], (3, 200))
+    >>> bool(run.loss[-1] < run.loss[0]), run.config["loss"]
+    (True, 'half_sse')
+    >>> run.network
+    Network(m=200, d=5, k=1, activation='swish', dtype='float64')
     """
 
     steps: NDArray[np.int64]
@@ -140,6 +153,19 @@ class Run:
         ------
         OSError
             The folder does not exist or cannot be written to.
+
+        Examples
+        --------
+        >>> import asymfast as af, tempfile
+        >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+        >>> net = af.Network.init(d=5, m=50, gamma=0.5, alpha=0.7, rng=1)
+        >>> run = af.gradient_descent(net, X, y, steps=10)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run.save(f"{folder}/run.npz")
+        ...     again = af.Run.load(f"{folder}/run.npz")
+        ...
+        >>> bool((again.network.W == run.network.W).all())
+        True
         """
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _ALWAYS}
         for name in _IF_RECORDED:
@@ -173,6 +199,19 @@ class Run:
             There is no such file.
         ValueError
             The file is damaged, or was not written by `save`.
+
+        Examples
+        --------
+        >>> import asymfast as af, pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "notes.txt")
+        ...     _ = path.write_text("not a run")
+        ...     try:
+        ...         af.Run.load(path)
+        ...     except ValueError as error:
+        ...         print(str(error).replace(str(path), path.name)[:48])
+        ...
+        Run.load: notes.txt is not a file of Run.save: T
         """
         try:
             with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
@@ -226,6 +265,15 @@ class Run:
         ------
         ImportError
             xarray is not installed.
+
+        Examples
+        --------
+        >>> import asymfast as af
+        >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+        >>> net = af.Network.init(d=5, m=50, gamma=0.5, alpha=0.7, rng=[1, 2])
+        >>> run = af.gradient_descent(net, X, y, steps=10, record=af.Record(every=5))
+        >>> dict(run.to_xarray().sizes)
+        {'record': 3, 'member': 2, 'node': 50}
         """
         try:
             import xarray

@@ -88,6 +88,19 @@ def sgd(
 
     Cost of a step on b samples: 4 b m d flop, with output weights 2 b m k more; memory O(b m). Late
     steps below the rounding of the weights are not lost: what a step loses is added to the next.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=200, d=5, rng=0)
+    >>> labels = (X[:, 0] > 0).astype(int)
+    >>> net = af.Network.init(d=5, m=200, gamma=0.5, alpha=0.7, outputs=2, rng=1)
+    >>> run = af.sgd(
+    ...     net, X, labels, lr=1.0, batch_size=20, epochs=20, loss="cross_entropy",
+    ...     train_output=True
+    ... )
+    >>> int(run.steps[-1]), f"{run.accuracy[0]:.2f}", f"{run.accuracy[-1]:.2f}"
+    (200, '0.38', '0.98')
     """
     fn = "sgd"
     epochs = _check.integer(fn, "epochs", epochs, low=1)

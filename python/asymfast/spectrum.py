@@ -40,6 +40,16 @@ def min_eigenvalue(
     Notes
     -----
     Cost: n^3 / 3 flop for a positive semi-definite matrix, two or three times that otherwise.
+
+    Examples
+    --------
+    >>> import asymfast as af, numpy as np
+    >>> f"{af.min_eigenvalue(np.array([[2.0, 1.0], [1.0, 2.0]])):.12f}"
+    '1.000000000000'
+    >>> X, y = af.datasets.simulated(rng=0)
+    >>> net = af.Network.init(d=50, m=2000, gamma=1.0, rng=1)
+    >>> f"{af.min_eigenvalue(net.ntg(X)):.3e}"
+    '5.913e-05'
     """
     fn = "min_eigenvalue"
     given = _check.array(fn, "K", K, shape=("n", "n"))

@@ -33,6 +33,17 @@ class Stop:
     ``Record(every=1)`` after every step. A run that is stopped has ``run.stopped`` set and
     ``run.stopped_by`` says by what. With ``checkpoint=`` it can be gone on with: by the same call
     after `wall_seconds` or a callback, by one with a later `loss` or `time`, or with no `stop`.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    >>> net = af.Network.init(d=5, m=200, gamma=1.0, rng=1)
+    >>> run = af.gradient_descent(
+    ...     net, X, y, steps=10_000, record=af.Record(every=10), stop=af.Stop(loss=1.0)
+    ... )
+    >>> run.stopped_by, bool(run.loss[-1] <= 1.0 < run.loss[-2])
+    ('loss', True)
     """
 
     loss: float | None = None

@@ -108,6 +108,17 @@ def gradient_descent(
     Source: Sections 2 and H. Cost of a step: 4 n m d flop and n m activations; of a record with
     NTG and eigenvalue on q samples: q^2 m + q^3 / 3. In float64, 1000 steps agree with a plain
     NumPy loop to 1e-10.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=100, d=50, rng=0)
+    >>> net = af.Network.init(d=50, m=500, gamma=0.5, alpha=0.7, rng=1)
+    >>> run = af.gradient_descent(net, X, y, lr=1.0, steps=200, record=af.Record(every=100))
+    >>> [f"{loss:.2f}" for loss in run.loss]
+    ['51.30', '30.22', '25.55']
+    >>> f"{run.ntg_change[-1]:.4f}"
+    '0.0164'
     """
     fn = "gradient_descent"
     lr = _check.number(fn, "lr", lr, low=0, low_open=True)

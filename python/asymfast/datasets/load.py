@@ -66,6 +66,18 @@ def load(
     -----
     Every file is verified each time by the SHA-256 of its values. Source: the paper's Appendix J.
     Licences: UCI tables CC BY 4.0, MNIST CC BY-SA 3.0; neither is part of this package.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from asymfast import datasets
+    >>> with tempfile.TemporaryDirectory() as folder:  # without the file, and without a download
+    ...     try:
+    ...         datasets.load("concrete", data_dir=folder)
+    ...     except FileNotFoundError as error:
+    ...         print(str(error).replace(folder, "FOLDER").split(" (")[0])
+    ...
+    load: concrete needs FOLDER/concrete.csv, which does not exist
     """
     _check.choice("load", "name", name, NAMES)
     split_seed = _check.integer("load", "split_seed", split_seed, low=0)

@@ -58,6 +58,16 @@ def load_mnist(
     -----
     Source: the paper's Appendix J, and the authors' scripts for what it leaves open. Cost: half a
     second, most of it for unpacking and verifying the training images.
+
+    Examples
+    --------
+    >>> from asymfast import datasets
+    >>> try:
+    ...     datasets.load_mnist(n_train=59_000, n_valid=5000)
+    ... except ValueError as error:
+    ...     print(error)
+    ...
+    load_mnist: n_train + n_valid must be at most 60000, got 64000
     """
     counts = {"n_train": n_train, "n_valid": n_valid, "n_test": n_test}
     n_train, n_valid, n_test = (

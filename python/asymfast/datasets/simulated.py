@@ -52,6 +52,13 @@ def simulated(
     -----
     Draw order: X as ``standard_normal((n, d))``, then the noise as ``standard_normal(n)``; the
     noise is drawn even when its factor is 0. Source: the paper's Appendix J. Cost: O(n d).
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=100, d=50, rng=0)
+    >>> X.shape, y.shape, float(round((X**2).sum(axis=1).max(), 12))
+    ((100, 50), (100,), 1.0)
     """
     n = _check.integer("simulated", "n", n, low=1)
     d = _check.integer("simulated", "d", d, low=1)

@@ -43,6 +43,14 @@ class Activation:
         Suprema of |sigma'| and |sigma''| over the real line, exact to rounding; infinite where
         sigma' jumps (relu). The paper's Assumption 2.2 asks for ``slope_sup <= 1``, which swish,
         erf and gelu violate.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from asymfast.theory import activations
+    >>> relu = activations.get("relu")
+    >>> relu.slope(np.array([-1.0, 0.0, 1.0])), relu.curvature_sup
+    (array([0., 0., 1.]), inf)
     """
 
     name: str
@@ -65,6 +73,12 @@ def get(name: str) -> Activation:
     ------
     ValueError
         No activation has this name.
+
+    Examples
+    --------
+    >>> from asymfast.theory import activations
+    >>> activations.get("tanh").slope_sup
+    1.0
     """
     return ACTIVATIONS[_check.choice("activation", "name", name, tuple(ACTIVATIONS))]
 
@@ -95,6 +109,12 @@ def activation(name: str, z: npt.ArrayLike, order: int = 0) -> Floats:
     -----
     Source: the paper's Section 2 and Appendix J (swish, relu); the others are of common use.
     Cost: O(z.size); erf and gelu call the C library once per element from Python.
+
+    Examples
+    --------
+    >>> from asymfast.theory.activations import activation
+    >>> activation("swish", [-1000.0, 0.0, 1000.0], order=1)
+    array([0. , 0.5, 1. ])
     """
     chosen = get(name)
     order = _check.integer("activation", "order", order, low=0, high=2)
@@ -109,6 +129,14 @@ def suprema(name: str) -> tuple[float, float]:
     ------
     ValueError
         Unknown name.
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> theory.suprema("swish")
+    (1.099839320128867, 0.5)
+    >>> theory.suprema("relu")
+    (1.0, inf)
     """
     chosen = get(name)
     return chosen.slope_sup, chosen.curvature_sup

@@ -38,6 +38,14 @@ class Check:
         that hold or do not.
     finding : str
         One sentence with the numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from asymfast import theory
+    >>> long_rows = theory.check_assumptions(np.array([[3.0, 4.0]])).checks[0]
+    >>> long_rows.name, long_rows.holds, long_rows.excess
+    ('2.1(a)', False, 4.0)
     """
 
     name: str
@@ -64,6 +72,14 @@ class Assumptions:
         sup |sigma'| and sup |sigma''| of the activation (M infinite for relu).
     C : float or None
         max |y_i|; None without targets.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(rng=0)
+    >>> found = af.theory.check_assumptions(X, y, "tanh")
+    >>> found.hold, [check.asks for check in found.failures], f"{found.C:.4f}"
+    (True, [], '2.8717')
     """
 
     checks: tuple[Check, ...]
@@ -128,6 +144,19 @@ def check_assumptions(
     the rounding of X's type: unit rows may have |x| = 1 + 4 eps, and rows are parallel where the
     sine of their angle is at most 8 eps sqrt(d). Theorem A.1 (relu) does without 2.2.
     Cost: O(n^2 d).
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(rng=0)
+    >>> print(af.theory.check_assumptions(X, y, "swish"))
+    2.1(a)  holds  |x_i| is 1 to 1
+    2.1(b)  holds  the smallest angle is 1.03, of rows 61 and 81
+    2.1(c)  holds  C = max |y_i| = 2.87172
+    2.2     holds  swish is analytic
+    2.2     FAILS  sup |sigma'| = 1.099839, above 1 by 0.09984
+    2.2     holds  sup |sigma''| = 0.5
+    2.2     holds  swish is not a polynomial
     """
     fn = "check_assumptions"
     checked = inputs.samples(fn, X)

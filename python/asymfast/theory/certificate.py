@@ -59,6 +59,16 @@ class Claim:
         no run can go. False where the run has diverged.
     undecided : (R,) bool array
         A norm of which only an upper bound was recorded exceeds the bound.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=10, d=5, rng=0)
+    >>> net = af.Network.init(d=5, m=500, gamma=0.5, alpha=0.7, activation="tanh", rng=1)
+    >>> run = af.gradient_flow(net, X, y, t_end=100.0, record=af.Record(times=[0, 10, 100]))
+    >>> loss = af.theory.certify(run, X, y).claims["(b)"]
+    >>> loss.holds, bool((loss.observed <= loss.bound).all())
+    (True, True)
     """
 
     name: str
@@ -125,6 +135,18 @@ class Certificate:
     spectral : (T,) bool array
         Where (d) observed the spectral norm; elsewhere it is the Frobenius norm, which is larger.
     diverged : bool
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=10, d=5, rng=0)
+    >>> net = af.Network.init(d=5, m=500, gamma=0.5, alpha=0.7, activation="tanh", rng=1)
+    >>> run = af.gradient_flow(net, X, y, t_end=100.0, record=af.Record(times=[0, 10, 100]))
+    >>> certificate = af.theory.certify(run, X, y)
+    >>> [row["step"] for row in certificate.rows()] == run.steps.tolist()
+    True
+    >>> sorted(certificate.claims), sorted(certificate.measured)
+    (['(a)', '(b)', '(c)', '(d)'], ['E.1 loss', 'E.1 weights'])
     """
 
     theorem: str
@@ -271,6 +293,18 @@ def certify(
     samples, (a) and (d) are checked at the first and the last record.
 
     Source: Theorems 4.1, A.1 and H.1. Cost: O(n^2 m + n^3), and that of `mean_ntg`.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=10, d=5, rng=0)
+    >>> net = af.Network.init(d=5, m=500, gamma=0.5, alpha=0.7, activation="tanh", rng=1)
+    >>> run = af.gradient_flow(net, X, y, t_end=100.0, record=af.Record(times=[0, 10, 100]))
+    >>> certificate = af.theory.certify(run, X, y)
+    >>> certificate.theorem, certificate.applies, certificate.holds
+    ('Theorem 4.1', False, True)
+    >>> certificate.reasons
+    ('the width must be at least 2.27e+19, and is 500',)
     """
     fn = "certify"
     delta = _check.number(fn, "delta", delta, low=0, high=1, low_open=True, high_open=True)

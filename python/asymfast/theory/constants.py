@@ -37,6 +37,14 @@ def output_moment(activation: str, scale: npt.ArrayLike) -> Floats:
     Notes
     -----
     For relu it is s^2 / 2; the paper's proof of Theorem A.1 uses the bound s^2.
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> float(theory.output_moment("relu", 1.0))
+    0.5
+    >>> f"{float(theory.output_moment('swish', 1.0)):.10f}"
+    '0.3557755198'
     """
     fn = "output_moment"
     name = _check.choice(fn, "activation", activation, tuple(ACTIVATIONS))
@@ -89,6 +97,12 @@ def c_1(activation: str, d: int) -> float:
     grows with c if |o| and |e| grow with |z|. So they do for swish, gelu, softplus and relu
     (o = z/2 and e = sigma - z/2), sigmoid (e = 1/2), tanh, erf and identity (e = 0). sin and cos
     have closed forms, (1 -+ exp(-2 c^2 / d)) / 2.
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> f"{theory.c_1('swish', d=50):.6e}", theory.c_1("cos", d=50)
+    ('5.073774e-03', 1.0)
     """
     fn = "c_1"
     name = _check.choice(fn, "activation", activation, tuple(ACTIVATIONS))
@@ -116,6 +130,12 @@ def d_0(C: float, d: int) -> float:
     Notes
     -----
     Slack: as E[relu(c z / sqrt d)^2] = c^2 / (2d), sqrt(2 C^2 + 1 / d) would do.
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> f"{theory.d_0(C=1.0, d=2):.6f}"
+    '1.732051'
     """
     C = _check.number("d_0", "C", C, low=0)
     d = _check.integer("d_0", "d", d, low=1)
@@ -129,5 +149,12 @@ def target_bound(y: npt.ArrayLike) -> float:
     ------
     TypeError, ValueError
         y is not a finite, non-empty (n,) array of floating point type.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from asymfast import theory
+    >>> theory.target_bound(np.array([0.5, -2.0]))
+    2.0
     """
     return float(np.abs(inputs.array("target_bound", "y", y, ("n",))).max())

@@ -58,6 +58,18 @@ class Theorem41(_Statement):
         (c): |w_tj - w_0j| <= weight_factor sqrt(lam_j).
     ntg_linear, ntg_root : float
         (d): |NTG_t - NTG_0|_2 <= ntg_linear S + ntg_root sqrt(S), S = sum lam^2.
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> constants = dict(n=100, d=50, kappa=5.887e-5, gamma=0.5, delta=0.1)
+    >>> smooth = dict(M=0.5, C=2.872, C_1=theory.c_1("swish", 50))
+    >>> bounds = theory.theorem_4_1(**constants, **smooth)
+    >>> loss = bounds.loss([0.0, 1e5], loss_0=50.0)  # (b)
+    >>> [f"{value:.4g}" for value in loss]
+    ['50', '11.48']
+    >>> float(bounds.weight_change([0.0])[0])  # (c): a node without scaling never moves
+    0.0
     """
 
     width: Widths
@@ -82,6 +94,14 @@ class TheoremA1(_Statement):
         As in `Theorem41`.
     ntg_linear, ntg_root : float
         (d): |NTG_t - NTG_0|_2 <= ntg_linear S + ntg_root sqrt(S), S = sum lam^(3/2).
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> constants = dict(n=100, d=50, kappa=5.887e-5, gamma=0.5, delta=0.1, C=2.872)
+    >>> bounds = theory.theorem_a1(**constants)
+    >>> f"{bounds.width.log10:.3f}", f"{bounds.log_rate:.3e}"
+    ('45.941', '-1.472e-05')
     """
 
     width: Widths
@@ -119,6 +139,15 @@ class TheoremH1(_Statement):
     ntg_linear, ntg_root : float
         From the proof, by Lemma E.4: |NTG_s - NTG_0|_2 <= ntg_linear S + ntg_root sqrt(S),
         S = sum lam^2.
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> constants = dict(n=100, d=50, kappa=5.887e-5, gamma=0.5, delta=0.1)
+    >>> smooth = dict(M=0.5, C=2.872, C_1=theory.c_1("swish", 50))
+    >>> bounds = theory.theorem_h1(**constants, **smooth, eta=1.0)
+    >>> bounds.learning_rate_met, f"{bounds.learning_rate:.3g}"
+    (False, '7.16e-08')
     """
 
     learning_rates: tuple[float, float, float]
@@ -160,6 +189,13 @@ class PropositionD1:
         with probability 1 - delta.
     log_failure_per_node : float
         The proof's bound of the probability of failure is n exp(log_failure_per_node m).
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> start = theory.proposition_d1(n=10, d=5, kappa=0.01, gamma=0.5, delta=0.1)
+    >>> start.eigmin, f"{start.failure_probability(10_000):.3g}"
+    (0.0025, '0.0193')
     """
 
     width: Widths
@@ -201,6 +237,13 @@ def proposition_b1(delta: float, *, n: int, mu: float, R: float) -> tuple[float,
     Notes
     -----
     Source: Proposition B.1; the sharper of the two bounds it gives in each case.
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> lower, upper = theory.proposition_b1(0.5, n=10, mu=50.0, R=1.0)
+    >>> f"{lower:.3e}", f"{upper:.3e}"
+    ('4.660e-03', '4.472e-02')
     """
     fn = "proposition_b1"
     delta = _check.number(fn, "delta", delta, low=0, high=1)
@@ -247,6 +290,13 @@ def proposition_d1(
     -----
     Source: Proposition D.1. For sup |sigma'| = L > 1 the matrices of its proof are bounded by
     n L^2 instead of n, which multiplies the width by L^2.
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> start = theory.proposition_d1(n=10, d=5, kappa=0.01, gamma=0.5, delta=0.1)
+    >>> f"{start.width.required:.1f}"  # 8 n log(n / delta) / (kappa d)
+    '7368.3'
     """
     c = _constants("proposition_d1", n=n, d=d, kappa=kappa, gamma=gamma, delta=delta, L=L)
     return PropositionD1(
@@ -305,6 +355,18 @@ def theorem_4_1(
     Source: Theorem 4.1, proved in Appendix G by Lemma E.5 with
     c_j = 64 n L sqrt(2 (C^2 + C_1) lam_j / (d delta^3)) / (gamma kappa). For L > 1 the widths are
     multiplied by L^2, L^2 and L^4, (c) by L, and (d) by L^2 in both terms. (c) is loose by 2.
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> constants = dict(n=100, d=50, kappa=5.887e-5, gamma=0.5, delta=0.1)
+    >>> smooth = dict(M=0.5, C=2.872, C_1=theory.c_1("swish", 50))
+    >>> bounds = theory.theorem_4_1(**constants, **smooth)
+    >>> f"{bounds.width.required:.4g}", f"{bounds.eigmin:.4g}"
+    ('3.603e+24', '7.359e-06')
+    >>> corrected = theory.theorem_4_1(**constants, **smooth, L=theory.suprema("swish")[0])
+    >>> f"{corrected.width.required / bounds.width.required:.4f}"  # L^4
+    '1.4632'
     """
     c = _constants("theorem_4_1", n=n, d=d, kappa=kappa, gamma=gamma, delta=delta, L=L)
     M, log_M, size = _smooth("theorem_4_1", M, C, C_1)
@@ -367,6 +429,15 @@ def theorem_a1(
     D_0^2 = 2 C^2 + 2/d, as defined there, the widths (8 n D / (d kappa))^2 and
     (16^2 n^2 D / (d^2 kappa^2))^2 of Appendix F are 2^24 and 2^34 times the rest; the theorem
     prints 2^25 and 2^35. (c) and (d) agree. The printed statement is true, only larger.
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> constants = dict(n=100, d=50, kappa=5.887e-5, gamma=0.5, delta=0.1, C=2.872)
+    >>> proved = theory.theorem_a1(**constants)
+    >>> printed = theory.theorem_a1(**constants, printed=True)
+    >>> f"{printed.width.required / proved.width.required:.6f}"
+    '2.000000'
     """
     fn = "theorem_a1"
     c = _constants(fn, n=n, d=d, kappa=kappa, gamma=gamma, delta=delta, L=1.0)
@@ -444,6 +515,15 @@ def theorem_h1(
     1 - beta = 1 - sqrt(1 - alpha) is computed as -expm1(log1p(-alpha) / 2), as alpha is often
     1e-12. For L > 1 the bounds on eta are multiplied by 1, L^-4 and L^-2, the widths by L^2, L^2
     and L^4, the weight change by L and the change of the NTG by L^2.
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> constants = dict(n=100, d=50, kappa=5.887e-5, gamma=0.5, delta=0.1)
+    >>> smooth = dict(M=0.5, C=2.872, C_1=theory.c_1("swish", 50))
+    >>> bounds = theory.theorem_h1(**constants, **smooth, eta=1e-7)
+    >>> bounds.learning_rate_met, f"{bounds.width.log10:.2f}", f"{bounds.alpha:.3e}"
+    (False, '24.56', '1.472e-12')
     """
     fn = "theorem_h1"
     c = _constants(fn, n=n, d=d, kappa=kappa, gamma=gamma, delta=delta, L=L)

@@ -30,6 +30,16 @@ class Estimate(NamedTuple):
         Of the mean, entry by entry.
     draws : int
         How many networks.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+    >>> lam = af.node_scaling(100, 0.5, 0.7)
+    >>> simulated = af.theory.simulated_drift(X, y, lam, draws=400, rng=0)
+    >>> off = simulated.z(af.theory.theorem_4_3(X, lam))
+    >>> off.shape, bool(abs(off).max() < 5)
+    ((100, 3), True)
     """
 
     mean: Floats
@@ -86,6 +96,18 @@ def g_1(
     Source: above Theorem 4.3. relu: |x| / sqrt(2 pi d), as A.2 says. Exactly 0 for tanh, erf, sin,
     cos and identity: sigma sigma' of an odd or even sigma is odd. The paper's remark that the
     expected change of w_j is not zero for gamma < 1 fails for those.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from asymfast import theory
+    >>> x = np.array([[3.0, 4.0]])
+    >>> theory.g_1(x, "relu") * np.sqrt(4 * np.pi)  # |x| / sqrt(2 pi d)
+    array([5.])
+    >>> theory.g_1(x, "tanh")
+    array([0.])
+    >>> theory.g_1(x, "swish").round(6)
+    array([1.382822])
     """
     fn = "g_1"
     name = _check.choice(fn, "activation", activation, tuple(ACTIVATIONS))
@@ -132,6 +154,15 @@ def theorem_4_3(X: npt.ArrayLike, lam: npt.ArrayLike, activation: str = "swish")
     Notes
     -----
     Source: Theorem 4.3; for half the sum of squares. Cost: O(n d + m d).
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+    >>> lam = af.node_scaling(100, 0.5, 0.7)
+    >>> drift = af.theory.theorem_4_3(X, lam)
+    >>> drift.shape, bool((drift[1] / drift[0]).std() < 1e-12)  # every node in the same direction
+    ((100, 3), True)
     """
     fn = "theorem_4_3"
     checked = inputs.samples(fn, X)
@@ -176,6 +207,14 @@ def g_2(
     Notes
     -----
     Source: above Theorem 4.4. See `asymfast.theory.triple` for the method.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from asymfast import theory
+    >>> e = np.eye(3)
+    >>> f"{theory.g_2(e[0], e[1], e[2]):.8f}"
+    '0.02396698'
     """
     fn = "g_2"
     first = inputs.array(fn, "x_1", x_1, ("d",))
@@ -267,6 +306,16 @@ def theorem_4_4(
     (one 1/d from Eq. (4), 1/sqrt(d) from each of two gradients), and the last display of I.2 has
     lost the minus. Cost: O(n q^2 N K + n q N^2 K), N = 30 nodes and K = 16 terms for unit rows:
     2 s for n = q = 100.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+    >>> lam = af.node_scaling(100, 0.5, 0.7)
+    >>> velocity = af.theory.theorem_4_4(X, lam)
+    >>> twice = af.theory.theorem_4_4(X, 2 * lam)
+    >>> velocity.shape, f"{(twice / velocity).mean():.6f}"  # sum lam^2
+    ((5, 5), '4.000000')
     """
     fn = "theorem_4_4"
     checked = inputs.samples(fn, X)
@@ -357,6 +406,15 @@ def simulated_drift(
     ------
     TypeError, ValueError
         An argument of the wrong kind, shape or range.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+    >>> lam = af.node_scaling(100, 0.5, 0.7)
+    >>> simulated = af.theory.simulated_drift(X, y, lam, draws=400, rng=0)
+    >>> simulated.mean.shape, simulated.draws
+    ((100, 3), 400)
     """
     return _simulate(
         "simulated_drift", X, y, lam, activation, draws, rng, lambda net, X, y: net.velocity(X, y)
@@ -391,6 +449,15 @@ def simulated_ntg_velocity(
     ------
     TypeError, ValueError
         An argument of the wrong kind, shape or range.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+    >>> lam = af.node_scaling(100, 0.5, 0.7)
+    >>> simulated = af.theory.simulated_ntg_velocity(X, y, lam, draws=400, rng=0)
+    >>> bool(abs(simulated.z(af.theory.theorem_4_4(X, lam))).max() < 5)
+    True
     """
     fn = "simulated_ntg_velocity"
     smooth(fn, activation)

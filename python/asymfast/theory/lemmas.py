@@ -30,6 +30,13 @@ class LemmaE1:
         Bound of L_m(W_t).
     weight_factor : float
         Eq. (15): |w_tj - w_0j| <= weight_factor sqrt(lam_j).
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> bounds = theory.lemma_e1(t=2.0, zeta=0.5, residual=4.0, n=10, d=5)
+    >>> bounds.weight_change([0.0, 0.25, 1.0]).round(4)
+    array([ 0.    , 11.3137, 22.6274])
     """
 
     loss: float
@@ -51,6 +58,16 @@ class NtgChange(NamedTuple):
         Bounds of |Theta^(k)(W) - Theta^(k)(W_0)|_2 for k = 1, 2.
     eigmin_loss : float
         eig_min(Theta(W)) >= eig_min(Theta^(1)(W_0)) - eigmin_loss; Eqs. (16) and (23).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from asymfast import theory
+    >>> lam1, lam2 = theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7)
+    >>> lam = lam1 + lam2
+    >>> near = theory.lemma_e4(np.full(1000, 0.1), lam1, lam2, n=10, d=5, M=0.5)
+    >>> float(near.radius[0]), f"{near.eigmin_loss:.5f}"
+    (0.05, '0.02249')
     """
 
     radius: Floats
@@ -78,6 +95,19 @@ class SufficientCondition:
         (a) and (b): gamma kappa / 4 and -gamma kappa / 2.
     ntg_change : float
         (d): bound of |Theta_t - Theta_0|_2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from asymfast import theory
+    >>> lam1, lam2 = theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7)
+    >>> lam = lam1 + lam2
+    >>> condition = theory.lemma_e5(
+    ...     10.0 * np.sqrt(lam), lam, n=10, d=5, kappa=0.01, gamma=0.5, delta=0.1,
+    ...     residual=4.0, M=0.5
+    ... )
+    >>> condition.width_met, condition.reached_is_allowed
+    (False, False)
     """
 
     width: Widths
@@ -118,6 +148,13 @@ def lemma_e1(t: float, zeta: float, *, residual: float, n: int, d: int, L: float
     Notes
     -----
     Source: Lemma E.1. L > 1 multiplies the weight bound by L and leaves the loss as it is.
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> bounds = theory.lemma_e1(t=2.0, zeta=0.5, residual=4.0, n=10, d=5)
+    >>> f"{bounds.loss:.6f}"  # residual^2 / 2 e^(-zeta t)
+    '2.943036'
     """
     fn = "lemma_e1"
     t = _check.number(fn, "t", t, low=0)
@@ -160,6 +197,16 @@ def lemma_e2(
     Source: Lemma E.2 as stated. Its proof has the sharper second term 2 n / d sqrt(gamma_k S_k),
     which Eq. (16) and so ``eigmin_loss`` keep. Misprints: Theta^(s) for Theta^(k), f_n for f_m, and
     2 sqrt(n/d) gamma_k for 2 sqrt(n gamma_k / d).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from asymfast import theory
+    >>> lam1, lam2 = theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7)
+    >>> lam = lam1 + lam2
+    >>> near = theory.lemma_e2(np.full(1000, 0.1), lam1, lam2, n=10, d=5, delta=0.1)
+    >>> float(round(near.radius[0], 8)), [f"{change:.4f}" for change in near.ntg_change]
+    (0.00025, ['0.9944', '0.9944'])
     """
     fn = "lemma_e2"
     delta = _check.number(fn, "delta", delta, low=0, high=1, low_open=True, high_open=True)
@@ -213,6 +260,16 @@ def lemma_e4(
     -----
     Source: Lemma E.4 as stated; the proof has sqrt(gamma_k) in the second term, which Eq. (23) and
     so ``eigmin_loss`` keep. L > 1 multiplies the second terms by L.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from asymfast import theory
+    >>> lam1, lam2 = theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7)
+    >>> lam = lam1 + lam2
+    >>> near = theory.lemma_e4(np.full(1000, 0.1), lam1, lam2, n=10, d=5, M=0.5)
+    >>> [f"{change:.5f}" for change in near.ntg_change]
+    ['0.03175', '0.03175']
     """
     fn = "lemma_e4"
     M = _check.number(fn, "M", M, low=0)
@@ -267,6 +324,18 @@ def lemma_e3(
     Notes
     -----
     Source: Lemma E.3. The second term of (d) is loose by sqrt 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from asymfast import theory
+    >>> lam1, lam2 = theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7)
+    >>> lam = lam1 + lam2
+    >>> condition = theory.lemma_e3(
+    ...     np.sqrt(lam), lam, n=10, d=5, kappa=0.01, gamma=0.5, delta=0.1, residual=4.0
+    ... )
+    >>> f"{condition.width.required:.4g}", condition.width_met
+    ('2.655e+08', False)
     """
     fn = "lemma_e3"
     kappa, gamma, delta, residual = _convergence(fn, kappa, gamma, delta, residual)
@@ -320,6 +389,19 @@ def lemma_e5(
     -----
     Source: Lemma E.5; it says "for Theorem A.1" and means 4.1. The second term of (d) is loose by
     sqrt 2. L > 1 multiplies the widths by L^2, 1 and L^2, R' by L and the second term of (d) by L.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from asymfast import theory
+    >>> lam1, lam2 = theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7)
+    >>> lam = lam1 + lam2
+    >>> condition = theory.lemma_e5(
+    ...     10.0 * np.sqrt(lam), lam, n=10, d=5, kappa=0.01, gamma=0.5, delta=0.1,
+    ...     residual=4.0, M=0.5
+    ... )
+    >>> f"{condition.width.required:.4g}", f"{condition.ntg_change:.4f}"
+    ('8477', '0.0315')
     """
     fn = "lemma_e5"
     kappa, gamma, delta, residual = _convergence(fn, kappa, gamma, delta, residual)
@@ -371,6 +453,15 @@ def lemma_h2(lam: npt.ArrayLike, residual: float, *, n: int, d: int, L: float = 
     Notes
     -----
     Source: Lemma H.2.
+
+    Examples
+    --------
+    >>> import numpy as np, asymfast as af
+    >>> X, y = af.datasets.simulated(n=10, d=5, rng=0)
+    >>> net = af.Network.init(d=5, m=100, gamma=0.5, alpha=0.7, activation="tanh", rng=1)
+    >>> bound = af.theory.lemma_h2(net.lam, float(np.linalg.norm(y - net(X))), n=10, d=5)
+    >>> bool((np.linalg.norm(net.node_gradients(X, y), axis=1) <= bound).all())
+    True
     """
     fn = "lemma_h2"
     n, d, L = _sizes(fn, n, d, L)
@@ -412,6 +503,12 @@ def lemma_h3(
     -----
     Source: Lemma H.3; the factors L^2 and L^4 are for |sigma'| <= L. Misprint: H.2 defines
     u~_{s+1} with u_s - eta du/dt for u_s + eta du/dt = u_s - eta Theta (u_s - y).
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> f"{theory.lemma_h3(residual=4.0, eigmin=0.02, eta=0.001, n=10, d=5, M=0.77):.8f}"
+    '0.99997179'
     """
     fn = "lemma_h3"
     n, d, L = _sizes(fn, n, d, L)

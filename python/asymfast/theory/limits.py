@@ -35,6 +35,12 @@ class Kappa(NamedTuple):
         Smallest eigenvalue of the computed Theta*; of either sign where that is singular.
     error : float
         Bound on its error: n times the error of an entry, and the rounding of the eigenvalue.
+
+    Examples
+    --------
+    >>> import asymfast as af, numpy as np
+    >>> af.theory.kappa_n(np.ones((2, 3))).positive  # two equal rows: kappa_n is 0
+    False
     """
 
     value: float
@@ -70,6 +76,14 @@ def kappa_n(X: npt.ArrayLike, activation: str = "swish") -> Kappa:
     Notes
     -----
     Source: Section 3. Cost: that of `mean_ntg` and 4 n^3 / 3 for the eigenvalues.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(rng=0)  # the paper's: n = 100, d = 50
+    >>> kappa = af.theory.kappa_n(X, "swish")
+    >>> f"{kappa.value:.6e}", kappa.positive
+    ('5.886716e-05', True)
     """
     inputs.samples("kappa_n", X)
     K, entry_error = mean_ntg(X, activation, return_error=True)
@@ -102,6 +116,13 @@ def c_0(X: npt.ArrayLike, activation: str = "swish") -> float:
     -----
     Source: Proposition 3.1. E[sigma'(u)^2 sigma'(v)^2] has closed forms for relu, erf, sin and cos
     and is expanded in Hermite polynomials as `mean_ntg` is for the others.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+    >>> f"{af.theory.c_0(X, 'swish'):.6f}", af.theory.c_0(X, "identity")
+    ('0.060626', 0.0)
     """
     fn = "c_0"
     name = _check.choice(fn, "activation", activation, tuple(ACTIVATIONS))
@@ -141,6 +162,13 @@ def ntg_variance(
     -----
     Source: Eq. (7). For a network of m nodes the same holds exactly with sum_j lam_j^2 in place of
     (1 - gamma)^2 sum_j t_j^2: ``c_0(X) * sum(lam**2)``.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+    >>> [f"{af.theory.ntg_variance(X, gamma, 0.5):.4f}" for gamma in (0.0, 0.5, 1.0)]
+    ['0.0243', '0.0061', '0.0000']
     """
     return c_0(X, activation) * feature_learning_measure(gamma, alpha, weights=weights)
 
@@ -158,6 +186,14 @@ class Truncation(NamedTuple):
     sure : float
         Bound on every entry of what is missing that holds with certainty:
         2 (1 - gamma) sum_{j > terms} t_j sup|sigma'|^2 max_i |x_i|^2 / d.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+    >>> _, left_out = af.limiting_ntg(X, 0.5, 0.4, rng=1, terms=10, return_bound=True)
+    >>> left_out.terms, f"{left_out.rms:.1e}", f"{left_out.sure:.1e}"
+    (10, '4.1e-04', '5.9e-03')
     """
 
     terms: int
@@ -253,6 +289,17 @@ def limiting_ntg(
     -----
     Source: Proposition 3.1. Cost: O(n^2 terms). With tol = 1e-4 about 1e4 terms for alpha = 0.7 and
     100 for alpha = 0.4.
+
+    Examples
+    --------
+    >>> import asymfast as af, numpy as np
+    >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+    >>> limit, left_out = af.limiting_ntg(X, 0.5, 0.4, rng=1, return_bound=True)
+    >>> left_out.terms, bool(left_out.rms < 1e-4 * np.linalg.norm(af.mean_ntg(X)))
+    (64, True)
+    >>> wide = af.Network.init(d=3, m=100_000, gamma=0.5, alpha=0.4, rng=1)
+    >>> bool(np.abs(wide.ntg(X) - limit).max() < 0.01 * limit.max())
+    True
     """
     fn = "limiting_ntg"
     checked = inputs.samples(fn, X)

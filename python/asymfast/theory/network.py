@@ -119,6 +119,14 @@ def theta_3(
     -----
     Source: Eq. (34) and Appendix I.2. Misprint: the prefactor is d^-2, not d^(-3/2): one 1/d from
     Eq. (4) and 1/sqrt(d) from each of the two gradients. Cost: O(q^2 n m).
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+    >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
+    >>> af.theory.theta_3(net.W, net.a, net.lam, X).shape
+    (5, 5, 5)
     """
     fn = "theta_3"
     net = model(fn, W, a, lam, activation)
@@ -167,6 +175,17 @@ def ntg_velocity(
     -----
     Source: the first display of Appendix I.2. Theta^(3) is never formed: the sum over i is taken
     first. Cost: O(q^2 m + (n + q) m d).
+
+    Examples
+    --------
+    >>> import asymfast as af, numpy as np
+    >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+    >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
+    >>> velocity = af.theory.ntg_velocity(net.W, net.a, net.lam, X, y)
+    >>> later = net.with_weights(net.W - 1e-6 * net.node_gradients(X, y))  # the flow after 1e-6
+    >>> difference = (later.ntg(X) - net.ntg(X)) / 1e-6
+    >>> bool(np.abs(difference - velocity).max() < 1e-4 * np.abs(velocity).max())
+    True
     """
     fn = "ntg_velocity"
     net = model(fn, W, a, lam, activation)

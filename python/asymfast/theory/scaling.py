@@ -29,6 +29,13 @@ class NodeScalingParts(NamedTuple):
         lambda^(1)_j = gamma / m.
     lam2 : (m,) float64 array
         lambda^(2)_j = (1 - gamma) t_j / sum_k t_k.
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> parts = theory.node_scaling_parts(4, 0.5, weights=[1, 1, 0, 0])
+    >>> parts.lam1, parts.lam2
+    (array([0.125, 0.125, 0.125, 0.125]), array([0.25, 0.25, 0.  , 0.  ]))
     """
 
     lam1: Floats
@@ -58,6 +65,13 @@ def node_scaling_parts(
     Notes
     -----
     Source: Eq. (1) and the lines above Eq. (30). Cost: O(m).
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> lam1, lam2 = theory.node_scaling_parts(1000, gamma=0.3, alpha=0.7)
+    >>> f"{lam1.sum():.12f}", f"{lam2.sum():.12f}"
+    ('0.300000000000', '0.700000000000')
     """
     fn = "node_scaling_parts"
     m = int(inputs.width(fn, _check.integer(fn, "m", m, low=1)))
@@ -97,6 +111,12 @@ def zipf_weights(terms: int, alpha: float) -> Floats:
     ------
     TypeError, ValueError
         An argument of the wrong kind or range.
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> theory.zipf_weights(4, alpha=0.5).round(4)  # 6 / (pi j)^2
+    array([0.6079, 0.152 , 0.0675, 0.038 ])
     """
     fn = "zipf_weights"
     terms = _check.integer(fn, "terms", terms, low=1)
@@ -127,6 +147,12 @@ def zeta_ratio(alpha: float, r: float = 2.0) -> float:
     Notes
     -----
     Source: the end of Appendix B.2, with Eq. (35).
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> f"{theory.zeta_ratio(0.5):.12f}"  # zeta(4) / zeta(2)^2 = 2/5
+    '0.400000000000'
     """
     fn = "zeta_ratio"
     excess = _excess(fn, alpha)
@@ -163,6 +189,14 @@ def feature_learning_measure(
     -----
     Source: Eq. (7) and the text below it; it scales the total variance of the limiting NTG and,
     by Theorem 4.4, its expected initial velocity.
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> theory.feature_learning_measure(1.0)
+    0.0
+    >>> f"{theory.feature_learning_measure(0.5, 0.5):.3f}"  # 1/4 of 2/5
+    '0.100'
     """
     fn = "feature_learning_measure"
     gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
@@ -203,6 +237,12 @@ def zipf_tail(alpha: float, terms: int, r: float = 1.0) -> float:
     ------
     TypeError, ValueError
         An argument of the wrong kind or range.
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> f"{theory.zipf_tail(0.5, 4):.6f}", f"{1 - theory.zipf_weights(4, 0.5).sum():.6f}"
+    ('0.134548', '0.134548')
     """
     fn = "zipf_tail"
     excess = _excess(fn, alpha)
@@ -240,6 +280,14 @@ def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float =
     -----
     The first 65536 terms are added up. The rest is an integral over log j, by Gauss and Legendre's
     rule, with the first two corrections of Euler and Maclaurin. Cost: O(65536 + log m).
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> theory.sum_of_powers(2000, gamma=1.0)
+    0.0005
+    >>> f"{theory.sum_of_powers(1e100, gamma=0.5, alpha=0.5):.6f}"
+    '0.100000'
     """
     fn = "sum_of_powers"
     m = inputs.width(fn, _check.number(fn, "m", m, low=1, high=1e300))
@@ -297,6 +345,13 @@ class PropositionB2:
         Eq. 11).
     power_limit : float
         The limit (1 - gamma)^r sum_j t_j^r for m to infinity.
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> b2 = theory.proposition_b2(1e12, 0.5, 0.5)
+    >>> f"{b2.power_sum:.6f}", f"{b2.power_limit:.6f}"
+    ('0.100000', '0.100000')
     """
 
     total: float
@@ -344,6 +399,15 @@ def proposition_b2(
     Source: Proposition B.2 and its proof. Misprint: Eq. (11) says sum lambda^r ~
     sum (lambda^(2))^r for every gamma; at gamma = 1 the left side is m^(1-r) and the right side 0.
     Only the limit holds there.
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> b2 = theory.proposition_b2(2000, 0.5, 0.7)
+    >>> b2.root_lower <= b2.root_sum <= b2.root_upper  # Eq. (10)
+    True
+    >>> b2.power_lower <= b2.power_sum <= b2.power_upper  # Eq. (11)
+    True
     """
     fn = "proposition_b2"
     m = inputs.width(fn, _check.number(fn, "m", m, low=1, high=1e300))

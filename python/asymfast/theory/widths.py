@@ -16,6 +16,19 @@ class Widths:
     ----------
     logs : tuple of float
         Natural logarithm of every term, in the order of the statement; -inf stands for 0.
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> width = theory.Widths(logs=(0.0, 800.0))
+    >>> f"{width.log10:.2f}", width.met_by(1e300)
+    ('347.44', False)
+    >>> try:
+    ...     width.required
+    ... except OverflowError as error:
+    ...     print(error)
+    ...
+    the width 10^347.436 exceeds the largest float; use log or log10
     """
 
     logs: tuple[float, ...]

@@ -1,0 +1,56 @@
+"""Every public function and class has examples in its docstring, and they print what they say."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+
+import asymfast as af
+import pytest
+
+NAMES = {
+    af: af.__all__,
+    af.datasets: af.datasets.__all__,
+    af.figures: ("training_figure", "save", "require_matplotlib"),
+    af.theory: af.theory.__all__,
+    af.theory.activations: ("Activation", "activation", "get"),
+}
+# Classes whose methods have examples of their own; of the others the class has one.
+EACH_METHOD = (af.Network, af.Run)
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def public():
+    """Name and object of all public functions and classes, and of the methods of the large ones."""
+    found = {}
+    for module, names in NAMES.items():
+        for target in (getattr(module, name) for name in names):
+            if inspect.isfunction(target) or inspect.isclass(target):
+                found[f"{target.__module__}.{target.__qualname__}"] = target
+    for kind in EACH_METHOD:
+        for name in vars(kind):
+            method = getattr(kind, name)
+            if inspect.isroutine(method) and (name == "__call__" or not name.startswith("_")):
+                found[f"asymfast.{method.__qualname__}"] = method
+    return found
+
+
+PUBLIC = public()
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_examples(name, tmp_path, monkeypatch):
+    if name.startswith("asymfast.figures"):
+        pytest.importorskip("matplotlib")
+    if name.endswith("to_xarray"):
+        pytest.importorskip("xarray")
+    if name.endswith("eigenvalue_law.Probability"):
+        pytest.importorskip("scipy")
+    monkeypatch.chdir(tmp_path)
+    text = inspect.getdoc(PUBLIC[name]) or ""
+    example = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)
+    assert example.examples, f"the docstring of {name} has no example"
+    said = []
+    result = doctest.DocTestRunner(optionflags=FLAGS).run(example, out=said.append)
+    assert result.failed == 0, "".join(said)
+    assert not list(tmp_path.iterdir()), "an example leaves files behind"
