@@ -12,6 +12,7 @@
 #include "cpu/team.hpp"
 #include "cpu/tiles.hpp"
 #include "losses.hpp"
+#include "rescue.hpp"
 
 namespace asymfast::cpu {
 
@@ -177,6 +178,7 @@ class CpuBatchEngine final : public BatchEngine<T> {
   void for_chunks(const Context& context, Work&& work) {
     const int threads = useful_threads(context.threads);
     while (static_cast<int>(scratch_.size()) < threads) scratch_.emplace_back(at_);
+    Rescue rescue;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (Index slot = 0; slot < at_.slots; ++slot) {
       double* outputs = partial_.data() + slot * at_.n * at_.k;
@@ -184,9 +186,11 @@ class CpuBatchEngine final : public BatchEngine<T> {
       const Range chunks = at_.chunks_of_slot(slot);
       for (Index chunk = chunks.first; chunk < chunks.last; ++chunk) {
         context.watch.tick();
-        if (!context.watch.stopped()) work(chunk, scratch_[thread_number()], outputs);
+        if (context.watch.stopped()) continue;
+        rescue([&] { work(chunk, scratch_[thread_number()], outputs); });
       }
     }
+    rescue.rethrow();
   }
 
   // A team costs a few microseconds to gather: small work is done by one thread.

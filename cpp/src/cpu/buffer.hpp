@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <new>
 
@@ -18,6 +19,8 @@ class Buffer {
 
   explicit Buffer(Index size, Contents contents = Contents::zero) : size_(size) {
     constexpr std::size_t alignment = 64;
+    constexpr auto most = std::size_t(std::numeric_limits<Index>::max()) - alignment;
+    if (size < 0 || std::size_t(size) > most / sizeof(T)) throw std::bad_alloc();
     const std::size_t bytes =
         (static_cast<std::size_t>(size) * sizeof(T) + alignment - 1) / alignment * alignment;
     if (bytes == 0) return;

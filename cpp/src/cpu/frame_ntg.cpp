@@ -4,6 +4,8 @@
 
 #include <Eigen/Core>
 
+#include "rescue.hpp"
+
 namespace asymfast::cpu {
 
 namespace {
@@ -27,6 +29,7 @@ void frame_ntg(const Layout<T>& at, const T* slopes, const T* c, const T* X, dou
   for (Index first = 0; first < at.blocks; first += blocks_of_group) {
     const Range group{first, std::min(at.blocks, first + blocks_of_group)};
     const Index nodes = group.size() * kBlock<T>;
+    Rescue rescue;
 #pragma omp parallel num_threads(context.threads) if (context.threads > 1)
     {
 #pragma omp for schedule(static)
@@ -45,10 +48,13 @@ void frame_ntg(const Layout<T>& at, const T* slopes, const T* c, const T* X, dou
         context.watch.tick();
         if (col > row || context.watch.stopped()) continue;
         const Index height = std::min(side, size - i), width = std::min(side, size - l);
-        out.block(i, l, height, width).noalias() +=
-            cS.block(i, 0, height, nodes) * cS.block(l, 0, width, nodes).transpose();
+        rescue([&] {
+          out.block(i, l, height, width).noalias() +=
+              cS.block(i, 0, height, nodes) * cS.block(l, 0, width, nodes).transpose();
+        });
       }
     }
+    rescue.rethrow();
   }
 
   const Matrix x =

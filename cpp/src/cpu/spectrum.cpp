@@ -17,6 +17,7 @@
 
 #include "cpu/kernels.hpp"
 #include "cpu/layout.hpp"
+#include "rescue.hpp"
 
 namespace asymfast::cpu {
 
@@ -51,6 +52,7 @@ bool factorise(MatrixXd& A, const Context& context) {
     auto below = A.block(first + width, first, rest, width);
     diagonal.triangularView<Eigen::Lower>().transpose().solveInPlace<Eigen::OnTheRight>(below);
     const Index tiles = ceil_div(rest, panel);
+    Rescue rescue;
 #pragma omp parallel for schedule(dynamic) num_threads(context.threads) if (tiles > 2)
     for (Index tile = 0; tile < tiles * tiles; ++tile) {
       const Index row = tile / tiles, col = tile % tiles;
@@ -58,9 +60,12 @@ bool factorise(MatrixXd& A, const Context& context) {
       if (col > row || context.watch.stopped()) continue;
       const Index i = row * panel, j = col * panel;
       const Index height = std::min(panel, rest - i), breadth = std::min(panel, rest - j);
-      A.block(first + width + i, first + width + j, height, breadth).noalias() -=
-          below.middleRows(i, height) * below.middleRows(j, breadth).transpose();
+      rescue([&] {
+        A.block(first + width + i, first + width + j, height, breadth).noalias() -=
+            below.middleRows(i, height) * below.middleRows(j, breadth).transpose();
+      });
     }
+    rescue.rethrow();
     if (context.watch.stopped()) return false;
   }
   return true;

@@ -13,6 +13,7 @@
 #include "cpu/packing.hpp"
 #include "cpu/team.hpp"
 #include "cpu/tiles.hpp"
+#include "rescue.hpp"
 #include "watch.hpp"
 
 namespace asymfast::cpu {
@@ -50,6 +51,7 @@ class Sweep {
   void for_chunks(const Context& context, Work&& work) {
     const int threads = useful_threads(context.threads);
     while (static_cast<int>(scratch_.size()) < threads) scratch_.emplace_back(at);
+    Rescue rescue;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (Index slot = 0; slot < at.slots; ++slot) {
       double* outputs = partial_.data() + slot * at.n * at.k;
@@ -57,9 +59,11 @@ class Sweep {
       const Range chunks = at.chunks_of_slot(slot);
       for (Index chunk = chunks.first; chunk < chunks.last; ++chunk) {
         context.watch.tick();
-        if (!context.watch.stopped()) work(chunk, scratch_[thread_number()], outputs);
+        if (context.watch.stopped()) continue;
+        rescue([&] { work(chunk, scratch_[thread_number()], outputs); });
       }
     }
+    rescue.rethrow();
   }
 
   // f (n, k): the slots' outputs added in their order.

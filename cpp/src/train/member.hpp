@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -29,7 +30,7 @@ struct Standing {
   }
 
   void judge(double loss) {
-    if (loss <= loss_limit)
+    if (std::isfinite(loss) && loss <= loss_limit)
       last_loss = loss;
     else
       diverged = true;

@@ -80,7 +80,7 @@ class NtgMeasures {
         norm_K += k * k;
         norm_Y += yy * yy;
       }
-    return product / std::sqrt(norm_K * norm_Y);
+    return product / (std::sqrt(norm_K) * std::sqrt(norm_Y));
   }
 
  private:

@@ -32,6 +32,22 @@ class Recorder {
     close_row();
   }
 
+  // The weights of the row to come. False: they are numbers no more, which a bounded activation
+  // hides from the loss; the row before keeps its own.
+  template <class Member>
+  bool take_weights(Index b, const Member& member) {
+    const NetworkView<T> net = nets_.member(b);
+    T* W = W_.data() + b * net.W.size();
+    T* a = a_.data() + b * net.a.size();
+    member.copy_weights_to(W, a);
+    const auto finite = [](T value) { return std::isfinite(value); };
+    if (std::all_of(W, W + net.W.size(), finite) && std::all_of(a, a + net.a.size(), finite))
+      return true;
+    std::copy_n(result_.W.data() + b * net.W.size(), net.W.size(), W);
+    std::copy_n(result_.a.data() + b * net.a.size(), net.a.size(), a);
+    return false;
+  }
+
   // A row of NaN for every member; `measure` fills in those that are still running.
   template <class Member>
   void open_row(const std::vector<Member>& members, Rows<T>& rows) const {
@@ -59,13 +75,13 @@ class Recorder {
     grow(rows.output_weights, recording_.output_weights ? nets_.m * nets_.k : 0);
   }
 
-  // Member b's part of the last row; different members may be measured at the same time.
+  // Member b's part of the last row, at the weights taken; different members may be measured at the
+  // same time.
   template <class Member>
   void measure(Index b, const Member& member, const DataView<T>& train, const Context& context) {
     NetworkView<T> net = nets_.member(b);
-    T* W = W_.data() + b * net.W.size();
-    T* a = a_.data() + b * net.a.size();
-    member.copy_weights_to(W, a);
+    const T* W = W_.data() + b * net.W.size();
+    const T* a = a_.data() + b * net.a.size();
     const T* W0 = net.W.data;
     net.W.data = W;
     net.a.data = a;

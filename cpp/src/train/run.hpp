@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "asymfast/train.hpp"
+#include "rescue.hpp"
 #include "train/goals.hpp"
 #include "train/recorder.hpp"
 
@@ -139,7 +140,10 @@ class Run {
 
   // Makes a record. False: the run is to end here.
   bool record() {
-    for_members([&](Index b, const Context& context) { member(b).look(context); });
+    for_members([&](Index b, const Context& context) {
+      member(b).look(context);
+      if (!member(b).diverged) member(b).diverged = !recorder_.take_weights(b, member(b));
+    });
     if (watch_.stopped()) return false;
     if (!first_running()) return true;
     recorder_.open_row(members_, rows());
@@ -267,11 +271,13 @@ class Run {
   template <class Work>
   void for_members(Work&& work) {
     const Index together = threads_ > 1 ? nets_.B / threads_ * threads_ : 0;
+    Rescue rescue;
 #pragma omp parallel for schedule(dynamic) num_threads(threads_) if (together > 0)
     for (Index b = 0; b < together; ++b) {
       watch_.tick();
-      work(b, Context{1, watch_, slopes_memory_});
+      rescue([&] { work(b, Context{1, watch_, slopes_memory_}); });
     }
+    rescue.rethrow();
     for (Index b = together; b < nets_.B; ++b) {
       watch_.tick();
       work(b, Context{threads_, watch_, slopes_memory_});

@@ -1,0 +1,76 @@
+// Every trainer with every recording, by name.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "check.hpp"
+
+namespace check {
+
+template <class T>
+using Train = std::function<asymfast::RunResult<T>(const Problem<T>&, const asymfast::Hooks&,
+                                                   const asymfast::Execution&)>;
+
+// `length`: how far they go; 1 is a handful of steps.
+template <class T>
+std::vector<std::pair<std::string, Train<T>>> trainers(double length) {
+  using namespace asymfast;
+  std::vector<std::pair<std::string, Train<T>>> all;
+  for (const Loss loss : {Loss::half_sse, Loss::mse})
+    all.emplace_back("descent, " + std::string(name_of(loss)),
+                     [=](const auto& problem, const Hooks& hooks, const Execution& exec) {
+                       Recording recording = everything(std::min<Index>(problem.n, 6), false);
+                       recording.schedule.every = 3;
+                       return gradient_descent(problem.nets(), problem.train(), problem.test(),
+                                               loss, 0.02, Index(8 * length), recording, hooks,
+                                               exec);
+                     });
+  for (const FlowMethod method : {FlowMethod::rk4, FlowMethod::dopri5, FlowMethod::tangent})
+    all.emplace_back("flow, " + std::string(name_of(method)),
+                     [=](const auto& problem, const Hooks& hooks, const Execution& exec) {
+                       Recording recording = everything(std::min<Index>(problem.n, 6), false);
+                       recording.schedule.times = {0.0, 0.3 * length, length};
+                       Flow flow;
+                       flow.method = method;
+                       flow.t_end = length;
+                       flow.rtol = sizeof(T) == 4 ? 1e-3 : 1e-6;
+                       return gradient_flow(problem.nets(), problem.train(), problem.test(),
+                                            Loss::half_sse, flow, recording, hooks, exec);
+                     });
+  all.emplace_back("flow, fixed steps",
+                   [=](const auto& problem, const Hooks& hooks, const Execution& exec) {
+                     Recording recording = everything(std::min<Index>(problem.n, 6), false);
+                     recording.schedule.every = 2;
+                     Flow flow;
+                     flow.method = FlowMethod::rk4;
+                     flow.t_end = 0.1 * length;
+                     flow.dt = 0.02;
+                     return gradient_flow(problem.nets(), problem.train(), problem.test(),
+                                          Loss::mse, flow, recording, hooks, exec);
+                   });
+  for (const bool outputs : {false, true})
+    all.emplace_back(outputs ? "sgd, both layers" : "sgd, hidden layer",
+                     [=](const auto& problem, const Hooks& hooks, const Execution& exec) {
+                       Recording recording = everything(std::min<Index>(problem.n, 6), outputs);
+                       recording.schedule.every = 3;
+                       recording.accuracy = problem.k > 1;
+                       Sgd sgd;
+                       sgd.lr = {0.05};
+                       sgd.epochs = Index(2 * length);
+                       sgd.batch_size = std::max<Index>(1, problem.n / 3);
+                       sgd.train_output = outputs;
+                       for (Index b = 0; b < problem.B; ++b) sgd.keys.push_back(11u + unsigned(b));
+                       const std::vector<T> hot = problem.classes();
+                       DataView<T> data = problem.train();
+                       if (problem.k > 1) data.y.data = hot.data();
+                       return asymfast::sgd(problem.nets(), data, {},
+                                            problem.k > 1 ? Loss::cross_entropy : Loss::mse, sgd,
+                                            recording, hooks, exec);
+                     });
+  return all;
+}
+
+}  // namespace check
