@@ -180,6 +180,23 @@ def require_shape(
     raise ValueError(f"{fn}: {name} must have shape {texts}, got {came}")
 
 
+def in_range(fn: str, values: NDArray[Any]) -> NDArray[Any]:
+    """Return a result, all of whose values are finite.
+
+    Raises
+    ------
+    OverflowError
+        Finite arguments have led beyond the largest number of the dtype.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = values.sum()  # one pass; the values are looked at only if it is not finite
+    if not np.isfinite(total) and not np.isfinite(values).all():
+        raise OverflowError(
+            f"{fn}: the result exceeds the range of {values.dtype}; scale inputs or weights down"
+        )
+    return values
+
+
 def finite(fn: str, name: str, values: NDArray[Any]) -> None:
     """Raise ValueError if a value is NaN or infinite, saying where the first one stands."""
     bad = ~np.isfinite(values)

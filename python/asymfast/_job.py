@@ -26,6 +26,18 @@ from .stop import Stop
 Columns = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 
 
+# Of these NaN and inf would say nothing; alignment and effective rank are 0 / 0 where the NTG is 0.
+_MEASURED = {
+    "test_loss",
+    "weight_change",
+    "ntg_change",
+    "ntg_change_2norm",
+    "ntg_eigmin",
+    "ntg_eigmax",
+    "ntg_matrix",
+}
+
+
 class DivergenceError(RuntimeError):
     """The loss left all bounds: it is not finite, or 10^10 times what the run began with.
 
@@ -247,7 +259,17 @@ class Job:
             raise result["exception"]
         if result["status"] == "diverged":
             raise self._divergence(result, run, step_text)
+        self._require_finite(rows, run)
         return run
+
+    def _require_finite(self, rows: dict[str, NDArray[Any]], run: Run) -> None:
+        """Refuse a record whose numbers left the range of float64 although the loss did not."""
+        for name in _MEASURED & rows.keys():
+            try:
+                _check.in_range(f"{self.fn}: record of {name}", rows[name])
+            except OverflowError as error:
+                error.run = run  # type: ignore[attr-defined]
+                raise
 
     def _slopes_memory(self, schedule: dict[str, Any], settings: dict[str, Any]) -> float:
         """Bytes that max_memory, an argument of gradient descent, leaves for slopes."""

@@ -59,6 +59,7 @@ class LinearisedFlow:
     eigenvalues: Floats
 
 
+@np.errstate(over="ignore", invalid="ignore")  # `gather` refuses what that leaves
 def linearised_flow(
     net: Network,
     X: ArrayLike,
@@ -108,6 +109,8 @@ def linearised_flow(
     ------
     TypeError, ValueError
         An argument of the wrong kind, dtype, shape or range.
+    OverflowError
+        A result exceeds the range of float64.
 
     Notes
     -----
@@ -160,7 +163,7 @@ def linearised_flow(
 
     def gather(parts: list[Floats]) -> Any:
         """(T, B, ...) without the axes that the arguments do not have."""
-        whole = parts[0] if single else np.stack(parts, axis=1)
+        whole = _check.in_range(fn, parts[0] if single else np.stack(parts, axis=1))
         return whole[0] if scalar else whole
 
     def outputs(parts: list[Floats]) -> list[Floats]:

@@ -345,6 +345,8 @@ class Network:
         ------
         TypeError, ValueError
             X of another dtype or shape, empty, or not finite.
+        OverflowError
+            The result exceeds the range of the dtype.
 
         Notes
         -----
@@ -397,6 +399,8 @@ class Network:
         ------
         TypeError, ValueError
             Data of another dtype or shape, empty, or not finite; labels outside [0, k).
+        OverflowError
+            As `__call__`.
 
         Examples
         --------
@@ -439,7 +443,7 @@ class Network:
 
         Raises
         ------
-        TypeError, ValueError
+        TypeError, ValueError, OverflowError
             As `loss`.
 
         Notes
@@ -568,7 +572,7 @@ class Network:
 
         Raises
         ------
-        TypeError, ValueError
+        TypeError, ValueError, OverflowError
             As `__call__`.
 
         Examples
@@ -629,6 +633,8 @@ class Network:
         TypeError, ValueError
             Inputs of another dtype or shape, empty, or not finite; an output the network does not
             have; `part` without gamma; a max_memory below what the call needs.
+        OverflowError
+            As `__call__`.
 
         Notes
         -----
@@ -664,7 +670,7 @@ class Network:
             return _core.ntg(W, _row(v, b), self.activation, x, x2, backend, threads, slopes)
 
         blocks = [block(b) for b in range(self.B or 1)]
-        return blocks[0] if self.B is None else np.stack(blocks)
+        return _check.in_range("Network.ntg", blocks[0] if self.B is None else np.stack(blocks))
 
     def node_importance(self, kind: str = "paper") -> NDArray[np.float64]:
         """Importance of each node, for pruning and transfer.
@@ -682,6 +688,8 @@ class Network:
         ------
         ValueError
             Another kind.
+        OverflowError
+            The result exceeds the range of float64.
 
         Examples
         --------
@@ -694,7 +702,9 @@ class Network:
         """
         kind = _check.choice("Network.node_importance", "kind", kind, ("paper", "authors"))
         of = self.W if kind == "paper" else self.a.reshape(*self.lam.shape, self.k)
-        return np.asarray(self._lam64 * np.square(of, dtype=np.float64).sum(axis=-1))
+        with np.errstate(over="ignore", invalid="ignore"):
+            importance = self._lam64 * np.square(of, dtype=np.float64).sum(axis=-1)
+        return _check.in_range("Network.node_importance", np.asarray(importance))
 
     def prune(self, keep: int) -> Network:
         """Network of the `keep` most important nodes, in their order, their lam as they were.
@@ -790,7 +800,8 @@ class Network:
             )
             for b in range(self.B or 1)
         ]
-        return np.asarray(results[0]) if self.B is None else np.stack(results)
+        whole = np.asarray(results[0]) if self.B is None else np.stack(results)
+        return _check.in_range(fn, whole)
 
     def _ntg_weights(self, part: Any, output: Any) -> NDArray[np.float64]:
         """Weights v (B, m) of the sum over nodes."""
@@ -807,7 +818,9 @@ class Network:
         if len(pair) != 2:
             raise ValueError(f"{fn}: output must be an integer or a pair, got {output!r}")
         p, q = (_check.integer(fn, "output", one, low=0, high=self.k - 1) for one in pair)
-        return np.ascontiguousarray(lam * a[..., p].astype(np.float64) * a[..., q])
+        with np.errstate(over="ignore"):
+            v = np.ascontiguousarray(lam * a[..., p].astype(np.float64) * a[..., q])
+        return _check.in_range(fn, v)
 
 
 def _read_only(values: NDArray[Any]) -> NDArray[Any]:

@@ -96,14 +96,16 @@ class NTGOperator:
         self.dtype: np.dtype[Any] = net.dtype
 
     def __matmul__(self, u: ArrayLike) -> NDArray[Any]:
-        """Theta u for u (n,) or (n, r), in the operator's dtype."""
+        """Theta u for u (n,) or (n, r), in the operator's dtype; OverflowError beyond its range."""
         fn = "NTGOperator"
         given = _check.array(fn, "u", u, dtype=self.dtype)
         n = self.shape[0]
         _check.require_shape(fn, "u", given.shape, (n,), (n, "r"))
         rows = np.ascontiguousarray(given.reshape(n, -1).T)
         product = self._core.apply(rows, self._backend, self._threads)
-        return np.ascontiguousarray(product.T).reshape(given.shape).astype(self.dtype, copy=False)
+        with np.errstate(over="ignore"):
+            rounded = np.ascontiguousarray(product.T).astype(self.dtype, copy=False)
+        return _check.in_range(fn, rounded.reshape(given.shape))
 
     def to_scipy(self) -> LinearOperator:
         """The same as a `scipy.sparse.linalg.LinearOperator`, for its solvers.

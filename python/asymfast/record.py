@@ -48,9 +48,11 @@ class Record:
         Record the change |NTG_t - NTG_0|_2 in the spectral norm, that of Theorem 4.1 (d).
     alignment : bool
         Record the kernel-target alignment <K, Y Y^T>_F / (|K|_F |Y Y^T|_F) of K = NTG_t, with the
-        targets Y (q, k) of the samples `ntg_on` (Cristianini et al., 2001; not centred).
+        targets Y (q, k) of the samples `ntg_on` (Cristianini et al., 2001; not centred). NaN where
+        K or Y is zero.
     effective_rank : bool
-        Record tr K / eig_max(K) of K = NTG_t, from 1 to q (the intrinsic dimension).
+        Record tr K / eig_max(K) of K = NTG_t, from 1 to q (the intrinsic dimension). NaN where K
+        is zero.
     ntg_matrix : bool
         Record the NTG itself; q^2 numbers a record.
     top_nodes : int

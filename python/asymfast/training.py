@@ -92,6 +92,9 @@ def gradient_descent(
         An argument of the wrong kind, dtype, shape or range; before any work is done.
     DivergenceError
         With the run so far. Of an ensemble: after the others have finished.
+    OverflowError
+        A recorded number exceeds the range of float64 although the loss does not; the run is in its
+        attribute ``run``.
     KeyboardInterrupt
         Ctrl-C, as any exception of `progress` and `callback`, comes with the run so far in its
         attribute ``run``.
