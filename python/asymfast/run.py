@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _check
 from ._atomic import replacing
+from ._npz import read_npz
 from .network import Network
 
 if TYPE_CHECKING:
@@ -214,16 +215,15 @@ class Run:
         Run.load: notes.txt is not a file of Run.save: T
         """
         try:
-            with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                stored = {name: file[name] for name in file.files}
+            stored = read_npz(path)
             header = json.loads(str(stored["header"]))
             if header["format"] != _FORMAT:
                 raise ValueError(f"its format is {header['format']!r}, expected {_FORMAT!r}")
-            return cls._of(stored, header)
-        except (ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+            run = cls._of(stored, header)
+            run._require_shapes()
+            return run
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
-        except zipfile.BadZipFile as error:
-            reason = str(error)
         raise ValueError(f"Run.load: {os.fspath(path)} is not a file of Run.save: {reason}")
 
     @classmethod
@@ -246,11 +246,36 @@ class Run:
             **recorded,
             initial=network("W0", "a0" if "a0" in stored else "a"),
             network=network("W", "a"),
-            diverged=bool(diverged) if diverged.ndim == 0 else diverged,
+            diverged=diverged if diverged.ndim else diverged.item(),
             stopped=bool(header["stopped"]),
             stopped_by=header.get("stopped_by"),
             config=header["config"],
         )
+
+    def _require_shapes(self) -> None:
+        """Raise ValueError unless the columns have the shapes and dtypes that a run gives them."""
+        net, records = self.network, (len(self.time),)
+        members = () if net.B is None else (net.B,)
+        sizes: dict[str, tuple[int | str, ...]]
+        sizes = {"member": members, "node": (net.m,), "input": (net.d,), "output": (net.k,)}
+        whole = dict.fromkeys(("steps", "evaluations", "top_nodes"), np.dtype(np.int64))
+        own = dict.fromkeys(("weights", "output_weights"), net.dtype)
+        for name, axes in {**_ALWAYS, **_IF_RECORDED}.items():
+            values = getattr(self, name)
+            if values is None:
+                continue
+            shape: tuple[int | str, ...] = records
+            for axis in axes:
+                shape += sizes.get(axis, (axis,))
+            of_members = [(*records, *members)] if name in ("steps", "evaluations") else []
+            _check.require_shape("its record", name, values.shape, shape, *of_members)
+            if values.dtype != {**whole, **own}.get(name, np.dtype(np.float64)):
+                raise ValueError(f"its record: {name} has dtype {values.dtype}")
+        diverged = np.asarray(self.diverged)
+        if diverged.shape != members or diverged.dtype != np.bool_:
+            raise ValueError(f"its diverged has dtype {diverged.dtype}, shape {diverged.shape}")
+        if not isinstance(self.config, dict):
+            raise ValueError("its config is not a table")
 
     def to_xarray(self) -> xarray.Dataset:
         """Return the record as an xarray Dataset (extra ``xarray``).

@@ -147,11 +147,13 @@ def _lines(path: Path, text: list[str]) -> list[tuple[int, list[str]]]:
 def _columns(path: Path, header: Sequence[str]) -> tuple[str, ...]:
     if not any(header):
         _refuse(path, 1, "is empty, but must hold the column names")
+    seen: set[str] = set()
     for position, name in enumerate(header, start=1):
         if not name:
             _refuse(path, 1, f"has no name for column {position}")
-        if name in header[: position - 1]:
+        if name in seen:
             _refuse(path, 1, f"has two columns with the name {name!r}")
+        seen.add(name)
     if all(map(_is_number, header)):
         _refuse(path, 1, "holds numbers, but must hold the column names")
     return tuple(header)

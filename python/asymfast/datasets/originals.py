@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import numpy as np
 from asymfast.datasets.csv import Table
 from asymfast.datasets.extras import data_extra
 
+_LARGEST = 1 << 26  # bytes of an original, unpacked: several times the largest
 Rows = Iterable[Sequence[Any]]
 
 
@@ -75,9 +78,17 @@ def extract(archive: Path, member: str, path: Path) -> None:
             found = [name for name in content.namelist() if name.rsplit("/", 1)[-1] == member]
             if len(found) != 1:
                 raise ValueError(f"the archive has {len(found)} files with the name {member}")
-            path.write_bytes(content.read(found[0]))
-    except zipfile.BadZipFile as error:
+            with content.open(found[0]) as packed:
+                data = packed.read(_LARGEST + 1)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"it is not a usable zip archive ({error})") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # zipfile seeks to wherever the directory says
+            raise
+        raise ValueError(f"it is not a usable zip archive ({error})") from error
+    if len(data) > _LARGEST:
+        raise ValueError(f"the archive's {member} has more than {_LARGEST} bytes")
+    path.write_bytes(data)
 
 
 def _read_text(path: Path) -> Rows:
@@ -100,6 +111,9 @@ def _read_xls(path: Path) -> Rows:
 def _read_xlsx(path: Path) -> Rows:
     openpyxl = data_extra("openpyxl")
     try:
+        with zipfile.ZipFile(path) as parts:
+            if sum(part.file_size for part in parts.infolist()) > _LARGEST:
+                raise ValueError(f"it unpacks to more than {_LARGEST} bytes")
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")  # on styles and the like, which do not concern values
             book = openpyxl.load_workbook(file, read_only=True, data_only=True)
