@@ -1,10 +1,11 @@
-# make run | test | cpp-test | lint | check | bench: each makes a virtual environment in .venv first.
+# make run | test | cpp-test | lint | tidy | check | sanitize | fuzz | soak | bench: each makes a virtual
+# environment in .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find cpp python CMakeLists.txt pyproject.toml -type f -not -name '*.pyc')
 
-.PHONY: run test cpp-test lint check format bench clean
+.PHONY: run test cpp-test lint tidy check sanitize fuzz soak format bench clean
 
 # The package with everything its tests and figures need; built anew when a source is newer.
 $(VENV)/.installed: $(SOURCES)
@@ -20,11 +21,13 @@ test: $(VENV)/.installed
 
 $(VENV)/.tools: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet ruff mypy clang-format numpy cmake ninja cmeel-eigen
+	$(BIN)/python -m pip install --quiet ruff mypy clang-format clang-tidy numpy cmake ninja cmeel-eigen pybind11
 	touch $@
 
+PURELIB = $(shell $(BIN)/python -c 'import sysconfig as s; print(s.get_path("purelib"))')
+
 # The C++ library by itself, warnings being errors, and its tests.
-cpp-test: export CMAKE_PREFIX_PATH = $(shell $(BIN)/python -c 'import sysconfig as s; print(s.get_path("purelib"))')
+cpp-test tidy sanitize-%: export CMAKE_PREFIX_PATH = $(PURELIB):$(PURELIB)/pybind11
 cpp-test: $(VENV)/.tools
 	$(BIN)/cmake --preset dev
 	$(BIN)/cmake --build --preset dev --parallel 2
@@ -37,7 +40,32 @@ lint: $(VENV)/.tools
 	$(BIN)/mypy
 	find cpp tests bench -name '*.[ch]pp' | xargs $(BIN)/clang-format --dry-run --Werror
 
+# Static analysis; .clang-tidy says of what.
+tidy: $(VENV)/.tools
+	$(BIN)/cmake --preset dev -DCMAKE_EXPORT_COMPILE_COMMANDS=ON
+	find cpp/src cpp/bindings tests/cpp -name '*.cpp' | xargs -n 1 -P 2 $(BIN)/clang-tidy -p build/dev --quiet
+
 check: lint test
+
+# Address, undefined-behaviour and thread sanitizer: the C++ tests and a part of the Python ones. The last
+# needs clang and LLVM's OpenMP, which tells it of its barriers (Debian: clang libomp-dev).
+sanitize: sanitize-asan sanitize-ubsan sanitize-tsan
+sanitize-%: $(VENV)/.installed $(VENV)/.tools
+	$(BIN)/cmake --preset $* -DPython_EXECUTABLE=$(abspath $(BIN)/python)
+	$(BIN)/cmake --build --preset $* --parallel 2
+	$(BIN)/ctest --preset $*
+	$(BIN)/python tests/sanitized.py $*
+
+# Inputs that no test has; SECONDS= sets how long. The package atheris, where there is one for this Python,
+# chooses more of them by what code they reach.
+fuzz: $(VENV)/.installed
+	$(BIN)/python tests/fuzz.py --seconds $(or $(SECONDS),900)
+	-$(BIN)/python -m pip install --quiet atheris
+	! $(BIN)/python -c 'import atheris' || $(BIN)/python tests/fuzz.py --coverage --seconds $(or $(SECONDS),900)
+
+# Mixed calls in one process for half an hour, or SECONDS=: flat memory, the same bits.
+soak: $(VENV)/.installed
+	$(BIN)/python tests/soak.py --seconds $(or $(SECONDS),1800)
 
 format: $(VENV)/.tools
 	$(BIN)/ruff format python tests bench

@@ -15,6 +15,7 @@ import struct
 import tempfile
 import zipfile
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
@@ -23,6 +24,9 @@ import asymfast as af
 import numpy as np
 from asymfast.datasets.idx import idx_header, read_idx
 from asymfast.datasets.originals import extract, read_original
+from asymfast.experiments.config import Data, read_experiment
+from asymfast.experiments.feature_file import load_features
+from asymfast.sweeps.store import Store
 from trainers import data
 
 MAGIC = b"asymfast checkpoint 1\n"
@@ -128,6 +132,41 @@ def record_files():
     return [bytes([i]) + files[name] for i, name in enumerate(sorted(files))]
 
 
+CONFIG = {"gamma": 0.5, "seeds": [1, 2]}
+
+
+def load_result(path):
+    """The file in the place of a sweep's result."""
+    store = Store(path.with_name("sweep"))
+    path.rename(store.path(CONFIG))
+    return store.load(CONFIG)
+
+
+def result_file():
+    with tempfile.TemporaryDirectory() as folder:
+        arrays = {"loss": np.arange(3.0), "names": np.array(["a", "bc"])}
+        return Store(folder).save(CONFIG, arrays, {"seconds": 1.5}).read_bytes()
+
+
+def feature_files():
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for part, n in (("train", 6), ("test", 4)):
+        arrays[f"x_{part}"] = rng.standard_normal((n, 3)).astype(np.float16)
+        arrays[f"y_{part}"] = rng.integers(0, 2, n)
+    files = []
+    for write in (np.savez, np.savez_compressed):
+        file = io.BytesIO()
+        write(file, **arrays)
+        files.append(file.getvalue())
+    return files
+
+
+def experiments():
+    folder = resources.files("asymfast.experiments").joinpath("configs")
+    return [file.read_bytes() for file in folder.iterdir() if file.name.endswith(".toml")]
+
+
 def zipped(members):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -173,6 +212,11 @@ READERS = {
         lambda: [state_only(good_files("checkpoint")[0])],
     ),
     "record folder": Reader(resume_record, (af.CheckpointError,), record_files),
+    "result of a sweep": Reader(load_result, (ValueError,), lambda: [result_file()]),
+    "features": Reader(
+        lambda path: load_features(Data(source="features"), path), (ValueError,), feature_files
+    ),
+    "experiment": Reader(read_experiment, (ValueError,), experiments),
     "csv": Reader(af.datasets.read_csv, (ValueError,), lambda: CSV),
     "idx": Reader(read_idx, (ValueError,), idx_files),
     "zip": Reader(

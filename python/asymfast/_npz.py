@@ -1,9 +1,8 @@
-"""A reader for .npz files of plain arrays that takes no more memory than the file has bytes.
+"""A reader for .npz files of plain arrays that takes no more memory than there can be data for.
 
-`numpy.load` allocates what the header of an array announces before it reads it, and unpacks
-whatever a compressed member grows to. Here every size is compared with the bytes that are there
-first, members are stored and not compressed, as `numpy.savez` writes them, and names are nothing
-but names: no path is made of them.
+`numpy.load` allocates what the header of an array announces before it reads it. Here every size is
+compared first with the bytes that are there, headers are matched and not evaluated, and names are
+nothing but names: no path is made of them.
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MOST_MEMBERS = 1000
-_KINDS = "biufU"
+_LARGEST_RATIO = 1032  # of deflate
+_KINDS = "biufcSU"
 _MAGIC = b"\x93NUMPY\x01\x00"
 _HEADER = re.compile(
     r"\{ *'descr': *'([<>|=]?[a-zA-Z]\d{0,9})', *'fortran_order': *(True|False),"
@@ -29,13 +29,18 @@ _HEADER = re.compile(
 )
 
 
-def read_npz(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    """Read all arrays of an uncompressed .npz file; nothing in it is ever executed.
+def read_npz(
+    path: str | os.PathLike[str], *, compressed: bool = False
+) -> dict[str, NDArray[Any]]:
+    """Read all arrays of an .npz file; nothing in it is ever executed.
 
     Parameters
     ----------
     path : path-like
         The file.
+    compressed : bool
+        Whether it may be one of `numpy.savez_compressed`, which grows to a thousand times its size
+        at most; else as `numpy.savez` writes it.
 
     Returns
     -------
@@ -56,7 +61,8 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     try:
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
             size = os.fstat(file.fileno()).st_size
-            return {_name(info): _array(archive, info) for info in _members(archive, size)}
+            members = _members(archive, size, compressed)
+            return {_name(info): _array(archive, info) for info in members}
     except (zipfile.BadZipFile, struct.error, zlib.error, EOFError, NotImplementedError) as error:
         raise ValueError(str(error) or "it is cut short") from error
     except (UnicodeError, TypeError, RuntimeError) as error:
@@ -67,7 +73,7 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
         raise ValueError("it is damaged: a member lies outside of the file") from error
 
 
-def _members(archive: zipfile.ZipFile, size: int) -> list[zipfile.ZipInfo]:
+def _members(archive: zipfile.ZipFile, size: int, compressed: bool) -> list[zipfile.ZipInfo]:
     members = archive.infolist()
     if len(members) > _MOST_MEMBERS:
         raise ValueError(f"it has {len(members)} members, more than {_MOST_MEMBERS}")
@@ -75,11 +81,15 @@ def _members(archive: zipfile.ZipFile, size: int) -> list[zipfile.ZipInfo]:
     if len(set(names)) < len(names):
         raise ValueError("two of its members have one name")
     for info in members:
-        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+        if info.compress_type == zipfile.ZIP_STORED:
+            most = info.compress_size
+        elif compressed and info.compress_type == zipfile.ZIP_DEFLATED:
+            most = _LARGEST_RATIO * info.compress_size
+        else:
             raise ValueError(f"its member {info.filename!r} is compressed")
-        if info.flag_bits & 0x1:
-            raise ValueError(f"its member {info.filename!r} is encrypted")
-    total = sum(info.file_size for info in members)
+        if info.file_size > most:
+            raise ValueError(f"its member {info.filename!r} announces too many bytes")
+    total = sum(info.compress_size for info in members)
     if total > size:  # members may overlap
         raise ValueError(f"its members announce {total} bytes, but the file has {size}")
     return members
@@ -94,12 +104,14 @@ def _name(info: zipfile.ZipInfo) -> str:
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
     with archive.open(info) as member:
         shape, fortran, dtype = _header(member)
-        data = member.read()  # at most what the file has, and its checksum is right
-    count = math.prod(shape)
-    if len(data) != count * dtype.itemsize:
+        there, need = info.file_size - member.tell(), math.prod(shape) * dtype.itemsize
+        if there == need:
+            data = member.read()  # which compares the checksum
+            there = len(data)
+    if there != need:
         raise ValueError(
-            f"its member {info.filename!r} has {len(data)} bytes of data, "
-            f"but an array of shape {shape} and dtype {dtype} has {count * dtype.itemsize}"
+            f"its member {info.filename!r} has {there} bytes of data, "
+            f"but an array of shape {shape} and dtype {dtype} has {need}"
         )
     values = np.frombuffer(bytearray(data), dtype).astype(dtype.newbyteorder("="), copy=False)
     # Not np.ascontiguousarray, which makes an array of one axis of a single number.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asymfast._npz import read_npz
 from asymfast.datasets.locate import ENVIRONMENT
 from asymfast.experiments.config import Data
 
@@ -93,9 +93,9 @@ def load_features(data: Data, data_dir: Path | None) -> FeatureFile:
     """
     path = find_features(data, data_dir)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("x_train", "y_train", "x_test", "y_test")}
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        file = read_npz(path, compressed=True)
+        arrays = {name: file[name] for name in ("x_train", "y_train", "x_test", "y_test")}
+    except (ValueError, KeyError) as error:
         raise ValueError(
             f"{path} is not an .npz file with x_train, y_train, x_test and y_test: {error}"
         ) from error

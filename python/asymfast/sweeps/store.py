@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from asymfast import _check
 from asymfast._atomic import replacing, sync_folder
+from asymfast._npz import read_npz
 from asymfast.sweeps.canonical import digest, plain
 from asymfast.sweeps.claims import Claims, clock
 
@@ -243,24 +244,20 @@ class Store:
             yield self._read(path)
 
     def _read(self, path: Path) -> tuple[dict[str, Any], Arrays, dict[str, Any]]:
-        with path.open("rb") as raw:
-            try:
-                with np.load(raw, allow_pickle=False) as file:
-                    arrays = {name: file[name] for name in file.files}
-                header = json.loads(str(arrays.pop(_HEADER)))
-                if header["format"] != _FORMAT:
-                    raise ValueError(f"its format is {header['format']!r}, expected {_FORMAT!r}")
-                config, info = dict(header["config"]), dict(header["info"])
-                if self.key(config) != path.stem:
-                    raise ValueError(f"its config has the key {self.key(config)}")
-            except MemoryError:
-                raise
-            except Exception as error:  # of a damaged file, zipfile and NumPy raise any kind
-                reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
-                raise StoreError(
-                    f"Store: {path} is damaged or not a result ({reason}); "
-                    "delete it to have the run made again"
-                ) from error
+        try:
+            arrays = read_npz(path)
+            header = json.loads(str(arrays.pop(_HEADER)))
+            if header["format"] != _FORMAT:
+                raise ValueError(f"its format is {header['format']!r}, expected {_FORMAT!r}")
+            config, info = dict(header["config"]), dict(header["info"])
+            if self.key(config) != path.stem:
+                raise ValueError(f"its config has the key {self.key(config)}")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
+            raise StoreError(
+                f"Store: {path} is damaged or not a result ({reason}); "
+                "delete it to have the run made again"
+            ) from error
         return config, arrays, info
 
     # ---- failures --------------------------------------------------------------------------------
