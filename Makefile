@@ -35,10 +35,10 @@ cpp-test: $(VENV)/.tools
 
 # What takes seconds and no build.
 lint: $(VENV)/.tools
-	$(BIN)/ruff check python tests bench
-	$(BIN)/ruff format --check python tests bench
+	$(BIN)/ruff check python tests bench examples .github
+	$(BIN)/ruff format --check python tests bench examples .github
 	$(BIN)/mypy
-	find cpp tests bench -name '*.[ch]pp' | xargs $(BIN)/clang-format --dry-run --Werror
+	find cpp tests bench examples -name '*.[ch]pp' -o -name '*.[ch]' | xargs $(BIN)/clang-format --dry-run --Werror
 
 # Static analysis; .clang-tidy says of what.
 tidy: $(VENV)/.tools
@@ -68,8 +68,8 @@ soak: $(VENV)/.installed
 	$(BIN)/python tests/soak.py --seconds $(or $(SECONDS),1800)
 
 format: $(VENV)/.tools
-	$(BIN)/ruff format python tests bench
-	find cpp tests bench -name '*.[ch]pp' | xargs $(BIN)/clang-format -i
+	$(BIN)/ruff format python tests bench examples .github
+	find cpp tests bench examples -name '*.[ch]pp' -o -name '*.[ch]' | xargs $(BIN)/clang-format -i
 
 bench: $(VENV)/.installed
 	$(BIN)/python bench/peers.py --json bench/results.json

@@ -1,6 +1,7 @@
 #include "register.hpp"
 
-PYBIND11_MODULE(_core, module) {
+// Nothing here is shared between calls but what guards itself: no GIL is needed.
+PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   using namespace asymfast::bindings;
   module.doc() = "Compiled core of asymfast; see the package for documented functions.";
   register_config(module);

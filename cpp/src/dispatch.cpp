@@ -12,6 +12,7 @@
 #endif
 
 #include "asymfast/config.hpp"
+#include "asymfast/version.h"
 #include "backend.hpp"
 #include "reference/kernels.hpp"
 
@@ -22,7 +23,7 @@ namespace asymfast {
 extern "C" const KernelTable* asymfast_kernels_v2();
 extern "C" const KernelTable* asymfast_kernels_v3();
 extern "C" const KernelTable* asymfast_kernels_v4();
-#else
+#elif !defined(ASYMFAST_REFERENCE_ONLY)
 extern "C" const KernelTable* asymfast_kernels_generic();
 #endif
 
@@ -41,6 +42,8 @@ std::vector<const KernelTable*> runnable_tables() {
   if (v3) tables.push_back(asymfast_kernels_v3());
   if (v4) tables.push_back(asymfast_kernels_v4());
   return tables;
+#elif defined(ASYMFAST_REFERENCE_ONLY)
+  return {&reference::table()};
 #else
   return {asymfast_kernels_generic()};
 #endif
@@ -113,6 +116,8 @@ BuildConfig build_config() {
   config.compiler = "clang " __clang_version__;
 #elif defined(__GNUC__)
   config.compiler = "gcc " __VERSION__;
+#elif defined(_MSC_VER)
+  config.compiler = "msvc " + std::to_string(_MSC_VER);
 #endif
   config.eigen = ASYMFAST_EIGEN_VERSION;
   config.isa = chosen().load()->isa;

@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "unreachable.hpp"
+
 namespace asymfast {
 
 namespace {
@@ -72,7 +74,7 @@ double loss_and_residual(Loss loss, MatrixView<const double> f, MatrixView<const
     case Loss::mse: return squares(1.0 / double(f.size()), f, y, residual);
     case Loss::cross_entropy: return cross_entropy(f, y, residual);
   }
-  __builtin_unreachable();
+  unreachable();
 }
 
 double loss_curvature(Loss loss, Index n, Index k) {
@@ -81,7 +83,7 @@ double loss_curvature(Loss loss, Index n, Index k) {
     case Loss::mse: return 2.0 / (double(n) * double(k));
     case Loss::cross_entropy: return 0.5 / double(n);  // diag(p) - p p^T has norm at most 1/2
   }
-  __builtin_unreachable();
+  unreachable();
 }
 
 template double loss_and_residual(Loss, MatrixView<const double>, MatrixView<const float>, float*);

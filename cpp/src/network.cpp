@@ -38,6 +38,7 @@ template <class Call>
 void run(const Execution& exec, Call&& call) {
   Watch watch(exec.keep_going);
   call(kernel_table(exec.backend), Context{team_size(exec.threads), watch, exec.slopes_memory});
+  watch.rethrow();
   if (watch.stopped()) throw Interrupted();
 }
 

@@ -42,6 +42,7 @@ NtgOperator<T>::NtgOperator(const NetworkView<T>& net, const double* v, MatrixVi
           .make_engine(view, X, {own.y.data(), X.rows, 1}, Loss::half_sse, exec.slopes_memory);
   Watch watch(exec.keep_going);
   own.engine->restart(Context{team_size(exec.threads), watch, exec.slopes_memory});
+  watch.rethrow();
   if (watch.stopped()) throw Interrupted();
 }
 
@@ -62,6 +63,7 @@ void NtgOperator<T>::apply(MatrixView<const T> U, MatrixView<double> out, const 
   const Context context{team_size(exec.threads), watch, exec.slopes_memory};
   for (Index r = 0; r < U.rows && !watch.stopped(); ++r)
     parts_->engine->ntg_product(U.row(r), out.row(r), context);
+  watch.rethrow();
   if (watch.stopped()) throw Interrupted();
 }
 

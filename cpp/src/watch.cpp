@@ -16,7 +16,12 @@ Watch::Watch(std::function<bool()> keep_going)
 void Watch::tick() noexcept {
   if (!keep_going_ || std::this_thread::get_id() != owner_ || stopped()) return;
   if (Clock::now() < due_) return;
-  if (!keep_going_()) stopped_.store(true, std::memory_order_relaxed);
+  try {
+    if (!keep_going_()) stopped_.store(true, std::memory_order_relaxed);
+  } catch (...) {
+    thrown_ = std::current_exception();
+    stopped_.store(true, std::memory_order_relaxed);
+  }
   due_ = Clock::now() + kInterval;
 }
 

@@ -1,8 +1,8 @@
 // The allocations that a call makes are made to fail one by one: each time std::bad_alloc comes
 // out, from whatever thread, nothing else happens, and the same call succeeds afterwards.
 //
-// operator new is replaced here; malloc and aligned_alloc, which Eigen and our buffers call, by the
-// linker (--wrap).
+// operator new is replaced here; malloc and aligned_alloc, which Eigen calls, by the linker
+// (--wrap).
 #include <atomic>
 #include <cstdlib>
 #include <new>
@@ -41,6 +41,17 @@ void operator delete(void* memory) noexcept {
   std::free(memory);
 }
 void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+void* operator new(std::size_t size, std::align_val_t alignment) {  // our buffers; whole multiples
+  void* memory = fails() ? nullptr : __real_aligned_alloc(std::size_t(alignment), size);
+  if (!memory) throw std::bad_alloc();
+  return memory;
+}
+void operator delete(void* memory, std::align_val_t) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
   std::free(memory);
 }
 

@@ -3,6 +3,8 @@
 
 #include <string_view>
 
+#include "asymfast/export.h"
+
 namespace asymfast {
 
 enum class Activation {
@@ -19,7 +21,7 @@ enum class Activation {
 };
 
 // Both throw std::invalid_argument for what they do not know.
-Activation activation_from_name(std::string_view name);
-std::string_view name_of(Activation activation);
+ASYMFAST_API Activation activation_from_name(std::string_view name);
+ASYMFAST_API std::string_view name_of(Activation activation);
 
 }  // namespace asymfast

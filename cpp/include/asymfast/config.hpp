@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "asymfast/export.h"
+
 namespace asymfast {
 
 struct BuildConfig {
@@ -13,14 +15,14 @@ struct BuildConfig {
   int max_threads = 1;  // what OpenMP offers the calling thread
 };
 
-BuildConfig build_config();
+ASYMFAST_API BuildConfig build_config();
 
 // Forces the kernels of one instruction set ("v2", "v3", "v4" or "generic") from now on; throws
 // std::invalid_argument when it was not built or this machine lacks it. ASYMFAST_ISA does it at
 // load.
-void use_isa(const std::string& isa);
+ASYMFAST_API void use_isa(const std::string& isa);
 
 // After fork() a child must not wait for OpenMP threads that exist only in its parent.
-void use_one_thread_from_now_on();
+ASYMFAST_API void use_one_thread_from_now_on();
 
 }  // namespace asymfast

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "asymfast/export.h"
+
 namespace asymfast {
 
 enum class Backend {
@@ -12,13 +14,14 @@ enum class Backend {
   cpu,        // blocked, vectorised, parallel over nodes
 };
 
-Backend backend_from_name(std::string_view name);  // throws std::invalid_argument
-std::string_view name_of(Backend backend);
+ASYMFAST_API Backend backend_from_name(std::string_view name);  // throws std::invalid_argument
+ASYMFAST_API std::string_view name_of(Backend backend);
 
 struct Execution {
   Backend backend = Backend::cpu;
   int threads = 0;  // 0: as many as OpenMP offers the calling thread
-  // Asked about every 50 ms on the calling thread; `false` abandons the call. May be empty.
+  // Asked about every 50 ms on the calling thread; `false` abandons the call. May be empty. What it
+  // throws ends the call, too, and comes out of it.
   std::function<bool()> keep_going = {};
   // Bytes for slopes sigma' that are kept from pass to pass (runs) or gathered for products (NTG);
   // what does not fit is computed again, or in pieces. No result depends on it. 0: each call's own.
@@ -26,7 +29,7 @@ struct Execution {
 };
 
 // Thrown by a call whose `keep_going` said false. Training runs return instead, with their records.
-struct Interrupted : std::runtime_error {
+struct ASYMFAST_API Interrupted : std::runtime_error {
   Interrupted() : std::runtime_error("asymfast: interrupted") {}
 };
 

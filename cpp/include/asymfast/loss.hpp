@@ -3,6 +3,8 @@
 
 #include <string_view>
 
+#include "asymfast/export.h"
+
 namespace asymfast {
 
 enum class Loss {
@@ -12,7 +14,7 @@ enum class Loss {
                   // probabilities
 };
 
-Loss loss_from_name(std::string_view name);  // throws std::invalid_argument
-std::string_view name_of(Loss loss);
+ASYMFAST_API Loss loss_from_name(std::string_view name);  // throws std::invalid_argument
+ASYMFAST_API std::string_view name_of(Loss loss);
 
 }  // namespace asymfast

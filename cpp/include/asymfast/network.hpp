@@ -5,6 +5,7 @@
 
 #include "asymfast/activation.hpp"
 #include "asymfast/execution.hpp"
+#include "asymfast/export.h"
 #include "asymfast/loss.hpp"
 #include "asymfast/views.hpp"
 
@@ -24,35 +25,36 @@ struct NetworkView {
 
 // f (n, k) for X (n, d). Cost: 2 n m (d + k) flop.
 template <class T>
-void forward(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> f,
-             const Execution& exec = {});
+ASYMFAST_API void forward(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> f,
+                          const Execution& exec = {});
 
 // The loss of f(X) against y (n, k).
 template <class T>
-double loss(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y, Loss loss,
-            const Execution& exec = {});
+ASYMFAST_API double loss(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
+                         Loss loss, const Execution& exec = {});
 
 // G (m, d): dL/dw_j, one node a row. Cost: 4 n m d flop.
 template <class T>
-void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
-                    Loss loss, MatrixView<T> G, const Execution& exec = {});
+ASYMFAST_API void node_gradients(const NetworkView<T>& net, MatrixView<const T> X,
+                                 MatrixView<const T> y, Loss loss, MatrixView<T> G,
+                                 const Execution& exec = {});
 
 // G (m, d) = J^T u, the gradient in W of sum_iq u_iq f_q(x_i) for any u (n, k). Cost: 4 n m d flop.
 template <class T>
-void pullback(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> u,
-              MatrixView<T> G, const Execution& exec = {});
+ASYMFAST_API void pullback(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> u,
+                           MatrixView<T> G, const Execution& exec = {});
 
 // An upper bound of the largest eigenvalue of the loss' Gauss-Newton matrix J^T (d^2 L / df^2) J in
 // W, exact for sums of squares, up to about 1 % from below by the Lanczos method: gradient descent
 // is stable to steps of 2 over it. Cost: that of at most 30 gradients and forward passes.
 template <class T>
-double curvature(const NetworkView<T>& net, MatrixView<const T> X, Loss loss,
-                 const Execution& exec = {});
+ASYMFAST_API double curvature(const NetworkView<T>& net, MatrixView<const T> X, Loss loss,
+                              const Execution& exec = {});
 
 // H (n, m): sqrt(lambda_j) sigma(Z_j(x_i)).
 template <class T>
-void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
-              const Execution& exec = {});
+ASYMFAST_API void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
+                           const Execution& exec = {});
 
 // Neural tangent Gram matrix, Eq. (5), between the rows of X (n, d) and X2 (n2, d):
 //   K_il = (x_i.x2_l / d) sum_j v_j sigma'(Z_j(x_i)) sigma'(Z_j(x2_l)),   K (n, n2),
@@ -61,12 +63,12 @@ void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
 // in double, rounded. X2.data == X.data and equal rows: the symmetric case, at half the cost and
 // exactly symmetric. Cost: 2 n n2 m flop, half if symmetric.
 template <class T, class E>
-void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, MatrixView<const T> X2,
-         MatrixView<E> K, const Execution& exec = {});
+ASYMFAST_API void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X,
+                      MatrixView<const T> X2, MatrixView<E> K, const Execution& exec = {});
 
 // sigma (order 0), sigma' (1) or sigma'' (2) of z, element by element, as the kernels compute them.
 template <class T>
-void activation_values(Activation activation, int order, const T* z, Index count, T* out,
-                       const Execution& exec = {});
+ASYMFAST_API void activation_values(Activation activation, int order, const T* z, Index count,
+                                    T* out, const Execution& exec = {});
 
 }  // namespace asymfast

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "asymfast/export.h"
 #include "asymfast/network.hpp"
 
 namespace asymfast {
@@ -11,7 +12,7 @@ namespace asymfast {
 // J (J^T u). Keeps its own copies of inputs, weights and, where exec.slopes_memory allows, slopes.
 // Memory: O((n + m) d), and n m for the slopes. Not for two threads at once.
 template <class T>
-class NtgOperator {
+class ASYMFAST_API NtgOperator {
  public:
   // net.a and net.lam are not read; v (m,).
   NtgOperator(const NetworkView<T>& net, const double* v, MatrixView<const T> X,

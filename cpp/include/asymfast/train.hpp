@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "asymfast/export.h"
 #include "asymfast/network.hpp"
 
 namespace asymfast {
@@ -141,8 +142,9 @@ enum class FlowMethod {
   tangent,    // multistep in the tangent spaces of past points; for a sum of squares only
 };
 
-FlowMethod flow_method_from_name(std::string_view name);  // throws std::invalid_argument
-std::string_view name_of(FlowMethod method);
+ASYMFAST_API FlowMethod
+flow_method_from_name(std::string_view name);  // throws std::invalid_argument
+ASYMFAST_API std::string_view name_of(FlowMethod method);
 
 enum class Status { finished, stopped, interrupted, diverged };
 
@@ -161,10 +163,10 @@ struct RunResult : Rows<T> {
 
 // W <- W - lr dL/dW, `steps` times. step_bound: 2 / eig_max of the loss' Gauss-Newton matrix.
 template <class T>
-RunResult<T> gradient_descent(const EnsembleView<T>& nets, const DataView<T>& train,
-                              const DataView<T>& test, Loss loss, double lr, Index steps,
-                              const Recording& recording, const Hooks& hooks,
-                              const Execution& exec = {});
+ASYMFAST_API RunResult<T> gradient_descent(const EnsembleView<T>& nets, const DataView<T>& train,
+                                           const DataView<T>& test, Loss loss, double lr,
+                                           Index steps, const Recording& recording,
+                                           const Hooks& hooks, const Execution& exec = {});
 
 struct Flow {
   FlowMethod method = FlowMethod::automatic;
@@ -179,10 +181,10 @@ inline constexpr Index kMostTangentOutputs = 500;
 // dW/dt = -dL/dW until t_end. step_bound: the stability limit of the explicit method (2.78 /
 // eig_max for rk4, else 3.3 / eig_max).
 template <class T>
-RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train,
-                           const DataView<T>& test, Loss loss, const Flow& flow,
-                           const Recording& recording, const Hooks& hooks,
-                           const Execution& exec = {});
+ASYMFAST_API RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train,
+                                        const DataView<T>& test, Loss loss, const Flow& flow,
+                                        const Recording& recording, const Hooks& hooks,
+                                        const Execution& exec = {});
 
 struct Sgd {
   std::vector<double> lr;  // of each epoch, or one for all of them
@@ -198,8 +200,9 @@ struct Sgd {
 // with the loss of its own samples. Time is the sum of the learning rates, `loss` that of all
 // training samples. step_bound: 2 / eig_max of the Gauss-Newton matrix of the first batch.
 template <class T>
-RunResult<T> sgd(const EnsembleView<T>& nets, const DataView<T>& train, const DataView<T>& test,
-                 Loss loss, const Sgd& settings, const Recording& recording, const Hooks& hooks,
-                 const Execution& exec = {});
+ASYMFAST_API RunResult<T> sgd(const EnsembleView<T>& nets, const DataView<T>& train,
+                              const DataView<T>& test, Loss loss, const Sgd& settings,
+                              const Recording& recording, const Hooks& hooks,
+                              const Execution& exec = {});
 
 }  // namespace asymfast

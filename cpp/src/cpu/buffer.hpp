@@ -1,7 +1,6 @@
 // Memory aligned for vector loads, zeroed unless asked otherwise.
 #pragma once
 
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -18,14 +17,13 @@ class Buffer {
   enum class Contents { zero, unset };
 
   explicit Buffer(Index size, Contents contents = Contents::zero) : size_(size) {
-    constexpr std::size_t alignment = 64;
-    constexpr auto most = std::size_t(std::numeric_limits<Index>::max()) - alignment;
+    constexpr auto most = std::size_t(std::numeric_limits<Index>::max()) - kAlignment;
     if (size < 0 || std::size_t(size) > most / sizeof(T)) throw std::bad_alloc();
+    // Whole vectors, so that the last one can be read to its end.
     const std::size_t bytes =
-        (static_cast<std::size_t>(size) * sizeof(T) + alignment - 1) / alignment * alignment;
+        (static_cast<std::size_t>(size) * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
     if (bytes == 0) return;
-    data_.reset(static_cast<T*>(std::aligned_alloc(alignment, bytes)));
-    if (!data_) throw std::bad_alloc();
+    data_.reset(static_cast<T*>(::operator new(bytes, std::align_val_t(kAlignment))));
     if (contents == Contents::zero) std::memset(data_.get(), 0, bytes);
   }
 
@@ -33,8 +31,10 @@ class Buffer {
   Index size() const noexcept { return size_; }
 
  private:
+  static constexpr std::size_t kAlignment = 64;
+
   struct Free {
-    void operator()(T* p) const noexcept { std::free(p); }
+    void operator()(T* p) const noexcept { ::operator delete(p, std::align_val_t(kAlignment)); }
   };
   std::unique_ptr<T[], Free> data_;
   Index size_ = 0;

@@ -14,7 +14,7 @@
 // A call in a loop over vectors would spill all of them.
 #if defined(__CUDACC__)
 #define ASYMFAST_INLINE __host__ __device__ __forceinline__
-#elif defined(__GNUC__)
+#elif defined(__GNUC__) || defined(__clang__)  // clang-cl is not __GNUC__
 #define ASYMFAST_INLINE inline __attribute__((always_inline))
 #else
 #define ASYMFAST_INLINE inline

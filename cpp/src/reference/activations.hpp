@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "asymfast/activation.hpp"
+#include "unreachable.hpp"
 
 namespace asymfast::reference {
 
@@ -30,7 +31,7 @@ inline double sigma(Activation activation, double z) {
     case Activation::cos: return std::cos(z);
     case Activation::identity: return z;
   }
-  __builtin_unreachable();
+  unreachable();
 }
 
 inline double sigma_prime(Activation activation, double z) {
@@ -47,7 +48,7 @@ inline double sigma_prime(Activation activation, double z) {
     case Activation::cos: return -std::sin(z);
     case Activation::identity: return 1;
   }
-  __builtin_unreachable();
+  unreachable();
 }
 
 inline double sigma_second(Activation activation, double z) {
@@ -64,7 +65,7 @@ inline double sigma_second(Activation activation, double z) {
     case Activation::cos: return -std::cos(z);
     case Activation::identity: return 0;
   }
-  __builtin_unreachable();
+  unreachable();
 }
 
 }  // namespace asymfast::reference

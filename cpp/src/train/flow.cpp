@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "train/flow_choice.hpp"
+#include "train/requirements.hpp"
 #include "train/run.hpp"
 
 namespace asymfast {
@@ -29,6 +30,12 @@ bool quadratic(Loss loss) {
 }
 
 void require_possible(const Flow& flow, Loss loss, Activation activation, Index outputs) {
+  require_positive("gradient_flow", "t_end", flow.t_end);
+  if (flow.dt != 0)
+    require_positive("gradient_flow", "dt", flow.dt);
+  else if (!(flow.rtol > 0 && flow.rtol < 1))
+    throw std::invalid_argument("gradient_flow: rtol must be in (0, 1), got " +
+                                std::to_string(flow.rtol));
   if (flow.method != FlowMethod::tangent) return;
   if (!smooth(activation))
     throw std::invalid_argument(
@@ -63,6 +70,7 @@ template <class T>
 RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train,
                            const DataView<T>& test, Loss loss, const Flow& flow,
                            const Recording& recording, const Hooks& hooks, const Execution& exec) {
+  require_run("gradient_flow", nets, train, test, recording, true);
   const Index n = train.X.rows;
   require_possible(flow, loss, nets.activation, n * nets.k);
   const Goals goals(recording.schedule, kNoStepLimit, flow.t_end);

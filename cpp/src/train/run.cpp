@@ -2,6 +2,7 @@
 #include "train/run.hpp"
 
 #include "train/methods/descent.hpp"
+#include "train/requirements.hpp"
 
 namespace asymfast {
 
@@ -10,6 +11,10 @@ RunResult<T> gradient_descent(const EnsembleView<T>& nets, const DataView<T>& tr
                               const DataView<T>& test, Loss loss, double lr, Index steps,
                               const Recording& recording, const Hooks& hooks,
                               const Execution& exec) {
+  constexpr const char* who = "gradient_descent";
+  require_run(who, nets, train, test, recording, false);
+  require_positive(who, "lr", lr);
+  require_count(who, "steps", steps);
   const Goals goals(recording.schedule, steps, kNoTimeLimit);
   Run<T, Descent<T>> run(nets, train, test, loss, recording, goals, hooks, exec);
   return run(2.0, [&](Index) { return Descent<T>(lr); });

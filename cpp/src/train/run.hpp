@@ -61,6 +61,7 @@ class Run {
     });
     for (Index b = 0; b < nets_.B && !watch_.stopped(); ++b) methods_.push_back(make_method(b));
     if (!watch_.stopped() && resume()) loop();
+    watch_.rethrow();
     finish(stability);
     return std::move(result_);
   }

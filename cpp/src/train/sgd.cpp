@@ -1,8 +1,11 @@
 // Stochastic gradient descent.
 #include <algorithm>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "train/methods/goal.hpp"
+#include "train/requirements.hpp"
 #include "train/run.hpp"
 
 namespace asymfast {
@@ -53,13 +56,33 @@ class SgdMethod : public StandsAtBase {
   std::vector<Stretch> stretches_;
 };
 
+void require_settings(const Sgd& settings, Index n, Index B) {
+  constexpr const char* who = "sgd";
+  require_count(who, "epochs", settings.epochs);
+  require_count(who, "batch_size", settings.batch_size);
+  if (settings.batch_size > n)
+    throw std::invalid_argument("sgd: batch_size must be at most n = " + std::to_string(n) +
+                                ", got " + std::to_string(settings.batch_size));
+  const std::size_t rates = settings.lr.size(), keys = settings.keys.size();
+  if (rates != 1 && rates != static_cast<std::size_t>(settings.epochs))
+    throw std::invalid_argument("sgd: lr must hold one rate or one for each of " +
+                                std::to_string(settings.epochs) + " epochs, got " +
+                                std::to_string(rates));
+  for (const double lr : settings.lr) require_positive(who, "lr", lr);
+  if (keys != static_cast<std::size_t>(B))
+    throw std::invalid_argument("sgd: keys must hold one for each of " + std::to_string(B) +
+                                " members, got " + std::to_string(keys));
+}
+
 }  // namespace
 
 template <class T>
 RunResult<T> sgd(const EnsembleView<T>& nets, const DataView<T>& train, const DataView<T>& test,
                  Loss loss, const Sgd& settings, const Recording& recording, const Hooks& hooks,
                  const Execution& exec) {
+  require_run("sgd", nets, train, test, recording, false);
   const Index n = train.X.rows;
+  require_settings(settings, n, nets.B);
   const Goals goals(recording.schedule, settings.epochs * settings.steps_per_epoch(n),
                     kNoTimeLimit);
   Run<T, SgdMethod<T>, BatchMember<T>> run(

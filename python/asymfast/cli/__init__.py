@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from asymfast import __version__
-from asymfast.cli import certify, info, paper, train
+from asymfast.cli import certify, info, locations, paper, train
 from asymfast.cli.arguments import Parser
 from asymfast.cli.errors import INCOMPLETE, INTERRUPTED, CommandError
 
@@ -63,6 +63,7 @@ def _parser() -> Parser:
         prog="asymfast", description="Shallow neural networks with asymmetrical node scaling."
     )
     parser.add_argument("--version", action="version", version=f"asymfast {__version__}")
+    locations.register(parser)
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="{train,paper,certify,info}"
     )

@@ -1,0 +1,16 @@
+// The node scalings lambda of Eqs. (1) and (35).
+#pragma once
+
+#include <vector>
+
+#include "asymfast/export.h"
+#include "asymfast/views.hpp"
+
+namespace asymfast {
+
+// lambda_j = gamma / m + (1 - gamma) t_j / sum_k t_k with t_j = j^(-1/alpha), j = 1 .. m. They sum
+// to 1; each errs by a few roundings and those of the power. With gamma = 1 alpha is not read.
+// Throws std::invalid_argument unless m >= 1, 0 <= gamma <= 1 and alpha > 0. Cost: O(m).
+ASYMFAST_API std::vector<double> node_scaling(Index m, double gamma, double alpha);
+
+}  // namespace asymfast

@@ -1,0 +1,88 @@
+#include "train/requirements.hpp"
+
+#include <cmath>
+#include <stdexcept>
+#include <string>
+
+namespace asymfast {
+
+namespace {
+
+[[noreturn]] void refuse(const char* who, const std::string& what) {
+  throw std::invalid_argument(std::string(who) + ": " + what);
+}
+
+std::string shape(Index rows, Index cols) {
+  return "(" + std::to_string(rows) + ", " + std::to_string(cols) + ")";
+}
+
+template <class T>
+void require_data(const char* who, const char* X, const char* y, const DataView<T>& data, Index d,
+                  Index k) {
+  if (!data.X.data || !data.y.data) refuse(who, std::string(X) + " and " + y + " must not be null");
+  if (data.X.rows < 1 || data.X.cols != d)
+    refuse(who, std::string(X) + " must have rows of " + std::to_string(d) + " inputs, got shape " +
+                    shape(data.X.rows, data.X.cols));
+  if (data.y.rows != data.X.rows || data.y.cols != k)
+    refuse(who, std::string(y) + " must have shape " + shape(data.X.rows, k) + ", got " +
+                    shape(data.y.rows, data.y.cols));
+}
+
+template <class U>
+void require_increasing(const char* who, const char* name, const std::vector<U>& values) {
+  for (std::size_t i = 0; i < values.size(); ++i)
+    if (!(values[i] >= 0) || (i > 0 && !(values[i] > values[i - 1])))
+      refuse(who, std::string(name) + " must be >= 0 and increase, got " +
+                      std::to_string(values[i]) + " at " + std::to_string(i));
+}
+
+bool wants_ntg(const Recording& r) {
+  return r.ntg_change || r.ntg_change_2norm || r.eigmin || r.eigmax || r.alignment ||
+         r.effective_rank || r.ntg_matrix;
+}
+
+}  // namespace
+
+template <class T>
+void require_run(const char* who, const EnsembleView<T>& nets, const DataView<T>& train,
+                 const DataView<T>& test, const Recording& recording, bool takes_times) {
+  if (nets.B < 1 || nets.m < 1 || nets.d < 1 || nets.k < 1)
+    refuse(who, "networks must have B, m, d, k >= 1, got " + std::to_string(nets.B) + ", " +
+                    std::to_string(nets.m) + ", " + std::to_string(nets.d) + ", " +
+                    std::to_string(nets.k));
+  if (!nets.W || !nets.a || !nets.lam) refuse(who, "W, a and lam must not be null");
+  require_data(who, "X", "y", train, nets.d, nets.k);
+  if (!test.empty()) require_data(who, "X_test", "y_test", test, nets.d, nets.k);
+
+  const Schedule& schedule = recording.schedule;
+  if (schedule.every < 0) refuse(who, "every must be >= 0, got " + std::to_string(schedule.every));
+  require_increasing(who, "steps", schedule.steps);
+  require_increasing(who, "times", schedule.times);
+  if (!takes_times && !schedule.times.empty()) refuse(who, "times are for gradient_flow only");
+  const Index n = train.X.rows;
+  for (const Index row : recording.ntg_on)
+    if (row < 0 || row >= n)
+      refuse(who, "ntg_on must be in [0, " + std::to_string(n) + "), got " + std::to_string(row));
+  if (wants_ntg(recording) && recording.ntg_on.empty())
+    refuse(who, "ntg_on must name at least one sample where the NTG is recorded, got none");
+  if (recording.top_nodes < 0 || recording.top_nodes > nets.m)
+    refuse(who, "top_nodes must be in [0, " + std::to_string(nets.m) + "], got " +
+                    std::to_string(recording.top_nodes));
+}
+
+void require_positive(const char* who, const char* name, double value) {
+  if (!(value > 0) || std::isinf(value))
+    refuse(who, std::string(name) + " must be in (0, inf), got " + std::to_string(value));
+}
+
+void require_count(const char* who, const char* name, Index value) {
+  if (value < 1)
+    refuse(who, std::string(name) + " must be at least 1, got " + std::to_string(value));
+}
+
+template void require_run(const char*, const EnsembleView<float>&, const DataView<float>&,
+                          const DataView<float>&, const Recording&, bool);
+template void require_run(const char*, const EnsembleView<double>&, const DataView<double>&,
+                          const DataView<double>&, const Recording&, bool);
+
+}  // namespace asymfast

@@ -1,0 +1,214 @@
+// What programs in C++ rely on beyond the numbers: types that own, exceptions and what they say,
+// callbacks that throw, and many threads on one network.
+#include <asymfast/asymfast.hpp>
+#include <cmath>
+#include <cstdio>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+namespace {
+
+using asymfast::Activation;
+using asymfast::Index;
+using asymfast::Loss;
+using asymfast::Matrix;
+using asymfast::Network;
+
+int failures = 0;
+
+void expect(bool holds, const std::string& what) {
+  if (holds) return;
+  std::printf("failed: %s\n", what.c_str());
+  ++failures;
+}
+
+// call() must throw an Error whose message contains `words`.
+template <class Error, class Call>
+void expect_throws(const std::string& words, Call&& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    expect(std::string(error.what()).find(words) != std::string::npos,
+           std::string("message with '") + words + "', got '" + error.what() + "'");
+    return;
+  }
+  expect(false, "an exception about " + words);
+}
+
+struct Problem {
+  Matrix<double> X{20, 5}, y{20, 1};
+  Network<double> net = Network<double>::init(5, 64, 0.5, 0.7, Activation::swish, 1, 3);
+  asymfast::DataView<double> data{X, y};
+
+  Problem() {
+    for (Index i = 0; i < X.size(); ++i) X.data()[i] = std::sin(0.9 * double(i));
+    for (Index i = 0; i < y.size(); ++i) y.data()[i] = std::cos(double(i));
+    data = {X, y};
+  }
+  asymfast::RunResult<double> descend(double lr, Index steps, const asymfast::Recording& recording,
+                                      const asymfast::Hooks& hooks = {}) const {
+    return asymfast::gradient_descent(net.ensemble(), data, {}, Loss::half_sse, lr, steps,
+                                      recording, hooks);
+  }
+};
+
+asymfast::Recording losses_only() {
+  asymfast::Recording recording;
+  recording.ntg_change = recording.eigmin = false;
+  return recording;
+}
+
+// W is standard normal and a uniform on {-1, +1}: moments within five standard errors.
+void check_draws() {
+  const auto net = Network<float>::init(50, 2001, 1, 0, Activation::relu, 3, 11);
+  double sum = 0, squares = 0, signs = 0;
+  for (Index i = 0; i < net.W().size(); ++i) {
+    const double w = net.W().data()[i];
+    sum += w, squares += w * w;
+  }
+  for (Index i = 0; i < net.a().size(); ++i) {
+    expect(std::abs(net.a().data()[i]) == 1, "a is +-1");
+    signs += net.a().data()[i];
+  }
+  const double count = double(net.W().size());
+  expect(std::abs(sum) <= 5 * std::sqrt(count), "mean of W");
+  expect(std::abs(squares - count) <= 5 * std::sqrt(2 * count), "variance of W");
+  expect(std::abs(signs) <= 5 * std::sqrt(double(net.a().size())), "mean of a");
+  expect(net.lam()[7] == 1.0 / 2001, "gamma = 1 is the NTK scaling");
+  const auto again = Network<float>::init(50, 2001, 1, 0, Activation::relu, 3, 11);
+  const auto other = Network<float>::init(50, 2001, 1, 0, Activation::relu, 3, 12);
+  expect(again.W()(5, 6) == net.W()(5, 6) && other.W()(5, 6) != net.W()(5, 6), "draws by the seed");
+}
+
+// L(W + h G) - L(W - h G) = 2 h |G|^2 + O(h^3).
+void check_gradient() {
+  const Problem at;
+  const Matrix<double> G = at.net.node_gradients(at.X, at.y, Loss::mse);
+  double norm2 = 0;
+  for (Index i = 0; i < G.size(); ++i) norm2 += G.data()[i] * G.data()[i];
+  const double h = 1e-4 / std::sqrt(norm2);
+  const auto moved = [&](double step) {
+    Matrix<double> W = at.net.W();
+    for (Index i = 0; i < W.size(); ++i) W.data()[i] += step * G.data()[i];
+    return Network<double>(W, at.net.a(), at.net.lam(), at.net.activation())
+        .loss(at.X, at.y, Loss::mse);
+  };
+  const double slope = (moved(h) - moved(-h)) / (2 * h);
+  // Third derivatives of order 1 times the squared length 1e-8 of the move; rounding is smaller.
+  expect(std::abs(slope - norm2) <= 1e-6 * norm2, "the gradient is that of the loss");
+}
+
+void check_refusals() {
+  using std::invalid_argument;
+  const Problem at;
+  expect_throws<invalid_argument>("gamma must be in [0, 1]",
+                                  [] { asymfast::node_scaling(4, 2, 1); });
+  expect_throws<invalid_argument>("alpha", [] { asymfast::node_scaling(4, 0.5, 0); });
+  expect_throws<invalid_argument>("6 x 2", [] { Matrix<double>(6, 2, std::vector<double>(11)); });
+  expect_throws<invalid_argument>("impossible shape",
+                                  [] { Matrix<double>(Index(1) << 40, Index(1) << 40); });
+  expect_throws<invalid_argument>("lam must be >= 0", [&] {
+    Network<double>(at.net.W(), at.net.a(), std::vector<double>(64, -1.0), Activation::relu);
+  });
+  expect_throws<invalid_argument>("X must have shape (20, 5)",
+                                  [&] { at.net.forward(Matrix<double>(20, 4)); });
+  expect_throws<invalid_argument>("below 1", [&] { at.net.ntg_weights(0, 1); });
+  expect_throws<invalid_argument>("lr must be in (0, inf)",
+                                  [&] { at.descend(0, 5, losses_only()); });
+  expect_throws<invalid_argument>("steps must be at least 1",
+                                  [&] { at.descend(1, 0, losses_only()); });
+  expect_throws<invalid_argument>("ntg_on must name at least one", [&] { at.descend(1, 5, {}); });
+  asymfast::Recording recording = losses_only();
+  recording.schedule.steps = {3, 2};
+  expect_throws<invalid_argument>("increase, got 2", [&] { at.descend(1, 5, recording); });
+  recording = losses_only();
+  recording.schedule.times = {1};
+  expect_throws<invalid_argument>("gradient_flow only", [&] { at.descend(1, 5, recording); });
+  recording = losses_only();
+  recording.ntg_on = {20};
+  expect_throws<invalid_argument>("in [0, 20), got 20", [&] { at.descend(1, 5, recording); });
+  const asymfast::Sgd sgd{{0.1, 0.2}, 3, 7, false, {1}};
+  expect_throws<invalid_argument>("one for each of 3 epochs, got 2", [&] {
+    asymfast::sgd(at.net.ensemble(), at.data, {}, Loss::mse, sgd, losses_only(), {});
+  });
+  asymfast::Flow flow;
+  flow.t_end = 1, flow.rtol = 2;
+  expect_throws<invalid_argument>("rtol must be in (0, 1)", [&] {
+    asymfast::gradient_flow(at.net.ensemble(), at.data, {}, Loss::mse, flow, losses_only(), {});
+  });
+}
+
+struct OwnError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// Exceptions of a callback end the call and come out of it, those of the watch included, which is
+// asked inside the kernels' parallel regions.
+void check_callbacks() {
+  const Problem at;
+  asymfast::Hooks hooks;
+  hooks.on_record = [](const asymfast::Snapshot&) -> bool { throw OwnError("from on_record"); };
+  expect_throws<OwnError>("from on_record", [&] { at.descend(0.1, 5, losses_only(), hooks); });
+  hooks = {};
+  hooks.pulse = [](double, double) -> bool { throw OwnError("from pulse"); };
+  expect_throws<OwnError>("from pulse", [&] { at.descend(1e-9, 1 << 30, losses_only(), hooks); });
+
+  const Index many = 3000;
+  const Matrix<double> X(many, 5);
+  asymfast::Execution exec;
+  exec.backend = asymfast::Backend::reference;  // slow enough to be asked
+  exec.keep_going = [] { return false; };
+  expect_throws<asymfast::Interrupted>("interrupted", [&] { at.net.ntg(X, exec); });
+  exec.keep_going = []() -> bool { throw OwnError("from keep_going"); };
+  expect_throws<OwnError>("from keep_going", [&] { at.net.ntg(X, exec); });
+
+  hooks = {};
+  hooks.pulse = [](double, double) { return false; };
+  const auto run = at.descend(1e-9, 1 << 30, losses_only(), hooks);
+  expect(run.status == asymfast::Status::interrupted, "a pulse interrupts");
+}
+
+void check_runs() {
+  const Problem at;
+  asymfast::Recording recording = losses_only();
+  recording.schedule.every = 10;
+  const auto run = at.descend(0.1, 30, recording);
+  expect(run.status == asymfast::Status::finished && run.loss.size() == 4, "four records");
+  const auto after = at.net.after(run);
+  // The run's own outputs are sums in another order: m roundings of values of order 1.
+  expect(std::abs(after.loss(at.X, at.y, Loss::half_sse) - run.loss.back()) <=
+             1e-12 * run.loss.front(),
+         "the network after a run has its loss");
+  expect_throws<std::invalid_argument>("no member 1", [&] { at.net.after(run, 1); });
+}
+
+// Same bits from every thread, all on one network.
+void check_threads() {
+  const Problem at;
+  const auto alone = at.descend(0.1, 50, losses_only());
+  std::vector<asymfast::RunResult<double>> results(4);
+  std::vector<std::thread> threads;
+  for (auto& result : results)
+    threads.emplace_back([&at, &result] { result = at.descend(0.1, 50, losses_only()); });
+  for (auto& thread : threads) thread.join();
+  for (const auto& result : results) expect(result.W == alone.W, "the same bits from every thread");
+}
+
+static_assert(std::is_nothrow_move_constructible_v<Matrix<double>>);
+static_assert(std::is_base_of_v<std::exception, asymfast::Interrupted>);
+
+}  // namespace
+
+int main() {
+  check_draws();
+  check_gradient();
+  check_refusals();
+  check_callbacks();
+  check_runs();
+  check_threads();
+  std::printf("%d failures\n", failures);
+  return failures ? 1 : 0;
+}
