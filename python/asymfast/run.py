@@ -252,6 +252,23 @@ class Run:
             config=header["config"],
         )
 
+    def columns(self) -> dict[str, tuple[tuple[str, ...], NDArray[Any]]]:
+        """Return everything recorded: names, and for each the names of its axes and its values.
+
+        Axes are record, member (ensembles only), node, input, output, sample, sample2 and rank.
+        """
+        ensemble = self.network.B is not None
+        columns = {}
+        for name, axes in {**_ALWAYS, **_IF_RECORDED}.items():
+            values = getattr(self, name)
+            if values is None:
+                continue
+            dims = ("record", *(axis for axis in axes if ensemble or axis != "member"))
+            if name in ("steps", "evaluations") and values.ndim == 2:
+                dims = (*dims, "member")
+            columns[name] = dims, values
+        return columns
+
     def to_xarray(self) -> xarray.Dataset:
         """Return the record as an xarray Dataset (extra ``xarray``).
 
@@ -281,16 +298,7 @@ class Run:
             raise ImportError(
                 "Run.to_xarray needs xarray; install it with: pip install 'asymfast[xarray]'"
             ) from None
-        ensemble = self.network.B is not None
-        variables = {}
-        for name, axes in {**_ALWAYS, **_IF_RECORDED}.items():
-            values = getattr(self, name)
-            if values is None:
-                continue
-            dims = ["record", *(axis for axis in axes if ensemble or axis != "member")]
-            if name in ("steps", "evaluations") and values.ndim == 2:
-                dims.append("member")
-            variables[name] = (dims, values)
+        variables: dict[str, Any] = self.columns()
         coordinates = {name: variables.pop(name) for name in ("steps", "time")}
         return xarray.Dataset(
             variables,

@@ -166,6 +166,10 @@ class Store:
         """
         return self._claims.hold(self.key(config), lambda: self.finished(config))
 
+    def attempts(self, config: Mapping[str, Any]) -> int:
+        """Return how often a config that is not finished has been claimed so far."""
+        return self._claims.count(self.key(config))
+
     # ---- results ---------------------------------------------------------------------------------
 
     def save(
