@@ -256,6 +256,16 @@ class Run:
         """Return everything recorded: names, and for each the names of its axes and its values.
 
         Axes are record, member (ensembles only), node, input, output, sample, sample2 and rank.
+
+        Examples
+        --------
+        >>> import asymfast as af
+        >>> X, y = af.datasets.simulated(10, 3, rng=0)
+        >>> net = af.Network.init(3, 20, 1.0, rng=0)
+        >>> run = af.gradient_descent(net, X, y, steps=10)
+        >>> axes, values = run.columns()["weight_change"]
+        >>> axes, values.shape
+        (('record', 'node'), (11, 20))
         """
         ensemble = self.network.B is not None
         columns = {}

@@ -42,7 +42,17 @@ _NOT_IN_RECORD = frozenset({"folder"})  # the store keeps the record
 
 
 class ConfigError(ValueError):
-    """A config of a sweep that cannot be run."""
+    """A config of a sweep that cannot be run.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> try:
+    ...     af.train_config({"data": {"name": "simulatd"}})
+    ... except af.ConfigError as error:
+    ...     print(str(error)[-23:])
+    did you mean simulated?
+    """
 
 
 @dataclass(frozen=True)

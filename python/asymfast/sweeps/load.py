@@ -55,6 +55,22 @@ def load_sweep(
     -----
     A full grid becomes an axis for each parameter by
     ``ds.set_index(run=["gamma", "seed"]).unstack("run")``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import asymfast as af
+    >>> config = {
+    ...     "data": {"name": "simulated", "n": 10, "d": 3},
+    ...     "network": {"m": 20, "gamma": 1.0},
+    ...     "train": {"trainer": "gradient_descent", "steps": 50},
+    ... }
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     grid = {"base": config, "grid": {"seed": [0, 1, 2]}}
+    ...     result = af.sweep(grid, out=folder, backend="threading")
+    ...     ds = af.load_sweep(folder)
+    >>> ds.loss.sizes["run"], sorted(ds.seed.values.tolist())
+    (3, [0, 1, 2])
     """
     try:
         import xarray

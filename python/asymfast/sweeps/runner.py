@@ -44,6 +44,19 @@ class SweepResult:
         Ended by an exception, or by the death of its workers; and what was said.
     left : list of str
         Not there yet: interrupted, or being made elsewhere, with ``wait=False``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import asymfast as af
+    >>> config = {
+    ...     "data": {"name": "simulated", "n": 10, "d": 3},
+    ...     "network": {"m": 20, "gamma": 1.0},
+    ...     "train": {"trainer": "gradient_descent", "steps": 50},
+    ... }
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     af.sweep([config], out=folder, backend="threading")
+    SweepResult(1 runs: 1 made; in ...)
     """
 
     folder: Path
@@ -158,6 +171,22 @@ def sweep(
     -----
     A run's numbers are those of `train_config`, whatever the backend. In a script, processes of
     Dask need the call to be under ``if __name__ == "__main__":``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import asymfast as af
+    >>> config = {
+    ...     "data": {"name": "simulated", "n": 10, "d": 3},
+    ...     "network": {"m": 20, "gamma": 1.0},
+    ...     "train": {"trainer": "gradient_descent", "steps": 50},
+    ... }
+    >>> grid = {"base": config, "grid": {"seed": [0, 1], "network.m": [20, 40]}}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = af.sweep(grid, out=folder, backend="threading")
+    ...     again = af.sweep(grid, out=folder, backend="threading")
+    >>> len(result.made), len(again.found), again.complete
+    (4, 4, True)
     """
     fn = "sweep"
     jobs = None if jobs is None else _check.integer(fn, "jobs", jobs, low=1)

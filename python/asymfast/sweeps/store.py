@@ -40,7 +40,19 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class StoreError(ValueError):
-    """A folder is no store, or a file in it is damaged or not of it."""
+    """A folder is no store, or a file in it is damaged or not of it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import asymfast as af
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     try:
+    ...         af.load_sweep(folder)
+    ...     except af.StoreError as error:
+    ...         print(error)
+    Store: ... is not a folder of results: it is empty
+    """
 
 
 class Store:

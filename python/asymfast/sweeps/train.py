@@ -60,6 +60,18 @@ def train_config(
     test samples from ``rng=[s, 3]``, the rows of a CSV file are split as by ``asymfast train``,
     and sgd has ``rng=default_rng([s, 2])`` unless ``train.rng`` is given: so one seed serves for
     all, and no two of them see the same numbers.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> config = {
+    ...     "data": {"name": "simulated", "n": 10, "d": 3},
+    ...     "network": {"m": 20, "gamma": 1.0},
+    ...     "train": {"trainer": "gradient_descent", "steps": 50},
+    ... }
+    >>> run = af.train_config(config)
+    >>> bool(run.loss[-1] < run.loss[0])
+    True
     """
     config = spelled_out(config)
     data = _samples(config, data_dir)
