@@ -15,8 +15,8 @@ import asymfast as af
 import numpy as np
 import pytest
 from asymfast.cli import claims, main, simulated
-from asymfast.cli.samples import read_samples
 from asymfast.cli.table import percent, setting_name, text_table
+from asymfast.datasets.samples import read_samples
 
 ROWS = 40
 PYTHON = [sys.executable, "-m", "asymfast"]

@@ -46,6 +46,9 @@ def test_examples(name, tmp_path, monkeypatch):
         pytest.importorskip("xarray")
     if name.endswith("eigenvalue_law.Probability"):
         pytest.importorskip("scipy")
+    if name.startswith("asymfast.sweeps"):
+        pytest.importorskip("joblib")
+        pytest.importorskip("xarray")
     monkeypatch.chdir(tmp_path)
     text = inspect.getdoc(PUBLIC[name]) or ""
     example = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)

@@ -40,6 +40,7 @@ from .training import gradient_descent
 if TYPE_CHECKING:
     from . import datasets, figures, theory
     from .phases import PhaseDiagram, phase_diagram
+    from .sweeps import ConfigError, StoreError, SweepResult, load_sweep, sweep, train_config
     from .theory.limits import limiting_ntg
     from .theory.mean_ntg import mean_ntg
 
@@ -47,6 +48,7 @@ __version__: str = _core.build_config()["version"]
 
 __all__ = [
     "CheckpointError",
+    "ConfigError",
     "DivergenceError",
     "LinearisedFlow",
     "NTGOperator",
@@ -56,6 +58,8 @@ __all__ = [
     "Run",
     "Snapshot",
     "Stop",
+    "StoreError",
+    "SweepResult",
     "__version__",
     "build_config",
     "datasets",
@@ -64,18 +68,27 @@ __all__ = [
     "gradient_flow",
     "limiting_ntg",
     "linearised_flow",
+    "load_sweep",
     "mean_ntg",
     "min_eigenvalue",
     "node_scaling",
     "phase_diagram",
     "sgd",
+    "sweep",
     "theory",
+    "train_config",
 ]
 
 # Loaded on first use, so that `import asymfast` stays quick. sklearn and torch need their extras
 # and are not in __all__: `from asymfast import *` must go without.
 _LAZY_MODULES = ("datasets", "figures", "sklearn", "theory", "torch")
 _LAZY_NAMES = {
+    "ConfigError": "sweeps",
+    "StoreError": "sweeps",
+    "SweepResult": "sweeps",
+    "load_sweep": "sweeps",
+    "sweep": "sweeps",
+    "train_config": "sweeps",
     "PhaseDiagram": "phases",
     "limiting_ntg": "theory",
     "mean_ntg": "theory",

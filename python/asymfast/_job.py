@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import Any
@@ -108,6 +110,28 @@ class Snapshot:
     time: float
     loss: Any
     test_loss: Any
+
+
+class _CheckedError(Exception):
+    """Raised in place of training while `checks_only`."""
+
+
+_checks_only: ContextVar[bool] = ContextVar("_checks_only", default=False)
+
+
+@contextmanager
+def checks_only() -> Iterator[None]:
+    """Let a training function end as soon as its arguments are checked, and return nothing.
+
+    So that all runs of a sweep can be checked before the first one begins.
+    """
+    token = _checks_only.set(True)
+    try:
+        yield
+    except _CheckedError:
+        pass
+    finally:
+        _checks_only.reset(token)
 
 
 class Job:
@@ -225,6 +249,8 @@ class Job:
         step_text: str,
     ) -> Run:
         """Call the core and return its run, or raise what ended it with the run attached."""
+        if _checks_only.get():
+            raise _CheckedError
         config = {**settings, **self._config()}
         arguments = {
             **self._arrays(),

@@ -277,6 +277,33 @@ class Run:
         if not isinstance(self.config, dict):
             raise ValueError("its config is not a table")
 
+    def columns(self) -> dict[str, tuple[tuple[str, ...], NDArray[Any]]]:
+        """Return everything recorded: names, and for each the names of its axes and its values.
+
+        Axes are record, member (ensembles only), node, input, output, sample, sample2 and rank.
+
+        Examples
+        --------
+        >>> import asymfast as af
+        >>> X, y = af.datasets.simulated(10, 3, rng=0)
+        >>> net = af.Network.init(3, 20, 1.0, rng=0)
+        >>> run = af.gradient_descent(net, X, y, steps=10)
+        >>> axes, values = run.columns()["weight_change"]
+        >>> axes, values.shape
+        (('record', 'node'), (11, 20))
+        """
+        ensemble = self.network.B is not None
+        columns = {}
+        for name, axes in {**_ALWAYS, **_IF_RECORDED}.items():
+            values = getattr(self, name)
+            if values is None:
+                continue
+            dims = ("record", *(axis for axis in axes if ensemble or axis != "member"))
+            if name in ("steps", "evaluations") and values.ndim == 2:
+                dims = (*dims, "member")
+            columns[name] = dims, values
+        return columns
+
     def to_xarray(self) -> xarray.Dataset:
         """Return the record as an xarray Dataset (extra ``xarray``).
 
@@ -306,16 +333,7 @@ class Run:
             raise ImportError(
                 "Run.to_xarray needs xarray; install it with: pip install 'asymfast[xarray]'"
             ) from None
-        ensemble = self.network.B is not None
-        variables = {}
-        for name, axes in {**_ALWAYS, **_IF_RECORDED}.items():
-            values = getattr(self, name)
-            if values is None:
-                continue
-            dims = ["record", *(axis for axis in axes if ensemble or axis != "member")]
-            if name in ("steps", "evaluations") and values.ndim == 2:
-                dims.append("member")
-            variables[name] = (dims, values)
+        variables: dict[str, Any] = self.columns()
         coordinates = {name: variables.pop(name) for name in ("steps", "time")}
         return xarray.Dataset(
             variables,

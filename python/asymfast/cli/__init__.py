@@ -1,4 +1,4 @@
-"""The command ``asymfast``: train on a CSV file, repeat the paper, certify a run,
+"""The command ``asymfast``: train on a CSV file, repeat the paper, certify a run, sweep a grid,
 describe the build.
 
 Exit codes: 0 when everything was done; 1 when the work began but did not all succeed; 2 when the
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from asymfast import __version__
-from asymfast.cli import certify, info, locations, paper, train
+from asymfast.cli import certify, info, locations, paper, sweep, train
 from asymfast.cli.arguments import Parser
 from asymfast.cli.errors import INCOMPLETE, INTERRUPTED, CommandError
 
@@ -65,8 +65,8 @@ def _parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"asymfast {__version__}")
     locations.register(parser)
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="{train,paper,certify,info}"
+        dest="command", required=True, metavar="{train,paper,certify,sweep,info}"
     )
-    for command in (train, paper, certify, info):
+    for command in (train, paper, certify, sweep, info):
         command.register(commands)
     return parser

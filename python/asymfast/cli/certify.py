@@ -20,8 +20,8 @@ from asymfast.cli.arguments import real, run_options, whole
 from asymfast.cli.errors import INCOMPLETE, CommandError
 from asymfast.cli.output import require_figures, require_folder
 from asymfast.cli.results import write_json
-from asymfast.cli.samples import read_samples
 from asymfast.cli.table import setting_name
+from asymfast.datasets.samples import read_samples
 from asymfast.datasets.simulated import simulated
 from asymfast.network import ACTIVATIONS
 from asymfast.progress import ProgressBar

@@ -18,9 +18,9 @@ from asymfast.cli.arguments import real, run_options, whole
 from asymfast.cli.errors import INCOMPLETE, INTERRUPTED, CommandError
 from asymfast.cli.output import require_figures, require_folder
 from asymfast.cli.results import records_table, write_json, write_records
-from asymfast.cli.samples import Samples, read_samples
 from asymfast.cli.summary import root_mean_squares, summary
 from asymfast.cli.table import number, setting_name
+from asymfast.datasets.samples import Samples, read_samples
 from asymfast.network import ACTIVATIONS
 from asymfast.progress import ProgressBar, duration
 

@@ -77,6 +77,10 @@ class Claims:
         for claim in reversed(self._claims(name)):  # what a kill leaves has no gaps
             claim.unlink(missing_ok=True)
 
+    def count(self, name: str) -> int:
+        """Return how often a name has been claimed, if its work is not done."""
+        return len(self._claims(name))
+
     def _claims(self, name: str) -> list[Path]:
         claims: list[Path] = []
         while (claim := self.folder / f"{name}.{len(claims)}").exists():

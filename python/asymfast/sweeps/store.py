@@ -41,7 +41,19 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class StoreError(ValueError):
-    """A folder is no store, or a file in it is damaged or not of it."""
+    """A folder is no store, or a file in it is damaged or not of it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import asymfast as af
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     try:
+    ...         af.load_sweep(folder)
+    ...     except af.StoreError as error:
+    ...         print(error)
+    Store: ... is not a folder of results: it is empty
+    """
 
 
 class Store:
@@ -166,6 +178,10 @@ class Store:
             claims it gets it.
         """
         return self._claims.hold(self.key(config), lambda: self.finished(config))
+
+    def attempts(self, config: Mapping[str, Any]) -> int:
+        """Return how often a config that is not finished has been claimed so far."""
+        return self._claims.count(self.key(config))
 
     # ---- results ---------------------------------------------------------------------------------
 

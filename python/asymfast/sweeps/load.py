@@ -1,0 +1,136 @@
+"""The results of a sweep as one data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asymfast.sweeps.backends import needs
+from asymfast.sweeps.parameters import short, varying
+from asymfast.sweeps.plan import full_tables
+from asymfast.sweeps.store import Store
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def load_sweep(
+    folder: str | os.PathLike[str], configs: Sequence[dict[str, Any]] | None = None
+) -> xarray.Dataset:
+    """Return the finished runs of a folder (extra ``sweep``).
+
+    Parameters
+    ----------
+    folder : path-like
+        That of a `sweep`, which may still be going on.
+    configs : sequence of dict, optional
+        Only these, as `SweepResult.configs` has them. Those that are not finished are left out.
+
+    Returns
+    -------
+    xarray.Dataset
+        With the dimension run, and those of `Run.to_xarray`. Variables are what was recorded, and
+        for every run: diverged, seconds. Coordinates of run are its key and the parameters that
+        differ between the runs, called as in ``gamma``, or ``train_loss`` where there are several
+        of that name; a parameter that means nothing to a run is NaN, or None among texts. step and
+        time are coordinates of record, or variables if they differ between the runs. Attributes are
+        the parameters that all runs share.
+
+        Runs of different lengths are filled up: with NaN, -1 among integers.
+
+    Raises
+    ------
+    ImportError
+        xarray is not installed.
+    FileNotFoundError, StoreError
+        The folder is not there or is none of a sweep, or a file in it is damaged.
+    ValueError
+        No run is finished.
+
+    Notes
+    -----
+    A full grid becomes an axis for each parameter by
+    ``ds.set_index(run=["gamma", "seed"]).unstack("run")``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import asymfast as af
+    >>> config = {
+    ...     "data": {"name": "simulated", "n": 10, "d": 3},
+    ...     "network": {"m": 20, "gamma": 1.0},
+    ...     "train": {"trainer": "gradient_descent", "steps": 50},
+    ... }
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     grid = {"base": config, "grid": {"seed": [0, 1, 2]}}
+    ...     result = af.sweep(grid, out=folder, backend="threading")
+    ...     ds = af.load_sweep(folder)
+    >>> ds.loss.sizes["run"], sorted(ds.seed.values.tolist())
+    (3, [0, 1, 2])
+    """
+    try:
+        import xarray
+    except ImportError:
+        raise needs("load_sweep", "xarray", "sweep") from None
+    store = Store(folder, create=False)
+    if configs is None:
+        found = list(store.items())
+    else:
+        found = [(dict(c), *store.load(c)) for c in configs if store.finished(c)]
+    if not found:
+        raise ValueError(f"load_sweep: no run is finished in {store.folder}")
+    tables = full_tables([config for config, _, _ in found])
+    names = varying(tables)
+    variables: dict[str, Any] = {}
+    coordinates: dict[str, Any] = {}
+    for name in dict.fromkeys(name for _, arrays, _ in found for name in arrays):
+        axes = next(info["axes"][name] for _, arrays, info in found if name in arrays)
+        values = _stacked([arrays.get(name) for _, arrays, _ in found])
+        if name in ("steps", "time") and (values == values[0]).all():
+            coordinates["step" if name == "steps" else name] = axes, values[0]
+        else:
+            variables[name] = ("run", *axes), values
+    variables["diverged"] = "run", np.array([i["status"] == "diverged" for _, _, i in found])
+    variables["seconds"] = "run", np.array([info["seconds"] for _, _, info in found])
+    coordinates["key"] = "run", np.array([Store.key(config) for config, _, _ in found])
+    for name in names:
+        coordinates[short(name)] = "run", _column([table[name] for table in tables])
+    return xarray.Dataset(
+        variables,
+        coords=coordinates,
+        attrs={
+            name: str(value) if isinstance(value, (bool, type(None))) else value
+            for name, value in tables[0].items()
+            if name not in names
+        },
+    )
+
+
+def _stacked(columns: Sequence[NDArray[Any] | None]) -> NDArray[Any]:
+    """Stack arrays along a new first axis, filled up to one shape."""
+    there = [column for column in columns if column is not None]
+    shape = np.max([column.shape for column in there], axis=0)
+    fill = -1 if there[0].dtype.kind == "i" else np.nan
+    result = np.full((len(columns), *shape), fill, np.result_type(*there))
+    for row, column in zip(result, columns, strict=True):
+        if column is not None:
+            row[tuple(slice(size) for size in column.shape)] = column
+    return result
+
+
+def _column(values: Sequence[Any]) -> NDArray[Any]:
+    """Return the values of a parameter: numbers, with NaN for None, or else as they are."""
+    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+        return np.array(values)
+    if all(value is None or type(value) in (int, float) for value in values):
+        return np.array([np.nan if value is None else float(value) for value in values])
+    if all(type(value) is bool for value in values) or all(type(v) is str for v in values):
+        return np.array(values)
+    column = np.empty(len(values), object)
+    for i, value in enumerate(values):  # lists too are one value of a parameter
+        column[i] = value if isinstance(value, (str, type(None))) else str(value)
+    return column

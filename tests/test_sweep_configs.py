@@ -1,0 +1,343 @@
+"""What a sweep is told to do: grids, the checks before anything runs, names of parameters."""
+
+from __future__ import annotations
+
+import asymfast as af
+import numpy as np
+import pytest
+from asymfast.sweeps.config import TRAINERS, keys, shortened, spelled_out
+from asymfast.sweeps.grid import configs_of
+from asymfast.sweeps.parameters import flat, nested, short, varying
+from asymfast.sweeps.plan import planned
+from asymfast.sweeps.store import Store
+
+CONFIG = {
+    "data": {"name": "simulated", "n": 9, "d": 3},
+    "network": {"m": 7, "gamma": 0.5, "alpha": 0.7},
+    "train": {"trainer": "gradient_descent", "steps": 10},
+}
+
+
+def changed(**values):
+    """The config with some parameters, as `network__m`, set, or taken away by None."""
+    table = {**flat(CONFIG), **{name.replace("__", "."): value for name, value in values.items()}}
+    return nested("test", {name: value for name, value in table.items() if value is not None})
+
+
+# --- Checks --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"train__stpes": 3}, r"unknown key train\.stpes; did you mean steps\?"),
+        ({"network__gama": 3}, r"unknown key network\.gama; did you mean gamma\?"),
+        ({"record__evry": 3}, r"unknown key record\.evry; did you mean every\?"),
+        ({"stop__los": 3}, r"unknown key stop\.los; did you mean loss\?"),
+        ({"data__split_seed": 3}, r"unknown key data\.split_seed; only concrete, .* has that"),
+        ({"netwrok__m": 3}, r"unknown key 'netwrok'; did you mean network\?"),
+        ({"lr": 3}, r"unknown key 'lr'; did you mean train\.lr\?"),
+        ({"network__lr": 3}, r"unknown key network\.lr; did you mean train\.lr\?"),
+        ({"train__xyzzy": 3}, r"unknown key train\.xyzzy; known are trainer, steps, lr"),
+        ({"train__threads": 3}, r"unknown key train\.threads"),
+        ({"train__checkpoint": "x"}, r"unknown key train\.checkpoint"),
+        ({"record__folder": "x"}, r"unknown key record\.folder"),
+        ({"train__epochs": 3}, r"unknown key train\.epochs; only sgd has that"),
+        ({"train__steps": None}, r"train\.steps is missing"),
+        ({"network__m": None}, r"network\.m is missing"),
+        ({"network__gamma": None}, r"network\.gamma is missing"),
+        ({"train__trainer": None}, "train must have a trainer: one of gradient_descent, gradient"),
+        ({"train__trainer": "sdg"}, r"must be one of .* got 'sdg'; did you mean sgd\?"),
+        ({"train__trainer": 3}, "got 3"),
+        ({"data__name": None}, "data must have a name: one of simulated, concrete"),
+        ({"data__name": "conrete"}, r"got 'conrete'; did you mean concrete\?"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"seed": 0.5}, "seed must be an integer, got 0.5"),
+        ({"data__seed": -1}, r"data\.seed must be at least 0"),
+        ({"data__n": 0}, "n must be at least 1, got 0"),
+        ({"data__n_test": -1}, "n_test must be at least 0"),
+        ({"network__seed": "x"}, r"network\.seed must be an integer, got 'x'"),
+        ({"network__m": 0}, r"m must be at least 1, got 0"),
+        ({"network__gamma": 1.5}, r"gamma must be in \[0, 1\], got 1.5"),
+        ({"network__alpha": None}, "gamma < 1 needs alpha"),
+        ({"network__activation": "swich"}, "activation must be one of swish"),
+        ({"network__dtype": "float16"}, "dtype must be one of float64, float32, got 'float16'"),
+        ({"train__lr": 0}, r"lr must be in \(0"),
+        ({"train__lr": "fast"}, "lr must be a real number, got 'fast'"),
+        ({"train__steps": 0}, "steps must be at least 1"),
+        ({"train__loss": "mae"}, "loss must be one of half_sse"),
+        ({"train__loss": "cross_entropy"}, "needs a network with k >= 2"),
+        ({"train__device": "tpu"}, "device must be one of"),
+        ({"record__every": 0}, "every must be at least 1"),
+        ({"record__ntg_on": 10}, "ntg_on must stay below n = 9"),
+        ({"record__top_nodes": 8}, "top_nodes must be at most m = 7"),
+        ({"record__steps": [11]}, "record.steps"),
+        ({"stop__time": 0}, r"Stop: time must be in \(0"),
+        ({"data__n": {"x": 1}}, "n must be an integer"),
+        ({"network": 3}, "is given twice, or is a table in one place only"),
+    ],
+)
+def test_bad_configs_are_refused_before_anything_runs(values, message, tmp_path):
+    configs = [CONFIG, {**CONFIG, **values} if "network" in values else changed(**values)]
+    if "network" in values:
+        configs[1]["network.m"] = 3
+    with pytest.raises(af.ConfigError, match=message) as error:
+        af.sweep(configs, out=tmp_path / "out")
+    assert str(error.value).startswith("sweep: config 1 of 2: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_sgd_and_flow_are_checked(tmp_path):
+    sgd = changed(train__trainer="sgd", train__steps=None, train__lr=0.1, train__epochs=2)
+    with pytest.raises(af.ConfigError, match=r"train\.batch_size is missing"):
+        af.sweep([sgd], out=tmp_path / "out")
+    sgd["train"]["batch_size"] = 10
+    with pytest.raises(af.ConfigError, match="batch_size must be at most n = 9"):
+        af.sweep([sgd], out=tmp_path / "out")
+    flow = changed(train__trainer="gradient_flow", train__steps=None)
+    with pytest.raises(af.ConfigError, match=r"train\.t_end is missing"):
+        af.sweep([flow], out=tmp_path / "out")
+    flow["train"] |= {"t_end": 1.0, "method": "euler"}
+    with pytest.raises(af.ConfigError, match="method must be one of auto"):
+        af.sweep([flow], out=tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ([], "must hold at least one config"),
+        ([3], "a config must be a mapping, got int"),
+        ({"data": {}}, "a grid has the parts base, grid, variants, runs, got 'data'"),
+        ({"grid": {"seed": 3}}, r"grid\.seed must be a list of values, got 3"),
+        ({"grid": {"seed": []}}, r"grid\.seed must be a list of values, got \[\]"),
+        ({"grid": {"network": [{"m": 3}]}}, "tables go to variants"),
+        ({"grid": {"a.b": [1]}, "variants": [{"a": {"b": 2}}]}, r"a\.b is in both"),
+        ({"variants": []}, "variants must be a list of tables"),
+        ({"runs": {"seed": 1}}, "runs must be a list of tables"),
+        ({"runs": [1]}, r"runs\[0\] must be a table"),
+        ({"base": [1]}, "base must be a table"),
+        ({"base": {"a.b": 1, "a": {"b": 2}}}, "b is given twice"),
+        ({"base": {"seed": float("nan")}}, "must be finite"),
+    ],
+)
+def test_bad_grids(source, message, tmp_path):
+    with pytest.raises(af.ConfigError, match=message):
+        af.sweep(source, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_arguments(tmp_path):
+    for wrong, error, message in (
+        ({"jobs": 0}, ValueError, "jobs must be at least 1"),
+        ({"threads": 0}, ValueError, "threads must be at least 1"),
+        ({"retries": -1}, ValueError, "retries must be at least 0"),
+        ({"checkpoint_every": 0}, ValueError, "checkpoint_every must be in"),
+        ({"stale_after": 0}, ValueError, "stale_after must be in"),
+        ({"backend": 3}, TypeError, "backend must be a name"),
+        ({"address": "tcp://x"}, ValueError, "address needs backend='dask'"),
+        ({"progress": 3}, TypeError, "progress must be True, False or callable"),
+    ):
+        with pytest.raises(error, match=message):
+            af.sweep([CONFIG], out=tmp_path / "out", **wrong)
+    with pytest.raises(TypeError, match="configs must be a list of configs, a grid, or the path"):
+        af.sweep(3, out=tmp_path / "out")
+    with pytest.raises(FileNotFoundError):
+        af.sweep(tmp_path / "none.toml", out=tmp_path / "out")
+    (tmp_path / "bad.toml").write_text("[base")
+    with pytest.raises(af.ConfigError, match=r"bad\.toml: not a TOML file"):
+        af.sweep(tmp_path / "bad.toml", out=tmp_path / "out")
+    assert not list((tmp_path / "out").glob("runs/*"))
+
+
+# --- Grids ---------------------------------------------------------------------------------------
+
+GRID = """
+[base]
+data = { name = "simulated", n = 9, d = 3 }
+network.m = 7
+train = { trainer = "gradient_descent", steps = 10 }
+[grid]
+seed = [0, 1, 2]
+train.lr = [0.5, 0.25]
+[[variants]]
+network = { gamma = 1.0 }
+[[variants]]
+network = { gamma = 0.5, alpha = 0.7 }
+[[runs]]
+network = { gamma = 0.0, alpha = 0.4, m = 8 }
+"""
+
+
+def test_grid_multiplies_out(tmp_path):
+    (tmp_path / "grid.toml").write_text(GRID)
+    configs = configs_of(tmp_path / "grid.toml")
+    expected = []
+    for gamma, alpha in ((1.0, None), (0.5, 0.7)):
+        for seed in (0, 1, 2):
+            for lr in (0.5, 0.25):
+                one = changed(network__gamma=gamma, network__alpha=alpha, train__lr=lr)
+                expected.append({"seed": seed, **one})
+    last = changed(network__gamma=0.0, network__alpha=0.4, network__m=8)
+    assert configs == [*expected, last]
+
+
+def test_parts_of_a_grid():
+    assert configs_of({"base": {"seed": 1}}) == [{"seed": 1}]
+    assert configs_of({"grid": {"a.b": [1, 2]}}) == [{"a": {"b": 1}}, {"a": {"b": 2}}]
+    assert configs_of({"runs": [{"seed": 1}, {"a.b": 2}]}) == [{"seed": 1}, {"a": {"b": 2}}]
+    lists = configs_of({"base": {"record": {"times": [1.0]}}, "grid": {"record.times": [[0, 1]]}})
+    assert lists == [{"record": {"times": [0, 1]}}]
+    over = configs_of({"base": {"a": {"b": 1, "c": 2}}, "variants": [{"a": {"b": 3}}]})
+    assert over == [{"a": {"b": 3, "c": 2}}]
+    one, other = configs_of({"base": {"a": {"b": 1}}, "grid": {"a.b": [2, 3]}})
+    assert one["a"] is not other["a"]
+    with pytest.raises(af.ConfigError, match="is a table in one place only"):
+        configs_of({"base": {"a": {"b": 1}}, "grid": {"a": [1]}})
+
+
+# --- What is equal, and how it is called ----------------------------------------------------------
+
+
+def test_equal_runs_are_made_once():
+    """Whatever is left out, and however it is spelled."""
+    same = [
+        CONFIG,
+        {**CONFIG, "seed": 0, "record": {}, "stop": {}},
+        {**CONFIG, "record": {"every": None, "ntg": True}},
+        {**CONFIG, "train.lr": 1, "network.seed": None},
+        changed(network__m=np.int32(7), network__dtype="float64", data__noise=1),
+    ]
+    plan = planned(same, None)
+    assert plan.configs == [CONFIG]
+    assert plan.labels == [""]
+    assert Store.key(plan.configs[0]) == Store.key(CONFIG)
+
+
+def test_defaults_are_those_of_the_functions():
+    """A config that spells out all defaults is the same run."""
+    for trainer, given in (
+        ("gradient_descent", {"steps": 3}),
+        ("gradient_flow", {"t_end": 2.0}),
+        ("sgd", {"lr": 0.5, "batch_size": 4, "epochs": 1}),
+    ):
+        config = {**CONFIG, "train": {"trainer": trainer, **given}}
+        full = spelled_out(config)
+        for section in ("data", "network", "train", "record"):
+            full[section] = {**keys(section, config).defaults, **full[section]}
+        assert shortened(full) == config
+        assert shortened(spelled_out(config)) == config
+        one, other = af.sweeps.train_config(full), af.sweeps.train_config(config)
+        np.testing.assert_array_equal(one.network.W, other.network.W)
+
+
+def test_trainers_keywords_are_all_known():
+    """The keywords of the trainers that a config cannot have are those that the sweep sets."""
+    import inspect
+
+    for trainer, function in TRAINERS.items():
+        config = {**CONFIG, "train": {"trainer": trainer}}
+        missing = set(inspect.signature(function).parameters) - set(keys("train", config).all)
+        assert missing <= {
+            *("net", "X", "y", "X_test", "y_test", "record", "stop", "threads", "progress"),
+            *("callback", "checkpoint", "checkpoint_every", "comm"),
+        }
+
+
+def test_labels_tell_runs_apart():
+    plan = planned({"base": CONFIG, "grid": {"seed": [0, 1], "train.lr": [1.0, 0.5]}}, None)
+    assert plan.labels == ["seed=0 lr=1.0", "seed=0 lr=0.5", "seed=1 lr=1.0", "seed=1 lr=0.5"]
+
+
+def test_names_of_parameters_are_unique():
+    """Among themselves, and among what a record has."""
+    names = ["seed"]
+    for data in ("simulated", "concrete", "csv", "npz"):
+        for trainer in TRAINERS:
+            config = {"data": {"name": data}, "train": {"trainer": trainer}}
+            for section in ("data", "network", "train", "record", "stop"):
+                names += [f"{section}.{key}" for key in keys(section, config).all]
+    names = set(names)
+    shorts = [short(name) for name in names]
+    assert len(set(shorts)) == len(names)
+    run = af.sweeps.train_config(CONFIG)
+    taken = {*run.columns(), *("step", "time", "key", "run", "record", "node", "diverged")}
+    taken |= {*af.run._IF_RECORDED, "seconds", "member", "input", "output", "sample", "rank"}
+    assert not taken & set(shorts)
+    assert short("network.gamma") == "gamma"
+    assert short("data.seed") == "data_seed"
+
+
+def test_varying():
+    assert varying([{"a": 1, "b": 2}, {"a": 1.0, "b": 3}]) == ["b"]
+    assert varying([{"a": 1}, {}]) == ["a"]
+    assert varying([{"a": [1, 2]}, {"a": [1, 3]}]) == ["a"]
+
+
+# --- Data -----------------------------------------------------------------------------------------
+
+
+def test_simulated_data_and_network_are_those_documented():
+    config = {**CONFIG, "seed": 5, "data": {"name": "simulated", "n": 9, "d": 3, "n_test": 4}}
+    run = af.sweeps.train_config(config)
+    X, y = af.datasets.simulated(9, 3, rng=5)
+    X_test, y_test = af.datasets.simulated(4, 3, rng=[5, 3])
+    net = af.Network.init(3, 7, 0.5, 0.7, rng=np.random.default_rng([5, 1]))
+    expected = af.gradient_descent(net, X, y, steps=10, X_test=X_test, y_test=y_test)
+    np.testing.assert_array_equal(run.network.W, expected.network.W)
+    np.testing.assert_array_equal(run.test_loss, expected.test_loss)
+
+
+def test_own_files(tmp_path):
+    rng = np.random.default_rng(0)
+    X, labels = rng.standard_normal((12, 3)), rng.integers(0, 4, 12)
+    np.savez(tmp_path / "own.npz", X=X, y=labels, X_test=X[:2], y_test=labels[:2])
+    config = {
+        "data": {"name": "npz", "path": "own.npz"},
+        "network": {"m": 7, "gamma": 1, "dtype": "float32"},
+        "train": {"trainer": "gradient_descent", "steps": 3, "loss": "cross_entropy"},
+    }
+    (one,) = planned([config], tmp_path).configs
+    run = af.sweeps.train_config(one, data_dir=tmp_path)
+    assert run.network.k == 4
+    assert run.network.dtype == np.float32
+    assert run.test_accuracy is not None
+    np.savez(tmp_path / "own.npz", X=X, y=labels)
+    (other,) = planned([config], tmp_path).configs
+    assert Store.key(one) != Store.key(other)
+    af.sweeps.data._samples.cache_clear()
+    with pytest.raises(ValueError, match="has changed since the config was made"):
+        af.sweeps.train_config(one, data_dir=tmp_path)
+    with pytest.raises(af.ConfigError, match="has changed: its SHA-256 is"):
+        planned([one], tmp_path)
+    np.savez(tmp_path / "own.npz", X=X)
+    with pytest.raises(af.ConfigError, match="must hold the arrays X and y"):
+        planned([config], tmp_path)
+    with pytest.raises(FileNotFoundError):
+        planned([config], tmp_path / "elsewhere")
+    np.savetxt(
+        tmp_path / "own.csv", np.c_[X, X @ [1, 2, 3]], delimiter=",", header="a,b,c,t", comments=""
+    )
+    config["data"] = {"name": "csv", "path": "own.csv", "target": "t"}
+    config["train"]["loss"] = "mse"
+    (one,) = planned([config], tmp_path).configs
+    run = af.sweeps.train_config(one, data_dir=tmp_path)
+    assert (run.config["n"], run.network.d) == (10, 3)
+    assert run.test_loss is not None
+    config["data"]["target"] = "z"
+    with pytest.raises(af.ConfigError, match="has no column 'z'"):
+        planned([config], tmp_path)
+
+
+def test_real_data(data_dir):
+    config = {**CONFIG, "data": {"name": "concrete", "n": 50, "n_test": 0}}
+    run = af.sweeps.train_config({**config, "train.lr": 0.01}, data_dir=data_dir)
+    X, y = (
+        getattr(af.datasets.load("concrete", data_dir), name) for name in ("X_train", "y_train")
+    )
+    net = af.Network.init(8, 7, 0.5, 0.7, rng=np.random.default_rng([0, 1]))
+    expected = af.gradient_descent(net, X[:50], y[:50], steps=10, lr=0.01)
+    np.testing.assert_array_equal(run.loss, expected.loss)
+    assert run.test_loss is None
+    config["data"]["n"] = 413
+    with pytest.raises(af.ConfigError, match=r"data\.n must be at most 412, got 413"):
+        planned([config], data_dir)
