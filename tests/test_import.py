@@ -41,13 +41,37 @@ def test_import_time():
 
 def test_heavy_modules_are_left_for_later():
     loaded = in_fresh_process("import asymfast, sys; print(*sys.modules)")
-    lazy = {"matplotlib", "scipy", "pooch", "xarray", "pandas", "mpmath"}
+    lazy = {"matplotlib", "scipy", "pooch", "xarray", "pandas", "mpmath", "sklearn", "torch"}
     lazy |= {f"asymfast.{name}" for name in ("datasets", "theory", "figures", "cli")}
     assert not lazy & set(loaded)
 
 
 @pytest.mark.parametrize("name", ["datasets", "theory", "figures"])
 def test_submodules_arrive_on_first_use(name):
+    assert in_fresh_process(f"import asymfast; print(asymfast.{name}.__name__)") == [
+        f"asymfast.{name}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "needs", "extra"),
+    [("sklearn", "scikit-learn", "sklearn"), ("torch", "PyTorch", "torch")],
+)
+def test_submodules_of_extras_say_what_is_missing(name, needs, extra):
+    code = (
+        f"import sys; sys.modules[{name!r}] = None; import asymfast\n"
+        f"try: asymfast.{name}\n"
+        "except ImportError as error: print(error)"
+    )
+    said = " ".join(in_fresh_process(code))
+    assert said == (
+        f"asymfast.{name} needs {needs}; install it with: pip install 'asymfast[{extra}]'"
+    )
+
+
+@pytest.mark.parametrize("name", ["sklearn", "torch"])
+def test_submodules_of_extras_arrive_on_first_use(name):
+    pytest.importorskip(name)
     assert in_fresh_process(f"import asymfast; print(asymfast.{name}.__name__)") == [
         f"asymfast.{name}"
     ]

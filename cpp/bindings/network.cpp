@@ -63,6 +63,36 @@ py::array node_gradients_py(const py::array& W, const py::array& a, const py::ar
   });
 }
 
+py::array pullback_py(const py::array& W, const py::array& a, const py::array& lam,
+                      const std::string& activation, const py::array& X, const py::array& u,
+                      const std::string& backend, int threads) {
+  return with_dtype(W, "W", [&](auto zero) -> py::array {
+    using T = decltype(zero);
+    const auto net = network<T>(W, a, lam, activation);
+    const auto x = matrix<T>(X, "X"), cotangent = matrix<T>(u, "u");
+    const Execution exec = execution(backend, threads);
+    py::array_t<T> G({net.m(), net.d()});
+    const auto out = mutable_matrix(G);
+    without_gil([&] { pullback(net, x, cotangent, out, exec); });
+    return G;
+  });
+}
+
+double curvature_py(const py::array& W, const py::array& a, const py::array& lam,
+                    const std::string& activation, const py::array& X, const std::string& loss_name,
+                    const std::string& backend, int threads) {
+  return with_dtype(W, "W", [&](auto zero) {
+    using T = decltype(zero);
+    const auto net = network<T>(W, a, lam, activation);
+    const auto x = matrix<T>(X, "X");
+    const Loss kind = loss_from_name(loss_name);
+    const Execution exec = execution(backend, threads);
+    double value = 0;
+    without_gil([&] { value = curvature(net, x, kind, exec); });
+    return value;
+  });
+}
+
 py::array features_py(const py::array& W, const py::array& a, const py::array& lam,
                       const std::string& activation, const py::array& X, const std::string& backend,
                       int threads) {
@@ -120,6 +150,10 @@ void register_network(py::module_& module) {
              "backend"_a, "threads"_a);
   module.def("node_gradients", &node_gradients_py, "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a,
              "y"_a, "loss"_a, "backend"_a, "threads"_a);
+  module.def("pullback", &pullback_py, "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "u"_a,
+             "backend"_a, "threads"_a);
+  module.def("curvature", &curvature_py, "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "loss"_a,
+             "backend"_a, "threads"_a);
   module.def("features", &features_py, "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "backend"_a,
              "threads"_a);
   module.def("ntg", &ntg_py, "W"_a, "v"_a, "activation"_a, "X"_a, "X2"_a, "backend"_a, "threads"_a,

@@ -9,6 +9,7 @@
 #include "asymfast/spectrum.hpp"
 #include "backend.hpp"
 #include "losses.hpp"
+#include "train/eig_max.hpp"
 
 namespace asymfast {
 
@@ -85,6 +86,33 @@ void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, MatrixView
 }
 
 template <class T>
+void pullback(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> u,
+              MatrixView<T> G, const Execution& exec) {
+  require_network("pullback", net, X);
+  require_shape("pullback", "u", u, X.rows, net.k());
+  require_shape("pullback", "G", G, net.m(), net.d());
+  run(exec, [&](const KernelTable& kernels, const Context& context) {
+    kernels.of<T>().node_gradients(net, X, u.data, G, context);
+  });
+}
+
+template <class T>
+double curvature(const NetworkView<T>& net, MatrixView<const T> X, Loss loss,
+                 const Execution& exec) {
+  require_network("curvature", net, X);
+  const Index n = X.rows, k = net.k();
+  const std::vector<T> y(static_cast<std::size_t>(n * k));
+  double largest = 0;
+  run(exec, [&](const KernelTable& kernels, const Context& context) {
+    const auto engine =
+        kernels.of<T>().make_engine(net, X, {y.data(), n, k}, loss, context.slopes_memory);
+    engine->restart(context);
+    largest = ntg_eig_max(*engine, n * k, kernels, context);
+  });
+  return loss_curvature(loss, n, k) * largest;
+}
+
+template <class T>
 void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
               const Execution& exec) {
   require_network("features", net, X);
@@ -128,17 +156,20 @@ double min_eigenvalue(MatrixView<const double> K, const Execution& exec) {
   return smallest;
 }
 
-#define ASYMFAST_INSTANTIATE(T)                                                                 \
-  template void forward(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,              \
-                        const Execution&);                                                      \
-  template double loss(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, Loss,   \
-                       const Execution&);                                                       \
-  template void node_gradients(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, \
-                               Loss, MatrixView<T>, const Execution&);                          \
-  template void features(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,             \
-                         const Execution&);                                                     \
-  template void ntg(const NetworkView<T>&, const double*, MatrixView<const T>,                  \
-                    MatrixView<const T>, MatrixView<double>, const Execution&);                 \
+#define ASYMFAST_INSTANTIATE(T)                                                                  \
+  template void forward(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,               \
+                        const Execution&);                                                       \
+  template double loss(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, Loss,    \
+                       const Execution&);                                                        \
+  template void node_gradients(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>,  \
+                               Loss, MatrixView<T>, const Execution&);                           \
+  template void pullback(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>,        \
+                         MatrixView<T>, const Execution&);                                       \
+  template double curvature(const NetworkView<T>&, MatrixView<const T>, Loss, const Execution&); \
+  template void features(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,              \
+                         const Execution&);                                                      \
+  template void ntg(const NetworkView<T>&, const double*, MatrixView<const T>,                   \
+                    MatrixView<const T>, MatrixView<double>, const Execution&);                  \
   template void activation_values(Activation, int, const T*, Index, T*, const Execution&);
 
 ASYMFAST_INSTANTIATE(float)

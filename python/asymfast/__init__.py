@@ -72,8 +72,9 @@ __all__ = [
     "theory",
 ]
 
-# Loaded on first use, so that `import asymfast` stays quick.
-_LAZY_MODULES = ("datasets", "figures", "theory")
+# Loaded on first use, so that `import asymfast` stays quick. sklearn and torch need their extras
+# and are not in __all__: `from asymfast import *` must go without.
+_LAZY_MODULES = ("datasets", "figures", "sklearn", "theory", "torch")
 _LAZY_NAMES = {
     "PhaseDiagram": "phases",
     "limiting_ntg": "theory",

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ._dlpack import as_numpy, is_foreign
+
 LARGEST = 2**63 - 1  # that the compiled core can count to
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -146,17 +148,19 @@ def array(
 
 
 def plain(fn: str, name: str, value: Any) -> NDArray[Any]:
-    """Return an array by NumPy's rules, without a copy where it is one already.
+    """Return an array by NumPy's rules or by DLPack, without a copy where it is one already.
 
     Raises
     ------
     TypeError
-        A masked array.
+        A masked array, or one that is not on the CPU.
     ValueError
         Nested lists of different lengths.
     """
     if isinstance(value, np.ma.MaskedArray):  # NumPy would drop the mask
         raise TypeError(f"{fn}: {name} must be a plain array, got a masked one")
+    if is_foreign(value):
+        return as_numpy(fn, name, value)
     try:
         return np.asarray(value)
     except ValueError:

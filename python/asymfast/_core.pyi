@@ -38,6 +38,26 @@ def node_gradients(
     backend: str,
     threads: int,
 ) -> NDArray[Any]: ...
+def pullback(
+    W: NDArray[Any],
+    a: NDArray[Any],
+    lam: NDArray[Any],
+    activation: str,
+    X: NDArray[Any],
+    u: NDArray[Any],
+    backend: str,
+    threads: int,
+) -> NDArray[Any]: ...
+def curvature(
+    W: NDArray[Any],
+    a: NDArray[Any],
+    lam: NDArray[Any],
+    activation: str,
+    X: NDArray[Any],
+    loss: str,
+    backend: str,
+    threads: int,
+) -> float: ...
 def features(
     W: NDArray[Any],
     a: NDArray[Any],

@@ -36,11 +36,9 @@ def targets(
 ) -> NDArray[Any]:
     """Return y with a leading axis of length 1 or B and k columns; class labels as one-hot rows."""
     given = _check.plain(fn, name, y)
-    if loss == "cross_entropy":
-        if net.k < 2:
-            raise ValueError(f"{fn}: cross_entropy needs a network with k >= 2 outputs, got k = 1")
-        if given.dtype.kind in "iu":
-            given = _one_hot(fn, net, given, n, name)
+    require_outputs(fn, net, loss)
+    if loss == "cross_entropy" and given.dtype.kind in "iu":
+        given = _one_hot(fn, net, given, n, name)
     columns: tuple[int, ...] = () if net.a.ndim == net.W.ndim - 1 else (net.k,)
     shapes: list[tuple[int, ...]] = [(n, *columns)]
     if net.B is not None:
@@ -50,6 +48,12 @@ def targets(
     if loss == "cross_entropy" and (checked < 0).any():
         raise ValueError(f"{fn}: {name} must hold probabilities >= 0, got {checked.min()}")
     return checked.reshape(-1, n, net.k)
+
+
+def require_outputs(fn: str, net: Network, loss: str) -> None:
+    """Raise ValueError where the loss needs more outputs than the network has."""
+    if loss == "cross_entropy" and net.k < 2:
+        raise ValueError(f"{fn}: cross_entropy needs a network with k >= 2 outputs, got k = 1")
 
 
 def _one_hot(fn: str, net: Network, labels: NDArray[Any], n: int, name: str) -> NDArray[Any]:

@@ -123,7 +123,7 @@ def linearised_flow(
         )
     loss = _check.choice(fn, "loss", loss, ("half_sse", "mse"))
     ridge = _check.number(fn, "ridge", ridge, low=0)
-    times = _times(fn, t)
+    times, scalar = _times(fn, t)
     threads = thread_count(fn, threads)
     x = inputs(fn, net, X)
     target = targets(fn, net, y, x.shape[1], loss)
@@ -136,7 +136,7 @@ def linearised_flow(
         _Linearised(_in_double(net, b), _row(x, b), _row(target, b), loss, ridge, threads)
         for b in range(net.B or 1)
     ]
-    single, scalar = net.B is None, np.ndim(t) == 0
+    single = net.B is None
     columns = net.a.shape[net.W.ndim - 1 :]
 
     def gather(parts: list[Floats]) -> Any:
@@ -247,16 +247,17 @@ class _Linearised:
         return np.stack([-((c @ a.T) * slopes).T @ scaled for c in pulls])
 
 
-def _times(fn: str, t: ArrayLike) -> Floats:
-    times = np.asarray(t)
-    if times.dtype.kind not in "iuf":
+def _times(fn: str, t: ArrayLike) -> tuple[Floats, bool]:
+    """The times (T,), and whether a single number was given."""
+    given = _check.plain(fn, "t", t)
+    if given.dtype.kind not in "iuf":
         raise TypeError(f"{fn}: t must be a real number or an array of them, got {t!r}")
-    if times.ndim > 1 or times.size == 0:
-        raise ValueError(f"{fn}: t must be a number or have shape (T,), got {times.shape}")
-    times = np.atleast_1d(times).astype(np.float64)
+    if given.ndim > 1 or given.size == 0:
+        raise ValueError(f"{fn}: t must be a number or have shape (T,), got {given.shape}")
+    times = np.atleast_1d(given).astype(np.float64)
     if not (times >= 0).all():
         raise ValueError(f"{fn}: t must be in [0, inf], got {times[~(times >= 0)][0]:g}")
-    return times
+    return times, given.ndim == 0
 
 
 def _in_double(net: Network, b: int) -> Network:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _check, _core, memory
+from . import _check, _core, _dlpack, _pullback, memory
 from ._backend import backend_name, thread_count
-from ._data import LOSSES, inputs, targets
+from ._data import LOSSES, inputs, require_outputs, targets
 from .scaling import node_scaling
 
 ACTIVATIONS = (
@@ -164,13 +164,16 @@ class Network:
                 alpha=alpha,
             )
 
-        given = {"gamma": gamma, "alpha": alpha, "rng": rng}
+        given: dict[str, Any] = {
+            name: _dlpack.as_numpy(fn, name, value) if _dlpack.is_foreign(value) else value
+            for name, value in (("gamma", gamma), ("alpha", alpha), ("rng", rng))
+        }
         sequences = {name: list(value) for name, value in given.items() if _is_sequence(value)}
         lengths = {name: len(values) for name, values in sequences.items()}
         if len(set(lengths.values())) > 1 or 0 in lengths.values():
             raise ValueError(f"{fn}: sequences must have one length B >= 1, got {lengths}")
         if not sequences:
-            return member(_draw(d, m, outputs, rng), gamma, alpha)
+            return member(_draw(d, m, outputs, rng), given["gamma"], given["alpha"])
         B = next(iter(lengths.values()))
         if "rng" in sequences:
             draws = [_draw(d, m, outputs, seed) for seed in sequences["rng"]]
@@ -312,7 +315,7 @@ class Network:
         -----
         Cost: 2 n m (d + k) flop and n m activations.
         """
-        f = self._each("forward", self._inputs(X), threads, backend)
+        f = self._each(_core.forward, self._inputs(X), threads, backend)
         return f[..., 0] if self.a.ndim == self.W.ndim - 1 else f
 
     def loss(
@@ -350,7 +353,7 @@ class Network:
             Data of another dtype or shape, empty, or not finite; labels outside [0, k).
         """
         kind = _check.choice("Network.loss", "loss", loss, LOSSES)
-        values = self._each("loss", self._data(X, y, kind), threads, backend, kind)
+        values = self._each(_core.loss, self._data(X, y, kind), threads, backend, kind)
         return float(values) if self.B is None else values
 
     def node_gradients(
@@ -384,7 +387,97 @@ class Network:
         Source: Section 2, gradient flow. Cost: 6 n m d flop.
         """
         kind = _check.choice("Network.node_gradients", "loss", loss, LOSSES)
-        return self._each("node_gradients", self._data(X, y, kind), threads, backend, kind)
+        return self._each(_core.node_gradients, self._data(X, y, kind), threads, backend, kind)
+
+    def pullback(
+        self,
+        X: ArrayLike,
+        u: ArrayLike,
+        wrt: Literal["W", "a", "X"] = "W",
+        *,
+        threads: int | None = None,
+        backend: str | None = None,
+    ) -> NDArray[Any]:
+        """Vector-Jacobian product: gradient of sum_iq u_iq f_q(x_i), for losses of your own.
+
+        With u = dL/df, the loss' derivative by the outputs, it is dL/dW, dL/da or dL/dX.
+
+        Parameters
+        ----------
+        X : (n, d) array, of an ensemble also (B, n, d)
+            Inputs, in the network's dtype.
+        u : (n,) or (n, k) array as the outputs, of an ensemble also (B, n) or (B, n, k)
+            Cotangent, in the network's dtype.
+        wrt : {"W", "a", "X"}
+            What to differentiate by.
+        threads, backend
+            As in `__call__`.
+
+        Returns
+        -------
+        array of the shape of W, a or X, of an ensemble with a leading axis B
+
+        Raises
+        ------
+        TypeError, ValueError
+            X or u of another dtype or shape, empty, or not finite; another `wrt`.
+
+        Notes
+        -----
+        Cost: 4 n m d flop; of "a", 2 n m (d + k).
+        """
+        fn = "Network.pullback"
+        _check.choice(fn, "wrt", wrt, ("W", "a", "X"))
+        x = inputs(fn, self, X)
+        data = [x, targets(fn, self, u, x.shape[1], "half_sse", "u")]
+        if wrt == "W":
+            return self._each(_pullback.by_weights, data, threads, backend)
+        if wrt == "X":
+            return self._each(_pullback.by_inputs, data, threads, backend)
+        return self._each(_pullback.by_outputs, data, threads, backend).reshape(self.a.shape)
+
+    def stable_step(
+        self,
+        X: ArrayLike,
+        loss: str = "half_sse",
+        *,
+        threads: int | None = None,
+        backend: str | None = None,
+    ) -> float | NDArray[np.float64]:
+        """Largest step at which gradient descent is surely stable here: 2 / (1.01 eig_max).
+
+        Parameters
+        ----------
+        X : (n, d) array, of an ensemble also (B, n, d)
+            Training inputs, in the network's dtype.
+        loss : {"half_sse", "mse", "cross_entropy"}
+            See `loss`.
+        threads, backend
+            As in `__call__`.
+
+        Returns
+        -------
+        float, of an ensemble (B,) float64 array
+            eig_max is the largest eigenvalue of the loss' Gauss-Newton matrix in W, of half_sse
+            that of the NTG of all outputs, to about 1 % from below; for cross_entropy an upper
+            bound of it. inf where it is 0. The matrix changes along a run: leave a margin.
+
+        Raises
+        ------
+        TypeError, ValueError
+            X of another dtype or shape, empty, or not finite; another loss.
+
+        Notes
+        -----
+        Cost: at most 30 gradients and forward passes.
+        """
+        fn = "Network.stable_step"
+        kind = _check.choice(fn, "loss", loss, LOSSES)
+        require_outputs(fn, self, kind)
+        curvature = self._each(_core.curvature, [inputs(fn, self, X)], threads, backend, kind)
+        with np.errstate(divide="ignore"):
+            steps = 2 / (1.01 * np.abs(curvature, dtype=np.float64))  # of 0 never -inf
+        return float(steps) if self.B is None else steps
 
     def features(
         self, X: ArrayLike, *, threads: int | None = None, backend: str | None = None
@@ -406,7 +499,7 @@ class Network:
         TypeError, ValueError
             As `__call__`.
         """
-        return self._each("features", self._inputs(X), threads, backend)
+        return self._each(_core.features, self._inputs(X), threads, backend)
 
     def ntg(
         self,
@@ -552,7 +645,7 @@ class Network:
 
     def _each(
         self,
-        kernel: str,
+        kernel: Callable[..., Any],
         data: list[NDArray[Any]],
         threads: int | None,
         backend: str | None,
@@ -561,10 +654,9 @@ class Network:
         """Call a kernel for every member, with that member's share of the data."""
         fn = "Network"
         how = (backend_name(fn, backend), thread_count(fn, threads))
-        call = getattr(_core, kernel)
         arrays = self._arrays()
         results = [
-            call(
+            kernel(
                 *(part[b] for part in arrays),
                 self.activation,
                 *(_row(part, b) for part in data),
@@ -637,7 +729,7 @@ def _origin(
         return None
     if np.ndim(value) == 0:
         return _check.number(fn, name, value, low=low, high=high)
-    values = np.asarray(value, dtype=np.float64)
+    values = _check.plain(fn, name, value).astype(np.float64)
     _check.require_shape(fn, name, values.shape, members)
     return _read_only(values)
 

@@ -152,7 +152,7 @@ class Record:
 def _increasing(
     name: str, values: Any, kinds: str, element: type[int] | type[float]
 ) -> tuple[Any, ...]:
-    given = np.asarray(values)
+    given = _check.plain("Record", name, values)
     if given.dtype.kind not in kinds:
         raise TypeError(f"Record: {name} must be a sequence of {element.__name__}, got {values!r}")
     if given.ndim != 1 or given.size == 0:
@@ -166,7 +166,7 @@ def _increasing(
 
 
 def _samples(ntg_on: Any) -> int | tuple[int, ...]:
-    rows = np.asarray(ntg_on)
+    rows = _check.plain("Record", "ntg_on", ntg_on)
     if rows.dtype.kind not in "iu":
         raise TypeError(f"Record: ntg_on must be an integer or indices, got {ntg_on!r}")
     if rows.ndim == 0:

@@ -68,7 +68,7 @@ def node_scaling(
 
 
 def _weights(fn: str, weights: ArrayLike, m: int) -> NDArray[np.float64]:
-    given = np.asarray(weights)
+    given = _check.plain(fn, "weights", weights)
     if given.dtype.kind not in "iuf":
         raise TypeError(f"{fn}: weights must be real numbers, got dtype {given.dtype}")
     t = given.astype(np.float64)

@@ -42,10 +42,11 @@ def min_eigenvalue(
     Cost: n^3 / 3 flop for a positive semi-definite matrix, two or three times that otherwise.
     """
     fn = "min_eigenvalue"
-    matrix = _check.array(fn, "K", K, shape=("n", "n")).astype(np.float64, copy=False)
+    given = _check.array(fn, "K", K, shape=("n", "n"))
+    matrix = given.astype(np.float64, copy=False)
     if matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"{fn}: K must be square, got shape {matrix.shape}")
-    allowed = 1e-5 if np.asarray(K).dtype == np.float32 else 1e-12
+    allowed = 1e-5 if given.dtype == np.float32 else 1e-12
     asymmetry, size = _asymmetry(matrix)
     if asymmetry > allowed * size:
         raise ValueError(f"{fn}: K must be symmetric, got max |K - K^T| = {asymmetry:.3g}")

@@ -18,7 +18,7 @@ _LARGEST_ENTRY = 1e75
 
 def array(fn: str, name: str, values: Any, shape: tuple[int | str, ...]) -> Floats:
     """A finite float64 array of that shape; float32 is taken up to float64, which is exact."""
-    given = np.asarray(values)
+    given = _check.plain(fn, name, values)
     if given.dtype == np.float32:
         given = given.astype(np.float64)
     return _check.array(fn, name, given, dtype=np.float64, shape=shape)
@@ -53,7 +53,7 @@ def non_negative(fn: str, name: str, values: Any, shape: tuple[int | str, ...] =
     ValueError
         Another shape, values that are negative or not finite, or all zero.
     """
-    given = np.asarray(values)
+    given = _check.plain(fn, name, values)
     if given.dtype.kind not in "iuf":
         raise TypeError(f"{fn}: {name} must be real numbers, got dtype {given.dtype}")
     checked = _check.array(fn, name, given.astype(np.float64), dtype=np.float64, shape=shape)

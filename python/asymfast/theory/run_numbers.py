@@ -92,7 +92,7 @@ def run_numbers(fn: str, run: Any, X: Any, y: Any, member: int | None) -> RunNum
         raise ValueError(f"{fn}: the theorems train the input weights only; this run trained a too")
     X = inputs.array(fn, "X", X, ("n", start.W.shape[1]))
     X = inputs.samples(fn, X)
-    y = inputs.array(fn, "y", np.asarray(y), (len(X),))
+    y = inputs.array(fn, "y", y, (len(X),))
     # d mse / dW = (2 / n) dL_m / dW, so its flow is that of L_m slowed down by n / 2
     speed, size = _loss(fn, run.config.get("loss"), len(X))
     method = run.config.get("method")

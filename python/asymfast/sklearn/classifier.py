@@ -1,0 +1,80 @@
+"""Classification by the network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from ._base import ATTRIBUTES, PARAMETERS, Array, AsymmetricNetEstimator
+
+
+class AsymmetricNetClassifier(ClassifierMixin, AsymmetricNetEstimator):  # noqa: D101
+    __doc__ = f"""Classification by a wide, shallow network with asymmetrical node scaling.
+
+    Full-batch gradient descent on the cross-entropy of one output for each of two or more classes.
+    Standardise the inputs, as with `sklearn.preprocessing.StandardScaler`.
+
+    Parameters
+    ----------
+    {PARAMETERS}
+
+    Attributes
+    ----------
+    {ATTRIBUTES}
+    classes_ : (k,) array
+        The labels, in the order of the columns of `predict_proba`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from asymfast.sklearn import AsymmetricNetClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> net = AsymmetricNetClassifier(random_state=0).fit(X, y)
+    >>> bool(net.score(X, y) > 0.95)
+    True
+    """
+
+    def fit(self, X: Any, y: Any) -> AsymmetricNetClassifier:
+        """Train on X (n, d) and labels y (n,) of any kind; float32 X trains in float32.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Data or parameters that are not what they must be; a single class.
+        asymfast.DivergenceError
+            With an `lr` of your own that is too large.
+        """
+        X, y = validate_data(self, X, y, dtype=(np.float64, np.float32))
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"AsymmetricNetClassifier: y must have at least 2 classes, got 1 class "
+                f"({self.classes_[0]!r})"
+            )
+        self._train(X, labels, len(self.classes_), "cross_entropy", classes=labels)
+        return self
+
+    def decision_function(self, X: Any) -> Array:
+        """Outputs (n, k) of the network; of two classes their difference (n,), the log-odds."""
+        f = self._outputs(X)
+        return f if len(self.classes_) > 2 else f[:, 1] - f[:, 0]
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Logarithms of the probabilities (n, k): log-softmax of the outputs."""
+        f = self._outputs(X)
+        f = f - f.max(axis=1, keepdims=True)
+        return np.asarray(f - np.log(np.exp(f).sum(axis=1, keepdims=True)))
+
+    def predict_proba(self, X: Any) -> Array:
+        """Probabilities (n, k) of the classes, in the order of `classes_`."""
+        return np.asarray(np.exp(self.predict_log_proba(X)))
+
+    def predict(self, X: Any) -> Array:
+        """Most probable labels (n,)."""
+        most_probable = self._outputs(X).argmax(axis=1)
+        return np.asarray(self.classes_[most_probable])

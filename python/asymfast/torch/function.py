@@ -1,0 +1,161 @@
+"""f(x) = sum_j sqrt(lam_j) a_j sigma(w_j.x / sqrt d) as a function that autograd differentiates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .. import _check, _core, _pullback
+from .._backend import backend_name, thread_count
+from ..network import ACTIVATIONS
+
+_FLOATS = (torch.float64, torch.float32)
+
+
+def asymmetric_net(
+    X: Tensor,
+    W: Tensor,
+    a: Tensor,
+    lam: Tensor,
+    *,
+    activation: str = "swish",
+    threads: int | None = None,
+) -> Tensor:
+    """Outputs of the network of Eq. (2), differentiable once by X, W and a.
+
+    Parameters
+    ----------
+    X : (..., d) tensor
+        Inputs, at least one.
+    W : (m, d) tensor
+        Input weights, float64 or float32.
+    a : (m,) or (m, k) tensor
+        Output weights.
+    lam : (m,) tensor
+        Node scalings >= 0, float64 or W's dtype; a constant.
+    activation : str
+        See `asymfast.Network`.
+    threads : int, optional
+        Default: `torch.get_num_threads()`. No result depends on it.
+
+    Returns
+    -------
+    (...,) tensor, or (..., k) for a (m, k)
+        As PyTorch does, NaN and inf are passed on, not refused.
+
+    Raises
+    ------
+    TypeError
+        Not tensors, not on the CPU, dtypes that differ or are other ones, lam requires a gradient.
+    ValueError
+        Shapes that do not fit, no inputs, an unknown activation.
+    RuntimeError
+        In a backward pass through the gradients: there are no second derivatives.
+
+    Notes
+    -----
+    Forward and backward pass are those of `Network.__call__` and `Network.pullback`, on the memory
+    of the tensors. Cost backward: 4 n m d flop for W, as much for X, 2 n m (d + k) for a.
+    """
+    fn = "asymmetric_net"
+    _check.choice(fn, "activation", activation, ACTIVATIONS)
+    for name, tensor in (("X", X), ("W", W), ("a", a), ("lam", lam)):
+        _require_tensor(fn, name, tensor)
+    if W.dtype not in _FLOATS:
+        raise TypeError(f"{fn}: W: expected dtype float64 or float32, got {W.dtype}")
+    for name, tensor in (("X", X), ("a", a)):
+        if tensor.dtype != W.dtype:
+            raise TypeError(f"{fn}: {name}: expected W's dtype {W.dtype}, got {tensor.dtype}")
+    if lam.dtype not in (torch.float64, W.dtype):
+        raise TypeError(f"{fn}: lam: expected dtype float64 or W's {W.dtype}, got {lam.dtype}")
+    if lam.requires_grad:
+        raise TypeError(f"{fn}: lam must be a constant, there is no gradient by it")
+    _check.require_shape(fn, "W", tuple(W.shape), ("m", "d"))
+    m, d = W.shape
+    _check.require_shape(fn, "a", tuple(a.shape), (m,), (m, "k"))
+    _check.require_shape(fn, "lam", tuple(lam.shape), (m,))
+    if X.ndim == 0 or X.shape[-1] != d:
+        raise ValueError(f"{fn}: X must have shape (..., {d}), got {tuple(X.shape)}")
+    for name, tensor in (("X", X), ("W", W), ("a", a)):
+        if tensor.numel() == 0:
+            raise ValueError(f"{fn}: {name} must not be empty, got shape {tuple(tensor.shape)}")
+    team = torch.get_num_threads() if threads is None else thread_count(fn, threads)
+    f = _Outputs.apply(X.reshape(-1, d), W, a.reshape(m, -1), lam, activation, team)
+    return f.reshape(X.shape[:-1] + a.shape[1:])
+
+
+class _Outputs(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        X: Tensor, W: Tensor, a: Tensor, lam: Tensor, activation: str, threads: int
+    ) -> Tensor:
+        arrays = (_array(W), _array(a), _scalings(lam), activation, _array(X))
+        return torch.from_numpy(_core.forward(*arrays, _backend(), threads))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        *tensors, ctx.activation, ctx.threads = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, u: Tensor) -> tuple[Tensor | None, ...]:
+        wanted = tuple(ctx.needs_input_grad[:3])
+        gradients = _Gradients.apply(u, *ctx.saved_tensors, ctx.activation, ctx.threads, wanted)
+        return (*gradients, None, None, None)
+
+
+class _Gradients(torch.autograd.Function):
+    """A function of its own, so that differentiating it again is refused in our words."""
+
+    @staticmethod
+    def forward(
+        u: Tensor,
+        X: Tensor,
+        W: Tensor,
+        a: Tensor,
+        lam: Tensor,
+        activation: str,
+        threads: int,
+        wanted: tuple[bool, bool, bool],
+    ) -> tuple[Tensor | None, ...]:
+        arrays = (_array(W), _array(a), _scalings(lam), activation, _array(X), _array(u))
+        kernels = (_pullback.by_inputs, _pullback.by_weights, _pullback.by_outputs)
+        return tuple(
+            torch.from_numpy(kernel(*arrays, _backend(), threads)) if want else None
+            for kernel, want in zip(kernels, wanted, strict=True)
+        )
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Keep nothing: there is no way back."""
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        raise RuntimeError("asymmetric_net: there are no second derivatives, only first ones")
+
+
+def _require_tensor(fn: str, name: str, tensor: Any) -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{fn}: {name} must be a tensor, got {type(tensor).__name__}")
+    if tensor.device.type != "cpu" or tensor.layout != torch.strided:
+        raise TypeError(
+            f"{fn}: {name} must be a dense tensor on the CPU, got {tensor.layout} on "
+            f"{tensor.device}"
+        )
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    """Return the tensor's own memory where it is contiguous."""
+    return np.require(tensor.detach().numpy(), requirements=["C", "A"])
+
+
+def _scalings(lam: Tensor) -> NDArray[np.float64]:
+    return _array(lam).astype(np.float64, copy=False)
+
+
+def _backend() -> str:
+    return backend_name("asymmetric_net", None)

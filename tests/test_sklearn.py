@@ -1,0 +1,351 @@
+"""The scikit-learn estimators: scikit-learn's own checks, and use as its users do."""
+
+from __future__ import annotations
+
+import pickle
+
+import asymfast as af
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+from asymfast.sklearn import (
+    AsymmetricNetClassifier,
+    AsymmetricNetRegressor,
+    NodeFeatures,
+)
+from cases import assert_same_bits
+from sklearn.base import clone
+from sklearn.datasets import load_iris, make_friedman1
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+SMALL = {"m": 100, "max_iter": 300, "threads": 1}
+
+
+@parametrize_with_checks(
+    [
+        AsymmetricNetRegressor(**SMALL),
+        AsymmetricNetClassifier(**SMALL),
+        NodeFeatures(AsymmetricNetRegressor(**SMALL), k=7),
+    ]
+)
+def test_checks_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
+def friedman(dtype="float64"):
+    X, y = make_friedman1(n_samples=300, noise=0.5, random_state=0)
+    return (X - X.mean(axis=0)) / X.std(axis=0), y
+
+
+def iris():
+    X, y = load_iris(return_X_y=True)
+    return (X - X.mean(axis=0)) / X.std(axis=0), y
+
+
+# ---- the first fit of a newcomer -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6])
+def test_regression_works_at_once(scale):
+    """On targets of any size; a linear model explains 0.7 of these."""
+    X, y = friedman()
+    net = AsymmetricNetRegressor(random_state=0).fit(X[:200], 3 + scale * y[:200])
+    assert net.score(X[200:], 3 + scale * y[200:]) > 0.85
+
+
+def test_classification_works_at_once():
+    X, y = iris()
+    names = np.array(["setosa", "versicolor", "virginica"])[y]
+    net = AsymmetricNetClassifier(random_state=0).fit(X[::2], names[::2])
+    assert net.score(X[1::2], names[1::2]) > 0.9
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e-1, 1e3])
+def test_the_step_fits_inputs_of_any_size(scale):
+    """lr="auto": no divergence, and a loss that falls."""
+    X, y = friedman()
+    net = AsymmetricNetRegressor(random_state=0, **SMALL).fit(scale * X, y)
+    assert net.loss_curve_[-1] < net.loss_curve_[0]
+    assert np.isfinite(net.predict(scale * X)).all()
+
+
+@pytest.mark.parametrize("activation", ["relu", "cos", "identity", "softplus"])
+def test_the_step_fits_other_activations(activation):
+    X, y = friedman()
+    net = AsymmetricNetRegressor(activation=activation, random_state=0, **SMALL).fit(X, y)
+    assert net.loss_curve_[-1] < net.loss_curve_[0]
+
+
+def test_a_step_that_rose_is_taken_again_with_half_of_it(monkeypatch):
+    import asymfast.sklearn._descent as descent
+
+    monkeypatch.setattr(descent, "_MARGIN", 50.0)
+    X, y = friedman()
+    net = AsymmetricNetRegressor(random_state=0, **SMALL).fit(X, y)
+    stable = net.lr_ * 2 ** np.arange(12)
+    assert net.loss_curve_[-1] < 0.2 * net.loss_curve_[0]
+    start = af.Network.init(11, 100, 0.5, 0.5, rng=np.random.RandomState(0).randint(2**31))
+    first = 50.0 * start.stable_step(np.column_stack([X, np.ones(len(X))]), "mse")
+    assert np.abs(stable / first - 1).min() < 1e-12  # halvings only
+
+
+def test_a_step_of_your_own_that_is_too_large_says_so():
+    X, y = friedman()
+    with pytest.raises(af.DivergenceError, match=r"with lr = 1e.06; at the start steps up to"):
+        AsymmetricNetRegressor(lr=1e6, random_state=0, **SMALL).fit(X, y)
+
+
+def test_what_is_trained_is_the_network_of_the_library():
+    X, y = friedman()
+    net = AsymmetricNetRegressor(lr=0.5, tol=0, random_state=0, **SMALL).fit(X, y)
+    inputs = np.column_stack([X, np.ones(len(X))])
+    start = af.Network.init(11, 100, 0.5, 0.5, rng=np.random.RandomState(0).randint(2**31))
+    run = af.gradient_descent(
+        start, inputs, (y - y.mean()) / y.std(), lr=0.5, steps=300, loss="mse",
+        record=af.Record(every=1, ntg=False, eigmin=False),
+    )  # fmt: skip
+    # rounds of 50 drop what rounding kept out of W: 6 times eps / 2 of it, grown by less than 100
+    np.testing.assert_allclose(net.network_.W, run.network.W, rtol=0, atol=600 * 2.2e-16 * 5)
+    np.testing.assert_allclose(net.loss_curve_, run.loss, rtol=1e-10)
+    np.testing.assert_allclose(
+        net.predict(X), run.network(inputs) * y.std() + y.mean(), rtol=0, atol=1e-9
+    )
+
+
+# ---- as an estimator -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dtypes_are_kept(dtype):
+    X, y = friedman()
+    labels = (y > y.mean()).astype(int)
+    X = X.astype(dtype)
+    regressor = AsymmetricNetRegressor(random_state=0, **SMALL).fit(X, y)
+    classifier = AsymmetricNetClassifier(random_state=0, **SMALL).fit(X, labels)
+    features = NodeFeatures(regressor, k=3).fit(X, y)
+    assert regressor.network_.dtype == dtype
+    for values in (
+        regressor.predict(X),
+        classifier.predict_proba(X),
+        classifier.decision_function(X),
+        features.transform(X),
+    ):
+        assert values.dtype == dtype
+    assert classifier.predict(X).dtype == labels.dtype
+    assert regressor.predict(X.astype("float64")).dtype == dtype  # the network's
+
+
+def test_seeds():
+    X, y = friedman()
+    fits = [AsymmetricNetRegressor(random_state=s, **SMALL).fit(X, y).predict(X) for s in (0, 0, 1)]
+    assert_same_bits(fits[0], fits[1])
+    assert not np.array_equal(fits[0], fits[2])
+    again = AsymmetricNetRegressor(random_state=np.random.RandomState(0), **SMALL).fit(X, y)
+    assert_same_bits(again.predict(X), fits[0])
+
+
+def test_threads_change_no_bit():
+    X, y = friedman()
+    one, two = (
+        AsymmetricNetRegressor(random_state=0, **{**SMALL, "threads": t}).fit(X, y) for t in (1, 2)
+    )
+    assert_same_bits(one.predict(X), two.predict(X))
+
+
+def test_several_targets():
+    X, y = friedman()
+    Y = np.column_stack([y, 100 * X[:, 0] + 7, np.full(len(X), 3.0)])
+    net = AsymmetricNetRegressor(random_state=0, m=200, max_iter=500).fit(X, Y)
+    predicted = net.predict(X)
+    assert predicted.shape == Y.shape
+    for column in (0, 1):
+        assert np.corrcoef(predicted[:, column], Y[:, column])[0, 1] > 0.95
+    column = AsymmetricNetRegressor(random_state=0, **SMALL).fit(X, y[:, None]).predict(X)
+    flat = AsymmetricNetRegressor(random_state=0, **SMALL).fit(X, y).predict(X)
+    assert_same_bits(column, flat[:, None])
+
+
+def test_probabilities():
+    X, y = iris()
+    net = AsymmetricNetClassifier(random_state=0, **SMALL).fit(X, y)
+    p = net.predict_proba(X)
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-14)
+    np.testing.assert_allclose(np.log(p), net.predict_log_proba(X), atol=1e-12)
+    assert_same_bits(net.classes_[p.argmax(axis=1)], net.predict(X))
+    two = AsymmetricNetClassifier(random_state=0, **SMALL).fit(X, y == 1)
+    odds = two.decision_function(X)
+    np.testing.assert_allclose(1 / (1 + np.exp(-odds)), two.predict_proba(X)[:, 1], rtol=1e-12)
+    assert ((odds > 0) == two.predict(X)).all()
+
+
+def test_early_stopping_keeps_the_best():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((80, 5)), rng.standard_normal(80)  # nothing to be learnt
+    net = AsymmetricNetRegressor(
+        early_stopping=True, validation_fraction=0.3, random_state=0, m=200, max_iter=2000
+    ).fit(X, y)
+    assert net.n_iter_ < 2000
+    assert len(net.loss_curve_) == len(net.validation_curve_) == net.n_iter_ + 1
+    rest = AsymmetricNetRegressor(random_state=0, m=200, max_iter=2000).fit(X, y)
+    assert rest.validation_curve_ is None
+    assert net.loss_curve_[-1] > rest.loss_curve_[-1]
+    ends = net.validation_curve_[50::50]
+    # that of the network kept, computed anew from the held-out samples
+    from sklearn.model_selection import train_test_split
+
+    random = np.random.RandomState(0)
+    random.randint(2**31)
+    held_out = train_test_split(X, y, test_size=0.3, random_state=random)
+    error = np.mean(((net.predict(held_out[1]) - held_out[3]) / net.y_scale_) ** 2)
+    assert error == pytest.approx(ends.min(), rel=1e-9)
+
+
+def test_early_stopping_of_a_classifier_holds_out_every_class():
+    X, y = iris()
+    net = AsymmetricNetClassifier(early_stopping=True, random_state=0, **SMALL).fit(X, y)
+    assert net.score(X, y) > 0.9
+
+
+def test_tol_ends_the_training():
+    X, y = friedman()
+    patient = AsymmetricNetRegressor(random_state=0, m=50, tol=0, max_iter=400).fit(X, y)
+    hasty = clone(patient).set_params(tol=0.5, n_iter_no_change=50).fit(X, y)
+    assert patient.n_iter_ == 400
+    assert hasty.n_iter_ < 400
+    np.testing.assert_array_equal(hasty.loss_curve_, patient.loss_curve_[: hasty.n_iter_ + 1])
+
+
+def test_pipelines_and_searches():
+    X, y = make_friedman1(n_samples=200, noise=0.5, random_state=0)
+    model = make_pipeline(StandardScaler(), AsymmetricNetRegressor(random_state=0, **SMALL))
+    assert cross_val_score(model, 10 * X, y, cv=3).mean() > 0.7
+    search = GridSearchCV(
+        model,
+        {"asymmetricnetregressor__gamma": [0.1, 1.0], "asymmetricnetregressor__m": [50]},
+        cv=2,
+        n_jobs=2,
+    ).fit(X, y)
+    assert search.best_params_["asymmetricnetregressor__m"] == 50
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_pickles_and_clones():
+    X, y = friedman()
+    net = AsymmetricNetRegressor(random_state=0, **SMALL).fit(X, y)
+    assert_same_bits(pickle.loads(pickle.dumps(net)).predict(X), net.predict(X))
+    assert_same_bits(clone(net).fit(X, y).predict(X), net.predict(X))
+
+
+def test_data_frames():
+    pandas = pytest.importorskip("pandas")
+    X, y = iris()
+    frame = pandas.DataFrame(X, columns=["a", "b", "c", "d"])
+    labels = pandas.Series(y, name="kind").map(dict(enumerate(["x", "y", "z"])))
+    net = AsymmetricNetClassifier(random_state=0, **SMALL).fit(frame, labels)
+    assert list(net.feature_names_in_) == ["a", "b", "c", "d"]
+    assert net.score(frame, labels) > 0.9
+    with pytest.raises(ValueError, match="feature names should match"):
+        net.predict(frame[["b", "a", "c", "d"]])
+    features = NodeFeatures(net, k=3).set_output(transform="pandas").fit(frame, labels)
+    table = features.transform(frame)
+    assert list(table.columns) == [f"node{j}" for j in features.nodes_]
+    assert (table.index == frame.index).all()
+
+
+def test_torch_tensors():
+    torch = pytest.importorskip("torch")
+    X, y = friedman()
+    net = AsymmetricNetRegressor(random_state=0, **SMALL)
+    expected = net.fit(X, y).predict(X)
+    assert_same_bits(net.fit(torch.tensor(X), torch.tensor(y)).predict(torch.tensor(X)), expected)
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "message"),
+    [
+        ({"m": 0}, ValueError, "m must be at least 1"),
+        ({"gamma": 2.0}, ValueError, r"gamma must be in \[0, 1\]"),
+        ({"alpha": -1.0}, ValueError, "alpha must be"),
+        ({"activation": "mish"}, ValueError, "activation must be one of"),
+        ({"lr": "adaptive"}, ValueError, "AsymmetricNetRegressor: lr must be one of auto"),
+        ({"lr": 0}, ValueError, "AsymmetricNetRegressor: lr must be in"),
+        ({"max_iter": 0}, ValueError, "AsymmetricNetRegressor: max_iter must be at least 1"),
+        ({"max_iter": 1.5}, TypeError, "AsymmetricNetRegressor: max_iter must be an integer"),
+        ({"tol": -1}, ValueError, "AsymmetricNetRegressor: tol must be in"),
+        ({"n_iter_no_change": 0}, ValueError, "AsymmetricNetRegressor: n_iter_no_change must"),
+        ({"fit_intercept": 1}, TypeError, "AsymmetricNetRegressor: fit_intercept must be a bool"),
+        ({"early_stopping": "yes"}, TypeError, "AsymmetricNetRegressor: early_stopping must be"),
+        (
+            {"early_stopping": True, "validation_fraction": 1.0},
+            ValueError,
+            "AsymmetricNetRegressor: validation_fraction must be in",
+        ),
+        ({"threads": 0}, ValueError, "threads must be at least 1"),
+    ],
+)
+def test_parameters_are_checked_in_fit(settings, kind, message):
+    X, y = friedman()
+    with pytest.raises(kind, match=message):
+        AsymmetricNetRegressor(**settings).fit(X, y)
+
+
+def test_one_class_is_refused():
+    X, _ = friedman()
+    with pytest.raises(ValueError, match="y must have at least 2 classes, got 1 class"):
+        AsymmetricNetClassifier().fit(X, np.ones(len(X), int))
+
+
+# ---- features ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("importance", ["paper", "authors"])
+def test_features_are_those_of_the_most_important_nodes(importance):
+    X, y = friedman()
+    net = AsymmetricNetRegressor(random_state=0, **SMALL)
+    features = NodeFeatures(net, k=6, importance=importance).fit(X, y)
+    trained = clone(net).fit(X, y).network_
+    ranked = np.argsort(-trained.node_importance(importance), kind="stable")
+    assert (features.nodes_ == ranked[:6]).all()
+    assert (np.diff(features.importances_) <= 0).all()
+    whole = trained.features(np.column_stack([X, np.ones(len(X))]))
+    np.testing.assert_allclose(features.transform(X), whole[:, ranked[:6]], rtol=1e-12, atol=1e-15)
+    assert not hasattr(net, "network_")  # a clone was trained
+
+
+def test_features_transfer():
+    """Ten features carry most of what the network knows."""
+    X, y = friedman()
+    features = NodeFeatures(AsymmetricNetRegressor(gamma=0.1, random_state=0), k=10)
+    model = make_pipeline(features, LinearRegression()).fit(X[:200], y[:200])
+    assert model.score(X[200:], y[200:]) > 0.8
+
+
+def test_default_estimator_follows_the_targets():
+    X, y = iris()
+    features = NodeFeatures(k=4, random_state=0).fit(X, y)
+    assert isinstance(features.estimator_, AsymmetricNetClassifier)
+    assert make_pipeline(features, LogisticRegression()).fit(X, y).score(X, y) > 0.9
+    again = NodeFeatures(k=4, random_state=0).fit(X, y)
+    assert_same_bits(again.transform(X), features.transform(X))
+    features = NodeFeatures(k=4, random_state=0).fit(X, y + 0.5 * X[:, 0])
+    assert isinstance(features.estimator_, AsymmetricNetRegressor)
+
+
+def test_wrong_settings_of_features():
+    X, y = friedman()
+    with pytest.raises(
+        ValueError, match=r"NodeFeatures: k must be at most the estimator's m = 100"
+    ):
+        NodeFeatures(AsymmetricNetRegressor(**SMALL), k=101).fit(X, y)
+    with pytest.raises(TypeError, match=r"NodeFeatures: estimator must be .* got LinearRegression"):
+        NodeFeatures(LinearRegression()).fit(X, y)
+    with pytest.raises(ValueError, match="kind must be one of paper, authors"):
+        NodeFeatures(AsymmetricNetRegressor(**SMALL), importance="mine").fit(X, y)
+    with pytest.raises(NotFittedError):
+        NodeFeatures().transform(X)
