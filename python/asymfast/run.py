@@ -6,12 +6,12 @@ import json
 import os
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _paths
 from ._atomic import replacing
 from .network import Network
 
@@ -138,9 +138,12 @@ class Run:
 
         Raises
         ------
+        TypeError, ValueError
+            `path` is no path.
         OSError
-            The folder does not exist or cannot be written to.
+            The folder does not exist or cannot be written to, or `path` is that of a folder.
         """
+        file = _paths.file_to_write("Run.save", "path", path)
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _ALWAYS}
         for name in _IF_RECORDED:
             if getattr(self, name) is not None:
@@ -160,8 +163,8 @@ class Run:
             "config": self.config,
         }
         arrays["header"] = np.array(json.dumps(header))
-        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+        with replacing(file) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Run:
@@ -169,14 +172,17 @@ class Run:
 
         Raises
         ------
-        FileNotFoundError
-            There is no such file.
+        OSError
+            There is no such file, or it cannot be read.
+        TypeError
+            `path` is no path.
         ValueError
             The file is damaged, or was not written by `save`.
         """
+        file = _paths.path("Run.load", "path", path)
         try:
-            with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                stored = {name: file[name] for name in file.files}
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+                stored = {name: arrays[name] for name in arrays.files}
             header = json.loads(str(stored["header"]))
             if header["format"] != _FORMAT:
                 raise ValueError(f"its format is {header['format']!r}, expected {_FORMAT!r}")
@@ -185,7 +191,7 @@ class Run:
             reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
         except zipfile.BadZipFile as error:
             reason = str(error)
-        raise ValueError(f"Run.load: {os.fspath(path)} is not a file of Run.save: {reason}")
+        raise ValueError(f"Run.load: {file} is not a file of Run.save: {reason}")
 
     @classmethod
     def _of(cls, stored: dict[str, NDArray[Any]], header: dict[str, Any]) -> Run:
