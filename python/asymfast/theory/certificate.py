@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-import asymfast._check as _check
+from asymfast.theory import inputs
 from asymfast.theory.assumptions import Assumptions, check_assumptions
 from asymfast.theory.constants import c_1
 from asymfast.theory.convergence import (
@@ -273,7 +273,7 @@ def certify(
     Source: Theorems 4.1, A.1 and H.1. Cost: O(n^2 m + n^3), and that of `mean_ntg`.
     """
     fn = "certify"
-    delta = _check.number(fn, "delta", delta, low=0, high=1, low_open=True, high_open=True)
+    (delta,) = inputs.scalars(fn, delta=delta)
     if not isinstance(corrected, (bool, np.bool_)):
         raise TypeError(f"{fn}: corrected must be True or False, got {corrected!r}")
     numbers = run_numbers(fn, run, X, y, member)

@@ -39,7 +39,7 @@ def output_moment(activation: str, scale: npt.ArrayLike) -> Floats:
     For relu it is s^2 / 2; the paper's proof of Theorem A.1 uses the bound s^2.
     """
     fn = "output_moment"
-    name = _check.choice(fn, "activation", activation, tuple(ACTIVATIONS))
+    name = inputs.activation(fn, activation)
     s = np.asarray(scale, dtype=np.float64)
     _check.finite(fn, "scale", s)
     if s.size and not (s.min() >= 0 and s.max() <= 100):
@@ -91,8 +91,8 @@ def c_1(activation: str, d: int) -> float:
     have closed forms, (1 -+ exp(-2 c^2 / d)) / 2.
     """
     fn = "c_1"
-    name = _check.choice(fn, "activation", activation, tuple(ACTIVATIONS))
-    d = _check.integer(fn, "d", d, low=1)
+    name = inputs.activation(fn, activation)
+    (d,) = inputs.scalars(fn, d=d)
     if name == "cos":
         return 1.0
     return float(output_moment(name, 1 / math.sqrt(d)))
@@ -117,8 +117,7 @@ def d_0(C: float, d: int) -> float:
     -----
     Slack: as E[relu(c z / sqrt d)^2] = c^2 / (2d), sqrt(2 C^2 + 1 / d) would do.
     """
-    C = _check.number("d_0", "C", C, low=0)
-    d = _check.integer("d_0", "d", d, low=1)
+    C, d = inputs.scalars("d_0", C=C, d=d)
     return math.hypot(math.sqrt(2) * C, math.sqrt(2 / d))
 
 
