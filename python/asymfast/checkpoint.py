@@ -15,7 +15,6 @@ before anything in it is looked at.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -28,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._atomic import sweep, write_durably
+from ._paths import file_to_write
 
 _MAGIC = b"asymfast checkpoint 1\n"
 _LENGTHS = struct.Struct("<QQ")
@@ -69,24 +69,16 @@ class Checkpoint:
 
     Raises
     ------
-    TypeError
+    TypeError, ValueError
         `path` is no path.
     FileNotFoundError, IsADirectoryError
         The folder does not exist, or the path is that of a folder.
     """
 
     def __init__(self, fn: str, path: str | os.PathLike[str], identity: Mapping[str, Any]) -> None:
-        if not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"{fn}: checkpoint must be a path, got {path!r}")
         self.fn = fn
-        self.path = Path(os.path.realpath(os.fspath(path)))
+        self.path = Path(os.path.realpath(file_to_write(fn, "checkpoint", path)))
         self.identity = json.loads(json.dumps(identity))
-        if self.path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, f"{fn}: checkpoint must be a file", str(path))
-        if not self.path.parent.is_dir():
-            raise FileNotFoundError(
-                errno.ENOENT, f"{fn}: the folder of checkpoint must exist", str(path)
-            )
 
     def write(self, state: memoryview, extra: Mapping[str, Any]) -> None:
         """Replace the file, at once, when all is safely on the disk.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from asymfast import _paths
 from asymfast._atomic import replacing
 
 if TYPE_CHECKING:
@@ -190,6 +191,8 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
 
     Raises
     ------
+    TypeError, ValueError
+        `path` is no path.
     OSError
         The folder is missing or cannot be written to.
 
@@ -206,7 +209,7 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
     """
     import matplotlib
 
-    stem = Path(path)
+    stem = _paths.path("figures.save", "path", path)
     png, pdf = (stem.with_name(stem.name + ending) for ending in (".png", ".pdf"))
     with matplotlib.rc_context(_STYLE):
         with replacing(png) as temporary:

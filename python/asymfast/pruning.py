@@ -103,7 +103,9 @@ def pruning_curve(
     t = targets(fn, net, y, x.shape[1], kind)
     members = [net] if net.B is None else list(net)
     curves = [
-        _curve(member, x[b if len(x) > 1 else 0], t[b if len(t) > 1 else 0], kind, importance, threads)
+        _curve(
+            member, x[b if len(x) > 1 else 0], t[b if len(t) > 1 else 0], kind, importance, threads
+        )
         for b, member in enumerate(members)
     ]
     losses, hits, orders = (np.stack(part) for part in zip(*curves, strict=True))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _check
+from . import _check, _paths
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,7 @@ class Record:
             self._set("ntg_on", _samples(self.ntg_on))
         self._set("top_nodes", _check.integer("Record", "top_nodes", self.top_nodes, low=0))
         if self.folder is not None:
-            if not isinstance(self.folder, (str, os.PathLike)):
-                raise TypeError(f"Record: folder must be a path, got {self.folder!r}")
-            self._set("folder", os.fspath(self.folder))
+            self._set("folder", str(_paths.path("Record", "folder", self.folder)))
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type == "bool" or (field.name == "accuracy" and value is not None):

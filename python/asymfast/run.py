@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _check
+from . import _check, _paths
 from ._atomic import replacing
 from ._npz import read_npz
 from .network import Network
@@ -152,8 +151,10 @@ class Run:
 
         Raises
         ------
+        TypeError, ValueError
+            `path` is no path.
         OSError
-            The folder does not exist or cannot be written to.
+            The folder does not exist or cannot be written to, or `path` is that of a folder.
 
         Examples
         --------
@@ -168,6 +169,7 @@ class Run:
         >>> bool((again.network.W == run.network.W).all())
         True
         """
+        file = _paths.file_to_write("Run.save", "path", path)
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _ALWAYS}
         for name in _IF_RECORDED:
             if getattr(self, name) is not None:
@@ -187,8 +189,8 @@ class Run:
             "config": self.config,
         }
         arrays["header"] = np.array(json.dumps(header))
-        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+        with replacing(file) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Run:
@@ -196,8 +198,10 @@ class Run:
 
         Raises
         ------
-        FileNotFoundError
-            There is no such file.
+        OSError
+            There is no such file, or it cannot be read.
+        TypeError
+            `path` is no path.
         ValueError
             The file is damaged, or was not written by `save`.
 
@@ -214,8 +218,9 @@ class Run:
         ...
         Run.load: notes.txt is not a file of Run.save: T
         """
+        file = _paths.path("Run.load", "path", path)
         try:
-            stored = read_npz(path)
+            stored = read_npz(file)
             header = json.loads(str(stored["header"]))
             if header["format"] != _FORMAT:
                 raise ValueError(f"its format is {header['format']!r}, expected {_FORMAT!r}")
@@ -224,7 +229,7 @@ class Run:
             return run
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"Run.load: {os.fspath(path)} is not a file of Run.save: {reason}")
+        raise ValueError(f"Run.load: {file} is not a file of Run.save: {reason}")
 
     @classmethod
     def _of(cls, stored: dict[str, NDArray[Any]], header: dict[str, Any]) -> Run:

@@ -13,6 +13,8 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
+from asymfast import _paths
+
 _UNSIGNED_BYTES = 0x08
 _MOST_AXES = 3
 _CHUNK = 1 << 20
@@ -46,7 +48,7 @@ def read_idx(path: str | Path) -> npt.NDArray[np.uint8]:
     Memory is taken as data arrive, 1 MiB at a time: a header that announces terabytes costs
     nothing.
     """
-    path = Path(path)
+    path = _paths.path("read_idx", "path", path)
     with path.open("rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
         file.seek(0)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy.typing as npt
 
-from asymfast import _check
+from asymfast import _check, _paths
 from asymfast.datasets.dataset import Dataset
 from asymfast.datasets.dtypes import float_dtype
 from asymfast.datasets.locate import locate
@@ -82,8 +81,8 @@ def load(
     _check.choice("load", "name", name, NAMES)
     split_seed = _check.integer("load", "split_seed", split_seed, low=0)
     kind = float_dtype("load", dtype)
-    if data_dir is not None and not isinstance(data_dir, (str, os.PathLike)):
-        raise TypeError(f"load: data_dir must be a path, got {data_dir!r}")
+    if data_dir is not None:
+        data_dir = _paths.path("load", "data_dir", data_dir)
     if name == "mnist":
         if target is not None:
             raise ValueError(f"load: mnist has no choice of target, got {target!r}")

@@ -85,7 +85,11 @@ def transfer(
         rng = np.random.default_rng([seed, 3, count])
         outputs = learn(F, y_held, F_test, plan, rng, threads)
         rows.append(
-            [number for f, y in zip(outputs, (y_held, y_test), strict=True) for number in _risk(f, y)]
+            [
+                number
+                for f, y in zip(outputs, (y_held, y_test), strict=True)
+                for number in _risk(f, y)
+            ]
         )
     loss, accuracy, test_loss, test_accuracy = np.array(rows).T
     arrays = {"features": np.array(plan.features), "loss": loss, "test_loss": test_loss}
@@ -140,9 +144,7 @@ def _several_layers(
 ) -> tuple[Array, Array]:
     target = y.reshape(len(y), -1)
     sizes = (F.shape[1], *plan.hidden, target.shape[1])
-    layers = external.trained(
-        external.drawn(sizes, rng, F.dtype), F, target, plan.lr, plan.steps
-    )
+    layers = external.trained(external.drawn(sizes, rng, F.dtype), F, target, plan.lr, plan.steps)
     return layers(F).reshape(y.shape), layers(F_test).reshape(len(F_test), *y.shape[1:])
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import asymfast._check as _check
 from asymfast.theory import inputs
 from asymfast.theory.activations import ACTIVATIONS
 from asymfast.theory.geometry import row_geometry
@@ -161,7 +160,7 @@ def check_assumptions(
     fn = "check_assumptions"
     checked = inputs.samples(fn, X)
     eps = float(np.finfo(np.float32 if np.asarray(X).dtype == np.float32 else np.float64).eps)
-    name = _check.choice(fn, "activation", activation, tuple(ACTIVATIONS))
+    name = inputs.activation(fn, activation)
     chosen = ACTIVATIONS[name]
     checks = [*_inputs(checked, eps)]
     C = None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-import asymfast._check as _check
+from asymfast.theory import inputs
 from asymfast.theory.assumptions import Assumptions, check_assumptions
 from asymfast.theory.constants import c_1
 from asymfast.theory.convergence import (
@@ -307,7 +307,7 @@ def certify(
     ('the width must be at least 2.27e+19, and is 500',)
     """
     fn = "certify"
-    delta = _check.number(fn, "delta", delta, low=0, high=1, low_open=True, high_open=True)
+    (delta,) = inputs.scalars(fn, delta=delta)
     if not isinstance(corrected, (bool, np.bool_)):
         raise TypeError(f"{fn}: corrected must be True or False, got {corrected!r}")
     numbers = run_numbers(fn, run, X, y, member)

@@ -47,7 +47,7 @@ def output_moment(activation: str, scale: npt.ArrayLike) -> Floats:
     '0.3557755198'
     """
     fn = "output_moment"
-    name = _check.choice(fn, "activation", activation, tuple(ACTIVATIONS))
+    name = inputs.activation(fn, activation)
     s = np.asarray(scale, dtype=np.float64)
     _check.finite(fn, "scale", s)
     if s.size and not (s.min() >= 0 and s.max() <= 100):
@@ -105,8 +105,8 @@ def c_1(activation: str, d: int) -> float:
     ('5.073774e-03', 1.0)
     """
     fn = "c_1"
-    name = _check.choice(fn, "activation", activation, tuple(ACTIVATIONS))
-    d = _check.integer(fn, "d", d, low=1)
+    name = inputs.activation(fn, activation)
+    (d,) = inputs.scalars(fn, d=d)
     if name == "cos":
         return 1.0
     return float(output_moment(name, 1 / math.sqrt(d)))
@@ -137,8 +137,7 @@ def d_0(C: float, d: int) -> float:
     >>> f"{theory.d_0(C=1.0, d=2):.6f}"
     '1.732051'
     """
-    C = _check.number("d_0", "C", C, low=0)
-    d = _check.integer("d_0", "d", d, low=1)
+    C, d = inputs.scalars("d_0", C=C, d=d)
     return math.hypot(math.sqrt(2) * C, math.sqrt(2 / d))
 
 

@@ -298,7 +298,7 @@ def proposition_d1(
     >>> f"{start.width.required:.1f}"  # 8 n log(n / delta) / (kappa d)
     '7368.3'
     """
-    c = _constants("proposition_d1", n=n, d=d, kappa=kappa, gamma=gamma, delta=delta, L=L)
+    c = _Constants.checked("proposition_d1", n=n, d=d, kappa=kappa, gamma=gamma, delta=delta, L=L)
     return PropositionD1(
         width=Widths((_initialisation_width(c, 1.0),)),
         eigmin=c.gamma * c.kappa / 2,
@@ -368,7 +368,7 @@ def theorem_4_1(
     >>> f"{corrected.width.required / bounds.width.required:.4f}"  # L^4
     '1.4632'
     """
-    c = _constants("theorem_4_1", n=n, d=d, kappa=kappa, gamma=gamma, delta=delta, L=L)
+    c = _Constants.checked("theorem_4_1", n=n, d=d, kappa=kappa, gamma=gamma, delta=delta, L=L)
     M, log_M, size = _smooth("theorem_4_1", M, C, C_1)
     ratio = math.log(c.n) - math.log(c.kappa) - math.log(c.d)  # n / (kappa d)
     common = 2 * log_M + math.log(size) - 2 * math.log(c.gamma) - math.log(c.delta)
@@ -440,8 +440,8 @@ def theorem_a1(
     '2.000000'
     """
     fn = "theorem_a1"
-    c = _constants(fn, n=n, d=d, kappa=kappa, gamma=gamma, delta=delta, L=1.0)
-    C = _check.number(fn, "C", C, low=0)
+    c = _Constants.checked(fn, n=n, d=d, kappa=kappa, gamma=gamma, delta=delta, L=1.0)
+    (C,) = inputs.scalars(fn, C=C)
     if not isinstance(printed, (bool, np.bool_)):
         raise TypeError(f"{fn}: printed must be True or False, got {printed!r}")
     size = 2 * C**2 + 2 / c.d  # D_0^2
@@ -526,8 +526,8 @@ def theorem_h1(
     (False, '24.56', '1.472e-12')
     """
     fn = "theorem_h1"
-    c = _constants(fn, n=n, d=d, kappa=kappa, gamma=gamma, delta=delta, L=L)
-    eta = _check.number(fn, "eta", eta, low=0, low_open=True)
+    c = _Constants.checked(fn, n=n, d=d, kappa=kappa, gamma=gamma, delta=delta, L=L)
+    (eta,) = inputs.scalars(fn, eta=eta)
     M, log_M, size = _smooth(fn, M, C, C_1)
     step = c.gamma * c.kappa * (c.d / c.n) ** 2
     curved = 2**4.5 * M * c.L**2 * math.sqrt(size / c.delta)
@@ -563,6 +563,8 @@ def theorem_h1(
 
 @dataclass(frozen=True)
 class _Constants:
+    """The constants that all statements share."""
+
     n: int
     d: int
     kappa: float
@@ -570,26 +572,14 @@ class _Constants:
     delta: float
     L: float
 
-
-def _constants(fn: str, **values: Any) -> _Constants:
-    """The constants that all statements share, checked."""
-    return _Constants(
-        n=_check.integer(fn, "n", values["n"], low=1),
-        d=_check.integer(fn, "d", values["d"], low=1),
-        kappa=_check.number(fn, "kappa", values["kappa"], low=0, low_open=True),
-        gamma=_check.number(fn, "gamma", values["gamma"], low=0, high=1, low_open=True),
-        delta=_check.number(
-            fn, "delta", values["delta"], low=0, high=1, low_open=True, high_open=True
-        ),
-        L=_check.number(fn, "L", values["L"], low=0, low_open=True),
-    )
+    @classmethod
+    def checked(cls, fn: str, **values: Any) -> _Constants:
+        return cls(**dict(zip(values, inputs.scalars(fn, **values), strict=True)))
 
 
 def _smooth(fn: str, M: float, C: float, C_1: float) -> tuple[float, float, float]:
     """M, its logarithm (-inf for 0), and C^2 + C_1."""
-    M = _check.number(fn, "M", M, low=0)
-    C = _check.number(fn, "C", C, low=0)
-    C_1 = _check.number(fn, "C_1", C_1, low=0, low_open=True)
+    M, C, C_1 = inputs.scalars(fn, M=M, C=C, C_1=C_1)
     return M, math.log(M) if M > 0 else -math.inf, C**2 + C_1
 
 

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 import asymfast._check as _check
 from asymfast.theory import inputs
-from asymfast.theory.activations import ACTIVATIONS
 from asymfast.theory.extras import theory_extra
 from asymfast.theory.limits import kappa_n, limiting_ntg, weighted_ntg
 from asymfast.theory.scaling import node_scaling_parts
@@ -165,7 +164,7 @@ def min_eigenvalue_law(
     fn = "min_eigenvalue_law"
     checked = inputs.samples(fn, X)
     gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
-    name = _check.choice(fn, "activation", activation, tuple(ACTIVATIONS))
+    name = inputs.activation(fn, activation)
     draws = _check.integer(fn, "draws", draws, low=2)
     generator = np.random.default_rng(rng)
     kappa = kappa_n(checked, name).value

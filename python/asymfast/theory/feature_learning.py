@@ -110,7 +110,7 @@ def g_1(
     array([1.382822])
     """
     fn = "g_1"
-    name = _check.choice(fn, "activation", activation, tuple(ACTIVATIONS))
+    name = inputs.activation(fn, activation)
     checked = inputs.samples(fn, X)
     s = row_geometry(checked).scale
     if name == "relu":
@@ -348,7 +348,7 @@ def _g_2_sums(
     raising: bool,
 ) -> tuple[Floats, float]:
     """sum_i weigh(g_2(x_k, x_l, x_i), i) for all k, l, and the error of a g_2."""
-    name = _check.choice(fn, "activation", activation, tuple(ACTIVATIONS))
+    name = inputs.activation(fn, activation)
     smooth(fn, name)
     tol = _check.number(fn, "tol", tol, low=0, low_open=True)
     chosen = ACTIVATIONS[name]
@@ -481,7 +481,7 @@ def _simulate(
     checked = inputs.samples(fn, X)
     targets = inputs.array(fn, "y", y, (len(checked),))
     scalings = inputs.non_negative(fn, "lam", lam)
-    name = _check.choice(fn, "activation", activation, tuple(ACTIVATIONS))
+    name = inputs.activation(fn, activation)
     draws = _check.integer(fn, "draws", draws, low=2)
     generator = np.random.default_rng(rng)
     m, d = len(scalings), checked.shape[1]

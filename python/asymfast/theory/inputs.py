@@ -1,4 +1,4 @@
-"""Checks of the arrays that the statements share."""
+"""Checks of the arguments that the statements share."""
 
 from __future__ import annotations
 
@@ -9,11 +9,58 @@ import numpy as np
 import numpy.typing as npt
 
 import asymfast._check as _check
+from asymfast.theory.activations import ACTIVATIONS
 
 Floats = npt.NDArray[np.float64]
 
 # Beyond this the product of two squared lengths could overflow.
 _LARGEST_ENTRY = 1e75
+
+_POSITIVE: dict[str, Any] = {"low": 0, "low_open": True}
+_NOT_NEGATIVE: dict[str, Any] = {"low": 0}
+# The paper's symbols and their ranges; n and d are integers >= 1. The theorems say nothing about
+# gamma = 0 and kappa = 0.
+_RANGES: dict[str, dict[str, Any]] = {
+    "kappa": _POSITIVE,
+    "gamma": {**_POSITIVE, "high": 1},
+    "delta": {**_POSITIVE, "high": 1, "high_open": True},
+    "zeta": _POSITIVE,
+    "eta": _POSITIVE,
+    "L": _POSITIVE,
+    "C_1": _POSITIVE,
+    "C": _NOT_NEGATIVE,
+    "M": _NOT_NEGATIVE,
+    "t": _NOT_NEGATIVE,
+    "residual": _NOT_NEGATIVE,
+    "eigmin": {},
+}
+
+
+def scalars(fn: str, **values: Any) -> tuple[Any, ...]:
+    """Return the values, in their order, each checked to lie in the range of its symbol.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not a number, or outside of the range.
+    """
+    return tuple(
+        _check.integer(fn, name, value, low=1)
+        if name in ("n", "d")
+        else _check.number(fn, name, value, **_RANGES[name])
+        for name, value in values.items()
+    )
+
+
+def activation(fn: str, name: Any) -> str:
+    """Return the name of a known activation.
+
+    Raises
+    ------
+    ValueError
+        It is not known.
+    """
+    return _check.choice(fn, "activation", name, ACTIVATIONS)
 
 
 def array(fn: str, name: str, values: Any, shape: tuple[int | str, ...]) -> Floats:

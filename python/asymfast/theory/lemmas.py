@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-import asymfast._check as _check
 from asymfast.theory import inputs
 from asymfast.theory.widths import Widths
 
@@ -157,10 +156,8 @@ def lemma_e1(t: float, zeta: float, *, residual: float, n: int, d: int, L: float
     '2.943036'
     """
     fn = "lemma_e1"
-    t = _check.number(fn, "t", t, low=0)
-    zeta = _check.number(fn, "zeta", zeta, low=0, low_open=True)
-    residual = _check.number(fn, "residual", residual, low=0)
-    n, d, L = _sizes(fn, n, d, L)
+    t, zeta, residual = inputs.scalars(fn, t=t, zeta=zeta, residual=residual)
+    n, d, L = inputs.scalars(fn, n=n, d=d, L=L)
     return LemmaE1(
         loss=0.5 * residual**2 * math.exp(-zeta * t),
         weight_factor=L * math.sqrt(n / d) * residual * 2 / zeta,
@@ -209,8 +206,7 @@ def lemma_e2(
     (0.00025, ['0.9944', '0.9944'])
     """
     fn = "lemma_e2"
-    delta = _check.number(fn, "delta", delta, low=0, high=1, low_open=True, high_open=True)
-    n, d, _ = _sizes(fn, n, d, 1.0)
+    n, d, delta = inputs.scalars(fn, n=n, d=d, delta=delta)
     c, lam1, lam2 = _nodes(fn, c, lam1, lam2)
     gamma, m = float(lam1.sum()), len(c)
 
@@ -272,8 +268,7 @@ def lemma_e4(
     ['0.03175', '0.03175']
     """
     fn = "lemma_e4"
-    M = _check.number(fn, "M", M, low=0)
-    n, d, L = _sizes(fn, n, d, L)
+    n, d, M, L = inputs.scalars(fn, n=n, d=d, M=M, L=L)
     c, lam1, lam2 = _nodes(fn, c, lam1, lam2)
     gamma, m = float(lam1.sum()), len(c)
 
@@ -338,8 +333,8 @@ def lemma_e3(
     ('2.655e+08', False)
     """
     fn = "lemma_e3"
-    kappa, gamma, delta, residual = _convergence(fn, kappa, gamma, delta, residual)
-    n, d, _ = _sizes(fn, n, d, 1.0)
+    n, d, residual = inputs.scalars(fn, n=n, d=d, residual=residual)
+    kappa, gamma, delta = inputs.scalars(fn, kappa=kappa, gamma=gamma, delta=delta)
     c, lam = _nodes(fn, c, lam)
     total, weighted = float(c.sum()), float(np.sum(lam * c))
     ratio = n / (d * kappa)
@@ -404,9 +399,8 @@ def lemma_e5(
     ('8477', '0.0315')
     """
     fn = "lemma_e5"
-    kappa, gamma, delta, residual = _convergence(fn, kappa, gamma, delta, residual)
-    n, d, L = _sizes(fn, n, d, L)
-    M = _check.number(fn, "M", M, low=0)
+    n, d, residual, M, L = inputs.scalars(fn, n=n, d=d, residual=residual, M=M, L=L)
+    kappa, gamma, delta = inputs.scalars(fn, kappa=kappa, gamma=gamma, delta=delta)
     c, lam = _nodes(fn, c, lam)
     total, weighted = float(np.sum(c**2)), float(np.sum(lam * c**2))
     curved = (M * delta) ** 2
@@ -464,8 +458,7 @@ def lemma_h2(lam: npt.ArrayLike, residual: float, *, n: int, d: int, L: float = 
     True
     """
     fn = "lemma_h2"
-    n, d, L = _sizes(fn, n, d, L)
-    residual = _check.number(fn, "residual", residual, low=0)
+    n, d, residual, L = inputs.scalars(fn, n=n, d=d, residual=residual, L=L)
     return np.asarray(L * np.sqrt(inputs.non_negative(fn, "lam", lam) * n / d) * residual)
 
 
@@ -511,32 +504,10 @@ def lemma_h3(
     '0.99997179'
     """
     fn = "lemma_h3"
-    n, d, L = _sizes(fn, n, d, L)
-    residual = _check.number(fn, "residual", residual, low=0)
-    eigmin = _check.number(fn, "eigmin", eigmin)
-    eta = _check.number(fn, "eta", eta, low=0, low_open=True)
-    M = _check.number(fn, "M", M, low=0)
+    residual, eigmin, eta = inputs.scalars(fn, residual=residual, eigmin=eigmin, eta=eta)
+    n, d, M, L = inputs.scalars(fn, n=n, d=d, M=M, L=L)
     growth = (eta * L / d) ** 2 * n * (2 * M * math.sqrt(n) * residual + L**2 * n)
     return 1 - 2 * eta * eigmin + growth
-
-
-def _sizes(fn: str, n: int, d: int, L: float) -> tuple[int, int, float]:
-    return (
-        _check.integer(fn, "n", n, low=1),
-        _check.integer(fn, "d", d, low=1),
-        _check.number(fn, "L", L, low=0, low_open=True),
-    )
-
-
-def _convergence(
-    fn: str, kappa: float, gamma: float, delta: float, residual: float
-) -> tuple[float, float, float, float]:
-    return (
-        _check.number(fn, "kappa", kappa, low=0, low_open=True),
-        _check.number(fn, "gamma", gamma, low=0, high=1, low_open=True),
-        _check.number(fn, "delta", delta, low=0, high=1, low_open=True, high_open=True),
-        _check.number(fn, "residual", residual, low=0),
-    )
 
 
 def _nodes(fn: str, c: npt.ArrayLike, *lams: npt.ArrayLike) -> tuple[Floats, ...]:

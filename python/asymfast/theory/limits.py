@@ -125,7 +125,7 @@ def c_0(X: npt.ArrayLike, activation: str = "swish") -> float:
     ('0.060626', 0.0)
     """
     fn = "c_0"
-    name = _check.choice(fn, "activation", activation, tuple(ACTIVATIONS))
+    name = inputs.activation(fn, activation)
     rows = row_geometry(inputs.samples(fn, X))
     if name == "identity":
         return 0.0
@@ -304,7 +304,7 @@ def limiting_ntg(
     fn = "limiting_ntg"
     checked = inputs.samples(fn, X)
     gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
-    name = _check.choice(fn, "activation", activation, tuple(ACTIVATIONS))
+    name = inputs.activation(fn, activation)
     tol = _check.number(fn, "tol", tol, low=0, low_open=True)
     if terms is not None:
         terms = _check.integer(fn, "terms", terms, low=1, high=_MOST_TERMS)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import asymfast._check as _check
 from asymfast.theory import inputs
 from asymfast.theory.activations import ACTIVATIONS
 
@@ -75,7 +74,7 @@ def model(fn: str, W: Any, a: Any, lam: Any, activation: str) -> Model:
         W=weights,
         a=inputs.array(fn, "a", a, (len(weights),)),
         lam=inputs.non_negative(fn, "lam", lam, (len(weights),)),
-        activation=_check.choice(fn, "activation", activation, tuple(ACTIVATIONS)),
+        activation=inputs.activation(fn, activation),
     )
 
 
