@@ -1,10 +1,10 @@
-# make run | test | cpp-test | lint | check | bench: each makes a virtual environment in .venv first.
+# make run | test | cpp-test | lint | check | docs | bench: each makes a virtual environment in .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find cpp python CMakeLists.txt pyproject.toml -type f -not -name '*.pyc')
 
-.PHONY: run test cpp-test lint check format bench clean
+.PHONY: run test cpp-test lint check format docs bench clean
 
 # The package with everything its tests and figures need; built anew when a source is newer.
 $(VENV)/.installed: $(SOURCES)
@@ -42,6 +42,11 @@ check: lint test
 format: $(VENV)/.tools
 	$(BIN)/ruff format python tests bench
 	find cpp tests bench -name '*.[ch]pp' | xargs $(BIN)/clang-format -i
+
+# The site in docs/_build/html; its notebooks are run, and every warning is an error.
+docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 bench: $(VENV)/.installed
 	$(BIN)/python bench/peers.py --json bench/results.json
