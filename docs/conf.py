@@ -20,8 +20,6 @@ html_theme = "furo"
 html_title = f"asymfast {release}"
 html_copy_source = False
 default_role = "py:obj"
-# A table of contents may name pages, by a pattern, that are not written yet.
-suppress_warnings = ["toc.empty_glob"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say what is taken, with shapes
@@ -51,6 +49,15 @@ def as_plain_text(app, what, name, obj, options, lines):
         literal = literal or line.endswith("::")
 
 
+def add_other_pages(app, docname, source):
+    """In index.md, put the pages that no table of contents there names where it says so."""
+    if docname == "index":
+        named = set(re.findall(r"^[\w/-]+$", source[0], re.MULTILINE))
+        others = sorted(app.env.found_docs - named - {docname})
+        source[0] = source[0].replace("OTHER PAGES", "\n".join(others))
+
+
 def setup(app):
-    """Before numpydoc, which writes markup of its own."""
+    """Connect both; the first before numpydoc, which writes markup of its own."""
     app.connect("autodoc-process-docstring", as_plain_text, priority=400)
+    app.connect("source-read", add_other_pages)
