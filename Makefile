@@ -32,15 +32,15 @@ cpp-test: $(VENV)/.tools
 
 # What takes seconds and no build.
 lint: $(VENV)/.tools
-	$(BIN)/ruff check python tests bench
-	$(BIN)/ruff format --check python tests bench
+	$(BIN)/ruff check python tests bench docs/conf.py
+	$(BIN)/ruff format --check python tests bench docs/conf.py
 	$(BIN)/mypy
 	find cpp tests bench -name '*.[ch]pp' | xargs $(BIN)/clang-format --dry-run --Werror
 
 check: lint test
 
 format: $(VENV)/.tools
-	$(BIN)/ruff format python tests bench
+	$(BIN)/ruff format python tests bench docs/conf.py
 	find cpp tests bench -name '*.[ch]pp' | xargs $(BIN)/clang-format -i
 
 # The site in docs/_build/html; its notebooks are run, and every warning is an error.

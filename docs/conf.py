@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import asymfast
 
@@ -23,6 +24,7 @@ default_role = "py:obj"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say what is taken, with shapes
+autodoc_mock_imports = ["torch"]  # too large to be installed for its two names
 numpydoc_show_class_members = False
 
 myst_enable_extensions = ["dollarmath", "deflist"]
@@ -44,7 +46,9 @@ def as_plain_text(app, what, name, obj, options, lines):
         literal = literal and (not line.strip() or line.startswith(" "))
         if not (examples or literal):
             parts = _CODE.split(line)
-            parts[::2] = [re.sub(r"([|*\\])|(?<=\w)(_)(?!\w)", r"\\\1\2", part) for part in parts[::2]]
+            parts[::2] = [
+                re.sub(r"([|*\\])|(?<=\w)(_)(?!\w)", r"\\\1\2", part) for part in parts[::2]
+            ]
             lines[i] = "".join(parts)
         literal = literal or line.endswith("::")
 
@@ -57,7 +61,20 @@ def add_other_pages(app, docname, source):
         source[0] = source[0].replace("OTHER PAGES", "\n".join(others))
 
 
+def name_other_files(app, docname, source):
+    """Turn links to files that are no pages, which a code host shows, into their names."""
+    site = Path(app.srcdir)
+
+    def shown(link):
+        text, target = link.groups()
+        path = (site / docname).parent.joinpath(target).resolve()
+        return link[0] if site in path.parents else f"`{text}`".replace("``", "`")
+
+    source[0] = re.sub(r"\[([^]\n]+)\]\((\.\./[^)#\s]+)\)", shown, source[0])
+
+
 def setup(app):
-    """Connect both; the first before numpydoc, which writes markup of its own."""
+    """Connect them; the first before numpydoc, which writes markup of its own."""
     app.connect("autodoc-process-docstring", as_plain_text, priority=400)
     app.connect("source-read", add_other_pages)
+    app.connect("source-read", name_other_files)
