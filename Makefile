@@ -1,11 +1,11 @@
-# make run | test | cpp-test | lint | tidy | check | sanitize | fuzz | soak | bench: each makes a virtual
-# environment in .venv first.
+# make run | test | cpp-test | lint | tidy | check | sanitize | fuzz | soak | docs | bench: each makes a
+# virtual environment in .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find cpp python CMakeLists.txt pyproject.toml -type f -not -name '*.pyc')
 
-.PHONY: run test cpp-test lint tidy check sanitize fuzz soak format bench clean
+.PHONY: run test cpp-test lint tidy check sanitize fuzz soak format docs bench clean
 
 # The package with everything its tests and figures need; built anew when a source is newer.
 $(VENV)/.installed: $(SOURCES)
@@ -35,8 +35,8 @@ cpp-test: $(VENV)/.tools
 
 # What takes seconds and no build.
 lint: $(VENV)/.tools
-	$(BIN)/ruff check python tests bench examples .github
-	$(BIN)/ruff format --check python tests bench examples .github
+	$(BIN)/ruff check python tests bench examples .github docs/conf.py
+	$(BIN)/ruff format --check python tests bench examples .github docs/conf.py
 	$(BIN)/mypy
 	find cpp tests bench examples -name '*.[ch]pp' -o -name '*.[ch]' | xargs $(BIN)/clang-format --dry-run --Werror
 
@@ -68,8 +68,13 @@ soak: $(VENV)/.installed
 	$(BIN)/python tests/soak.py --seconds $(or $(SECONDS),1800)
 
 format: $(VENV)/.tools
-	$(BIN)/ruff format python tests bench examples .github
+	$(BIN)/ruff format python tests bench examples .github docs/conf.py
 	find cpp tests bench examples -name '*.[ch]pp' -o -name '*.[ch]' | xargs $(BIN)/clang-format -i
+
+# The site in docs/_build/html; its notebooks are run, and every warning is an error.
+docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 bench: $(VENV)/.installed
 	$(BIN)/python bench/peers.py --json bench/results.json

@@ -61,6 +61,11 @@ _LOSS_SYMBOLS = {
 def require_matplotlib() -> None:
     """Raise the ImportError that says how to install matplotlib, if it cannot be imported.
 
+    Raises
+    ------
+    ImportError
+        With the command that installs it.
+
     Examples
     --------
     >>> from asymfast import figures

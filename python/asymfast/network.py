@@ -146,6 +146,11 @@ class Network:
         weights : (m,) array_like, optional
             Instead of alpha: weights t_j >= 0 of `node_scaling`, for all members.
 
+        Returns
+        -------
+        Network
+            With gamma and alpha as given; an ensemble where one of them or rng is a sequence.
+
         Raises
         ------
         TypeError, ValueError
@@ -155,6 +160,8 @@ class Network:
         -----
         Order of the draws: W = standard_normal((m, d)), then a = 2 integers(0, 2, size) - 1. They
         depend on the seed and the shapes alone, never on threads, instruction set or device.
+
+        Source: Assumption 2.3. Cost: O(m d).
 
         Examples
         --------
@@ -204,6 +211,16 @@ class Network:
     @classmethod
     def stack(cls, nets: Sequence[Network]) -> Network:
         """Ensemble of single networks of one shape, dtype and activation.
+
+        Parameters
+        ----------
+        nets : sequence of Network
+            B single networks; their arrays are copied.
+
+        Returns
+        -------
+        Network
+            With W of shape (B, m, d) and so on; gamma and alpha are (B,) where members differ.
 
         Raises
         ------
@@ -290,6 +307,15 @@ class Network:
     def member(self, b: int) -> Network:
         """Member b of an ensemble as a single network that shares its memory.
 
+        Parameters
+        ----------
+        b : int
+            Which one, from -B to B - 1.
+
+        Returns
+        -------
+        Network
+
         Raises
         ------
         TypeError
@@ -351,6 +377,7 @@ class Network:
         Notes
         -----
         Cost: 2 n m (d + k) flop and n m activations.
+        Source: Eq. (2).
 
         Examples
         --------
@@ -401,6 +428,11 @@ class Network:
             Data of another dtype or shape, empty, or not finite; labels outside [0, k).
         OverflowError
             As `__call__`.
+
+        Notes
+        -----
+        Source: Eq. (3). Accuracy: that of the outputs; squares are summed in float64. Cost: that of
+        `__call__`.
 
         Examples
         --------
@@ -501,6 +533,18 @@ class Network:
         Notes
         -----
         Cost: 4 n m d flop; of "a", 2 n m (d + k).
+        Source: Section 2, gradient flow, with u in place of f - y.
+
+        Examples
+        --------
+        >>> import asymfast as af
+        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
+        >>> u = net(X) - y  # dL/df of half_sse
+        >>> bool(abs(net.pullback(X, u) - net.node_gradients(X, y)).max() < 1e-14)
+        True
+        >>> net.pullback(X, u, "a").shape, net.pullback(X, u, "X").shape
+        ((100,), (5, 3))
         """
         fn = "Network.pullback"
         _check.choice(fn, "wrt", wrt, ("W", "a", "X"))
@@ -546,6 +590,17 @@ class Network:
         Notes
         -----
         Cost: at most 30 gradients and forward passes.
+        Source: the linearised loss; Appendix H needs far smaller steps.
+
+        Examples
+        --------
+        >>> import asymfast as af, numpy as np
+        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
+        >>> step = net.stable_step(X)
+        >>> largest = np.linalg.eigvalsh(net.ntg(X))[-1]
+        >>> bool(abs(step * largest / 2 - 1) < 0.02)
+        True
         """
         fn = "Network.stable_step"
         kind = _check.choice(fn, "loss", loss, LOSSES)
@@ -574,6 +629,10 @@ class Network:
         ------
         TypeError, ValueError, OverflowError
             As `__call__`.
+
+        Notes
+        -----
+        Source: Appendix J, transfer learning. Cost: 2 n m d flop and n m activations.
 
         Examples
         --------
@@ -639,6 +698,7 @@ class Network:
         Notes
         -----
         Cost: 2 n n2 m flop, half without X2.
+        Source: Eqs. (4) and (5).
 
         Examples
         --------
@@ -691,6 +751,10 @@ class Network:
         OverflowError
             The result exceeds the range of float64.
 
+        Notes
+        -----
+        Source: Appendix J, Regression. Cost: O(m d).
+
         Examples
         --------
         >>> import asymfast as af
@@ -724,6 +788,10 @@ class Network:
         TypeError, ValueError
             `keep` is not an integer from 1 to m, or only nodes of scale 0 would be left.
 
+        Notes
+        -----
+        Source: Appendix J, Classification. Cost: O(m d + m log m).
+
         Examples
         --------
         >>> import asymfast as af
@@ -744,6 +812,23 @@ class Network:
 
     def with_weights(self, W: ArrayLike, a: ArrayLike | None = None) -> Network:
         """Return the same network at other weights of the same shapes.
+
+        Parameters
+        ----------
+        W : array of the shape and dtype of the network's
+            Input weights; kept without a copy where C-contiguous.
+        a : array, optional
+            Output weights; default: those it has.
+
+        Returns
+        -------
+        Network
+            With the same lam, activation, gamma and alpha.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `Network`.
 
         Examples
         --------

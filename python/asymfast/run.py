@@ -156,6 +156,10 @@ class Run:
         OSError
             The folder does not exist or cannot be written to, or `path` is that of a folder.
 
+        Notes
+        -----
+        Cost: the size of the arrays, uncompressed; two networks and the record.
+
         Examples
         --------
         >>> import asymfast as af, tempfile
@@ -195,6 +199,16 @@ class Run:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Run:
         """Read a file written by `save`; nothing in it is ever executed.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+
+        Returns
+        -------
+        Run
+            As it was saved, to the bit.
 
         Raises
         ------

@@ -58,7 +58,7 @@ class NtgMeasures {
   // |A - B|_2 of symmetric matrices.
   double spectral_distance(Matrix A, const Matrix& B, const Context& context) const {
     for (std::size_t i = 0; i < A.size(); ++i) A[i] -= B[i];
-    return std::max({eigmax(A, context), -eigmin(A, context), 0.0});
+    return std::max({0.0, eigmax(A, context), -eigmin(A, context)});  // the first of equals: not -0
   }
 
   double trace(const Matrix& K) const {

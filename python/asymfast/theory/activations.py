@@ -69,6 +69,10 @@ def get(name: str) -> Activation:
     name : str
         A key of `ACTIVATIONS`.
 
+    Returns
+    -------
+    Activation
+
     Raises
     ------
     ValueError
@@ -125,10 +129,24 @@ def activation(name: str, z: npt.ArrayLike, order: int = 0) -> Floats:
 def suprema(name: str) -> tuple[float, float]:
     """Suprema of |sigma'| and |sigma''| over the real line, the theorems' constants.
 
+    Parameters
+    ----------
+    name : str
+        A key of `ACTIVATIONS`.
+
+    Returns
+    -------
+    L, M : float
+        sup |sigma'| and sup |sigma''|, to rounding; M is infinite for relu.
+
     Raises
     ------
     ValueError
         Unknown name.
+
+    Notes
+    -----
+    Source: Assumption 2.2, which asks for L <= 1 and M finite.
 
     Examples
     --------

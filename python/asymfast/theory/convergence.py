@@ -238,6 +238,8 @@ def proposition_b1(delta: float, *, n: int, mu: float, R: float) -> tuple[float,
     -----
     Source: Proposition B.1; the sharper of the two bounds it gives in each case.
 
+    Accuracy: a few roundings of the exponent. Cost: O(1).
+
     Examples
     --------
     >>> from asymfast import theory
@@ -290,6 +292,8 @@ def proposition_d1(
     -----
     Source: Proposition D.1. For sup |sigma'| = L > 1 the matrices of its proof are bounded by
     n L^2 instead of n, which multiplies the width by L^2.
+
+    Accuracy: a few roundings; widths are kept as logarithms. Cost: O(1).
 
     Examples
     --------
@@ -355,6 +359,8 @@ def theorem_4_1(
     Source: Theorem 4.1, proved in Appendix G by Lemma E.5 with
     c_j = 64 n L sqrt(2 (C^2 + C_1) lam_j / (d delta^3)) / (gamma kappa). For L > 1 the widths are
     multiplied by L^2, L^2 and L^4, (c) by L, and (d) by L^2 in both terms. (c) is loose by 2.
+
+    Accuracy: a few roundings; widths are kept as logarithms. Cost: O(1).
 
     Examples
     --------
@@ -429,6 +435,8 @@ def theorem_a1(
     D_0^2 = 2 C^2 + 2/d, as defined there, the widths (8 n D / (d kappa))^2 and
     (16^2 n^2 D / (d^2 kappa^2))^2 of Appendix F are 2^24 and 2^34 times the rest; the theorem
     prints 2^25 and 2^35. (c) and (d) agree. The printed statement is true, only larger.
+
+    Accuracy: a few roundings; widths are kept as logarithms. Cost: O(1).
 
     Examples
     --------
@@ -515,6 +523,8 @@ def theorem_h1(
     1 - beta = 1 - sqrt(1 - alpha) is computed as -expm1(log1p(-alpha) / 2), as alpha is often
     1e-12. For L > 1 the bounds on eta are multiplied by 1, L^-4 and L^-2, the widths by L^2, L^2
     and L^4, the weight change by L and the change of the NTG by L^2.
+
+    Accuracy: a few roundings; widths are kept as logarithms. Cost: O(1).
 
     Examples
     --------

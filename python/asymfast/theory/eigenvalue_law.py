@@ -21,6 +21,13 @@ Floats = npt.NDArray[np.float64]
 class Probability(NamedTuple):
     """A probability estimated from draws, with an exact confidence interval.
 
+    Attributes
+    ----------
+    estimate : float
+        Share of the draws.
+    low, high : float
+        Ends of the interval of Clopper and Pearson.
+
     Examples
     --------
     >>> import asymfast as af

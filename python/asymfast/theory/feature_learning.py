@@ -97,6 +97,8 @@ def g_1(
     cos and identity: sigma sigma' of an odd or even sigma is odd. The paper's remark that the
     expected change of w_j is not zero for gamma < 1 fails for those.
 
+    Cost: O(n N), N nodes of the quadrature; O(n) for the closed forms.
+
     Examples
     --------
     >>> import numpy as np
@@ -207,6 +209,8 @@ def g_2(
     Notes
     -----
     Source: above Theorem 4.4. See `asymfast.theory.triple` for the method.
+
+    Cost: a product rule, of about N^2 K terms; see `theorem_4_4`.
 
     Examples
     --------
@@ -407,6 +411,10 @@ def simulated_drift(
     TypeError, ValueError
         An argument of the wrong kind, shape or range.
 
+    Notes
+    -----
+    Source: Theorem 4.3. Cost: O(draws n m d) time, O(m d) memory.
+
     Examples
     --------
     >>> import asymfast as af
@@ -449,6 +457,10 @@ def simulated_ntg_velocity(
     ------
     TypeError, ValueError
         An argument of the wrong kind, shape or range.
+
+    Notes
+    -----
+    Source: Theorem 4.4. Cost: O(draws (q^2 m + (n + q) m d)) time.
 
     Examples
     --------

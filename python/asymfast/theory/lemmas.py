@@ -148,6 +148,8 @@ def lemma_e1(t: float, zeta: float, *, residual: float, n: int, d: int, L: float
     -----
     Source: Lemma E.1. L > 1 multiplies the weight bound by L and leaves the loss as it is.
 
+    Cost: O(1).
+
     Examples
     --------
     >>> from asymfast import theory
@@ -194,6 +196,8 @@ def lemma_e2(
     Source: Lemma E.2 as stated. Its proof has the sharper second term 2 n / d sqrt(gamma_k S_k),
     which Eq. (16) and so ``eigmin_loss`` keep. Misprints: Theta^(s) for Theta^(k), f_n for f_m, and
     2 sqrt(n/d) gamma_k for 2 sqrt(n gamma_k / d).
+
+    Cost: O(m).
 
     Examples
     --------
@@ -257,6 +261,8 @@ def lemma_e4(
     Source: Lemma E.4 as stated; the proof has sqrt(gamma_k) in the second term, which Eq. (23) and
     so ``eigmin_loss`` keep. L > 1 multiplies the second terms by L.
 
+    Cost: O(m).
+
     Examples
     --------
     >>> import numpy as np
@@ -319,6 +325,8 @@ def lemma_e3(
     Notes
     -----
     Source: Lemma E.3. The second term of (d) is loose by sqrt 2.
+
+    Cost: O(m).
 
     Examples
     --------
@@ -385,6 +393,8 @@ def lemma_e5(
     Source: Lemma E.5; it says "for Theorem A.1" and means 4.1. The second term of (d) is loose by
     sqrt 2. L > 1 multiplies the widths by L^2, 1 and L^2, R' by L and the second term of (d) by L.
 
+    Cost: O(m).
+
     Examples
     --------
     >>> import numpy as np
@@ -448,6 +458,8 @@ def lemma_h2(lam: npt.ArrayLike, residual: float, *, n: int, d: int, L: float = 
     -----
     Source: Lemma H.2.
 
+    Cost: O(m).
+
     Examples
     --------
     >>> import numpy as np, asymfast as af
@@ -496,6 +508,8 @@ def lemma_h3(
     -----
     Source: Lemma H.3; the factors L^2 and L^4 are for |sigma'| <= L. Misprint: H.2 defines
     u~_{s+1} with u_s - eta du/dt for u_s + eta du/dt = u_s - eta Theta (u_s - y).
+
+    Cost: O(1).
 
     Examples
     --------

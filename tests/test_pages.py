@@ -1,0 +1,49 @@
+"""What the pages of the documentation say is so: code prints it, names exist, nothing is left out."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from pathlib import Path
+
+import pages
+import pytest
+
+import asymfast as af
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+RUN = (
+    "README.md",
+    "docs/tutorial.md",
+    "docs/howto/train.md",
+    "docs/howto/watch.md",
+    "docs/howto/certify.md",
+)
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+if not DOCS.is_dir():
+    pytest.skip("the documentation is not here", allow_module_level=True)
+
+
+@pytest.mark.parametrize("page", RUN)
+def test_code_prints_what_the_page_says(page, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    namespace = {}
+    for block in pages.blocks((ROOT / page).read_text()):
+        output = pages.printed(block, namespace)
+        if block.shown is not None and output is not None:
+            same = doctest.OutputChecker().check_output(block.shown, output, FLAGS)
+            assert same, f"{page}, line {block.line}: printed\n{output}"
+
+
+def test_reference_has_every_public_name():
+    text = "".join(path.read_text() for path in (DOCS / "api").glob("*.md"))
+    listed = set(re.findall(r"^\.\. auto\w+:: asymfast\.(\S+)", text, re.MULTILINE))
+    names = {*af.__all__, *(f"theory.{name}" for name in af.theory.__all__)}
+    names |= {f"datasets.{name}" for name in af.datasets.__all__}
+    # modules and constants; mean_ntg and limiting_ntg stand under their shorter names
+    elsewhere = {"__version__", "datasets", "figures", "theory", "theory.activations"}
+    elsewhere |= {"datasets.NAMES", "theory.mean_ntg", "theory.limiting_ntg"}
+    assert names - listed == elsewhere
