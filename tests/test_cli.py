@@ -14,8 +14,8 @@ from pathlib import Path
 import asymfast as af
 import numpy as np
 import pytest
-from asymfast.cli import claims, main, simulated
-from asymfast.cli.table import percent, setting_name, text_table
+from asymfast.cli import main
+from asymfast.cli.table import percent, text_table
 from asymfast.datasets.samples import read_samples
 
 ROWS = 40
@@ -49,12 +49,6 @@ def read_rows(path):
 def train(*options):
     """A train command that takes a fraction of a second."""
     return main(["train", *map(str, options), "--target", "lift", "--width", "30", "--steps", "40"])
-
-
-def paper(*options):
-    """A paper command that takes a fraction of a second; without a figure unless asked for one."""
-    small = ["--seeds", "2", "--steps", "10", "--width", "20", "--samples", "12"]
-    return main(["paper", "simulated", *small, *map(str, options)])
 
 
 # ---------------------------------------------------------------------------------------- train
@@ -432,179 +426,6 @@ def test_ctrl_c_in_a_real_process(table):
     assert "smallest eigenvalue" in out
     run = af.Run.load("here/run.npz")
     assert len(run.steps) == len(run.loss) >= 1
-
-
-# ---------------------------------------------------------------------------------------- paper
-
-
-def test_paper_writes_runs_figure_and_claims(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert paper() == 0
-    out, err = capsys.readouterr()
-    assert err == ""
-    names = [
-        "simulated-gamma0-alpha0.4.npz",
-        "simulated-gamma0.5-alpha0.5.npz",
-        "simulated-gamma0.5-alpha0.7.npz",
-        "simulated-gamma1.npz",
-        "simulated.json",
-        "simulated.pdf",
-        "simulated.png",
-    ]
-    assert sorted(path.name for path in (tmp_path / "asymfast-paper").iterdir()) == names
-    for gamma, alpha in simulated.SETTINGS:
-        assert out.count(setting_name(gamma, alpha)) >= 2, "progress and table"
-    for claim in claims.CLAIMS:
-        (line,) = [line for line in out.splitlines() if line.startswith(claim.text)]
-        assert re.search(r"  (holds|does not hold) +[012] of 2$", line)
-    summary = read_json("asymfast-paper/simulated.json")
-    assert summary["plan"]["steps"] == 10
-    run = af.Run.load("asymfast-paper/simulated-gamma0.5-alpha0.5.npz")
-    setting = summary["settings"][2]
-    assert (setting["gamma"], setting["alpha"]) == (0.5, 0.5)
-    assert setting["loss_end"] == run.loss[-1].tolist()
-    assert setting["weight_change"] == run.weight_change[-1].max(axis=-1).tolist()
-
-
-def test_every_seed_has_its_own_data_and_network(tmp_path):
-    assert paper("--no-figure", "--out", tmp_path) == 0
-    run = af.Run.load(tmp_path / "simulated-gamma1.npz")
-    assert run.loss.shape == (11, 2)
-    first, second = run.initial.W
-    assert not np.isclose(first, second).any()
-    X, y = af.datasets.simulated(12, 50, rng=0)
-    member = run.initial[0]
-    single = af.gradient_descent(member, X, y, lr=1.0, steps=10, record=af.Record(every=1))
-    np.testing.assert_array_equal(single.loss, run.loss[:, 0])
-    cosine = X @ (first / np.linalg.norm(first, axis=1, keepdims=True)).T
-    assert abs(cosine).max() < 0.9, "the network is not made of the numbers that made the inputs"
-
-
-def test_settings_share_data_and_weights(tmp_path):
-    assert paper("--no-figure", "--out", tmp_path) == 0
-    runs = [af.Run.load(path) for path in tmp_path.glob("*.npz")]
-    assert len(runs) == 4
-    for run in runs[1:]:
-        np.testing.assert_array_equal(run.initial.W, runs[0].initial.W)
-        np.testing.assert_array_equal(run.initial.a, runs[0].initial.a)
-
-
-def test_paper_does_not_train_a_setting_twice(tmp_path, capsys):
-    assert paper("--out", tmp_path) == 0
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    capsys.readouterr()
-    (tmp_path / "simulated-gamma1.npz").unlink()
-    (tmp_path / "simulated-gamma0-alpha0.4.npz").write_bytes(b"cut off")
-    assert paper("--out", tmp_path) == 0
-    out = capsys.readouterr().out
-    assert out.count("already there, not trained again") == 2
-    assert "[1/4] gamma = 1: trained in" in out
-    assert "[4/4] gamma = 0, alpha = 0.4: the file was unreadable; trained in" in out
-    after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert after.keys() == before.keys()
-    assert after["simulated.png"] == before["simulated.png"]
-    assert after["simulated.json"] == before["simulated.json"]
-
-
-def test_paper_trains_again_when_something_differs(tmp_path, capsys):
-    assert paper("--no-figure", "--out", tmp_path) == 0
-    capsys.readouterr()
-    assert paper("--no-figure", "--out", tmp_path, "--samples", "11") == 0
-    out = capsys.readouterr().out
-    assert out.count("the file there differed in samples; trained in") == 4
-
-
-def test_quick_and_relu_never_replace_a_long_run(tmp_path):
-    assert paper("--no-figure", "--out", tmp_path) == 0
-    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    assert paper("--no-figure", "--out", tmp_path, "--quick") == 0
-    assert paper("--no-figure", "--out", tmp_path, "--activation", "relu") == 0
-    assert {path: path.read_bytes() for path in before} == before
-    assert (tmp_path / "simulated-relu-gamma1.npz").exists()
-    assert (tmp_path / "simulated-quick.json").exists()
-
-
-def test_interrupted_paper_continues_where_it_was(tmp_path, capsys, monkeypatch):
-    trained = af.gradient_descent
-    calls = []
-
-    def interrupted(*args, **options):
-        calls.append(None)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return trained(*args, **options)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(af, "gradient_descent", interrupted)
-        assert paper("--no-figure", "--out", tmp_path) == 130
-    assert "interrupted; finished settings are kept" in capsys.readouterr().err
-    assert len(list(tmp_path.iterdir())) == 2
-    assert paper("--no-figure", "--out", tmp_path) == 0
-    assert capsys.readouterr().out.count("already there") == 2
-
-
-def test_paper_reports_divergence(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(simulated, "_plan", lambda _: simulated.Plan(2, 50, "relu", 20, 12, lr=1e9))
-    assert paper("--no-figure", "--out", tmp_path) == 1
-    err = capsys.readouterr().err
-    assert re.fullmatch(
-        r"asymfast paper: gamma = 1: training diverged at step \d+; finished settings are kept\n",
-        err.replace("[1/4] ", ""),
-    )
-
-
-def test_one_seed(tmp_path, capsys):
-    assert paper("--no-figure", "--out", tmp_path, "--seeds", "1") == 0
-    out = capsys.readouterr().out
-    assert "1 seed," in out
-    assert "the NTG changes more" in out
-    assert "+-" not in re.search(r"^gamma = 1 .*$", out, re.MULTILINE)[0]
-
-
-def test_all_runs_every_experiment(tmp_path):
-    small = ["--seeds", "1", "--steps", "2", "--width", "5", "--samples", "4", "--no-figure"]
-    assert main(["paper", "all", *small, "--out", str(tmp_path)]) == 0
-    assert (tmp_path / "simulated.json").exists()
-
-
-def test_unknown_experiment(capsys):
-    assert main(["paper", "figure9"]) == 2
-    assert "invalid choice: 'figure9' (choose from" in capsys.readouterr().err
-
-
-def test_paper_without_matplotlib(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert paper("--out", tmp_path) == 2
-    assert "pip install 'asymfast[plot]', or add --no-figure" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
-
-
-# --------------------------------------------------------------------------------------- claims
-
-
-def made_up_outcome(measure, values):
-    fields = dict.fromkeys(claims.Outcome.__dataclass_fields__, np.zeros(len(values)))
-    return claims.Outcome(**{**fields, measure: np.array(values)})
-
-
-@pytest.mark.parametrize(
-    ("values", "grows", "verdict"),
-    [
-        # One list per setting in the order gamma = 1, 0.5, 0.5, 0; one number per seed.
-        ([[3, 3], [2, 2], [2.5, 2.5], [1, 1]], True, (True, 2)),
-        ([[3, 3], [2, 2], [2.5, 2.5], [1, 1]], False, (False, 0)),
-        ([[3, 9], [2, 2], [4, 4], [1, 1]], True, (True, 1)),
-        ([[3, 3], [2, 2], [3, 2], [1, 1]], True, (True, 1)),
-        ([[3, 3], [2, 2], [3, 3], [1, 1]], True, (False, 0)),
-        ([[1, 1], [2, 2], [2, 2], [np.nan, 3]], False, (False, 1)),
-    ],
-)
-def test_verdicts(values, grows, verdict):
-    outcomes = {
-        key: made_up_outcome("rate", row)
-        for key, row in zip(simulated.SETTINGS, values, strict=True)
-    }
-    assert claims.holds(claims.Claim("", "rate", grows), outcomes) == verdict
 
 
 # ------------------------------------------------------------------------- info, version, table

@@ -40,6 +40,7 @@ from .training import gradient_descent
 if TYPE_CHECKING:
     from . import datasets, figures, theory
     from .phases import PhaseDiagram, phase_diagram
+    from .pruning import PruningCurve, pruning_curve
     from .sweeps import ConfigError, StoreError, SweepResult, load_sweep, sweep, train_config
     from .theory.limits import limiting_ntg
     from .theory.mean_ntg import mean_ntg
@@ -54,6 +55,7 @@ __all__ = [
     "NTGOperator",
     "Network",
     "PhaseDiagram",
+    "PruningCurve",
     "Record",
     "Run",
     "Snapshot",
@@ -73,6 +75,7 @@ __all__ = [
     "min_eigenvalue",
     "node_scaling",
     "phase_diagram",
+    "pruning_curve",
     "sgd",
     "sweep",
     "theory",
@@ -90,9 +93,11 @@ _LAZY_NAMES = {
     "sweep": "sweeps",
     "train_config": "sweeps",
     "PhaseDiagram": "phases",
+    "PruningCurve": "pruning",
     "limiting_ntg": "theory",
     "mean_ntg": "theory",
     "phase_diagram": "phases",
+    "pruning_curve": "pruning",
 }
 
 

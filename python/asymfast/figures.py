@@ -28,12 +28,12 @@ Floats = npt.NDArray[np.float64]
 
 # Okabe and Ito's palette. With the dashes and markers beside it, the lines stay apart in grey
 # print and for every kind of colour vision.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", (0, (6, 1.5)), (0, (6, 1.5, 1.2, 1.5)), (0, (1.5, 1.2)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _MARKERS_PER_LINE = 6
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
@@ -142,16 +142,16 @@ def training_figure(
     import matplotlib
     from matplotlib.figure import Figure
 
-    if not 1 <= len(runs) <= len(_COLOURS):
+    if not 1 <= len(runs) <= len(COLOURS):
         raise ValueError(
-            f"training_figure: runs must have 1 to {len(_COLOURS)} entries, got {len(runs)}"
+            f"training_figure: runs must have 1 to {len(COLOURS)} entries, got {len(runs)}"
         )
     if against not in ("step", "time"):
         raise ValueError(f"training_figure: against must be 'step' or 'time', got {against!r}")
     if top < 1:
         raise ValueError(f"training_figure: top must be >= 1, got {top}")
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8.0, 6.0), layout="constrained")
         panels = figure.subplots(2, 2, sharex=True).flat
         lines = [_Line(name, run, against, place) for place, (name, run) in enumerate(runs.items())]
@@ -216,7 +216,7 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
 
     stem = _paths.path("figures.save", "path", path)
     png, pdf = (stem.with_name(stem.name + ending) for ending in (".png", ".pdf"))
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         with replacing(png) as temporary:
             figure.savefig(temporary, dpi=150)
         with replacing(pdf) as temporary:
@@ -224,9 +224,22 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
     return png, pdf
 
 
+def look(place: int, label: str, records: int) -> dict[str, Any]:
+    """Keywords of a bold line; the markers of different lines start at different records."""
+    gap = max(1, records // _MARKERS_PER_LINE)
+    return {
+        "color": COLOURS[place],
+        "linestyle": _DASHES[place % len(_DASHES)],
+        "marker": _MARKERS[place],
+        "markersize": 4.5,
+        "markevery": (place * gap // 4 % gap, gap),
+        "label": label,
+    }
+
+
 @dataclass(frozen=True)
 class _Line:
-    """One run, and the look that all its lines share."""
+    """One run, and its place in the order of colours, dashes and markers."""
 
     name: str
     run: Run
@@ -240,19 +253,7 @@ class _Line:
 
     @property
     def colour(self) -> str:
-        return _COLOURS[self.place]
-
-    def look(self) -> dict[str, Any]:
-        """Keywords of a bold line; the markers of different runs start at different records."""
-        gap = max(1, len(self.x) // _MARKERS_PER_LINE)
-        return {
-            "color": self.colour,
-            "linestyle": _DASHES[self.place % len(_DASHES)],
-            "marker": _MARKERS[self.place],
-            "markersize": 4.5,
-            "markevery": (self.place * gap // 4 % gap, gap),
-            "label": self.name,
-        }
+        return COLOURS[self.place]
 
 
 def _loss_panel(axes: Axes, lines: Sequence[_Line]) -> None:
@@ -293,7 +294,7 @@ def _ntg_panel(axes: Axes, lines: Sequence[_Line]) -> None:
     if recorded:
         axes.set_ylim(bottom=0)
     else:
-        _remark(axes, "not recorded")
+        remark(axes, "not recorded")
 
 
 def _eigenvalue_panel(axes: Axes, lines: Sequence[_Line]) -> None:
@@ -304,7 +305,7 @@ def _eigenvalue_panel(axes: Axes, lines: Sequence[_Line]) -> None:
     if recorded:
         _logarithmic(axes, recorded, values)
     else:
-        _remark(axes, "not recorded")
+        remark(axes, "not recorded")
 
 
 def _logarithmic(axes: Axes, lines: Sequence[_Line], series: Sequence[Floats]) -> None:
@@ -314,13 +315,13 @@ def _logarithmic(axes: Axes, lines: Sequence[_Line], series: Sequence[Floats]) -
     if left_out == total:
         for line, values in zip(lines, series, strict=True):
             _bold(axes, line, _by_member(values))
-        _remark(axes, "no positive value: linear axis")
+        remark(axes, "no positive value: linear axis")
         return
     for line, values in zip(lines, series, strict=True):
         _bold(axes, line, _by_member(values), positive=True)
     axes.set_yscale("log")
     if left_out:
-        _remark(axes, f"{left_out} of {total} values not positive or not finite: left out")
+        remark(axes, f"{left_out} of {total} values not positive or not finite: left out")
 
 
 def _bold(axes: Axes, line: _Line, values: Floats, *, positive: bool = False) -> None:
@@ -328,12 +329,13 @@ def _bold(axes: Axes, line: _Line, values: Floats, *, positive: bool = False) ->
     mean, low, high = values.mean(axis=1), values.min(axis=1), values.max(axis=1)
     if positive:
         mean, low, high = _positive(mean), _positive(low), _positive(high)
-    axes.plot(line.x, mean, **line.look())
+    axes.plot(line.x, mean, **look(line.place, line.name, len(line.x)))
     if values.shape[1] > 1:
         axes.fill_between(line.x, low, high, color=line.colour, alpha=0.13, linewidth=0)
 
 
-def _remark(axes: Axes, text: str) -> None:
+def remark(axes: Axes, text: str) -> None:
+    """Write a remark into the corner of a panel."""
     paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
     axes.text(0.03, 0.04, text, transform=axes.transAxes, fontsize=8, color="#555555", bbox=paper)
 

@@ -41,8 +41,8 @@ class ProgressBar:
         self._last_drawn = -math.inf
         self._length = 0  # characters on the line now
 
-    def __call__(self, fraction: float, loss: float) -> None:
-        """Show that ``fraction`` (0 to 1) of the work is done and what the loss is now."""
+    def __call__(self, fraction: float, loss: float | None) -> None:
+        """Show that ``fraction`` (0 to 1) of the work is done, and the loss now, if known."""
         now = time.monotonic()
         if self._begun is None:  # a run that goes on from a checkpoint does not begin at 0
             self._begun = now, fraction
@@ -52,12 +52,17 @@ class ProgressBar:
         start, first = self._begun
         self._draw(progress_line(self._label, fraction, loss, now - start, first))
 
-    def close(self) -> None:
-        """Clear the line. The bar draws nothing afterwards; calling it again does no harm."""
+    def clear(self) -> None:
+        """Clear the line, so that something else can be printed; the next call draws it again."""
         if self._visible and self._length:
             self._draw("")
             self._stream.write("\r")
             self._stream.flush()
+            self._last_drawn = -math.inf
+
+    def close(self) -> None:
+        """Clear the line. The bar draws nothing afterwards; calling it again does no harm."""
+        self.clear()
         self._visible = False
 
     def __enter__(self) -> ProgressBar:
@@ -76,7 +81,7 @@ class ProgressBar:
 
 
 def progress_line(
-    label: str, fraction: float, loss: float, elapsed: float, begun: float = 0.0
+    label: str, fraction: float, loss: float | None, elapsed: float, begun: float = 0.0
 ) -> str:
     """Compose the text of the bar after ``elapsed`` seconds.
 
@@ -86,8 +91,8 @@ def progress_line(
         Text in front; may be empty.
     fraction : float
         Part of the work that is done; values outside [0, 1] are clipped.
-    loss : float
-        Shown with four significant digits.
+    loss : float or None
+        Shown with four significant digits; None where there is no one loss to show.
     elapsed : float
         Seconds since the start. The time left assumes that the rest goes at the same pace.
     begun : float
@@ -103,7 +108,8 @@ def progress_line(
     bar = "#" * filled + "-" * (_BAR_WIDTH - filled)
     now = done - begun
     left = f"  {duration(elapsed * (1.0 - done) / now)} left" if now > 0.0 else ""
-    return f"{label} [{bar}] {int(100 * done):3d} %  loss {loss:.4g}{left}".lstrip()
+    shown = "" if loss is None else f"  loss {loss:.4g}"
+    return f"{label} [{bar}] {int(100 * done):3d} %{shown}{left}".lstrip()
 
 
 def duration(seconds: float) -> str:

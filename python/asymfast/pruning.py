@@ -1,4 +1,4 @@
-"""Pruning curves: loss and accuracy of a network after each of its least important nodes has gone."""
+"""Pruning curves: loss and accuracy while the least important nodes go, one after another."""
 
 from __future__ import annotations
 

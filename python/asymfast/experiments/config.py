@@ -183,6 +183,8 @@ class Experiment:
     seeds : int
         Repetitions.
     settings : tuple of Setting
+    panels : tuple of str
+        Of the figure, in the paper's order; see `asymfast.experiments.panels.PANELS`.
     data, network, training, record
         See there; None of a closed form.
     pruning, transfer
@@ -197,6 +199,7 @@ class Experiment:
     figures: Table
     seeds: int = 1
     settings: tuple[Setting, ...] = ()
+    panels: tuple[str, ...] = ()
     data: Data | None = None
     network: NetworkPlan | None = None
     training: Training | None = None
@@ -242,7 +245,7 @@ def read_experiment(source: str | Path, *, quick: bool = False) -> Experiment:
         Not TOML, or an entry is unknown, missing, or of the wrong kind; the message names it.
     """
     if isinstance(source, str) and source in NAMES:
-        text = resources.files("asymfast.experiments").joinpath("configs", f"{source}.toml")
+        text = resources.files("asymfast.experiments") / "configs" / f"{source}.toml"
         name, content = source, read_toml(text.read_text(encoding="utf-8"), f"{source}.toml")
     else:
         path = Path(source)
@@ -260,6 +263,28 @@ def read_experiment(source: str | Path, *, quick: bool = False) -> Experiment:
     )
     _require_sense(experiment)
     return experiment
+
+
+def from_table(table: Table) -> Experiment:
+    """Return the experiment that ``dataclasses.asdict`` made a table of, also by way of JSON.
+
+    Raises
+    ------
+    ValueError
+        It is not such a table.
+    """
+    given = {key: _without_none(value) for key, value in table.items() if value is not None}
+    experiment: Experiment = _build(Experiment, given, "experiment")
+    _require_sense(experiment)
+    return experiment
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_none(entry) for key, entry in value.items() if entry is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(entry) for entry in value]
+    return value
 
 
 def as_table(part: Any) -> Table:
@@ -335,7 +360,9 @@ def _require_sense(experiment: Experiment) -> None:
             raise ValueError(f"{where}: the table [{part}] is missing")
     if not experiment.settings:
         raise ValueError(f"{where}: the entry 'settings' is missing")
-    assert experiment.data and experiment.training and experiment.record
+    assert experiment.data is not None
+    assert experiment.training is not None
+    assert experiment.record is not None
     _check.integer(where, "seeds", experiment.seeds, low=1)
     _check.integer(where, "record.every", experiment.record.every, low=1)
     sources = ("simulated", "table", "mnist", "features")

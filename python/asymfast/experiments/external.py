@@ -7,6 +7,7 @@ variant that asymfast itself has no kernels for.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class Layers:
 def drawn(sizes: tuple[int, ...], rng: np.random.Generator, dtype: npt.DTypeLike) -> Layers:
     """PyTorch's initialisation: weights and biases uniform within +-1 / sqrt(inputs)."""
     weights, biases = [], []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in pairwise(sizes):
         bound = inputs**-0.5
         weights.append(rng.uniform(-bound, bound, (outputs, inputs)).astype(dtype))
         biases.append(rng.uniform(-bound, bound, outputs).astype(dtype))

@@ -32,6 +32,6 @@ def read_toml(text: str, name: str) -> dict[str, Any]:
                 "reading TOML on Python 3.10 needs tomli; install it with: pip install tomli"
             ) from None
     try:
-        return tomllib.loads(text)
+        return dict(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{name} is not TOML: {error}") from error

@@ -187,9 +187,9 @@ def _ntg(run: af.Run, X: npt.NDArray[Any]) -> Arrays:
         }
     assert run.weights is not None
     X = X.astype(np.float64)
-    start: npt.NDArray[np.float64] | None = None
     changes, smallest = [], []
-    for W in run.weights:
+    start: npt.NDArray[Any] = np.zeros(())
+    for t, W in enumerate(run.weights):
         network = af.Network(
             W.astype(np.float64),
             initial.a.astype(np.float64),
@@ -197,7 +197,7 @@ def _ntg(run: af.Run, X: npt.NDArray[Any]) -> Arrays:
             activation=initial.activation,
         )
         K = network.ntg(X, threads=1)
-        start = K if start is None else start
+        start = start if t else K
         changes.append(np.linalg.norm(K - start))
         smallest.append(af.min_eigenvalue(K))
     return {

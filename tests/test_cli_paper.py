@@ -1,0 +1,271 @@
+"""``asymfast paper``: what it writes and prints, what it skips, and how it goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import asymfast as af
+import numpy as np
+import pytest
+from asymfast.cli import main
+from asymfast.experiments import claims, read_experiment, tasks
+from asymfast.experiments.config import NAMES
+from asymfast.experiments.tables import setting_name
+from asymfast.sweeps.store import Store
+
+PYTHON = [sys.executable, "-m", "asymfast"]
+SMALL = ["--seeds", "2", "--steps", "10", "--width", "20", "--samples", "12", "--jobs", "1"]
+SETTINGS = read_experiment("simulated").settings
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASYMFAST_DATA", str(tmp_path / "no-data"))
+
+
+def paper(*options, experiment="simulated"):
+    """A command that takes a fraction of a second."""
+    return main(["paper", experiment, *SMALL, *map(str, options)])
+
+
+def read_json(path):
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def stored(folder="asymfast-paper"):
+    return list(Store(Path(folder) / "results").items())
+
+
+def test_writes_runs_figure_claims_and_report(capsys):
+    assert paper() == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    names = ["report.html", "results", "simulated.json", "simulated.pdf", "simulated.png"]
+    assert sorted(path.name for path in Path("asymfast-paper").iterdir()) == names
+    for setting in SETTINGS:
+        assert out.count(setting_name(setting)) >= 3, "two seeds and the table"
+    for claim in claims.claims_of(read_experiment("simulated")):
+        (line,) = [line for line in out.splitlines() if line.startswith(claim.text)]
+        assert re.search(r"  (holds|does not hold) +[012] of 2$", line)
+    assert len(stored()) == 8
+    summary = read_json("asymfast-paper/simulated.json")
+    assert summary["experiment"]["training"]["steps"] == 10
+    setting = summary["settings"][2]
+    assert (setting["gamma"], setting["alpha"]) == (0.5, 0.5)
+    (found,) = (
+        arrays
+        for config, arrays, _ in stored()
+        if (config["gamma"], config.get("alpha"), config["seed"]) == (0.5, 0.5, 1)
+    )
+    assert setting["loss_end"][1] == found["loss"][-1]
+    assert setting["weight_change"][1] == found["weight_change"][-1, 0]
+    assert found["weight_change"][-1, 0] == found["node_change"].max()
+    report = Path("asymfast-paper/report.html").read_text(encoding="utf-8")
+    assert report.count("data:image/png;base64,") == 1
+    assert "Convergence theorems" in report
+    assert "src=" not in report.replace('src="data:', ""), "nothing from outside"
+
+
+def test_every_seed_has_its_own_data_and_network():
+    assert paper("--no-figure") == 0
+    found = {config["seed"]: arrays for config, arrays, _ in stored() if config["gamma"] == 1}
+    X, y = af.datasets.simulated(12, 50, rng=0)
+    net = af.Network.init(d=50, m=20, gamma=1.0, rng=np.random.default_rng([0, 1]))
+    single = af.gradient_descent(net, X, y, lr=1.0, steps=10, record=af.Record(every=1))
+    np.testing.assert_array_equal(single.loss, found[0]["loss"])
+    np.testing.assert_array_equal(single.ntg_eigmin, found[0]["ntg_eigmin"])
+    np.testing.assert_array_equal(single.network.W, found[0]["W"])
+    assert not np.isclose(found[0]["W"], found[1]["W"]).any()
+    cosine = X @ (net.W / np.linalg.norm(net.W, axis=1, keepdims=True)).T
+    assert abs(cosine).max() < 0.9, "the network is not made of the numbers that made the inputs"
+
+
+def test_finished_runs_are_not_made_again(capsys):
+    assert paper() == 0
+    runs = sorted(Path("asymfast-paper/results/runs").iterdir())
+    before = {path: path.read_bytes() for path in [*runs, Path("asymfast-paper/simulated.png")]}
+    summary = read_json("asymfast-paper/simulated.json")
+    capsys.readouterr()
+    runs[3].unlink()
+    assert paper() == 0
+    out = capsys.readouterr().out
+    assert "7 of 8 runs are already there, not made again" in out
+    assert out.count("trained in") == 1
+    assert {path: path.read_bytes() for path in before if path != runs[3]} == {
+        path: content for path, content in before.items() if path != runs[3]
+    }
+    again = read_json("asymfast-paper/simulated.json")
+    assert {**again, "cpu_seconds": 0} == {**summary, "cpu_seconds": 0}
+
+
+def test_damaged_run_is_named(capsys):
+    assert paper("--no-figure") == 0
+    path = sorted(Path("asymfast-paper/results/runs").iterdir())[0]
+    path.write_bytes(b"cut off")
+    assert paper("--no-figure") == 2
+    assert f"{path.name} is damaged or not a result" in capsys.readouterr().err
+
+
+def test_quick_and_relu_never_replace_a_long_run():
+    assert paper("--no-figure") == 0
+    before = Path("asymfast-paper/simulated.json").read_bytes()
+    assert paper("--no-figure", "--quick") == 0
+    assert paper("--no-figure", "--activation", "relu") == 0
+    assert Path("asymfast-paper/simulated.json").read_bytes() == before
+    assert Path("asymfast-paper/simulated-relu.json").exists()
+    assert Path("asymfast-paper/simulated-quick.json").exists()
+
+
+def test_interrupted_goes_on_where_it_was(capsys, monkeypatch):
+    trained = af.gradient_descent
+    calls = []
+
+    def interrupted(*args, **options):
+        calls.append(None)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return trained(*args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(af, "gradient_descent", interrupted)
+        assert paper("--no-figure") == 130
+    assert "interrupted; finished runs are kept" in capsys.readouterr().err
+    assert len(stored()) == 2
+    assert paper("--no-figure") == 0
+    assert "2 of 8 runs are already there" in capsys.readouterr().out
+
+
+def test_divergence_of_one_run_stops_no_other(capsys, tmp_path):
+    text = (Path(af.__file__).parent / "experiments/configs/simulated.toml").read_text()
+    (tmp_path / "wild.toml").write_text(text.replace("lr = 1.0", "lr = 1e9"))
+    options = ["--activation", "relu", "--seeds", "1", "--steps", "50", "--no-figure"]
+    assert paper(*options, experiment="wild.toml") == 1
+    out, err = capsys.readouterr()
+    assert out.count("training diverged at step") == 4
+    assert re.match(
+        r"asymfast paper: wild, gamma = 1, seed 0: training diverged at step \d+; ", err
+    )
+    assert "no seed is finished in all settings" in out
+    assert len(Store("asymfast-paper/results").failures()) == 4
+
+
+def test_one_seed(capsys):
+    assert paper("--no-figure", "--seeds", "1") == 0
+    out = capsys.readouterr().out
+    assert ", 1 seed, " in out
+    assert "the NTG changes more" in out
+    assert "+-" not in re.search(r"^gamma = 1 .*$", out, re.MULTILINE)[0]
+
+
+def test_processes_give_the_same_bits(capsys):
+    assert paper("--no-figure", "--out", "one") == 0
+    assert paper("--no-figure", "--out", "two", "--jobs", "2", "--seeds", "1") == 0
+    one = {Store.key(config): arrays for config, arrays, _ in stored("one")}
+    for config, arrays, _ in stored("two"):
+        for name, values in arrays.items():
+            np.testing.assert_array_equal(values, one[Store.key(config)][name])
+    assert len(stored("two")) == 4
+
+
+def test_without_training_only_what_is_there(capsys):
+    assert paper("--no-figure", "--seeds", "1") == 0
+    assert paper("--no-training") == 0
+    out = capsys.readouterr().out
+    assert read_json("asymfast-paper/simulated.json")["seeds"] == [0]
+    assert Path("asymfast-paper/simulated.png").exists()
+    assert out.count("trained in") == 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a child process")
+def test_ctrl_c_leaves_checkpoints_that_are_gone_on_with():
+    command = [*PYTHON, "paper", "simulated", "--seeds", "1", "--width", "60", "--samples", "20"]
+    command += ["--no-figure", "--jobs", "2"]
+    process = subprocess.Popen(
+        [*command, "--steps", "100_000_000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    claimed = Path("asymfast-paper/results/claims")
+    try:
+        deadline = time.monotonic() + 60
+        while not (claimed.is_dir() and len(list(claimed.glob("*.0"))) == 2):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        time.sleep(1.0)  # into the training
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert err.startswith("asymfast paper: interrupted; finished runs are kept")
+    assert len(list(Path("asymfast-paper/results/unfinished").glob("*.ckpt"))) == 2
+
+
+def test_all_leaves_out_what_has_no_data(capsys, monkeypatch):
+    monkeypatch.setattr("asymfast.cli.paper.NAMES", ("fig1", "simulated", "cifar100"))
+    assert paper("--seeds", "1", experiment="all") == 0
+    out = capsys.readouterr().out
+    assert "cifar100 is left out: a feature file cifar100_*.npz with x_train" in out
+    assert Path("asymfast-paper/fig1.png").exists()
+    assert Path("asymfast-paper/simulated.png").exists()
+
+
+def test_named_experiment_without_data_is_an_error(capsys):
+    assert paper("--no-figure", experiment="cifar100") == 2
+    assert "asymfast paper: a feature file cifar100_*.npz" in capsys.readouterr().err
+    assert paper("--no-figure", experiment="energy") == 2
+    assert "energy.csv, which does not exist" in capsys.readouterr().err
+
+
+def test_unknown_experiment(capsys):
+    assert main(["paper", "figure9"]) == 2
+    assert "invalid choice: 'figure9' (choose from" in capsys.readouterr().err
+    assert not list(Path().iterdir())
+
+
+def test_without_matplotlib(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert paper("--out", "here") == 2
+    assert "pip install 'asymfast[plot]', or add --no-figure" in capsys.readouterr().err
+    assert not list(Path().iterdir())
+
+
+def test_cuda_without_cuda(capsys):
+    if af.build_config()["cuda"]:
+        pytest.skip("built with CUDA")
+    assert paper("--no-figure", "--device", "cuda") == 2
+    assert re.match(r"asymfast paper: .*cuda", capsys.readouterr().err, re.IGNORECASE)
+
+
+def test_the_environment_is_as_before(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    assert paper("--no-figure", "--seeds", "1", "--steps", "2", "--jobs", "2") == 0
+    assert os.environ["OMP_NUM_THREADS"] == "2"
+    assert "MKL_NUM_THREADS" not in os.environ
+
+
+@pytest.mark.parametrize("name", ["concrete", "mnist", "cifar10"])
+def test_real_data(name, data_dir, capsys):
+    """Every stage, at a size that takes seconds."""
+    options = ["--data", data_dir, "--quick", "--seeds", "1", "--epochs", "1", "--samples", "60"]
+    assert paper(*options, "--width", "25", experiment=name) == 0
+    out = capsys.readouterr().out
+    experiment = read_experiment(name, quick=True)
+    assert "claim of the paper" in out
+    kinds = {config["kind"] for config, _, _ in stored()}
+    wanted = tasks(experiment, "swish")[0].stages()
+    assert kinds == set(wanted)
+    assert len(stored()) == 4 * len(wanted)
+    assert Path(f"asymfast-paper/{name}-quick.png").stat().st_size > 10_000
+    assert name in NAMES
