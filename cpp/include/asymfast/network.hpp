@@ -51,18 +51,6 @@ template <class T>
 ASYMFAST_API double curvature(const NetworkView<T>& net, MatrixView<const T> X, Loss loss,
                               const Execution& exec = {});
 
-// G (m, d) = J^T u, the gradient in W of sum_iq u_iq f_q(x_i) for any u (n, k). Cost: 4 n m d flop.
-template <class T>
-void pullback(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> u,
-              MatrixView<T> G, const Execution& exec = {});
-
-// An upper bound of the largest eigenvalue of the loss' Gauss-Newton matrix J^T (d^2 L / df^2) J in
-// W, exact for sums of squares, up to about 1 % from below by the Lanczos method: gradient descent
-// is stable to steps of 2 over it. Cost: that of at most 30 gradients and forward passes.
-template <class T>
-double curvature(const NetworkView<T>& net, MatrixView<const T> X, Loss loss,
-                 const Execution& exec = {});
-
 // H (n, m): sqrt(lambda_j) sigma(Z_j(x_i)).
 template <class T>
 ASYMFAST_API void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
