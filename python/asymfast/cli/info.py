@@ -15,9 +15,15 @@ from asymfast.cli.table import text_table
 # Extra by extra, what each installs: pip install 'asymfast[plot]'.
 _EXTRAS = {
     "plot": ("matplotlib",),
+    "progress": ("tqdm",),
     "data": ("pooch", "openpyxl", "xlrd"),
     "theory": ("scipy",),
     "xarray": ("xarray",),
+    "sklearn": ("scikit-learn",),
+    "sweep": ("joblib", "dask", "distributed", "xarray"),
+    "mpi": ("mpi4py",),
+    "torch": ("torch",),
+    "features": ("torch", "torchvision"),
 }
 
 

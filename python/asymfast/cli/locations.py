@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 from asymfast import embedding
 
 # Option, what it prints, and how help describes it.
-_LOCATIONS = {
+_LOCATIONS: dict[str, tuple[Callable[[], str], str]] = {
     "--cmakedir": (lambda: str(embedding.cmake_dir()), "print the folder of the CMake package"),
     "--includes": (lambda: f"-I{embedding.include_dir()}", "print the compiler's option"),
     "--library": (lambda: str(embedding.library()), "print the path of the shared library"),
