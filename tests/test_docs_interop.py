@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import doctest
 import importlib
-import io
-import re
 from importlib.util import find_spec
 from pathlib import Path
 
+import pages
 import pytest
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "interop.md"
-BLOCK = re.compile(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.DOTALL)
 
 
 def test_page():
+    if not PAGE.is_file():
+        pytest.skip("the documentation is not here")
     for library in ("sklearn", "torch"):
         pytest.importorskip(library)
-    blocks = BLOCK.findall(PAGE.read_text())
-    assert len(blocks) >= 6
-    names = {}
-    for code, expected in blocks:
-        if "import jax" in code and find_spec("jax") is None:
+    namespace = {}
+    found = pages.blocks(PAGE.read_text())
+    assert len(found) >= 6
+    for block in found:
+        if "import jax" in block.code and find_spec("jax") is None:
             continue
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(compile(code, str(PAGE), "exec"), names)
-        assert printed.getvalue() == expected
+        output = pages.printed(block, namespace)
+        if block.shown is not None:
+            assert output == block.shown, f"line {block.line}: printed\n{output}"
 
 
 @pytest.mark.parametrize("name", ["regressor", "classifier", "node_features"])

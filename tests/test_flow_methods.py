@@ -146,6 +146,24 @@ def test_tangent_needs_fewer_evaluations_than_a_third_of_dopri5():
     assert taken["tangent"] <= taken["dopri5"] / 3, taken
 
 
+@pytest.mark.parametrize("t_end", [1e14, 1e30, 1e300])
+@pytest.mark.parametrize("method", ["rk4", "dopri5", "tangent"])
+def test_the_end_says_nothing_about_the_steps(method, t_end):
+    """Steps that are short beside t_end are no reason to give up."""
+    case = simulated()
+    times = [0.0, 1.0, 10.0]
+    expected = flow(case, 10.0, method, times).loss
+    run = flow(case, t_end, method, [*times, t_end], stop=af.Stop(time=10.0))
+    np.testing.assert_allclose(run.loss, expected, rtol=1e-5)  # 2 rtol of the residual, and spare
+
+
+def test_tangent_goes_on_to_any_time():
+    case = simulated()
+    run = flow(case, 1e30, "tangent")
+    assert run.time[-1] == 1e30
+    assert run.loss[-1] <= 1e-20 * run.loss[0]
+
+
 @pytest.mark.parametrize("method", ["dopri5", "tangent"])
 def test_records_do_not_change_the_steps(method):
     case = simulated(n=15, d=7, m=33)

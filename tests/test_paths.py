@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from asymfast.datasets.csv import read_csv
 from asymfast.datasets.idx import read_idx
+from asymfast.experiments.config import read_experiment
 from cases import problem
 
 CASE = problem(n=7, d=5, m=6)
@@ -22,6 +23,11 @@ def run():
 class PathOfBytes(os.PathLike):
     def __fspath__(self):
         return b"run.npz"
+
+
+def load_sweep(path):
+    pytest.importorskip("xarray")
+    return af.load_sweep(path)
 
 
 def descend(**settings):
@@ -42,11 +48,15 @@ CALLS = {
     "load: data_dir": lambda run, path: af.datasets.load("concrete", data_dir=path),
     "read_csv: path": lambda run, path: read_csv(path),
     "read_idx: path": lambda run, path: read_idx(path),
+    "sweep: out": lambda run, path: af.sweep([], out=path),
+    "sweep: data_dir": lambda run, path: af.sweep([], out="folder", data_dir=path),
+    "load_sweep: folder": lambda run, path: load_sweep(path),
+    "read_experiment: source": lambda run, path: read_experiment(path),
     "figures.save: path": lambda run, path: af.figures.save(None, path),
 }
 # None is their default.
 OPTIONAL = ("gradient_descent: checkpoint", "gradient_flow: checkpoint", "sgd: checkpoint")
-OPTIONAL += ("Record: folder", "load: data_dir")
+OPTIONAL += ("Record: folder", "load: data_dir", "sweep: data_dir")
 NO_PATHS = [
     (what, path)
     for what in CALLS

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from asymfast import _check
+from asymfast import _check, _paths
 from asymfast.experiments.toml import read_toml
 
 Table = dict[str, Any]
@@ -248,7 +248,7 @@ def read_experiment(source: str | Path, *, quick: bool = False) -> Experiment:
         text = resources.files("asymfast.experiments") / "configs" / f"{source}.toml"
         name, content = source, read_toml(text.read_text(encoding="utf-8"), f"{source}.toml")
     else:
-        path = Path(source)
+        path = _paths.path("read_experiment", "source", source)
         if not path.is_file():
             raise FileNotFoundError(
                 f"read_experiment: source must be one of {', '.join(NAMES)}, or a TOML file, "

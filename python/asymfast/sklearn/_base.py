@@ -120,12 +120,14 @@ class AsymmetricNetEstimator(BaseEstimator):
         )
         held_out = None
         if self.early_stopping:
-            share = _check.number(
-                fn, "validation_fraction", self.validation_fraction, low=0, high=1,
-                low_open=True, high_open=True,
-            )  # fmt: skip
+            share = self.validation_fraction
+            interval: dict[str, Any] = {"low": 0, "high": 1, "low_open": True, "high_open": True}
             X, X_held, y, y_held = train_test_split(
-                X, y, test_size=share, random_state=random, stratify=classes
+                X,
+                y,
+                test_size=_check.number(fn, "validation_fraction", share, **interval),
+                random_state=random,
+                stratify=classes,
             )
             held_out = (X_held, y_held)
         course = descend(net, X, y, loss, settings, held_out)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asymfast import _paths
 from asymfast.sweeps.backends import needs
 from asymfast.sweeps.parameters import short, varying
 from asymfast.sweeps.plan import full_tables
@@ -48,8 +49,8 @@ def load_sweep(
         xarray is not installed.
     FileNotFoundError, StoreError
         The folder is not there or is none of a sweep, or a file in it is damaged.
-    ValueError
-        No run is finished.
+    TypeError, ValueError
+        `folder` is no path; no run is finished.
 
     Notes
     -----
@@ -76,7 +77,7 @@ def load_sweep(
         import xarray
     except ImportError:
         raise needs("load_sweep", "xarray", "sweep") from None
-    store = Store(folder, create=False)
+    store = Store(_paths.path("load_sweep", "folder", folder), create=False)
     if configs is None:
         found = list(store.items())
     else:

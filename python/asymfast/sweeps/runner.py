@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asymfast import _check
+from asymfast import _check, _paths
 from asymfast._backend import MOST_THREADS
 from asymfast.sweeps.backends import Backend, needs
 from asymfast.sweeps.plan import Plan, planned
@@ -189,6 +189,8 @@ def sweep(
     (4, 4, True)
     """
     fn = "sweep"
+    out = _paths.path(fn, "out", out)
+    data_dir = None if data_dir is None else _paths.path(fn, "data_dir", data_dir)
     jobs = None if jobs is None else _check.integer(fn, "jobs", jobs, low=1)
     if threads is not None:
         threads = _check.integer(fn, "threads", threads, low=1, high=MOST_THREADS)

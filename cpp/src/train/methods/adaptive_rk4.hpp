@@ -15,7 +15,8 @@ namespace asymfast {
 template <class T>
 class AdaptiveRk4 : public StandsAtBase {
  public:
-  AdaptiveRk4(Tolerance tolerance, double first_step) : tolerance_(tolerance), h_(first_step) {}
+  AdaptiveRk4(Tolerance tolerance, double first_step)
+      : tolerance_(tolerance), first_step_(first_step), h_(first_step) {}
 
   bool step(Member<T>& member, const Goal& goal, const Context& context) {
     if (member.time >= goal.leg_end || member.step >= goal.step) return true;
@@ -23,7 +24,7 @@ class AdaptiveRk4 : public StandsAtBase {
     const double left = goal.leg_end - member.time;
     const double pairs = std::ceil(left / (2 * h_) * (1 - 1e-12));
     const double h = left / (2 * pairs);
-    if (hopeless(h, goal.leg_end)) {
+    if (hopeless(h, member.time, first_step_)) {
       member.diverged = true;
       return true;
     }
@@ -70,7 +71,7 @@ class AdaptiveRk4 : public StandsAtBase {
   }
 
   Tolerance tolerance_;
-  double h_;
+  double first_step_, h_;
   std::vector<double> long_step_;  // within a step only
 };
 

@@ -22,13 +22,13 @@ class Dopri5 : public Dense<T, Dopri5<T>> {
   static constexpr double kStability = 3.3;  // the largest h eig_max
 
   Dopri5(Tolerance tolerance, double t_end, double first_step)
-      : Dense<T, Dopri5>(t_end), tolerance_(tolerance), h_(first_step) {}
+      : Dense<T, Dopri5>(t_end), tolerance_(tolerance), first_step_(first_step), h_(first_step) {}
 
   bool attempt(Member<T>& member, const Context& context) {
     Engine<T>& engine = *member.engine;
     begin(member, context);
     const double h = this->fitted(h_);
-    if (hopeless(h, this->t_end_)) {
+    if (hopeless(h, this->front_, first_step_)) {
       member.diverged = true;
       return false;
     }
@@ -135,7 +135,7 @@ class Dopri5 : public Dense<T, Dopri5<T>> {
   }
 
   Tolerance tolerance_;
-  double h_;
+  double first_step_, h_;
   double last_ratio_ = 1;
   bool rejected_ = false, began_ = false;
   double residual_ = 0;            // at the front

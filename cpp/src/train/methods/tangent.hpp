@@ -38,6 +38,7 @@ class Tangent : public Dense<T, Tangent<T>> {
       : Dense<T, Tangent>(t_end),
         problem_(problem),
         tolerance_(tolerance),
+        first_step_(first_step),
         h_(first_step),
         ode_(kernels),
         thetas_(static_cast<std::size_t>(kFrames * size() * size())) {}
@@ -46,7 +47,7 @@ class Tangent : public Dense<T, Tangent<T>> {
     Engine<T>& engine = *member.engine;
     if (nodes_.empty()) begin(member, context);
     const double h = this->fitted(h_);
-    if (hopeless(h, this->t_end_)) {
+    if (hopeless(h, this->front_, first_step_)) {
       member.diverged = true;
       return false;
     }
@@ -290,7 +291,7 @@ class Tangent : public Dense<T, Tangent<T>> {
 
   Problem problem_;
   Tolerance tolerance_;
-  double h_;
+  double first_step_, h_;
   Index order_ = 1;  // points of the past that the next step predicts from
   double owed_ = 0;
   double rounding_ = 0;  // of the outputs at the front

@@ -37,9 +37,10 @@ struct Tolerance {
   double of_step(double h, double t) const { return smooth ? rtol * h / (t + h) : 0.1 * rtol; }
 };
 
-// A step that is too short to be told from rounding of the time: the method has failed.
-inline bool hopeless(double h, double t_end) {
-  return !(h > 1e-14 * t_end);
+// A step so short beside the time so far, and beside the first step that was tried, that the method
+// has failed. How long the run is to be says nothing about it.
+inline bool hopeless(double h, double t, double first_step) {
+  return !(h > 1e-14 * (t + first_step));
 }
 
 }  // namespace asymfast
