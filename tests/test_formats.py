@@ -87,7 +87,7 @@ def test_formats_to_come_are_refused(tmp_path):
         af.Run.load(tmp_path / "run.npz")
 
 
-# ---- files that claim what they do not hold --------------------------------------------------------
+# ---- files that claim what they do not hold ---------------------------------------------------
 
 
 def claiming(shape, dtype="<f8", data=b"\0" * 64):
