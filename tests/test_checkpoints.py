@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import pickle
@@ -447,6 +448,95 @@ def test_disk_full(where, tmp_path):
     path = tmp_path / "run.ckpt"
     rest = descent(*data(), checkpoint=path, record=af.Record(**record))
     assert_same_run(run_arrays(rest), run_arrays(whole))
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "replace"])
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_no_space_left(call, error, tmp_path, monkeypatch):
+    """The call into the operating system fails as it does on a full or a broken disk."""
+    given, path = data(), tmp_path / "run.ckpt"
+    whole = descent(*given)
+    descent(*given, checkpoint=path, callback=stop_after(3))
+    kept = path.read_bytes()
+
+    def fail(*_):
+        raise OSError(error, os.strerror(error))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail)
+        with pytest.raises(OSError, match=os.strerror(error)) as caught:
+            descent(*given, checkpoint=path)
+    assert caught.value.errno == error
+    assert len(caught.value.run.loss) >= 3
+    assert path.read_bytes() == kept
+    assert [file.name for file in tmp_path.iterdir()] == ["run.ckpt"]
+    assert_same_run(run_arrays(descent(*given, checkpoint=path)), run_arrays(whole))
+
+
+# A disk of a megabyte, where this process may mount one in a name space of its own.
+TINY_DISK = """
+set -e
+mount -t tmpfs -o size=1m asymfast {folder}
+exec {python} -c '{code}'
+"""
+ON_TINY_DISK = """
+import errno, sys
+from pathlib import Path
+
+import asymfast as af
+import numpy as np
+from trainers import data, descent
+
+folder = Path("{folder}")
+settings = dict(record=af.Record(every=50, weights=True), checkpoint=folder / "run.ckpt")
+descent(*data(), callback=lambda now: now.step < 200, **settings)
+kept = (folder / "run.ckpt").read_bytes()
+filler = folder / "filler"
+try:
+    with filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+except OSError as error:
+    assert error.errno == errno.ENOSPC
+try:
+    descent(*data(), checkpoint_every=1e-2, **settings)
+except OSError as error:
+    print(errno.errorcode[error.errno], len(error.run.loss))
+assert (folder / "run.ckpt").read_bytes() == kept
+filler.unlink()
+rest, whole = descent(*data(), **settings), descent(*data(), record=settings["record"])
+print(np.array_equal(rest.network.W, whole.network.W))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="tmpfs")
+def test_a_disk_that_is_full(tmp_path):
+    """A real ENOSPC; with room again, the run goes on from the checkpoint that was kept."""
+    unshare = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    try:
+        allowed = subprocess.run(
+            [*unshare, "mount", "-t", "tmpfs", "asymfast", tmp_path],
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        pytest.skip("there is no unshare")
+    if allowed.returncode:
+        pytest.skip("this process may not mount")
+    code = ON_TINY_DISK.replace("{folder}", str(tmp_path))
+    script = TINY_DISK.format(folder=tmp_path, python=sys.executable, code=code)
+    done = subprocess.run(
+        [*unshare, "sh", "-c", script],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    name, records, same = done.stdout.split()
+    assert name == "ENOSPC"
+    assert int(records) >= 5
+    assert same == "True"
 
 
 def test_folder_that_cannot_be_written_to(tmp_path):

@@ -35,6 +35,10 @@ CALLS = {
     "descent": "af.gradient_descent(net, X, y, lr=1e-3, steps=10**9, record=record)",
     "sgd": "af.sgd(net, X, y, lr=1e-3, batch_size=64, epochs=10**6, record=record)",
     "fixed flow": "af.gradient_flow(net, X, y, t_end=1e8, dt=1e-2, record=record)",
+    "tangent flow": "af.gradient_flow(net, X, y, t_end=1e300, method='tangent', rtol=1e-9, "
+    "record=af.Record(every=5, ntg=False, eigmin=False))",
+    "dopri5 flow": "af.gradient_flow(net, X, y, t_end=1e300, method='dopri5', "
+    "record=af.Record(every=50, ntg=False, eigmin=False))",
     "ensemble": "af.gradient_descent(af.Network.stack([net] * 3), X, y, lr=1e-3, steps=10**9, "
     "record=record)",
     "reference": "af.gradient_descent(net, X, y, lr=1e-3, steps=10**9, record=record, "

@@ -146,6 +146,16 @@ def test_units_do_not_matter(n, exponent):
     assert_meets_the_contract(unit * K, unit * 1e-7, unit, unit * uncertainty)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("scale", [1e-320, 1e-200, 1e155, 5e307])
+def test_squares_may_leave_the_range(backend, scale):
+    """Found by fuzzing: Jacobi's sums of squares overflowed, and nothing was rotated."""
+    K = scale * np.array([[0.0, -1.0], [-1.0, 0.0]])
+    assert af.min_eigenvalue(K, backend=backend) == pytest.approx(-scale, rel=1e-12, abs=5e-324)
+    with pytest.raises(OverflowError, match="min_eigenvalue: the result exceeds the range"):
+        af.min_eigenvalue(np.full((3, 3), -1e308), backend=backend)
+
+
 def test_paper_matrix_is_found_to_its_conditioning():
     """n = 2 d: the lower half of the spectrum exists only through the non-linear part."""
     case = problem(n=100, d=50, m=500)

@@ -36,6 +36,8 @@ def min_eigenvalue(
         K is not of a floating-point dtype.
     ValueError
         K is empty, not square, not finite, or not symmetric to within rounding.
+    OverflowError
+        The eigenvalue exceeds the range of float64.
 
     Notes
     -----
@@ -60,7 +62,8 @@ def min_eigenvalue(
     asymmetry, size = _asymmetry(matrix)
     if asymmetry > allowed * size:
         raise ValueError(f"{fn}: K must be symmetric, got max |K - K^T| = {asymmetry:.3g}")
-    return _core.min_eigenvalue(matrix, backend_name(fn, backend), thread_count(fn, threads))
+    smallest = _core.min_eigenvalue(matrix, backend_name(fn, backend), thread_count(fn, threads))
+    return float(_check.in_range(fn, np.asarray(smallest)))
 
 
 def _asymmetry(K: NDArray[np.float64]) -> tuple[float, float]:

@@ -14,7 +14,11 @@ namespace {
 // if it was the identity, its columns become the eigenvectors. False: interrupted.
 bool diagonalise(MatrixView<double> A, MatrixView<double> V, const Context& context) {
   const Index n = A.rows;
-  double norm2 = 0;
+  double largest = 0, norm2 = 0;
+  for (Index i = 0; i < A.size(); ++i) largest = std::max(largest, std::abs(A.data[i]));
+  int exponent = 0;  // by a power of two, so that no square overflows or vanishes
+  std::frexp(largest, &exponent);
+  for (Index i = 0; i < A.size(); ++i) A.data[i] = std::ldexp(A.data[i], -exponent);
   for (Index i = 0; i < A.size(); ++i) norm2 += A.data[i] * A.data[i];
   const auto off_diagonal2 = [&] {
     double sum = 0;
@@ -48,6 +52,7 @@ bool diagonalise(MatrixView<double> A, MatrixView<double> V, const Context& cont
         rotate_columns(V, p, q, c, s);
       }
     }
+  for (Index i = 0; i < n; ++i) A(i, i) = std::ldexp(A(i, i), exponent);
   return true;
 }
 
