@@ -42,6 +42,15 @@ def test_code_prints_what_the_page_says(page, tmp_path, monkeypatch):
             assert same, f"{page}, line {block.line}: printed\n{output}"
 
 
+def test_links_between_files_lead_somewhere():
+    """As a code host shows them; within the site Sphinx checks them, with their anchors."""
+    texts = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "bench/README.md")]
+    for page in [*texts, *DOCS.rglob("*.md")]:
+        for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
+            if "://" not in link:
+                assert (page.parent / link).exists(), (page.name, link)
+
+
 def test_reference_has_every_public_name():
     text = "".join(path.read_text() for path in (DOCS / "api").glob("*.md"))
     listed = set(re.findall(r"^\.\. auto\w+:: asymfast\.(\S+)", text, re.MULTILINE))
