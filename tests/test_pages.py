@@ -1,4 +1,4 @@
-"""What the pages of the documentation say is so: code prints it, names exist, nothing is left out."""
+"""What the documentation says is so: code prints it, names exist, links lead somewhere."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import doctest
 import re
 from pathlib import Path
 
+import asymfast as af
 import pages
 import pytest
-
-import asymfast as af
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
