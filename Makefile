@@ -73,7 +73,7 @@ format: $(VENV)/.tools
 
 # The site in docs/_build/html; its notebooks are run, and every warning is an error.
 docs: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet '.[docs]'
+	$(BIN)/python -m pip install --quiet 'asymfast[docs]'  # what is installed, with the extra
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 bench: $(VENV)/.installed

@@ -21,6 +21,7 @@ html_theme = "furo"
 html_title = f"asymfast {release}"
 html_copy_source = False
 default_role = "py:obj"
+smartquotes = False  # sigma' has a prime
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say what is taken, with shapes
@@ -29,7 +30,7 @@ numpydoc_show_class_members = False
 
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
-nb_execution_mode = "cache"  # a notebook is run again when its text has changed
+nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 60
 

@@ -1,6 +1,6 @@
 """The code of a documentation page, and what the page says that it prints.
 
-```python blocks run one after the other in one namespace; ```console blocks are commands after "$ ",
+```python blocks run one after the other in one namespace; ```console blocks are commands after "$",
 of which those of asymfast are run. What a ```text block right below says, or what follows the
 command, is what must be printed; "..." stands for anything.
 """
