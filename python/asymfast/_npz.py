@@ -29,9 +29,7 @@ _HEADER = re.compile(
 )
 
 
-def read_npz(
-    path: str | os.PathLike[str], *, compressed: bool = False
-) -> dict[str, NDArray[Any]]:
+def read_npz(path: str | os.PathLike[str], *, compressed: bool = False) -> dict[str, NDArray[Any]]:
     """Read all arrays of an .npz file; nothing in it is ever executed.
 
     Parameters
