@@ -31,6 +31,17 @@ class PruningCurve:
         Share of samples whose largest output is that of the largest target; of several outputs.
     order : (m,) or (B, m) int64 array
         The nodes, the most important first.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    >>> net = af.Network.init(d=5, m=4, gamma=0.5, alpha=0.5, rng=1)
+    >>> curve = af.pruning_curve(net, X, y)
+    >>> curve.kept
+    array([1, 2, 3, 4])
+    >>> curve.loss.shape, curve.accuracy is None
+    ((4,), True)
     """
 
     kept: NDArray[np.int64]

@@ -17,6 +17,7 @@ from asymfast.experiments.config import Experiment
 from asymfast.experiments.folder import everything, stem, store_folder, summary
 from asymfast.experiments.jobs import How, carry_out_all
 from asymfast.experiments.overviews import write_overviews
+from asymfast.experiments.page import fill_page
 from asymfast.experiments.panels import experiment_figure
 from asymfast.experiments.report import write_report
 from asymfast.experiments.results import results
@@ -43,6 +44,7 @@ class Session:
     data_dir: Path | None
     draw: bool
     train: bool
+    page: Path | None
 
     @classmethod
     def of(cls, options: argparse.Namespace, out: Path) -> Session:
@@ -56,6 +58,7 @@ class Session:
             data_dir=options.data,
             draw=not options.no_figure,
             train=not options.no_training,
+            page=options.page,
         )
 
     def how(self, number_of_tasks: int) -> How:
@@ -112,7 +115,7 @@ def repeat(experiment: Experiment, session: Session) -> list[str]:
 
 
 def write_overall(session: Session) -> None:
-    """Write the figures that several experiments share, and the report on all of the folder.
+    """Write what several experiments share: overview figures, the report, and a page if asked.
 
     Raises
     ------
@@ -129,6 +132,9 @@ def write_overall(session: Session) -> None:
     report = session.out / "report.html"
     write_report(report, found, [*_figure1(session.out), *shared])
     print(f"written to {session.out}: {_names([*paths, report])}")
+    if session.page is not None:
+        fill_page(session.page, found)
+        print(f"filled {session.page}")
 
 
 def _figure1(folder: Path) -> list[str]:

@@ -53,6 +53,13 @@ def register(commands: Any) -> None:
         action="store_true",
         help="make tables, figures and report from the runs that are there",
     )
+    option(
+        "--page",
+        type=Path,
+        metavar="FILE.md",
+        help="put tables of claims and numbers between the marks of this page, as in "
+        "docs/reproduction.md",
+    )
     parser.set_defaults(execute=execute)
 
 
