@@ -31,6 +31,7 @@ class Callbacks {
         on_record_(from["on_record"]),
         take_rows_(from["take_rows"]),
         checkpoint_(from["checkpoint"]),
+        sum_over_ranks_(from["sum_over_ranks"]),
         resume_from_(py::cast<py::bytes>(from["resume_from"])),
         B_(B) {
     hooks_.stop.loss = py::cast<double>(from["stop_loss"]);
@@ -70,6 +71,15 @@ class Callbacks {
           return true;
         });
       };
+    // A compiled callable: in one of Python, Ctrl-C could strike before or after the sum, and the
+    // other ranks would wait. So it strikes in `pulse` only.
+    if (!sum_over_ranks_.is_none())
+      hooks_.sum_over_ranks = [this](double* values, Index count) {
+        return guarded([&] {
+          sum_over_ranks_(py::array_t<double>(py::ssize_t(count), values, py::none()));
+          return true;
+        });
+      };
   }
 
   const Hooks& hooks() const { return hooks_; }
@@ -94,7 +104,7 @@ class Callbacks {
     return py::memoryview::from_memory(data, static_cast<py::ssize_t>(size));
   }
 
-  py::object pulse_, on_record_, take_rows_, checkpoint_;
+  py::object pulse_, on_record_, take_rows_, checkpoint_, sum_over_ranks_;
   py::bytes resume_from_;
   Index B_;
   Hooks hooks_;

@@ -8,20 +8,22 @@ namespace {
 constexpr auto kInterval = std::chrono::milliseconds(50);
 }
 
-Watch::Watch(std::function<bool()> keep_going)
+Watch::Watch(std::function<bool()> keep_going, bool together)
     : keep_going_(std::move(keep_going)),
       owner_(std::this_thread::get_id()),
-      due_(Clock::now() + kInterval) {}
+      due_(Clock::now() + kInterval),
+      together_(together) {}
 
 void Watch::tick() noexcept {
-  if (!keep_going_ || std::this_thread::get_id() != owner_ || stopped()) return;
+  if (!keep_going_ || std::this_thread::get_id() != owner_ || stopped() || wants_to_stop_) return;
   if (Clock::now() < due_) return;
   try {
-    if (!keep_going_()) stopped_.store(true, std::memory_order_relaxed);
+    wants_to_stop_ = !keep_going_();
   } catch (...) {
     thrown_ = std::current_exception();
-    stopped_.store(true, std::memory_order_relaxed);
+    wants_to_stop_ = true;
   }
+  if (wants_to_stop_ && !together_) stop();
   due_ = Clock::now() + kInterval;
 }
 

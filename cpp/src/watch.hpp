@@ -13,12 +13,15 @@ class Watch {
  public:
   using Clock = std::chrono::steady_clock;
 
-  explicit Watch(std::function<bool()> keep_going);
+  // together: a false answer is only noted, until all ranks stop at once (ranks.hpp).
+  explicit Watch(std::function<bool()> keep_going, bool together = false);
 
   // Called often, from any thread, at most every few milliseconds of work. Only the thread that
   // made the watch ever runs `keep_going`, whose exception counts as a no and is kept.
   void tick() noexcept;
   bool stopped() const noexcept { return stopped_.load(std::memory_order_relaxed); }
+  bool wants_to_stop() const noexcept { return wants_to_stop_; }
+  void stop() noexcept { stopped_.store(true, std::memory_order_relaxed); }
 
   // When the kernels have come back: throws what `keep_going` threw.
   void rethrow() const {
@@ -29,15 +32,20 @@ class Watch {
   std::function<bool()> keep_going_;
   std::thread::id owner_;
   Clock::time_point due_;
+  bool together_;
+  bool wants_to_stop_ = false;  // of the owner's thread
   std::atomic<bool> stopped_{false};
   std::exception_ptr thrown_;
 };
+
+class Ranks;
 
 // What every kernel gets besides its data.
 struct Context {
   int threads;
   Watch& watch;
   double slopes_memory = 0;  // as in Execution
+  Ranks* ranks = nullptr;    // who has the other nodes of the network; null: nobody
 };
 
 }  // namespace asymfast

@@ -38,7 +38,7 @@ from .stop import Stop
 from .training import gradient_descent
 
 if TYPE_CHECKING:
-    from . import datasets, figures, theory
+    from . import datasets, figures, mpi, theory
     from .phases import PhaseDiagram, phase_diagram
     from .pruning import PruningCurve, pruning_curve
     from .sweeps import ConfigError, StoreError, SweepResult, load_sweep, sweep, train_config
@@ -73,6 +73,7 @@ __all__ = [
     "load_sweep",
     "mean_ntg",
     "min_eigenvalue",
+    "mpi",
     "node_scaling",
     "phase_diagram",
     "pruning_curve",

@@ -18,6 +18,7 @@ from ._backend import backend_name, thread_count
 from ._data import LOSSES, inputs, targets
 from .checkpoint import Checkpoint, CheckpointError, identity_of
 from .memory import descent_bytes, slopes_allowed
+from .mpi import NetworkPart, part_of, require_agreement, summing
 from .network import Network
 from .progress import progress_hooks
 from .record import Record
@@ -157,6 +158,7 @@ class Job:
         stop: Stop | None = None,
         trains_output: bool = False,
         max_memory: float | None = None,
+        comm: Any = None,
     ) -> None:
         if not isinstance(net, Network):
             raise TypeError(f"{fn}: net must be a Network, got {type(net).__name__}")
@@ -168,6 +170,10 @@ class Job:
         if callback is not None and not callable(callback):
             raise TypeError(f"{fn}: callback must be callable, got {type(callback).__name__}")
         _require_device(fn, device)
+        if comm is not None:
+            _require_alone(fn, net, device, record, checkpoint, stop)
+            net = part_of(fn, net, comm)
+        self.comm = comm
         self.fn, self.net, self.device = fn, net, device
         self.loss = _check.choice(fn, "loss", loss, LOSSES)
         self.record = record or Record()
@@ -252,6 +258,8 @@ class Job:
         if _checks_only.get():
             raise _CheckedError
         config = {**settings, **self._config()}
+        if self.comm is not None:
+            self._agree(config, schedule)
         arguments = {
             **self._arrays(),
             **self._wanted(),
@@ -272,6 +280,7 @@ class Job:
                     **self._stop(),
                     "pulse": pulse,
                     "on_record": self._on_record() if self.callback else None,
+                    "sum_over_ranks": None if self.comm is None else summing(self.comm),
                 },
             )
             rows = keeper.rows(result["rows"])
@@ -285,6 +294,10 @@ class Job:
             raise result["exception"]
         if result["status"] == "diverged":
             raise self._divergence(result, run, step_text)
+        if result["status"] == "interrupted":
+            error = RuntimeError(f"{self.fn}: another rank was interrupted")
+            error.run = run  # type: ignore[attr-defined]
+            raise error
         self._require_finite(rows, run)
         return run
 
@@ -296,6 +309,15 @@ class Job:
             except OverflowError as error:
                 error.run = run  # type: ignore[attr-defined]
                 raise
+
+    def _agree(self, config: dict[str, Any], schedule: dict[str, Any]) -> None:
+        """Raise, on all ranks, unless all of them are about to do the same."""
+        own = ("m", "threads", "first_node")
+        common = {name: config[name] for name in config if name not in own}
+        arrays = {name: getattr(self, name) for name in ("X", "y", "X_test", "y_test")}
+        require_agreement(
+            self.fn, self.comm, settings=(common, schedule), stop=self._stop(), **arrays
+        )
 
     def _slopes_memory(self, schedule: dict[str, Any], settings: dict[str, Any]) -> float:
         """Bytes that max_memory, an argument of gradient descent, leaves for slopes."""
@@ -418,7 +440,14 @@ class Job:
             "threads": self.threads or core["threads"],
             "asymfast": core["version"],
             "numpy": np.__version__,
+            **self._ranks(),
         }
+
+    def _ranks(self) -> dict[str, Any]:
+        if not isinstance(self.net, NetworkPart):
+            return {}
+        ranks = 1 if self.comm is None else self.comm.Get_size()
+        return {"ranks": ranks, "first_node": self.net.first, "total_nodes": self.net.total}
 
     def _divergence(self, result: dict[str, Any], run: Run, step_text: str) -> DivergenceError:
         step, last, bound = result["diverged_step"], result["last_loss"], result["step_bound"]
@@ -495,6 +524,28 @@ class _Keeper:
         if not len(rest["time"]):
             return taken
         return {name: np.concatenate([taken[name], rest[name]]) for name in rest}
+
+
+def _require_alone(
+    fn: str,
+    net: Network,
+    device: str,
+    record: Record | None,
+    checkpoint: Any,
+    stop: Stop | None,
+) -> None:
+    """Raise if something is asked for that many ranks cannot do together."""
+    refused = {
+        "an ensemble": net.B is not None,
+        f"device={device!r}": device != "cpu",
+        "checkpoint": checkpoint is not None,
+        "record.folder": record is not None and record.folder is not None,
+        "record.top_nodes": record is not None and record.top_nodes > 0,
+        "stop.wall_seconds": stop is not None and stop.wall_seconds is not None,
+    }
+    for name, given in refused.items():
+        if given:
+            raise ValueError(f"{fn}: comm does not go with {name}")
 
 
 def _require_device(fn: str, device: str) -> None:

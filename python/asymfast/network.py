@@ -96,7 +96,7 @@ class Network:
         )
         if (scalings < 0).any():
             raise ValueError(f"{fn}: lam must be >= 0, got {scalings[scalings < 0][0]}")
-        if not (scalings > 0).any(axis=-1).all():
+        if not (self._may_vanish or (scalings > 0).any(axis=-1).all()):
             raise ValueError(f"{fn}: lam must not be all zero")
         self.W = _read_only(weights)
         self.a = _read_only(outputs)
@@ -107,6 +107,8 @@ class Network:
         self.gamma = _origin(fn, "gamma", gamma, members, 0.0, 1.0)
         self.alpha = _origin(fn, "alpha", alpha, members, 0.0, np.inf)
         self._frozen = True
+
+    _may_vanish = False  # all of lam
 
     def __setattr__(self, name: str, value: Any) -> None:
         if getattr(self, "_frozen", False):
@@ -349,7 +351,12 @@ class Network:
     # ---- what it computes ------------------------------------------------------------------------
 
     def __call__(
-        self, X: ArrayLike, *, threads: int | None = None, backend: str | None = None
+        self,
+        X: ArrayLike,
+        *,
+        threads: int | None = None,
+        backend: str | None = None,
+        comm: Any = None,
     ) -> NDArray[Any]:
         """Outputs f(x_i), Eq. (2).
 
@@ -361,6 +368,8 @@ class Network:
             Default: what OpenMP offers. No result depends on it.
         backend : {"cpu", "reference"}, optional
             Fast kernels, or plain loops that read like the paper.
+        comm : mpi4py.MPI.Comm, optional
+            Share the nodes with its other ranks, which make the same call; see docs/mpi.md.
 
         Returns
         -------
@@ -390,6 +399,10 @@ class Network:
         >>> both(X).shape
         (2, 5, 4)
         """
+        if comm is not None:
+            from .mpi import part_of, summed
+
+            return summed(part_of("Network", self, comm)(X, threads=threads, backend=backend), comm)
         f = self._each(_core.forward, self._inputs(X), threads, backend)
         return f[..., 0] if self.a.ndim == self.W.ndim - 1 else f
 
@@ -401,6 +414,7 @@ class Network:
         *,
         threads: int | None = None,
         backend: str | None = None,
+        comm: Any = None,
     ) -> float | NDArray[np.float64]:
         """Loss of the outputs against targets.
 
@@ -415,7 +429,7 @@ class Network:
             half_sse is L_m of Eq. (3): 1/2 sum (f - y)^2 over samples and outputs, not over n.
             mse is the mean over all n k entries: its gradient is 2/(n k) times that of half_sse.
             cross_entropy is the mean over samples of logsumexp(f_i) - f_i[y_i].
-        threads, backend
+        threads, backend, comm
             As in `__call__`.
 
         Returns
@@ -449,6 +463,12 @@ class Network:
         0.654
         """
         kind = _check.choice("Network.loss", "loss", loss, LOSSES)
+        if comm is not None:
+            from .mpi import loss_of
+
+            target = self._data(X, y, kind)[1][0]
+            f = self(X, threads=threads, backend=backend, comm=comm)
+            return loss_of(f.reshape(target.shape), target, kind)
         values = self._each(_core.loss, self._data(X, y, kind), threads, backend, kind)
         return float(values) if self.B is None else values
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from os import PathLike
+from typing import Any
 
 from numpy.typing import ArrayLike
 
@@ -36,6 +37,7 @@ def gradient_descent(
     checkpoint_every: float = 60.0,
     stop: Stop | None = None,
     max_memory: float | None = None,
+    comm: Any = None,
 ) -> Run:
     """Full-batch gradient descent W <- W - lr dL/dW on the input weights.
 
@@ -81,6 +83,12 @@ def gradient_descent(
         sigma'(Z), n m numbers a member, decides whether they are kept from the forward pass to the
         gradient or computed again, which costs up to half the speed and changes no bit. See
         `asymfast.memory` for the formula.
+    comm : mpi4py.MPI.Comm, optional
+        Share the nodes with its other ranks, which make the same call with the same data (extra
+        ``mpi``): `net` is the whole network, or this rank's part by `asymfast.mpi`. The run has
+        this rank's nodes, see `asymfast.mpi.gather`; what is no node's is the same on all ranks.
+        `progress` and `callback` may be given on some ranks only. Not with an ensemble,
+        device="cuda", checkpoint, record.folder, record.top_nodes, stop.wall_seconds.
 
     Returns
     -------
@@ -143,6 +151,7 @@ def gradient_descent(
         checkpoint_every=checkpoint_every,
         stop=stop,
         max_memory=max_memory,
+        comm=comm,
     )
     planned = of_steps(
         fn,

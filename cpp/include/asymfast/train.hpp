@@ -133,6 +133,11 @@ struct Hooks {
   std::size_t rows_bytes = std::size_t(1) << 24;  // that are kept until then
   Checkpoints checkpoints;
   Stop stop;
+  // Where several processes share the nodes of one network (B = 1), each with its own in `nets` and
+  // all with the same data: adds up `values` over them in place, to the same bits in each; false:
+  // it failed, and the run ends. Empty: there is one process. Without checkpoints, take_rows and
+  // stop.wall_seconds, which would go by the clock of each.
+  std::function<bool(double* values, Index count)> sum_over_ranks;
 };
 
 enum class FlowMethod {

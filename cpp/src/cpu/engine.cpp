@@ -6,6 +6,7 @@
 #include "cpu/kernels.hpp"
 #include "cpu/sweep.hpp"
 #include "losses.hpp"
+#include "ranks.hpp"
 
 namespace asymfast::cpu {
 
@@ -42,7 +43,7 @@ class CpuEngine final : public Engine<T> {
     sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
       sweep_.evaluate(chunk, point_, slopes_.data(), scratch, outputs);
     });
-    finish();
+    finish(context);
   }
 
   void advance(const Update& update, const Context& context) override {
@@ -55,7 +56,7 @@ class CpuEngine final : public Engine<T> {
       sweep_.evaluate(chunk, to, slopes_.data(), scratch, outputs);
     });
     point_ = to;
-    finish();
+    finish(context);
   }
 
   void ntg_product(const T* u, double* out, const Context& context) override {
@@ -63,7 +64,7 @@ class CpuEngine final : public Engine<T> {
       sweep_.gradient(chunk, point_, slopes_.data(), u, scratch);
       sweep_.push(chunk, point_, slopes_.data(), scratch, outputs);
     });
-    sweep_.sum_outputs(out);
+    sum_outputs(out, context);
   }
 
   void stage(const Stage& stage, const Context& context) override {
@@ -85,7 +86,7 @@ class CpuEngine final : public Engine<T> {
     });
     if (!moves) return;
     point_ = to;
-    finish();
+    finish(context);
   }
 
   void push(const std::vector<double>& along, double* out, const Context& context) override {
@@ -93,7 +94,7 @@ class CpuEngine final : public Engine<T> {
       add_gradients(along, chunk, scratch.G.data());
       sweep_.push(chunk, point_, slopes_.data(), scratch, outputs);
     });
-    sweep_.sum_outputs(out);
+    sum_outputs(out, context);
   }
 
   void move(const Move<T>& move, const Context& context) override {
@@ -108,11 +109,12 @@ class CpuEngine final : public Engine<T> {
       sweep_.evaluate(chunk, to, slopes, scratch, outputs);
     });
     point_ = to;
-    finish();
+    finish(context);
   }
 
   void frame_ntg(Index frame, double* K, const Context& context) override {
     sweep_.ntg(frames_[static_cast<std::size_t>(frame)].data(), K, context);
+    sum_over_ranks(K, at_.n * at_.k * at_.n * at_.k, context);
   }
 
   void save() override {
@@ -224,8 +226,13 @@ class CpuEngine final : public Engine<T> {
     }
   }
 
-  void finish() {
-    sweep_.sum_outputs(outputs_.data());
+  void sum_outputs(double* out, const Context& context) const {
+    sweep_.sum_outputs(out);
+    sum_over_ranks(out, at_.n * at_.k, context);
+  }
+
+  void finish(const Context& context) {
+    sum_outputs(outputs_.data(), context);
     this->loss_ =
         loss_and_residual<T>(kind_, {outputs_.data(), at_.n, at_.k}, y_, residual_.data());
   }

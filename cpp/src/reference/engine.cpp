@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "losses.hpp"
+#include "ranks.hpp"
 #include "reference/kernels.hpp"
 
 namespace asymfast::reference {
@@ -52,6 +53,7 @@ class ReferenceEngine final : public Engine<T> {
 
   void ntg_product(const T* u, double* out, const Context& context) override {
     reference::ntg_product(net_, X_, u, out, context);
+    sum_over_ranks(out, y_.size(), context);
   }
 
   void stage(const Stage& stage, const Context& context) override {
@@ -69,6 +71,7 @@ class ReferenceEngine final : public Engine<T> {
     std::vector<T> direction(base_.size());
     for (std::size_t i = 0; i < base_.size(); ++i) direction[i] = T(along_gradients(along, i));
     reference::push(net_, X_, {direction.data(), net_.m(), net_.d()}, out, context);
+    sum_over_ranks(out, y_.size(), context);
   }
 
   void move(const Move<T>& move, const Context& context) override {
@@ -89,6 +92,7 @@ class ReferenceEngine final : public Engine<T> {
     NetworkView<T> then = net_;
     then.W.data = frames_[static_cast<std::size_t>(frame)].data();
     output_ntg(then, X_, {K, y_.size(), y_.size()}, context);
+    sum_over_ranks(K, y_.size() * y_.size(), context);
   }
 
   void state(Archive& archive) override {
@@ -140,6 +144,7 @@ class ReferenceEngine final : public Engine<T> {
 
   void evaluate(const Context& context) {
     forward(net_, X_, outputs_.data(), context);
+    sum_over_ranks(outputs_.data(), y_.size(), context);
     this->loss_ =
         loss_and_residual<T>(kind_, {outputs_.data(), y_.rows, y_.cols}, y_, residual_.data());
   }

@@ -77,6 +77,7 @@ RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train
   Run<T, FlowOf<T>> run(nets, train, test, loss, recording, goals, hooks, exec);
   const Tolerance tolerance{flow.rtol, smooth(nets.activation)};
   std::vector<FlowMethod> methods;
+  const Index m = run.nodes();
 
   const auto make_method = [&](Index b) -> typename FlowOf<T>::Method {
     if (flow.dt > 0) {
@@ -86,7 +87,7 @@ RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train
     const double eig = run.eig_max(b);
     FlowMethod method = flow.method;
     if (method == FlowMethod::automatic)
-      method = cheapest_flow({n, nets.m, nets.d, nets.k, sizeof(T), flow.t_end * eig, flow.rtol,
+      method = cheapest_flow({n, m, nets.d, nets.k, sizeof(T), flow.t_end * eig, flow.rtol,
                               quadratic(loss), tolerance.smooth});
     methods.push_back(method);
     const auto first_step = [&](double stable) {
@@ -94,7 +95,7 @@ RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train
     };
     switch (method) {
       case FlowMethod::tangent:
-        return Tangent<T>({n, nets.m, nets.d, nets.k, loss_curvature(loss, n, nets.k)}, tolerance,
+        return Tangent<T>({n, m, nets.d, nets.k, loss_curvature(loss, n, nets.k)}, tolerance,
                           flow.t_end, first_step(0.2), kernel_table(exec.backend));
       case FlowMethod::dopri5:
         return Dopri5<T>(tolerance, flow.t_end, first_step(Dopri5<T>::kStability));

@@ -8,6 +8,7 @@
 
 #include "asymfast/train.hpp"
 #include "backend.hpp"
+#include "ranks.hpp"
 
 namespace asymfast {
 
@@ -43,6 +44,7 @@ class NtgMeasures {
     const MatrixView<const T> X{rows.data(), size(), net.d()};
     Matrix K(static_cast<std::size_t>(size() * size()));
     kernels_.of<T>().ntg(net, v.data(), X, X, true, {K.data(), size(), size()}, context);
+    sum_over_ranks(K.data(), size() * size(), context);
     return K;
   }
 

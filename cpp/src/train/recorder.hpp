@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "asymfast/train.hpp"
+#include "ranks.hpp"
 #include "train/batch_member.hpp"
 #include "train/ntg_measures.hpp"
 
@@ -145,6 +146,7 @@ class Recorder {
     const DataView<T> data = test_.member(b);
     std::vector<double> f(size_of(data.y.size()));
     forward_in_pieces(kernels_.of<T>(), net, data.X, f.data(), context);
+    sum_over_ranks(f.data(), data.y.size(), context);
     last(rows_.test_loss, b) =
         loss_and_residual<T>(loss_, {f.data(), data.y.rows, data.y.cols}, data.y, nullptr);
     if (recording_.accuracy) last(rows_.test_accuracy, b) = accuracy(f.data(), data.y);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "asymfast/train.hpp"
+#include "ranks.hpp"
 #include "rescue.hpp"
 #include "train/goals.hpp"
 #include "train/recorder.hpp"
@@ -46,7 +47,9 @@ class Run {
         threads_(team_size(exec.threads)),
         slopes_memory_(exec.slopes_memory / double(nets.B)),
         make_member_(std::move(make_member)),
-        watch_([this] { return !hooks_.pulse || hooks_.pulse(fraction_, current_loss_); }),
+        watch_([this] { return !hooks_.pulse || hooks_.pulse(fraction_, current_loss_); },
+               bool(hooks.sum_over_ranks)),
+        ranks_(hooks.sum_over_ranks, watch_),
         recorder_(nets, train, test, loss, recording, kernels_, result_) {
     for (Index b = 0; b < nets.B; ++b) members_.push_back(make_member_(kernels_, b));
   }
@@ -67,7 +70,14 @@ class Run {
   }
 
   // Of the loss' Gauss-Newton matrix at the start of member b.
-  double eig_max(Index b) { return member(b).curvature({threads_, watch_, slopes_memory_}); }
+  double eig_max(Index b) { return member(b).curvature(context(threads_)); }
+
+  // Of all ranks.
+  Index nodes() {
+    double m = double(nets_.m);
+    ranks_.sum(&m, 1);
+    return Index(m);
+  }
 
  private:
   using Clock = Watch::Clock;
@@ -157,16 +167,15 @@ class Run {
     recorder_.close_row();
     last_time_ = rows().time.back();
     last_loss_.assign(rows().loss.end() - nets_.B, rows().loss.end());
-    if (hooks_.on_record) {
-      const Snapshot snapshot{
-          Index(*(rows().steps.end() - nets_.B)), last_time_, last_loss_.data(),
-          rows().test_loss.empty() ? nullptr : &*(rows().test_loss.end() - nets_.B)};
-      if (!hooks_.on_record(snapshot)) {
-        result_.stopped_by = "callback";
-        if (!watch_.stopped()) keep_state();
-        return false;
-      }
+    const Snapshot snapshot{
+        Index(*(rows().steps.end() - nets_.B)), last_time_, last_loss_.data(),
+        rows().test_loss.empty() ? nullptr : &*(rows().test_loss.end() - nets_.B)};
+    if (ranks_.any(hooks_.on_record && !hooks_.on_record(snapshot))) {
+      result_.stopped_by = "callback";
+      if (!watch_.stopped()) keep_state();
+      return false;
     }
+    if (watch_.stopped()) return false;
     return bytes_in_rows() <= hooks_.rows_bytes || hand_rows_over();
   }
 
@@ -276,14 +285,16 @@ class Run {
 #pragma omp parallel for schedule(dynamic) num_threads(threads_) if (together > 0)
     for (Index b = 0; b < together; ++b) {
       watch_.tick();
-      rescue([&] { work(b, Context{1, watch_, slopes_memory_}); });
+      rescue([&] { work(b, context(1)); });
     }
     rescue.rethrow();
     for (Index b = together; b < nets_.B; ++b) {
       watch_.tick();
-      work(b, Context{threads_, watch_, slopes_memory_});
+      work(b, context(threads_));
     }
   }
+
+  Context context(int threads) { return {threads, watch_, slopes_memory_, &ranks_}; }
 
   MemberType& member(Index b) { return members_[std::size_t(b)]; }
   Rows<T>& rows() { return result_; }
@@ -340,7 +351,7 @@ class Run {
 
   // A fresh engine at the initial weights: the member's own has left them.
   double bound_of(Index b, double stability) {
-    return stability / (1.01 * make_member_(kernels_, b).curvature({threads_, watch_}));
+    return stability / (1.01 * make_member_(kernels_, b).curvature(context(threads_)));
   }
 
   // An interrupted measurement leaves a row half filled.
@@ -361,6 +372,7 @@ class Run {
   std::function<MemberType(const KernelTable&, Index)> make_member_;
   std::atomic<double> fraction_{0}, current_loss_{0};
   Watch watch_;
+  Ranks ranks_;
   RunResult<T> result_;
   Recorder<T> recorder_;
   std::vector<MemberType> members_;

@@ -1,0 +1,336 @@
+"""One network over many processes, by MPI: each rank has some of the nodes, and all samples.
+
+What is a sum over nodes, the outputs and neural tangent matrices, is summed over the ranks by an
+allreduce; everything else, weights and gradients, stays where its nodes are. docs/mpi.md has the
+cost of that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from . import _check
+from .network import Network
+from .scaling import node_scaling
+
+if TYPE_CHECKING:
+    from .run import Run
+
+__all__ = ["NetworkPart", "gather", "init", "split"]
+
+_BLOCK = 1 << 16  # nodes that one stream of `init` draws
+
+
+class NetworkPart(Network):
+    """The nodes of one rank: those from `first` on, of `total` nodes of a network.
+
+    Made by `split` and `init`. A `Network` in all other respects: what it computes by itself is
+    the part of its own nodes in the sums, and its `lam` may be all zero.
+
+    Attributes
+    ----------
+    first : int
+        Its first node.
+    total : int
+        Nodes of all parts.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> net = af.Network.init(d=3, m=10, gamma=1.0, rng=0)
+    >>> part = af.mpi.NetworkPart(net.W, net.a, net.lam / 2, first=10, total=20)
+    >>> part.m, part.first, part.total
+    (10, 10, 20)
+    """
+
+    first: int
+    total: int
+    _may_vanish = True  # late nodes of a small alpha: their lam is 0 in floating point
+
+    def __init__(
+        self, W: ArrayLike, a: ArrayLike, lam: ArrayLike, *, first: int, total: int, **origin: Any
+    ) -> None:
+        fn = "NetworkPart"
+        self.first = _check.integer(fn, "first", first, low=0)
+        self.total = _check.integer(fn, "total", total, low=1)
+        super().__init__(W, a, lam, **origin)
+
+    def with_weights(self, W: ArrayLike, a: ArrayLike | None = None) -> NetworkPart:
+        """Return the same nodes at other weights of the same shapes."""
+        return NetworkPart(
+            W,
+            self.a if a is None else np.reshape(a, self.a.shape),
+            self.lam,
+            first=self.first,
+            total=self.total,
+            **_origin(self),
+        )
+
+    def __repr__(self) -> str:
+        return f"NetworkPart({self.first} to {self.first + self.m} of {self.total} nodes)"
+
+
+def _origin(net: Network) -> dict[str, Any]:
+    return {name: getattr(net, name) for name in ("activation", "gamma", "alpha")}
+
+
+def split(net: Network, comm: Any) -> NetworkPart:
+    """Return this rank's nodes of a network that all ranks have.
+
+    Parameters
+    ----------
+    net : Network
+        A single one; the same on all ranks. A `NetworkPart` is returned as it is.
+    comm : mpi4py.MPI.Comm
+
+    Raises
+    ------
+    TypeError, ValueError
+        An ensemble; fewer nodes than ranks; no communicator.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> class Alone:  # as MPI.COMM_SELF
+    ...     rank, size = 0, 1
+    ...     def Get_rank(self): return 0
+    ...     def Get_size(self): return 1
+    ...     def Allreduce(self, send, values): pass
+    >>> net = af.Network.init(d=3, m=10, gamma=0.5, alpha=0.7, rng=0)
+    >>> af.mpi.split(net, Alone())
+    NetworkPart(0 to 10 of 10 nodes)
+    """
+    fn = "mpi.split"
+    rank, size = _place(fn, comm)
+    if isinstance(net, NetworkPart):
+        return net
+    if not isinstance(net, Network) or net.B is not None:
+        raise TypeError(f"{fn}: net must be a single network, got {net!r}")
+    first, last = _share(fn, net.m, rank, size)
+    share = slice(first, last)
+    return NetworkPart(
+        net.W[share], net.a[share], net.lam[share], first=first, total=net.m, **_origin(net)
+    )
+
+
+def init(
+    d: int,
+    m: int,
+    gamma: float,
+    alpha: float | None = None,
+    activation: str = "swish",
+    outputs: int = 1,
+    *,
+    seed: int,
+    comm: Any,
+    dtype: DTypeLike = "float64",
+) -> NetworkPart:
+    """Draw this rank's nodes of a network that is too large for one process.
+
+    Parameters
+    ----------
+    d, m, gamma, alpha, activation, outputs, dtype
+        As in `Network.init`; m are the nodes of all ranks.
+    seed : int
+        At least 0; the same on all ranks.
+    comm : mpi4py.MPI.Comm
+
+    Returns
+    -------
+    NetworkPart
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `Network.init`; fewer nodes than ranks.
+
+    Notes
+    -----
+    Nodes 65536 b, 65536 b + 1, ... are drawn as by `Network.init` from
+    ``default_rng(SeedSequence(seed, spawn_key=(b,)))``: the network depends on the seed and on the
+    shape, not on the number of ranks, but is not that of `Network.init`. Memory: that of the part.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> class Alone:  # as MPI.COMM_SELF
+    ...     def Get_rank(self): return 0
+    ...     def Get_size(self): return 1
+    ...     def Allreduce(self, send, values): pass
+    >>> af.mpi.init(3, 100_000, 0.5, 0.7, seed=0, comm=Alone())
+    NetworkPart(0 to 100000 of 100000 nodes)
+    """
+    fn = "mpi.init"
+    rank, size = _place(fn, comm)
+    d = _check.integer(fn, "d", d, low=1)
+    m = _check.integer(fn, "m", m, low=1)
+    outputs = _check.integer(fn, "outputs", outputs, low=1)
+    seed = _check.integer(fn, "seed", seed, low=0)
+    kind = _check.choice(fn, "dtype", str(np.dtype(dtype)), ("float64", "float32"))
+    node_scaling(1, gamma, alpha)  # checks the two
+    first, last = _share(fn, m, rank, size)
+    W = np.empty((last - first, d), kind)
+    a = np.empty((last - first, outputs), kind)
+    for block in range(first // _BLOCK, -(-last // _BLOCK)):
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(block,)))
+        begin, end = block * _BLOCK, min((block + 1) * _BLOCK, m)
+        its_W = rng.standard_normal((end - begin, d))
+        its_a = 2 * rng.integers(0, 2, (end - begin, outputs)) - 1
+        low, high = max(begin, first), min(end, last)
+        W[low - first : high - first] = its_W[low - begin : high - begin]
+        a[low - first : high - first] = its_a[low - begin : high - begin]
+    return NetworkPart(
+        W,
+        a[:, 0] if outputs == 1 else a,
+        _scaling(first, last, m, gamma, alpha, comm),
+        first=first,
+        total=m,
+        activation=activation,
+        gamma=gamma,
+        alpha=alpha,
+    )
+
+
+def gather(run: Run, comm: Any) -> Run:
+    """Return a run with all nodes, on every rank, from the runs of the ranks' parts.
+
+    Parameters
+    ----------
+    run : Run
+        Of a training function with ``comm=``.
+    comm : mpi4py.MPI.Comm
+        The same.
+
+    Returns
+    -------
+    Run
+        Its networks, `weight_change` and `weights` have the nodes of all ranks, in their order.
+
+    Raises
+    ------
+    TypeError
+        The run was made without ``comm=``; no communicator.
+    """
+    fn = "mpi.gather"
+    _place(fn, comm)
+    if not isinstance(run.network, NetworkPart) or not isinstance(run.initial, NetworkPart):
+        raise TypeError(f"{fn}: run must be that of a part of a network, got {run.network!r}")
+
+    def joined(values: NDArray[Any], axis: int) -> NDArray[Any]:
+        return np.concatenate(comm.allgather(values), axis=axis)
+
+    def whole(part: NetworkPart) -> Network:
+        return Network(joined(part.W, 0), joined(part.a, 0), joined(part.lam, 0), **_origin(part))
+
+    return replace(
+        run,
+        initial=whole(run.initial),
+        network=whole(run.network),
+        weight_change=joined(run.weight_change, 1),
+        weights=None if run.weights is None else joined(run.weights, 1),
+        config={**run.config, "m": run.network.total},
+    )
+
+
+# ---- for the training functions and Network ------------------------------------------------------
+
+
+def part_of(fn: str, net: Network, comm: Any) -> NetworkPart:
+    """Return this rank's part, having seen that the parts of all ranks make up a network.
+
+    Raises
+    ------
+    TypeError, ValueError
+        They do not; on all ranks.
+    """
+    part = split(net, comm)
+    parts = comm.allgather((part.first, part.first + part.m, part.total))
+    starts, ends, totals = (list(of) for of in zip(*parts, strict=True))
+    if starts != [0, *ends[:-1]] or set(totals) != {ends[-1]}:
+        raise ValueError(f"{fn}: the ranks' parts must make up one network, got nodes {parts}")
+    return part
+
+
+def require_agreement(fn: str, comm: Any, **given: Any) -> None:
+    """Raise ValueError, on all ranks, if something that must be the same differs between them.
+
+    Ranks that go different ways would wait for each other for ever.
+    """
+    digests = {
+        name: hashlib.blake2b(
+            value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
+        ).hexdigest()
+        for name, value in given.items()
+    }
+    everywhere = comm.allgather(digests)
+    differing = [name for name in given if len({each[name] for each in everywhere}) > 1]
+    if differing:
+        raise ValueError(
+            f"{fn}: with comm all ranks must agree, but {', '.join(differing)} differs"
+        )
+
+
+def summing(comm: Any) -> Callable[[NDArray[np.float64]], object]:
+    """Return what sums an array over the ranks, in place, to the same bits in each (MPI 4, 6.9.6).
+
+    Without a line of Python in it: there Ctrl-C could strike, see the binding.
+    """
+    return partial(comm.Allreduce, _in_place(comm))
+
+
+def summed(values: NDArray[Any], comm: Any) -> NDArray[Any]:
+    """Return the sum of arrays over the ranks, added in float64."""
+    total = np.array(values, np.float64)
+    comm.Allreduce(_in_place(comm), total)
+    return total.astype(values.dtype)
+
+
+def loss_of(f: NDArray[Any], y: NDArray[Any], loss: str) -> float:
+    """Return the loss of outputs f (n, k) against targets y (n, k), as `Network.loss`."""
+    f, y = f.astype(np.float64), y.astype(np.float64)
+    if loss == "cross_entropy":
+        top = f.max(axis=1, keepdims=True)
+        log_sum = np.log(np.exp(f - top).sum(axis=1, keepdims=True)) + top
+        return float((y * (log_sum - f)).sum() / len(f))
+    squares = float(((f - y) ** 2).sum())
+    return squares / 2 if loss == "half_sse" else squares / f.size
+
+
+def _in_place(comm: Any) -> Any:
+    try:
+        from mpi4py import MPI
+    except ImportError:  # a communicator of something else, such as a test's
+        return None
+    return MPI.IN_PLACE
+
+
+def _place(fn: str, comm: Any) -> tuple[int, int]:
+    needed = ("Get_rank", "Get_size", "Allreduce")
+    if not all(hasattr(comm, name) for name in needed):
+        raise TypeError(f"{fn}: comm must be a communicator of mpi4py (extra 'mpi'), got {comm!r}")
+    return comm.Get_rank(), comm.Get_size()
+
+
+def _share(fn: str, m: int, rank: int, size: int) -> tuple[int, int]:
+    """Return the nodes of a rank, as equal in number as can be."""
+    if m < size:
+        raise ValueError(f"{fn}: m must be at least the number of ranks, {size}, got {m}")
+    return rank * m // size, (rank + 1) * m // size
+
+
+def _scaling(
+    first: int, last: int, m: int, gamma: float, alpha: float | None, comm: Any
+) -> NDArray[np.float64]:
+    """Return the part of `node_scaling`, by blocks that do not depend on the number of ranks."""
+    if gamma == 1 or alpha is None:
+        return np.full(last - first, 1 / m)
+    t = np.arange(first + 1, last + 1, dtype=np.float64) ** (-1 / alpha)
+    total = summed(np.array([t.sum()]), comm)[0]
+    return np.asarray(gamma / m + (1 - gamma) * (t / total), dtype=np.float64)
