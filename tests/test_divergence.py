@@ -134,3 +134,15 @@ def test_a_good_step_does_not_raise(kind):
     case = simulated(outputs=3, loss=kind)
     run = descend(case, 0.5, steps=100, loss=kind)
     assert not np.any(run.diverged)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+def test_weights_that_overflow_behind_a_bounded_activation(activation):
+    """The loss stays finite; the weights are numbers no more, and the run says so."""
+    case = simulated(activation=activation, d=1)  # of more inputs, inf - inf would tell
+    record = af.Record(every=1, ntg=False, eigmin=False)
+    for net in (case.net, af.Network.stack([case.net, case.net])):
+        with pytest.raises(af.DivergenceError) as caught:
+            af.gradient_descent(net, case.X, 1e6 * case.y, lr=1e308, steps=9, record=record)
+        assert np.all(np.isfinite(caught.value.run.network.W))
+        assert np.all(np.isfinite(caught.value.run.loss))

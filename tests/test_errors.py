@@ -297,3 +297,38 @@ def test_any_integer_type_of_labels(kind):
         MULTI.net.loss(X, labels, loss="cross_entropy") for labels in (LABELS, LABELS.astype(kind))
     )
     assert one == other
+
+
+# ---- results beyond the range ---------------------------------------------------------------
+
+BIG = af.Network(np.full((3, 2), 1e308), np.array([1.0, -1.0, 1.0]), np.full(3, 1 / 3))
+FAR = np.full((4, 2), 1e308)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("name", "call"),
+    {
+        "Network": lambda how: BIG(FAR, **how),
+        "Network.loss": lambda how: BIG.loss(FAR, np.zeros(4), **how),
+        "Network.gradients": lambda how: BIG.node_gradients(FAR, np.zeros(4), **how),
+        "Network.features": lambda how: BIG.features(FAR, **how),
+        "Network.ntg": lambda how: BIG.ntg(FAR, **how),
+        "Network.node_importance": lambda how: BIG.node_importance(),
+        "NTGOperator": lambda how: af.NTGOperator(BIG, FAR, **how) @ np.ones(4),
+        "linearised_flow": lambda how: af.linearised_flow(NET, X, np.full(7, 1e308), 1.0),
+    }.items(),
+)
+def test_overflow_is_no_silent_nan(name, call, backend):
+    with pytest.raises(
+        OverflowError, match=f"^{name.split('.')[0]}.* exceeds the range of float64"
+    ):
+        call({"backend": backend})
+
+
+def test_overflow_of_a_record_comes_with_the_run():
+    """The loss is finite, the test loss is not."""
+    with pytest.raises(OverflowError, match="record of test_loss: the result exceeds") as caught:
+        descend(X_test=X, y_test=np.full(7, 1e200), record=af.Record(every=1))
+    assert len(caught.value.run.loss) == 4
+    assert np.all(np.isfinite(caught.value.run.loss))

@@ -24,6 +24,7 @@ net = af.Network.init(50, 2000, 0.5, 0.7, rng=0)
 rng = np.random.default_rng(0)
 X, y = rng.standard_normal((100, 50)) / 50**0.5, rng.standard_normal(100)
 record = af.Record(every=50, ntg=False, eigmin=False)
+stop = af.Stop(wall_seconds=900)  # without it, so long a record would be refused
 print("ready", flush=True)
 try:
     {call}
@@ -32,16 +33,16 @@ except KeyboardInterrupt as stop:
 """
 
 CALLS = {
-    "descent": "af.gradient_descent(net, X, y, lr=1e-3, steps=10**9, record=record)",
-    "sgd": "af.sgd(net, X, y, lr=1e-3, batch_size=64, epochs=10**6, record=record)",
-    "fixed flow": "af.gradient_flow(net, X, y, t_end=1e8, dt=1e-2, record=record)",
+    "descent": "af.gradient_descent(net, X, y, lr=1e-3, steps=10**9, record=record, stop=stop)",
+    "sgd": "af.sgd(net, X, y, lr=1e-3, batch_size=64, epochs=10**6, record=record, stop=stop)",
+    "fixed flow": "af.gradient_flow(net, X, y, t_end=1e8, dt=1e-2, record=record, stop=stop)",
     "tangent flow": "af.gradient_flow(net, X, y, t_end=1e300, method='tangent', rtol=1e-9, "
     "record=af.Record(every=5, ntg=False, eigmin=False))",
     "dopri5 flow": "af.gradient_flow(net, X, y, t_end=1e300, method='dopri5', "
     "record=af.Record(every=50, ntg=False, eigmin=False))",
     "ensemble": "af.gradient_descent(af.Network.stack([net] * 3), X, y, lr=1e-3, steps=10**9, "
-    "record=record)",
-    "reference": "af.gradient_descent(net, X, y, lr=1e-3, steps=10**9, record=record, "
+    "record=record, stop=stop)",
+    "reference": "af.gradient_descent(net, X, y, lr=1e-3, steps=10**9, record=record, stop=stop, "
     "backend='reference')",
 }
 

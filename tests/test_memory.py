@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -84,6 +85,138 @@ def test_the_peak_is_that_of_the_formula():
     ).stdout
     limit, peak = map(int, printed.split())
     assert 0.5 * limit <= peak <= 1.2 * limit
+
+
+# In each process one run, whose arrays dwarf what the interpreter and NumPy take: (method, sizes,
+# what it is called with beyond net, X and y).
+RUN = """
+import re, sys
+import numpy as np, asymfast as af
+from asymfast import memory
+
+def memory_of(which):
+    return 1024 * int(re.search(which + r":\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+
+train, n, d, m, settings = {train!r}, {n}, {d}, {m}, {settings!r}
+rng = np.random.default_rng(0)
+X, y = rng.standard_normal((n, d)), rng.standard_normal(n)
+net = af.Network.init(d, m, 0.5, 0.7, rng=1)
+record = af.Record(steps=[0], ntg=False, eigmin=False)
+if train == "gradient_flow":
+    record = af.Record(times=[0.0, settings["t_end"]], ntg=False, eigmin=False)
+if settings.pop("tested", False):
+    settings |= dict(X_test=X, y_test=y)
+small = af.Network.init(d, 40, 0.5, 0.7, rng=1)
+getattr(af, train)(small, X[:500].copy(), y[:500].copy(), loss="mse", record=record, **settings)
+try:
+    getattr(af, train)(net, X, y, loss="mse", record=record, max_memory=1, **settings)
+except ValueError as error:
+    limit = int(re.search(r"at least (\\d+) bytes", str(error))[1])
+before = memory_of('VmRSS')
+run = getattr(af, train)(net, X, y, loss="mse", record=record, max_memory=limit, **settings)
+print(limit, memory_of('VmHWM') - before)
+"""
+RUNS = {
+    "descent": ("gradient_descent", 300, 300, 20000, {"steps": 2, "lr": 1e-3}),
+    "descent with a test set": (
+        "gradient_descent",
+        20000,
+        100,
+        8000,
+        {"steps": 1, "lr": 1e-3, "tested": True},
+    ),
+    "rk4": ("gradient_flow", 300, 300, 15000, {"t_end": 1e-3, "method": "rk4"}),
+    "rk4 with dt": ("gradient_flow", 300, 300, 15000, {"t_end": 1e-3, "dt": 1e-3}),
+    "dopri5": ("gradient_flow", 300, 200, 12000, {"t_end": 1e-3, "method": "dopri5"}),
+    "tangent": (
+        "gradient_flow",
+        400,
+        5,
+        6000,
+        {"t_end": 30.0, "method": "tangent", "rtol": 1e-8},
+    ),
+    "sgd": (
+        "sgd",
+        2000,
+        100,
+        20000,
+        {"lr": 1e-3, "batch_size": 500, "epochs": 1, "train_output": True},
+    ),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("name", RUNS)
+def test_the_peak_of_a_run_is_that_of_the_formula(name):
+    """Refused below it; and what is said to be needed is needed, within 20 %."""
+    train, n, d, m, settings = RUNS[name]
+    code = RUN.format(train=train, n=n, d=d, m=m, settings=settings)
+    printed = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "2"},
+    ).stdout
+    limit, peak = map(int, printed.split())
+    print(f"{name}: {limit / 1e6:.1f} MB said, {peak / 1e6:.1f} MB taken")
+    assert limit >= 5e7
+    assert peak <= 1.2 * limit
+    assert peak >= 0.8 * limit
+
+
+def test_what_no_memory_holds_is_refused_at_once():
+    case = problem()
+    record = af.Record(every=1, weights=True)
+    with pytest.raises(MemoryError, match=r"gradient_descent: needs .* GB for n = 23, d = 11"):
+        af.gradient_descent(case.net, case.X, case.y, steps=10**12, record=record)
+    with pytest.raises(MemoryError, match="sgd: needs"):
+        af.sgd(case.net, case.X, case.y, lr=0.1, batch_size=1, epochs=10**9, record=record)
+    with pytest.raises(MemoryError, match="gradient_flow: needs"):
+        af.gradient_flow(case.net, case.X, case.y, t_end=1e12, dt=0.1, record=record)
+    # it may end before that
+    run = af.gradient_descent(
+        case.net, case.X, case.y, lr=0.1, steps=10**12, record=record, callback=lambda now: False
+    )
+    assert run.stopped
+
+
+LIMITED = """
+import resource
+import numpy as np, asymfast as af
+
+X = np.random.default_rng(0).standard_normal((4000, 5))
+net = af.Network.init(5, 3000, 0.5, 0.7, rng=1)
+net.ntg(X[:100].copy(), threads=2)  # the team is there before the limit
+used = 4096 * int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20),) * 2)
+record = af.Record(every=1, ntg_matrix=True)
+calls = {
+    "ntg": lambda: net.ntg(X, threads=2),
+    "features": lambda: net.features(X, threads=2),
+    "descent": lambda: af.gradient_descent(
+        net, X, X[:, 0].copy(), steps=3, record=record, threads=2, stop=af.Stop(time=1e9)),
+    "flow": lambda: af.gradient_flow(
+        net, X, X[:, 0].copy(), t_end=3.0, record=af.Record(log=3), threads=2),
+    "eigenvalue": lambda: af.min_eigenvalue(np.broadcast_to(1.0, (2600, 2600)), threads=2),
+}
+for name, call in calls.items():
+    try:
+        call()
+    except MemoryError:
+        print(name)
+print(net(X[:50].copy()).shape)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+def test_allocations_that_fail_raise_memory_error():
+    """From any thread, and the process goes on."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["ntg", "features", "descent", "flow", "eigenvalue", "(50,)"]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -154,6 +154,8 @@ def test_squares_may_leave_the_range(backend, scale):
     assert af.min_eigenvalue(K, backend=backend) == pytest.approx(-scale, rel=1e-12, abs=5e-324)
     with pytest.raises(OverflowError, match="min_eigenvalue: the result exceeds the range"):
         af.min_eigenvalue(np.full((3, 3), -1e308), backend=backend)
+    with pytest.raises(ValueError, match="K must be symmetric, got"):
+        af.min_eigenvalue(np.array([[1.0, 1e308], [-1e308, 1.0]]), backend=backend)
 
 
 def test_paper_matrix_is_found_to_its_conditioning():

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _check, _core
+from . import _check, _core, memory
 from ._backend import backend_name, thread_count
 from ._data import LOSSES, inputs, targets
 from .checkpoint import Checkpoint, CheckpointError, identity_of
-from .memory import descent_bytes, slopes_allowed
 from .mpi import NetworkPart, part_of, require_agreement, summing
 from .network import Network
 from .progress import progress_hooks
@@ -28,6 +27,8 @@ from .stop import Stop
 
 Columns = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 
+
+_MOST_TANGENT_OUTPUTS = 500  # of the core's choice among methods
 
 # Of these NaN and inf would say nothing; alignment and effective rank are 0 / 0 where the NTG is 0.
 _MEASURED = {
@@ -320,26 +321,53 @@ class Job:
         )
 
     def _slopes_memory(self, schedule: dict[str, Any], settings: dict[str, Any]) -> float:
-        """Bytes that max_memory, an argument of gradient descent, leaves for slopes."""
-        if self.max_memory is None:
-            return 0.0
-        every = schedule["record_every"]
-        rows = settings["steps"] // every + 2 if every else len(schedule["record_steps"]) + 1
-        net, needs_ntg = self.net, any(name.startswith("ntg") for name in self.columns())
-        n, threads = self.X.shape[1], self.threads or _core.build_config()["threads"]
-        fixed = descent_bytes(
-            n,
-            net.d,
-            net.m,
-            net.k,
-            net.B or 1,
-            len(self.ntg_on) if needs_ntg else 0,
-            rows,
-            threads,
-            net.dtype.itemsize,
+        """Bytes that max_memory leaves for slopes. Refuses what no memory of this machine holds."""
+        net, columns = self.net, self.columns()
+        B, itemsize = net.B or 1, net.dtype.itemsize
+        sizes = {"d": net.d, "m": net.m, "k": net.k, "itemsize": itemsize}
+        rows = 0 if self.record.folder is not None else _rows(schedule, settings, self.X.shape[1])
+        threads = self.threads or _core.build_config()["threads"]
+        needs_ntg = any(name.startswith("ntg") for name in columns)
+        run = {
+            "n": self.X.shape[1],
+            "B": B,
+            "q": len(self.ntg_on) if needs_ntg else 0,
+            "rows": rows,
+            "threads": threads,
+            **sizes,
+        }
+        method = settings["method"]
+        if method == "sgd":
+            batch = {name: settings[name] for name in ("batch_size", "train_output")}
+            fixed = memory.sgd_bytes(**run, **batch)
+        else:
+            fixed = memory.descent_bytes(**run)
+            if method != "gradient_descent":
+                flow = {"n": self.X.shape[1], "B": B, **sizes}
+                fixed += max(memory.flow_bytes(one, **flow) for one in self._methods(settings))
+        others = sum(
+            dtype.itemsize * math.prod(shape)
+            for name, (dtype, shape) in columns.items()
+            if name != "weight_change"
         )
-        sizes = f"n = {n}, d = {net.d}, m = {net.m}, B = {net.B or 1} and its records"
-        return slopes_allowed(self.fn, self.max_memory, fixed, 0, sizes)
+        fixed += rows * others
+        if self.X_test is not None:
+            members = min(B, threads)
+            fixed += memory.test_bytes(self.X_test.shape[1], members=members, **sizes)
+        text = f"n = {self.X.shape[1]}, d = {net.d}, m = {net.m}, B = {B} and its records"
+        if self.stop is None and self.callback is None:  # else it may end before all that
+            memory.require_room(self.fn, fixed, text)
+        return memory.slopes_allowed(self.fn, self.max_memory, fixed, 0, text)
+
+    def _methods(self, settings: dict[str, Any]) -> list[str]:
+        """What a flow may take, by the names of `memory.flow_bytes`."""
+        if settings["dt"] is not None:
+            return ["rk4 with dt"]
+        if settings["method"] != "auto":
+            return [settings["method"]]
+        large = self.X.shape[1] * self.net.k > _MOST_TANGENT_OUTPUTS
+        explicit = large or self.loss == "cross_entropy" or self.net.activation == "relu"
+        return ["dopri5"] if explicit else ["dopri5", "tangent"]
 
     def _arrays(self) -> dict[str, Any]:
         W, a, lam = self.net._arrays()
@@ -546,6 +574,18 @@ def _require_alone(
     for name, given in refused.items():
         if given:
             raise ValueError(f"{fn}: comm does not go with {name}")
+
+
+def _rows(schedule: dict[str, Any], settings: dict[str, Any], n: int) -> int:
+    """Records to come; of a flow that chooses its steps and is recorded by them, those known of."""
+    if not schedule["record_every"]:
+        return max(len(schedule["record_steps"]), len(schedule["record_times"])) + 1
+    steps = settings.get("steps", 0)
+    if settings.get("dt"):
+        steps = math.ceil(settings["t_end"] / settings["dt"])
+    if "epochs" in settings:
+        steps = settings["epochs"] * -(-n // settings["batch_size"])
+    return int(steps) // int(schedule["record_every"]) + 2
 
 
 def _require_device(fn: str, device: str) -> None:

@@ -40,6 +40,7 @@ def gradient_flow(
     checkpoint: str | PathLike[str] | None = None,
     checkpoint_every: float = 60.0,
     stop: Stop | None = None,
+    max_memory: float | None = None,
     comm: Any = None,
 ) -> Run:
     """Gradient flow dW/dt = -dL/dW from time 0 to t_end.
@@ -66,7 +67,7 @@ def gradient_flow(
         about 1e-12 of |f| + |y| in float64 and 1e-5 in float32. With relu it holds for a step; a
         run errs by more, and work grows as 1 / rtol.
     net, X, y, loss, record, X_test, y_test, threads, device, backend, progress, callback,
-    checkpoint, checkpoint_every, stop, comm
+    checkpoint, checkpoint_every, stop, max_memory, comm
         As in `gradient_descent`. An ensemble with dt=None, whose members step differently, is
         recorded at ``Record(times=...)``. Steps of dopri5 and tangent do not end at those times,
         which are interpolated.
@@ -79,7 +80,8 @@ def gradient_flow(
 
     Raises
     ------
-    TypeError, ValueError, DivergenceError, KeyboardInterrupt, OSError, RuntimeError
+    TypeError, ValueError, DivergenceError, OverflowError, MemoryError, KeyboardInterrupt, OSError,
+    RuntimeError
         As `gradient_descent`.
 
     Notes
@@ -122,6 +124,7 @@ def gradient_flow(
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         stop=stop,
+        max_memory=max_memory,
         comm=comm,
     )
     planned = _flow_schedule(fn, job.record, t_end, dt, ensemble=job.net.B is not None)

@@ -10,11 +10,21 @@ network's dtype, and n, n2, m padded to full blocks of 32:
     descent B [s (2 m d + n d + m k + n k) + 8 (c + 2) n k + slopes (0, or s n m)]
             + 2 s B m d + records: 8 B (q^2 + T m) + B' (40 q^2 + 1200 q + 8 q d)
             with c <= 128 partial sums of the outputs, q samples of the NTG and B' members at once
+    test    B' s (n' d + m d + m k) + 8 B' (c + 1) n' k + 8 B' n_test k of a forward pass over test
+            data, n' = min(n_test, 4096) samples at a time
+    flow    descent, and for each member: 2 (rk4 with dt), 4 (rk4) or 10 (dopri5) copies of the
+            weights, s m d each; of tangent s m d + 10 s n m + 8 (14 (n k)^2 + 512 n k)
+    sgd     B [s (2 m d + 3 m k + 2 b d + 2 b k + b m) + 8 (c + 1) b k + s m (d + k) + 16 n k]
+            with batches of b; b m twice if both layers train; + test on n samples + 2 s B m d
+            + records
 """
 
 from __future__ import annotations
 
 import math
+import os
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +35,9 @@ from . import _check
 _BLOCK = 32  # nodes or samples in two AVX-512 vectors of floats: no padding is coarser
 _CHUNKS = 128  # partial sums of the outputs at most
 _SLOPES = 32_000_000  # what an NTG gathers unless told otherwise
+_PIECE = 4096  # samples of a forward pass over test data
+_FRAMES = 10  # points in time that the tangent method keeps
+_COPIES = {"rk4 with dt": 2, "rk4": 4, "dopri5": 10}  # of the weights
 
 
 def ntg_bytes(n: int, n2: int, d: int, v: NDArray[np.float64], itemsize: int) -> tuple[int, int]:
@@ -65,13 +78,106 @@ def descent_bytes(
         4 or 8, of the network's dtype.
     """
     nodes = _padded(m)
-    chunks = min(_CHUNKS, math.ceil(nodes / (4 * (64 // itemsize))))
-    engine = itemsize * (2 * nodes * d + n * d + nodes * k + n * k) + 8 * (chunks + 2) * n * k
+    engine = itemsize * (2 * nodes * d + n * d + nodes * k + n * k)
+    engine += 8 * (_chunks(m, itemsize) + 2) * n * k
+    return B * (engine + 2 * itemsize * m * d) + _records(d, m, B, q, rows, threads, itemsize)
+
+
+def flow_bytes(method: str, n: int, d: int, m: int, k: int, B: int, itemsize: int) -> int:
+    """Bytes of a gradient flow beyond those of gradient descent, without slopes.
+
+    Parameters
+    ----------
+    method : {"rk4 with dt", "rk4", "dopri5", "tangent"}
+        Of the flow.
+    n, d, m, k, B, itemsize : int
+        As in `descent_bytes`.
+    """
+    weights, N = itemsize * _padded(m) * d, n * k
+    if method != "tangent":
+        return B * _COPIES[method] * weights
+    frames = _FRAMES * itemsize * n * _padded(m)
+    return B * (weights + frames + 8 * ((_FRAMES + 4) * N * N + 512 * N))
+
+
+def sgd_bytes(
+    n: int,
+    d: int,
+    m: int,
+    k: int,
+    B: int,
+    q: int,
+    rows: int,
+    threads: int,
+    itemsize: int,
+    batch_size: int,
+    train_output: bool,
+) -> int:
+    """Bytes of a run of sgd.
+
+    Parameters
+    ----------
+    n, d, m, k, B, q, rows, threads, itemsize : int
+        As in `descent_bytes`.
+    batch_size : int
+        Samples of a step.
+    train_output : bool
+        Whether both layers are trained.
+    """
+    nodes, b = _padded(m), batch_size
+    engine = itemsize * (2 * nodes * d + 3 * nodes * k + 2 * b * (d + k))
+    engine += itemsize * b * nodes * (2 if train_output else 1)
+    engine += 8 * (_chunks(m, itemsize) + 1) * b * k + itemsize * m * (d + k) + 16 * n * k
+    engine += 2 * itemsize * m * d
+    records = _records(d, m, B, q, rows, threads, itemsize)
+    return B * engine + records + test_bytes(n, d, m, k, min(B, threads), itemsize)
+
+
+def test_bytes(n_test: int, d: int, m: int, k: int, members: int, itemsize: int) -> int:
+    """Bytes of a forward pass over test data by so many members at once."""
+    nodes, piece = _padded(m), min(n_test, _PIECE)
+    arrays = itemsize * (piece * d + nodes * (d + k))
+    return members * (arrays + 8 * (_chunks(m, itemsize) + 1) * piece * k + 8 * n_test * k)
+
+
+def _records(d: int, m: int, B: int, q: int, rows: int, threads: int, itemsize: int) -> int:
     records = 8 * B * (q * q + rows * m)
     if q:
         slopes = min(_SLOPES, itemsize * _padded(q) * m)
         records += min(B, threads) * (40 * q * q + 1200 * q + (8 + 2 * itemsize) * q * d + slopes)
-    return B * engine + 2 * itemsize * B * m * d + records
+    return records
+
+
+def machine_bytes() -> float:
+    """Memory that this process can have at most: the machine's, or less where it is limited."""
+    limits = [math.inf]
+    with suppress(ValueError, OSError, AttributeError):
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with suppress(ValueError, OSError):
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if soft != resource.RLIM_INFINITY:
+            limits.append(soft)
+    return min(limits)
+
+
+def require_room(fn: str, need: float, sizes: str) -> None:
+    """Refuse at once what would run out of memory later.
+
+    Raises
+    ------
+    MemoryError
+        It needs more than there is on this machine, whatever else runs.
+    """
+    most = machine_bytes()
+    if need > most:
+        raise MemoryError(
+            f"{fn}: needs {need / 1e9:.3g} GB for {sizes}, but this process can have "
+            f"{most / 1e9:.3g} GB; record less, or to a folder"
+        )
 
 
 def slopes_allowed(fn: str, max_memory: Any, fixed: int, least: int, sizes: str) -> float:
@@ -90,6 +196,10 @@ def slopes_allowed(fn: str, max_memory: Any, fixed: int, least: int, sizes: str)
             f"{fn}: max_memory must be at least {fixed + least} bytes for {sizes}, got {allowed:g}"
         )
     return max(1.0, allowed - fixed)
+
+
+def _chunks(m: int, itemsize: int) -> int:
+    return min(_CHUNKS, math.ceil(_padded(m) / (4 * (64 // itemsize))))
 
 
 def _padded(count: int) -> int:

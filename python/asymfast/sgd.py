@@ -40,6 +40,7 @@ def sgd(
     checkpoint: str | PathLike[str] | None = None,
     checkpoint_every: float = 60.0,
     stop: Stop | None = None,
+    max_memory: float | None = None,
 ) -> Run:
     """Stochastic gradient descent on mini-batches drawn without replacement.
 
@@ -64,7 +65,7 @@ def sgd(
         What `numpy.random.default_rng` takes. Its first 64-bit integer keys the sampler. One seed
         draws the same batches for all members of an ensemble, a list one sequence for each.
     net, X, y, record, X_test, y_test, threads, device, backend, progress, callback, checkpoint,
-    checkpoint_every, stop
+    checkpoint_every, stop, max_memory
         As in `gradient_descent`. Recorded losses are those of all samples; `time` is the sum of the
         learning rates; `Record(times=...)` takes the nearest step. The default schedule has about
         50 records at ends of epochs. With `checkpoint`, rng must not be None.
@@ -76,7 +77,8 @@ def sgd(
 
     Raises
     ------
-    TypeError, ValueError, DivergenceError, KeyboardInterrupt, OSError, RuntimeError
+    TypeError, ValueError, DivergenceError, OverflowError, MemoryError, KeyboardInterrupt, OSError,
+    RuntimeError
         As `gradient_descent`.
 
     Notes
@@ -123,6 +125,7 @@ def sgd(
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         stop=stop,
+        max_memory=max_memory,
         trains_output=bool(train_output),
     )
     n = job.X.shape[1]

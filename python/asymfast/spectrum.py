@@ -73,6 +73,8 @@ def _asymmetry(K: NDArray[np.float64]) -> tuple[float, float]:
     for i in range(0, len(K), step):
         for j in range(0, i + step, step):
             below, above = K[i : i + step, j : j + step], K[j : j + step, i : i + step]
-            asymmetry = max(asymmetry, float(np.abs(below - above.T).max(initial=0.0)))
+            with np.errstate(over="ignore"):  # inf is more than is allowed
+                apart = np.abs(below - above.T)
+            asymmetry = max(asymmetry, float(apart.max(initial=0.0)))
             size = max(size, float(np.abs(below).max(initial=0.0)))
     return asymmetry, size

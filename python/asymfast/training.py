@@ -103,6 +103,9 @@ def gradient_descent(
     OverflowError
         A recorded number exceeds the range of float64 although the loss does not; the run is in its
         attribute ``run``.
+    MemoryError
+        The run needs more than this machine has, whatever else runs: before any work is done. Not
+        with `stop` or `callback`, which may end it before its record has grown so large.
     KeyboardInterrupt
         Ctrl-C, as any exception of `progress` and `callback`, comes with the run so far in its
         attribute ``run``.

@@ -10,10 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from asymfast import _check
+from asymfast._npz import read_npz
 from asymfast.datasets.load import load
 from asymfast.datasets.samples import read_samples
 from asymfast.datasets.simulated import simulated
@@ -116,14 +116,16 @@ def _csv(path: Path, data: Mapping[str, Any], dtype: str) -> Samples:
 
 
 def _npz(path: Path, dtype: str) -> Samples:
-    with np.load(path, allow_pickle=False) as file:
-        names = set(file.files)
-        if not {"X", "y"} <= names <= {"X", "y", "X_test", "y_test"} or len(names) == 3:
-            raise ValueError(
-                f"{_FN}: {path} must hold the arrays X and y, and X_test and y_test or neither, "
-                f"got {', '.join(sorted(names))}"
-            )
-        arrays: dict[str, Any] = {name: file[name] for name in names}
+    try:
+        arrays = read_npz(path, compressed=True)
+    except ValueError as error:
+        raise ValueError(f"{_FN}: {path} is not an .npz file of arrays: {error}") from error
+    names = set(arrays)
+    if not {"X", "y"} <= names <= {"X", "y", "X_test", "y_test"} or len(names) == 3:
+        raise ValueError(
+            f"{_FN}: {path} must hold the arrays X and y, and X_test and y_test or neither, "
+            f"got {', '.join(sorted(names))}"
+        )
     for name, values in arrays.items():
         if values.dtype.kind == "f":  # labels stay integers: the loss says what they mean
             arrays[name] = values.astype(dtype)
