@@ -31,6 +31,15 @@ class PruningCurve:
         Share of samples whose largest output is that of the largest target; of several outputs.
     order : (m,) or (B, m) int64 array
         The nodes, the most important first.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=100, d=50, rng=0)
+    >>> net = af.Network.init(d=50, m=200, gamma=[0.0, 1.0], alpha=0.5, rng=1)
+    >>> curve = af.pruning_curve(net, X, y)
+    >>> curve.kept[:3].tolist(), curve.loss.shape, curve.accuracy
+    ([1, 2, 3], (2, 200), None)
     """
 
     kept: NDArray[np.int64]
