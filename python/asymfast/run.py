@@ -228,7 +228,7 @@ class Run:
         ...     try:
         ...         af.Run.load(path)
         ...     except ValueError as error:
-        ...         print(str(error).replace(str(path), path.name)[:46])
+        ...         print(str(error).replace(str(path), path.name)[:45])
         ...
         Run.load: notes.txt is not a file of Run.save
         """
