@@ -1,7 +1,7 @@
 """The code of a documentation page, and what the page says that it prints.
 
 ```python blocks run one after the other in one namespace; ```console blocks are commands after "$",
-of which those of asymfast are run. What a ```text block right below says, or what follows the
+of which those of asymfast are run. What a ```text block below says, or what follows the
 command, is what must be printed; "..." stands for anything.
 """
 
@@ -35,8 +35,8 @@ def blocks(text):
         kind, body = fence.groups()
         line = text[: fence.start()].count("\n") + 2
         if kind == "python":
-            adjacent = following and not text[fence.end() : following.start()].strip()
-            output = adjacent and following.group(1) == "text"
+            between = text[fence.end() : following.start()].strip() if following else None
+            output = between in ("", "prints") and following.group(1) == "text"
             found.append(Block(kind, body, following.group(2) if output else None, line))
         elif kind == "console":
             for command in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:

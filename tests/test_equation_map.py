@@ -8,6 +8,7 @@ from pathlib import Path
 
 import asymfast as af
 import pytest
+from asymfast.experiments.config import NAMES as EXPERIMENTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "equations.md"
@@ -72,6 +73,8 @@ def test_what_a_row_names_exists(row):
         fields = getattr(af.theory.Certificate, "__dataclass_fields__", {})
         if name == "Certificate.initial":
             assert "initial" in fields
+        elif name.startswith("asymfast paper "):
+            assert name.split()[-1] in EXPERIMENTS
         elif name in ("X2", "part"):
             assert name in af.Network.ntg.__annotations__
         else:

@@ -228,9 +228,9 @@ class Run:
         ...     try:
         ...         af.Run.load(path)
         ...     except ValueError as error:
-        ...         print(str(error).replace(str(path), path.name)[:48])
+        ...         print(str(error).replace(str(path), path.name)[:45])
         ...
-        Run.load: notes.txt is not a file of Run.save: T
+        Run.load: notes.txt is not a file of Run.save
         """
         file = _paths.path("Run.load", "path", path)
         try:
