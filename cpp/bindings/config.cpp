@@ -23,8 +23,8 @@ void register_config(py::module_& module) {
   // What `_cuda.module()` returned.
   module.def(
       "use_cuda",
-      [](const py::capsule& module) {
-        cuda::use_module(*module.get_pointer<const cuda::Module>());
+      [](const py::object& module) {
+        cuda::use_module(*py::cast<py::capsule>(module).get_pointer<const cuda::Module>());
       },
       "module"_a);
   // Of backend "emulated", for tests.
