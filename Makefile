@@ -1,11 +1,12 @@
 # make run | test | cpp-test | lint | tidy | check | sanitize | fuzz | soak | docs | bench: each makes a
 # virtual environment in .venv first.
+# make test-cuda bench-cuda: the same with CUDA, on a machine with a GPU and nvcc; in .venv-cuda.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find cpp python CMakeLists.txt pyproject.toml -type f -not -name '*.pyc')
 
-.PHONY: run test cpp-test lint tidy check sanitize fuzz soak format docs bench clean
+.PHONY: run test cpp-test lint tidy check sanitize fuzz soak format docs bench test-cuda bench-cuda clean
 
 # The package with everything its tests and figures need; built anew when a source is newer.
 $(VENV)/.installed: $(SOURCES)
@@ -80,5 +81,26 @@ bench: $(VENV)/.installed
 	$(BIN)/python bench/peers.py --json bench/results.json
 	$(BIN)/python bench/report.py bench/results.json
 
+CUDA_VENV := .venv-cuda
+CUDA_PYTHON := $(CUDA_VENV)/bin/python
+$(CUDA_VENV)/.installed: $(SOURCES)
+	test -x $(CUDA_PYTHON) || $(PYTHON) -m venv $(CUDA_VENV)
+	$(CUDA_PYTHON) -m pip install --quiet '.[test]' -Ccmake.define.ASYMFAST_CUDA=ON
+	$(CUDA_PYTHON) -c 'import asymfast as af; m = af.cuda.what_is_missing(); exit(m and f"cuda needs {m}")'
+	touch $@
+
+# On the device: the tests, then some of them under compute-sanitizer, which is slow.
+SANITIZED := tests/test_device.py -k "cuda and not thousand"
+test-cuda: $(CUDA_VENV)/.installed
+	$(CUDA_PYTHON) -m pytest tests/test_device.py tests/test_cuda_build.py
+	compute-sanitizer --tool memcheck --error-exitcode 1 $(CUDA_PYTHON) -m pytest $(SANITIZED)
+	compute-sanitizer --tool racecheck --error-exitcode 1 $(CUDA_PYTHON) -m pytest $(SANITIZED)
+
+# PyTorch and JAX take part where they are installed in .venv-cuda.
+bench-cuda: $(CUDA_VENV)/.installed
+	$(CUDA_PYTHON) bench/peers.py --device cuda --workloads W1,W2,W2b,W3,W4a,W4b,W5,W7,W8,W9 \
+	  --json bench/results.json
+	$(CUDA_PYTHON) bench/report.py bench/results.json
+
 clean:
-	rm -rf $(VENV) build
+	rm -rf $(VENV) $(CUDA_VENV) build

@@ -32,6 +32,21 @@ def measure(threads: int) -> dict[str, Any] | None:
     return peaks
 
 
+def measure_gpu() -> dict[str, Any] | None:
+    """Measure the same of the first GPU; None without nvcc or a GPU."""
+    compiler = shutil.which("nvcc")
+    if compiler is None:
+        return None
+    source = Path(__file__).with_name("peaks.cu")
+    with tempfile.TemporaryDirectory() as folder:
+        program = str(Path(folder, "peaks"))
+        command = [compiler, "-O3", "-std=c++17", "-arch=native", str(source), "-o", program]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            return None
+        done = subprocess.run([program], capture_output=True, check=False)
+    return json.loads(done.stdout) if done.returncode == 0 else None
+
+
 def least_seconds(peaks: dict[str, Any], dtype: str, flops: float, exps: float) -> float:
     """The time of a program that does nothing but these, one after the other, at the peak."""
     exp = 1e-9 * peaks[f"exp_ns_{dtype}"] / peaks["threads"]

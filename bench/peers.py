@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,8 @@ def main() -> int:
         print(f"peers: {options.threads} threads need as many cores, got {len(cores)}")
         return 2
     chosen = [w for w in WORKLOADS if w.name in options.workloads]
-    limits = peaks.measure(options.threads)
+    cuda = options.device == "cuda"
+    limits = peaks.measure_gpu() if cuda else peaks.measure(options.threads)
     print(report.limits(limits))
     rows, agree = [], True
     for workload in chosen:
@@ -58,7 +58,7 @@ def main() -> int:
             row = contest(workload, options, cores)
         if workload.flops and limits:
             row["least_seconds"] = peaks.least_seconds(limits, dtype, workload.flops, workload.exps)
-        row = {**description(workload, options.threads), **row}
+        row = {**description(workload, options), **row}
         print(report.block(row), flush=True)
         agree = agree and not row["disagree"]
         rows.append(row)
@@ -74,6 +74,7 @@ def arguments() -> argparse.Namespace:
     option("--workloads", default=",".join(names), metavar="W1,W2", help=f"of {', '.join(names)}")
     option("--dtype", choices=("float32", "float64"), default="float32")
     option("--threads", type=int, default=min(2, os.cpu_count() or 1), metavar="N")
+    option("--device", choices=("cpu", "cuda"), default="cpu", help="all on the first GPU")
     option("--rounds", type=int, metavar="N", help="measurements of each (15; with --quick 5)")
     option("--libraries", default=",".join(LIBRARIES), metavar="torch,jax", help="fewer of them")
     option("--quick", action="store_true", help="fewer and shorter rounds: a first impression")
@@ -91,16 +92,21 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def description(workload: Workload, threads: int) -> dict[str, Any]:
+def description(workload: Workload, options: argparse.Namespace) -> dict[str, Any]:
+    # The targets below are the CPU's; on a GPU there is one, for the ensemble.
+    target = workload.target
+    if options.device == "cuda":
+        target = 0.1 if workload.kind == "ensemble" else None
     return {
         "name": workload.name,
         "title": workload.title,
         "unit": workload.unit,
         "sizes": workload.sizes,
         "dtype": workload.dtype,
-        "threads": threads,
-        "target": workload.target,
-        "target_peers": workload.target_peers,
+        "threads": options.threads,
+        "device": options.device,
+        "target": target,
+        "target_peers": "batch, CUDA graph" if target == 0.1 else workload.target_peers,
     }
 
 
@@ -116,7 +122,7 @@ def contest(workload: Workload, options: argparse.Namespace, cores: list[int]) -
             path = Path(folder, "arrays.npz")
             arrays = workload.data(workload)
             np.savez(path, **arrays)
-            entries = enrol(workload, options.libraries, cores, path, teams, left_out)
+            entries = enrol(workload, options, cores, path, teams, left_out)
         disagree = differences(workload, entries, arrays.get("scale"))
         racing = [entry for entry in entries if (entry[0].library, entry[1]) not in disagree]
         return {
@@ -131,7 +137,7 @@ def contest(workload: Workload, options: argparse.Namespace, cores: list[int]) -
 
 def enrol(
     workload: Workload,
-    libraries: Iterable[str],
+    options: argparse.Namespace,
     cores: list[int],
     path: Path,
     teams: list[Team | Pair],
@@ -139,12 +145,13 @@ def enrol(
 ) -> list[tuple[Team | Pair, str, str, np.ndarray]]:
     """Start the workers and let every program compute once: (team, label, program, result)."""
     # Single models do not scale as well as processes do; ours share out the models by themselves.
-    pairs = workload.kind == "ensemble" and len(cores) > 1
+    on_cpu = options.device == "cpu"
+    pairs = workload.kind == "ensemble" and len(cores) > 1 and on_cpu
     entries = []
-    for library in libraries:
+    for library in options.libraries:
         try:
             formation = Pair if pairs and library != OURS else Team
-            team = formation(library, cores, workload.dtype)
+            team = formation(library, cores, workload.dtype, options.device)
             teams.append(team)
             programs = team.prepare(workload, path)
         except TeamError as reason:

@@ -28,6 +28,7 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "asymfast": {name: config[name] for name in ("version", "compiler", "isa", "eigen")},
+        "cuda": config["cuda"] and {**config["cuda"], "devices": af.cuda.devices()},
     }
 
 
@@ -42,9 +43,9 @@ def merge(path: Path, rows: list[dict[str, Any]], limits: dict[str, Any] | None)
     path.write_text(json.dumps(results, indent=1) + "\n")
 
 
-def key(row: dict[str, Any]) -> tuple[str, str, int]:
+def key(row: dict[str, Any]) -> tuple[str, str, int, str]:
     """What a row measures."""
-    return row["name"], row["dtype"], row["threads"]
+    return row["name"], row["dtype"], row["threads"], row.get("device", "cpu")
 
 
 def _cpu() -> str:

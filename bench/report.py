@@ -20,9 +20,12 @@ BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 def limits(peaks: dict[str, Any] | None) -> str:
     """The machine's peaks in one line."""
     if peaks is None:
-        return "the machine's peaks were not measured: no C++ compiler that builds peaks.cpp"
+        return (
+            "the machine's peaks were not measured: no compiler that builds peaks.cpp or peaks.cu"
+        )
+    where = peaks.get("device") or f"{peaks['threads']} threads"
     return (
-        f"measured peaks, {peaks['threads']} threads: "
+        f"measured peaks, {where}: "
         f"fma {peaks['fma_float32'] / 1e9:.0f} Gflop/s float32, "
         f"{peaks['fma_float64'] / 1e9:.0f} float64; "
         f"exp {peaks['exp_ns_float32']:.2f} ns an element and thread float32, "
@@ -48,6 +51,8 @@ def block(row: Row) -> str:
 
 
 def settings(row: Row) -> str:
+    if row.get("device") == "cuda":
+        return f"{row['dtype']}, {(row.get('peaks') or {}).get('device', 'GPU')}"
     return f"{row['dtype']}, {row['threads']} thread{'s' * (row['threads'] > 1)}"
 
 
@@ -152,6 +157,13 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def _gpu(facts: Row) -> str:
+    cuda = facts.get("cuda")
+    if not cuda or not cuda["devices"]:
+        return ""
+    return f"{cuda['devices'][0]['name']}, CUDA {cuda['runtime']}, driver {cuda['driver']}, "
+
+
 def _with_quartiles(one: Row) -> str:
     low, high = one["quartiles"]
     return f"{duration(one['median'])} ({duration(low)} .. {duration(high)})"
@@ -165,8 +177,8 @@ def origin(rows: list[Row]) -> str:
         facts, core = row["provenance"], row["provenance"]["asymfast"]
         changed = " with changes" * facts["changed"]
         builds[
-            f"{facts['cpu']}, {facts['cores']} cores, {core['compiler']}, kernels {core['isa']}, "
-            f"Python {facts['python']}, commit {facts['commit']}{changed}"
+            f"{_gpu(facts)}{facts['cpu']}, {facts['cores']} cores, {core['compiler']}, "
+            f"kernels {core['isa']}, Python {facts['python']}, commit {facts['commit']}{changed}"
         ] = None
         for one in row["contenders"]:
             if one["library"] != OURS and one.get("version"):

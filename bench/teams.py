@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import worker
-from contenders import LIBRARIES
+from contenders import LIBRARIES, ON_CUDA
 from workloads import Workload
 
 _PATIENCE = 300  # seconds for compiling and one run
@@ -24,7 +24,10 @@ class TeamError(Exception):
 class Team:
     """One process with a library, on all the cores."""
 
-    def __init__(self, library: str, cores: list[int], dtype: str) -> None:
+    def __init__(self, library: str, cores: list[int], dtype: str, device: str = "cpu") -> None:
+        modules = ON_CUDA if device == "cuda" else LIBRARIES
+        if library not in modules:
+            raise TeamError(f"not on {device}")
         if importlib.util.find_spec(library) is None:
             raise TeamError("not installed")
         context = multiprocessing.get_context("spawn")
@@ -32,7 +35,9 @@ class Team:
         self._pipe, theirs = context.Pipe()
         with _environment(OMP_NUM_THREADS=len(cores), OPENBLAS_NUM_THREADS=len(cores)):
             self._process = context.Process(
-                target=worker.serve, args=(theirs, LIBRARIES[library], cores, dtype), daemon=True
+                target=worker.serve,
+                args=(theirs, modules[library], cores, dtype, device),
+                daemon=True,
             )
             self._process.start()
         theirs.close()
@@ -81,9 +86,9 @@ class Team:
 class Pair:
     """Two processes of one core each, half of an ensemble in each of them."""
 
-    def __init__(self, library: str, cores: list[int], dtype: str) -> None:
+    def __init__(self, library: str, cores: list[int], dtype: str, device: str = "cpu") -> None:
         self.library = library
-        self._teams = [Team(library, [core], dtype) for core in cores]
+        self._teams = [Team(library, [core], dtype, device) for core in cores]
         self.version = self._teams[0].version
 
     def prepare(self, workload: Workload, path: Path) -> list[str]:

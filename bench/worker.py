@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 
-def serve(pipe: Connection, module: str, cores: list[int], dtype: str) -> None:
+def serve(pipe: Connection, module: str, cores: list[int], dtype: str, device: str) -> None:
     """Answer requests (name, arguments) until the pipe closes; errors are answers, too."""
     os.sched_setaffinity(0, cores)  # before the import: pools are as large as what may be used
     gc.disable()
     try:
         library = importlib.import_module(f"contenders.{module}")
-        getattr(library, "set_up", lambda threads, dtype: None)(len(cores), dtype)
+        getattr(library, "set_up", lambda *_: None)(len(cores), dtype, device)
         pipe.send(("ok", getattr(library, "VERSION", "")))
     except Exception as error:
         pipe.send(("failed", f"{type(error).__name__}: {error}"))

@@ -9,8 +9,9 @@ _BARE = af.Record(steps=[0], ntg=False, eigmin=False)
 _common = {}
 
 
-def set_up(threads, dtype):
+def set_up(threads, dtype, device):
     _common["threads"] = threads
+    _common["device"] = device
 
 
 def network(arrays):
@@ -53,10 +54,10 @@ def ntg(arrays, workload):
 
 
 def eigmin(arrays, workload):
-    K = arrays["K"]
+    K, threads = arrays["K"], _common["threads"]
 
     def run(repeat):
-        return [af.min_eigenvalue(K[i % len(K)], **_common) for i in range(repeat)]
+        return [af.min_eigenvalue(K[i % len(K)], threads=threads) for i in range(repeat)]
 
     return run
 

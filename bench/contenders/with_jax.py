@@ -9,8 +9,10 @@ import numpy as np
 VERSION = jax.__version__
 
 
-def set_up(threads, dtype):
+def set_up(threads, dtype, device):
     jax.config.update("jax_enable_x64", dtype == "float64")
+    jax.config.update("jax_platforms", device)
+    jax.config.update("jax_default_matmul_precision", "highest")  # on a GPU it would be TF32
 
 
 def tensors(arrays):

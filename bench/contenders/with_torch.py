@@ -8,7 +8,7 @@ import torch
 VERSION = torch.__version__
 
 
-def set_up(threads, dtype):
+def set_up(threads, dtype, device):
     torch.set_num_threads(threads)
 
 

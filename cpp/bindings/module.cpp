@@ -5,6 +5,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   using namespace asymfast::bindings;
   module.doc() = "Compiled core of asymfast; see the package for documented functions.";
   register_config(module);
+  register_dlpack(module);
   register_network(module);
   register_ntg_operator(module);
   register_spectrum(module);

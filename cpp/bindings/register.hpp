@@ -6,6 +6,7 @@
 namespace asymfast::bindings {
 
 void register_config(pybind11::module_& module);
+void register_dlpack(pybind11::module_& module);
 void register_network(pybind11::module_& module);
 void register_ntg_operator(pybind11::module_& module);
 void register_spectrum(pybind11::module_& module);

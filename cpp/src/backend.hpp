@@ -7,6 +7,7 @@
 #include "asymfast/network.hpp"
 #include "batch_engine.hpp"
 #include "engine.hpp"
+#include "fleet.hpp"
 
 namespace asymfast {
 
@@ -31,6 +32,12 @@ struct Kernels {
   std::unique_ptr<BatchEngine<T>> (*make_batch_engine)(const NetworkView<T>& net,
                                                        MatrixView<const T> X, MatrixView<const T> y,
                                                        const BatchTraining& training);
+  // Null where members are stepped one by one; else all of an ensemble, for either kind of run.
+  std::unique_ptr<Fleet<T>> (*make_fleet)(const EnsembleView<T>& nets, const DataView<T>& data,
+                                          Loss loss) = nullptr;
+  std::unique_ptr<Fleet<T>> (*make_batch_fleet)(const EnsembleView<T>& nets,
+                                                const DataView<T>& data,
+                                                const BatchTraining& training) = nullptr;
 };
 
 struct KernelTable {
@@ -43,6 +50,7 @@ struct KernelTable {
                               MatrixView<double> vectors, const Context&);
   // C = A B.
   void (*product)(MatrixView<const double> A, MatrixView<const double> B, MatrixView<double> C);
+  bool keeps_frames = true;  // engines can move along Jacobians of the past
 
   template <class T>
   const Kernels<T>& of() const noexcept {

@@ -12,8 +12,10 @@
 #endif
 
 #include "asymfast/config.hpp"
+#include "asymfast/cuda.hpp"
 #include "asymfast/version.h"
 #include "backend.hpp"
+#include "cuda/emulated.hpp"
 #include "reference/kernels.hpp"
 
 namespace asymfast {
@@ -73,12 +75,39 @@ std::atomic<bool> one_thread_only{false};
 constexpr int kMostThreads = 1024;
 
 constexpr std::pair<Backend, std::string_view> kBackends[] = {{Backend::reference, "reference"},
-                                                              {Backend::cpu, "cpu"}};
+                                                              {Backend::cpu, "cpu"},
+                                                              {Backend::cuda, "cuda"},
+                                                              {Backend::emulated, "emulated"}};
+
+std::atomic<const KernelTable*> of_cuda{nullptr};
 
 }  // namespace
 
 const KernelTable& kernel_table(Backend backend) {
-  return backend == Backend::reference ? reference::table() : *chosen();
+  switch (backend) {
+    case Backend::reference: return reference::table();
+    case Backend::cpu: return *chosen();
+#if defined(ASYMFAST_EMULATION)
+    case Backend::emulated: return cuda::emulated_table(*chosen());
+#else
+    case Backend::emulated: throw std::runtime_error("this build has no backend 'emulated'");
+#endif
+    case Backend::cuda: break;
+  }
+  if (const KernelTable* table = of_cuda) return *table;
+  throw std::runtime_error("backend 'cuda' needs the CUDA module, which is not loaded");
+}
+
+void cuda::use_module(const Module& module) {
+  if (std::string_view(module.version) != ASYMFAST_VERSION)
+    throw std::invalid_argument("the CUDA module is of version " + std::string(module.version) +
+                                ", the library of " ASYMFAST_VERSION);
+  of_cuda = static_cast<const KernelTable*>(module.table(chosen()));
+}
+
+cuda::Emulation& cuda::emulation() {
+  static Emulation settings;
+  return settings;
 }
 
 int team_size([[maybe_unused]] int requested) {
@@ -93,12 +122,12 @@ int team_size([[maybe_unused]] int requested) {
 Backend backend_from_name(std::string_view name) {
   for (const auto& [backend, its_name] : kBackends)
     if (its_name == name) return backend;
-  throw std::invalid_argument("backend must be 'cpu' or 'reference', got '" + std::string(name) +
-                              "'");
+  throw std::invalid_argument("backend must be 'cpu', 'reference', 'cuda' or 'emulated', got '" +
+                              std::string(name) + "'");
 }
 
 std::string_view name_of(Backend backend) {
-  return kBackends[backend == Backend::reference ? 0 : 1].second;
+  return kBackends[static_cast<int>(backend)].second;
 }
 
 void use_isa(const std::string& isa) {

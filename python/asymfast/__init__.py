@@ -22,6 +22,7 @@ except ImportError as error:
         "build it with: pip install . in a checkout"
     ) from error
 
+from . import cuda
 from ._job import DivergenceError, Snapshot
 from .checkpoint import CheckpointError
 from .config import build_config
@@ -64,6 +65,7 @@ __all__ = [
     "SweepResult",
     "__version__",
     "build_config",
+    "cuda",
     "datasets",
     "figures",
     "gradient_descent",

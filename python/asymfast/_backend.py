@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-from . import _check, _core
+from . import _check, _core, cuda
 
-BACKENDS = ("cpu", "reference")
+DEVICES = ("cpu", "cuda")
+BACKENDS = ("cpu", "reference", "emulated")  # the last is the CUDA kernels on the host, for tests
 MOST_THREADS = 1024  # an OpenMP run time may crash on what the system does not give it
 
 # A forked child must not wait for OpenMP threads that only its parent has.
@@ -14,8 +15,21 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_core.use_one_thread_from_now_on)
 
 
-def backend_name(fn: str, backend: str | None) -> str:
-    """Return the backend asked for, by argument or by ``ASYMFAST_BACKEND``, else "cpu"."""
+def backend_name(fn: str, backend: str | None, device: str = "cpu") -> str:
+    """Return the backend asked for, by argument or by ``ASYMFAST_BACKEND``, else the device's.
+
+    Raises
+    ------
+    ValueError
+        An unknown device or backend, or a backend of the CPU on another device.
+    RuntimeError
+        device="cuda" where that cannot be had: nothing ever runs on the CPU instead.
+    """
+    if _check.choice(fn, "device", device, DEVICES) == "cuda":
+        if backend is not None:
+            raise ValueError(f"{fn}: backend must be None on device 'cuda', got {backend!r}")
+        cuda.require(fn)
+        return "cuda"
     if backend is not None:
         return _check.choice(fn, "backend", backend, BACKENDS)
     return _check.choice(

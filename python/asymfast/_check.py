@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ._dlpack import as_numpy, is_foreign
+from ._dlpack import as_numpy, is_foreign, is_on_cuda
 
 LARGEST = 2**63 - 1  # that the compiled core can count to
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
@@ -159,6 +159,11 @@ def plain(fn: str, name: str, value: Any) -> NDArray[Any]:
     """
     if isinstance(value, np.ma.MaskedArray):  # NumPy would drop the mask
         raise TypeError(f"{fn}: {name} must be a plain array, got a masked one")
+    if is_on_cuda(value):
+        raise TypeError(
+            f"{fn}: {name} must be in the memory of the CPU, got an array on CUDA, "
+            "which device='cuda' takes"
+        )
     if is_foreign(value):
         return as_numpy(fn, name, value)
     try:

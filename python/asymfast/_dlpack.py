@@ -8,13 +8,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Device types of the DLPack standard: those whose memory the CPU reads, and names for the others.
+CUDA = 2
 _HOST = (1, 3, 11, 13)  # CPU, pinned by CUDA, pinned by ROCm, managed by CUDA
-_NAMES = {2: "CUDA", 4: "OpenCL", 7: "Vulkan", 8: "Metal", 10: "ROCm", 14: "oneAPI", 15: "WebGPU"}
+_NAMES = {
+    CUDA: "CUDA",
+    4: "OpenCL",
+    7: "Vulkan",
+    8: "Metal",
+    10: "ROCm",
+    14: "oneAPI",
+    15: "WebGPU",
+}
 
 
 def is_foreign(value: Any) -> bool:
     """Whether another library's array offers DLPack."""
     return not isinstance(value, (np.ndarray, np.generic)) and hasattr(value, "__dlpack__")
+
+
+def is_on_cuda(value: Any) -> bool:
+    """Whether it is an array in the memory of a CUDA device."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return False
+    if hasattr(value, "__cuda_array_interface__"):
+        return True
+    try:
+        return bool(value.__dlpack_device__()[0] == CUDA)
+    except Exception:  # no array, or whatever its library raises; as_numpy will say it
+        return False
 
 
 def as_numpy(fn: str, name: str, value: Any) -> NDArray[Any]:

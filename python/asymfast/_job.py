@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check, _core, memory
 from ._backend import backend_name, thread_count
 from ._data import LOSSES, inputs, targets
+from ._device_calls import to_host
+from ._dlpack import is_on_cuda
 from .checkpoint import Checkpoint, CheckpointError, identity_of
 from .mpi import NetworkPart, part_of, require_agreement, summing
 from .network import Network
@@ -25,6 +27,7 @@ from .record_folder import RecordFolder
 from .run import Run
 from .stop import Stop
 
+_DATA = ("X", "y", "X_test", "y_test")
 Columns = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 
 
@@ -170,16 +173,20 @@ class Job:
                 )
         if callback is not None and not callable(callback):
             raise TypeError(f"{fn}: callback must be callable, got {type(callback).__name__}")
-        _require_device(fn, device)
         if comm is not None:
             _require_alone(fn, net, device, record, checkpoint, stop)
             net = part_of(fn, net, comm)
         self.comm = comm
+        self.backend = backend_name(fn, backend, device)
         self.fn, self.net, self.device = fn, net, device
         self.loss = _check.choice(fn, "loss", loss, LOSSES)
         self.record = record or Record()
         self.threads = thread_count(fn, threads)
-        self.backend = backend_name(fn, backend)
+        if device == "cuda":  # records are made of the host's copy
+            X, y, X_test, y_test = (
+                to_host(fn, name, value) if is_on_cuda(value) else value
+                for name, value in zip(_DATA, (X, y, X_test, y_test), strict=True)
+            )
         self.X = inputs(fn, net, X)
         self.y = targets(fn, net, y, self.X.shape[1], self.loss)
         self.X_test, self.y_test = self._test_data(X_test, y_test)
@@ -196,6 +203,8 @@ class Job:
             fn, "checkpoint_every", checkpoint_every, low=0, low_open=True
         )
         self.trains_output = trains_output
+        if max_memory is not None and self.backend == "cuda":
+            raise ValueError(f"{fn}: max_memory must be None on device 'cuda', got {max_memory!r}")
         self.max_memory = max_memory
 
     def _test_data(
@@ -586,11 +595,6 @@ def _rows(schedule: dict[str, Any], settings: dict[str, Any], n: int) -> int:
     if "epochs" in settings:
         steps = settings["epochs"] * -(-n // settings["batch_size"])
     return int(steps) // int(schedule["record_every"]) + 2
-
-
-def _require_device(fn: str, device: str) -> None:
-    if _check.choice(fn, "device", device, ("cpu", "cuda")) == "cuda":
-        raise RuntimeError(f"{fn}: device='cuda' needs a build with CUDA; this one has none")
 
 
 def _plain(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _core
+from . import _core, cuda
 from ._backend import backend_name
 
 
@@ -17,18 +17,18 @@ def build_config() -> dict[str, Any]:
         ``version``, ``compiler``, ``eigen`` (version), ``openmp`` (bool), ``threads`` (that a call
         gets now), ``isa`` (instruction set of the kernels in force; ``ASYMFAST_ISA`` forces one),
         ``isas_available`` (that were built and this machine has, best last), ``backend`` (default;
-        ``ASYMFAST_BACKEND`` changes it), ``cuda`` (False: not built in), ``blas`` (None: none is
-        used).
+        ``ASYMFAST_BACKEND`` changes it), ``cuda`` (False: not built in; else the versions of the
+        build and of the driver, see `asymfast.cuda`), ``blas`` (None: none is used).
 
     Examples
     --------
     >>> import asymfast as af
-    >>> af.build_config()["cuda"]
-    False
+    >>> af.build_config()["openmp"]
+    True
     """
     return {
         **_core.build_config(),
         "backend": backend_name("build_config", None),
-        "cuda": False,
+        "cuda": cuda.versions() or False,
         "blas": None,
     }

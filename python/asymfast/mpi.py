@@ -285,6 +285,12 @@ def summing(comm: Any) -> Callable[[NDArray[np.float64]], object]:
     return partial(comm.Allreduce, _in_place(comm))
 
 
+def require_cpu(fn: str, device: str) -> None:
+    """Raise ValueError unless the call is to run where the ranks' sums are made."""
+    if device != "cpu":
+        raise ValueError(f"{fn}: device must be 'cpu' with comm, got {device!r}")
+
+
 def summed(values: NDArray[Any], comm: Any) -> NDArray[Any]:
     """Return the sum of arrays over the ranks, added in float64."""
     total = np.array(values, np.float64)

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check, _core, _dlpack, _pullback, memory
-from ._backend import backend_name, thread_count
+from ._backend import DEVICES, backend_name, thread_count
 from ._data import LOSSES, inputs, require_outputs, targets
+from ._device_calls import DeviceCalls
+from ._dlpack import is_on_cuda
 from .scaling import node_scaling
 
 ACTIVATIONS = (
@@ -355,6 +357,7 @@ class Network:
         X: ArrayLike,
         *,
         threads: int | None = None,
+        device: str = "cpu",
         backend: str | None = None,
         comm: Any = None,
     ) -> NDArray[Any]:
@@ -366,6 +369,9 @@ class Network:
             Inputs, one sample a row, in the network's dtype.
         threads : int, optional
             Default: what OpenMP offers. No result depends on it.
+        device : {"cpu", "cuda"}
+            "cuda" needs a build with CUDA and a GPU. There X may be an array on the GPU of PyTorch,
+            CuPy or JAX; the result then stays there. See docs/cuda.md.
         backend : {"cpu", "reference"}, optional
             Fast kernels, or plain loops that read like the paper.
         comm : mpi4py.MPI.Comm, optional
@@ -400,10 +406,13 @@ class Network:
         (2, 5, 4)
         """
         if comm is not None:
-            from .mpi import part_of, summed
+            from .mpi import part_of, require_cpu, summed
 
+            require_cpu("Network", device)
             return summed(part_of("Network", self, comm)(X, threads=threads, backend=backend), comm)
-        f = self._each(_core.forward, self._inputs(X), threads, backend)
+        if self._is_there("Network", X, device):
+            return DeviceCalls("Network", self, X).outputs()
+        f = self._each(_core.forward, self._inputs(X), threads, backend, device)
         return f[..., 0] if self.a.ndim == self.W.ndim - 1 else f
 
     def loss(
@@ -413,6 +422,7 @@ class Network:
         loss: str = "half_sse",
         *,
         threads: int | None = None,
+        device: str = "cpu",
         backend: str | None = None,
         comm: Any = None,
     ) -> float | NDArray[np.float64]:
@@ -429,7 +439,7 @@ class Network:
             half_sse is L_m of Eq. (3): 1/2 sum (f - y)^2 over samples and outputs, not over n.
             mse is the mean over all n k entries: its gradient is 2/(n k) times that of half_sse.
             cross_entropy is the mean over samples of logsumexp(f_i) - f_i[y_i].
-        threads, backend, comm
+        threads, device, backend, comm
             As in `__call__`.
 
         Returns
@@ -464,12 +474,15 @@ class Network:
         """
         kind = _check.choice("Network.loss", "loss", loss, LOSSES)
         if comm is not None:
-            from .mpi import loss_of
+            from .mpi import loss_of, require_cpu
 
+            require_cpu("Network.loss", device)
             target = self._data(X, y, kind)[1][0]
             f = self(X, threads=threads, backend=backend, comm=comm)
             return loss_of(f.reshape(target.shape), target, kind)
-        values = self._each(_core.loss, self._data(X, y, kind), threads, backend, kind)
+        if self._is_there("Network.loss", X, device):
+            return DeviceCalls("Network.loss", self, X).loss(y, kind)
+        values = self._each(_core.loss, self._data(X, y, kind), threads, backend, device, kind)
         return float(values) if self.B is None else values
 
     def node_gradients(
@@ -479,13 +492,14 @@ class Network:
         loss: str = "half_sse",
         *,
         threads: int | None = None,
+        device: str = "cpu",
         backend: str | None = None,
     ) -> NDArray[Any]:
         """Gradient of the loss with respect to each node's weights, dL/dw_j.
 
         Parameters
         ----------
-        X, y, loss, threads, backend
+        X, y, loss, threads, device, backend
             As in `loss`.
 
         Returns
@@ -515,7 +529,10 @@ class Network:
         True
         """
         kind = _check.choice("Network.node_gradients", "loss", loss, LOSSES)
-        return self._each(_core.node_gradients, self._data(X, y, kind), threads, backend, kind)
+        if self._is_there("Network.node_gradients", X, device):
+            return DeviceCalls("Network.node_gradients", self, X).node_gradients(y, kind)
+        data = self._data(X, y, kind)
+        return self._each(_core.node_gradients, data, threads, backend, device, kind)
 
     def pullback(
         self,
@@ -524,6 +541,7 @@ class Network:
         wrt: Literal["W", "a", "X"] = "W",
         *,
         threads: int | None = None,
+        device: str = "cpu",
         backend: str | None = None,
     ) -> NDArray[Any]:
         """Vector-Jacobian product: gradient of sum_iq u_iq f_q(x_i), for losses of your own.
@@ -538,7 +556,7 @@ class Network:
             Cotangent, in the network's dtype.
         wrt : {"W", "a", "X"}
             What to differentiate by.
-        threads, backend
+        threads, device, backend
             As in `__call__`.
 
         Returns
@@ -571,10 +589,12 @@ class Network:
         x = inputs(fn, self, X)
         data = [x, targets(fn, self, u, x.shape[1], "half_sse", "u")]
         if wrt == "W":
-            return self._each(_pullback.by_weights, data, threads, backend)
+            return self._each(_pullback.by_weights, data, threads, backend, device)
         if wrt == "X":
-            return self._each(_pullback.by_inputs, data, threads, backend)
-        return self._each(_pullback.by_outputs, data, threads, backend).reshape(self.a.shape)
+            return self._each(_pullback.by_inputs, data, threads, backend, device)
+        return self._each(_pullback.by_outputs, data, threads, backend, device).reshape(
+            self.a.shape
+        )
 
     def stable_step(
         self,
@@ -582,6 +602,7 @@ class Network:
         loss: str = "half_sse",
         *,
         threads: int | None = None,
+        device: str = "cpu",
         backend: str | None = None,
     ) -> float | NDArray[np.float64]:
         """Largest step at which gradient descent is surely stable here: 2 / (1.01 eig_max).
@@ -592,7 +613,7 @@ class Network:
             Training inputs, in the network's dtype.
         loss : {"half_sse", "mse", "cross_entropy"}
             See `loss`.
-        threads, backend
+        threads, device, backend
             As in `__call__`.
 
         Returns
@@ -625,19 +646,25 @@ class Network:
         fn = "Network.stable_step"
         kind = _check.choice(fn, "loss", loss, LOSSES)
         require_outputs(fn, self, kind)
-        curvature = self._each(_core.curvature, [inputs(fn, self, X)], threads, backend, kind)
+        data = [inputs(fn, self, X)]
+        curvature = self._each(_core.curvature, data, threads, backend, device, kind)
         with np.errstate(divide="ignore"):
             steps = 2 / (1.01 * np.abs(curvature, dtype=np.float64))  # of 0 never -inf
         return float(steps) if self.B is None else steps
 
     def features(
-        self, X: ArrayLike, *, threads: int | None = None, backend: str | None = None
+        self,
+        X: ArrayLike,
+        *,
+        threads: int | None = None,
+        device: str = "cpu",
+        backend: str | None = None,
     ) -> NDArray[Any]:
         """Scaled hidden layer sqrt(lam_j) sigma(Z_j(x_i)), the features of transfer learning.
 
         Parameters
         ----------
-        X, threads, backend
+        X, threads, device, backend
             As in `__call__`.
 
         Returns
@@ -665,7 +692,9 @@ class Network:
         >>> bool(np.allclose(H @ net.a, net(X)))
         True
         """
-        return self._each(_core.features, self._inputs(X), threads, backend)
+        if self._is_there("Network.features", X, device):
+            return DeviceCalls("Network.features", self, X).features()
+        return self._each(_core.features, self._inputs(X), threads, backend, device)
 
     def ntg(
         self,
@@ -675,6 +704,7 @@ class Network:
         output: int | tuple[int, int] = 0,
         *,
         threads: int | None = None,
+        device: str = "cpu",
         backend: str | None = None,
         max_memory: float | None = None,
     ) -> NDArray[Any]:
@@ -694,7 +724,7 @@ class Network:
         output : int or pair of int
             Block (p, q) of outputs; an integer means (p, p). For a_j = +-1 every (p, p) is the NTG
             of the paper.
-        threads, backend
+        threads, device, backend
             As in `__call__`.
         max_memory : float, optional
             Bytes that the call may allocate for each member, its result included: the sum over
@@ -733,10 +763,17 @@ class Network:
         >>> net.ntg(X, X[:2]).shape
         (5, 2)
         """
+        if self._is_there("Network.ntg", X, device):
+            v = self._ntg_weights(part, output)
+            return DeviceCalls("Network.ntg", self, X).ntg(X2, v)
         left = self._inputs(X)
         right = left if X2 is None else [inputs("Network.ntg", self, X2, "X2")]
         v = self._ntg_weights(part, output)
-        backend = backend_name("Network.ntg", backend)
+        backend = backend_name("Network.ntg", backend, device)
+        if max_memory is not None and backend == "cuda":
+            raise ValueError(
+                f"Network.ntg: max_memory must be None on device 'cuda', got {max_memory!r}"
+            )
         threads = thread_count("Network.ntg", threads)
         n, n2 = left[0].shape[1], right[0].shape[1]
         needs = [memory.ntg_bytes(n, n2, self.d, each, self.dtype.itemsize) for each in v]
@@ -871,6 +908,11 @@ class Network:
     def _kind(self) -> tuple[Any, ...]:
         return self.W.shape, self.a.shape, self.lam.dtype, self.dtype, self.activation
 
+    @staticmethod
+    def _is_there(fn: str, X: Any, device: str) -> bool:
+        """Whether X is on the device asked for, so that results are to stay there."""
+        return _check.choice(fn, "device", device, DEVICES) == "cuda" and is_on_cuda(X)
+
     def _inputs(self, X: ArrayLike) -> list[NDArray[Any]]:
         return [inputs("Network", self, X)]
 
@@ -889,11 +931,12 @@ class Network:
         data: list[NDArray[Any]],
         threads: int | None,
         backend: str | None,
+        device: str,
         *rest: str,
     ) -> NDArray[Any]:
         """Call a kernel for every member, with that member's share of the data."""
         fn = "Network"
-        how = (backend_name(fn, backend), thread_count(fn, threads))
+        how = (backend_name(fn, backend, device), thread_count(fn, threads))
         arrays = self._arrays()
         results = [
             kernel(

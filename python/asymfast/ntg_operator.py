@@ -31,6 +31,8 @@ class NTGOperator:
         Whose NTG: that of one output.
     threads : int, optional
         Default: what OpenMP offers. No result depends on it.
+    device : {"cpu", "cuda"}
+        As in `Network.__call__`.
     backend : {"cpu", "reference"}, optional
         Fast kernels, or plain loops that read like the paper.
     max_memory : float, optional
@@ -72,6 +74,7 @@ class NTGOperator:
         part: Literal[1, 2] | None = None,
         output: int = 0,
         threads: int | None = None,
+        device: str = "cpu",
         backend: str | None = None,
         max_memory: float | None = None,
     ) -> None:
@@ -83,7 +86,9 @@ class NTGOperator:
         x = inputs(fn, net, X)[0]
         output = _check.integer(fn, "output", output, low=0, high=net.k - 1)
         v = net._ntg_weights(part, output)[0]
-        self._backend = backend_name(fn, backend)
+        self._backend = backend_name(fn, backend, device)
+        if max_memory is not None and self._backend == "cuda":
+            raise ValueError(f"{fn}: max_memory must be None on device 'cuda', got {max_memory!r}")
         self._threads = thread_count(fn, threads)
         n, size = len(x), net.dtype.itemsize
         fixed = memory.descent_bytes(n, net.d, net.m, 1, 1, 0, 0, 1, size)

@@ -63,7 +63,8 @@ def gradient_descent(
     threads : int, optional
         Default: what OpenMP offers. No result depends on it.
     device : {"cpu", "cuda"}
-        "cuda" needs a build with CUDA.
+        "cuda" needs a build with CUDA and a GPU, on which the whole run then stays between two
+        records; see docs/cuda.md.
     backend : {"cpu", "reference"}, optional
         Fast kernels, or plain loops that read like the paper.
     progress : bool or callable(fraction, loss)
@@ -115,7 +116,7 @@ def gradient_descent(
         A checkpoint or the record's folder cannot be written, as when the disk is full: with the
         run so far; the last good checkpoint is kept.
     RuntimeError
-        device="cuda" without CUDA.
+        device="cuda" without CUDA, saying what is missing.
 
     Notes
     -----

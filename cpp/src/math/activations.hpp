@@ -214,7 +214,7 @@ struct ActivationMath<Activation::identity> : EachAlone<Activation::identity> {
 
 // Calls f with ActivationMath<activation>, so that loops are compiled once for each activation.
 template <class F>
-decltype(auto) with_activation(Activation activation, F&& f) {
+ASYMFAST_DEVICE decltype(auto) with_activation(Activation activation, F&& f) {
   switch (activation) {
     case Activation::swish: return f(ActivationMath<Activation::swish>{});
     case Activation::relu: return f(ActivationMath<Activation::relu>{});

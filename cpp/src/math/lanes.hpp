@@ -7,7 +7,7 @@
 #include <cstring>
 #include <type_traits>
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if (defined(__x86_64__) || defined(_M_X64)) && !defined(__CUDACC__)
 #include <immintrin.h>
 #endif
 
@@ -18,6 +18,13 @@
 #define ASYMFAST_INLINE inline __attribute__((always_inline))
 #else
 #define ASYMFAST_INLINE inline
+#endif
+
+// What nvcc compiles for the device alone.
+#if defined(__CUDACC__)
+#define ASYMFAST_DEVICE __device__
+#else
+#define ASYMFAST_DEVICE
 #endif
 
 namespace asymfast {
@@ -133,7 +140,8 @@ ASYMFAST_INLINE V fma(V a, V b, V c) {
 
 // The same by the instructions, which the compilers do not find in the above. (GCC warns of the
 // undefined operands of its plain _mm512_max_ps, not of this form, which compiles to the same.)
-#if defined(__AVX512F__)
+#if defined(__CUDACC__)  // scalars only
+#elif defined(__AVX512F__)
 #define ASYMFAST_MM(name, ...) _mm512_##name(__VA_ARGS__)
 #define ASYMFAST_MM_ALL(name, ...) _mm512_maskz_##name(-1, __VA_ARGS__)
 #elif defined(__AVX2__)
@@ -198,6 +206,7 @@ ASYMFAST_INLINE V polynomial(V x, ScalarOf<V> c0, ScalarOf<V> c1, Cs... more) {
 ASYMFAST_INLINE bool any(bool holds) {
   return holds;
 }
+#if !defined(__CUDACC__)
 template <class Mask>
 ASYMFAST_INLINE bool any(Mask holds) {
 #if defined(__AVX512F__)
@@ -212,5 +221,6 @@ ASYMFAST_INLINE bool any(Mask holds) {
   return (mask[0] | mask[1]) != 0;
 #endif
 }
+#endif
 
 }  // namespace asymfast

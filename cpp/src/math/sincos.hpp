@@ -54,7 +54,7 @@ template <class V>
 #if defined(__GNUC__)
 [[gnu::noinline, gnu::cold]]
 #endif
-void sin_and_cos_of_huge(V z, SinAndCos<V>& out) {
+ASYMFAST_DEVICE void sin_and_cos_of_huge(V z, SinAndCos<V>& out) {
   using T = ScalarOf<V>;
   constexpr int lanes = sizeof(V) / sizeof(T);
   T x[lanes], s[lanes], c[lanes];

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "train/member.hpp"
@@ -23,10 +24,10 @@ void forward_in_pieces(const Kernels<T>& kernels, const NetworkView<T>& net, Mat
 template <class T>
 class BatchMember : public Standing {
  public:
-  BatchMember(const KernelTable& kernels, const NetworkView<T>& net, const DataView<T>& data,
-              Loss loss, const Sgd& settings, std::uint64_t key)
-      : engine(kernels.of<T>().make_batch_engine(
-            net, data.X, data.y, {loss, settings.batch_size, settings.train_output})),
+  BatchMember(const KernelTable& kernels, std::unique_ptr<BatchEngine<T>> its_engine,
+              const NetworkView<T>& net, const DataView<T>& data, Loss loss, const Sgd& settings,
+              std::uint64_t key)
+      : engine(std::move(its_engine)),
         kernels_(&kernels),
         net_(net),
         data_(data),

@@ -29,7 +29,8 @@ bool quadratic(Loss loss) {
   return loss != Loss::cross_entropy;
 }
 
-void require_possible(const Flow& flow, Loss loss, Activation activation, Index outputs) {
+void require_possible(const Flow& flow, Loss loss, Activation activation, Index outputs,
+                      const KernelTable& kernels) {
   require_positive("gradient_flow", "t_end", flow.t_end);
   if (flow.dt != 0)
     require_positive("gradient_flow", "dt", flow.dt);
@@ -37,6 +38,9 @@ void require_possible(const Flow& flow, Loss loss, Activation activation, Index 
     throw std::invalid_argument("gradient_flow: rtol must be in (0, 1), got " +
                                 std::to_string(flow.rtol));
   if (flow.method != FlowMethod::tangent) return;
+  if (!kernels.keeps_frames)
+    throw std::invalid_argument("gradient_flow: method 'tangent' is not available on " +
+                                std::string(kernels.isa) + "; use 'dopri5' or 'rk4'");
   if (!smooth(activation))
     throw std::invalid_argument(
         "gradient_flow: method 'tangent' needs an activation without kinks, got 'relu'");
@@ -72,7 +76,8 @@ RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train
                            const Recording& recording, const Hooks& hooks, const Execution& exec) {
   require_run("gradient_flow", nets, train, test, recording, true);
   const Index n = train.X.rows;
-  require_possible(flow, loss, nets.activation, n * nets.k);
+  const KernelTable& kernels = kernel_table(exec.backend);
+  require_possible(flow, loss, nets.activation, n * nets.k, kernels);
   const Goals goals(recording.schedule, kNoStepLimit, flow.t_end);
   Run<T, FlowOf<T>> run(nets, train, test, loss, recording, goals, hooks, exec);
   const Tolerance tolerance{flow.rtol, smooth(nets.activation)};
@@ -88,7 +93,7 @@ RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train
     FlowMethod method = flow.method;
     if (method == FlowMethod::automatic)
       method = cheapest_flow({n, m, nets.d, nets.k, sizeof(T), flow.t_end * eig, flow.rtol,
-                              quadratic(loss), tolerance.smooth});
+                              quadratic(loss) && kernels.keeps_frames, tolerance.smooth});
     methods.push_back(method);
     const auto first_step = [&](double stable) {
       return eig > 0 ? std::min(flow.t_end, stable / eig) / 4 : flow.t_end / 4;
@@ -96,7 +101,7 @@ RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train
     switch (method) {
       case FlowMethod::tangent:
         return Tangent<T>({n, m, nets.d, nets.k, loss_curvature(loss, n, nets.k)}, tolerance,
-                          flow.t_end, first_step(0.2), kernel_table(exec.backend));
+                          flow.t_end, first_step(0.2), kernels);
       case FlowMethod::dopri5:
         return Dopri5<T>(tolerance, flow.t_end, first_step(Dopri5<T>::kStability));
       default: return AdaptiveRk4<T>(tolerance, first_step(kRk4Stability));

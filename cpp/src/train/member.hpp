@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "archive.hpp"
@@ -36,6 +37,12 @@ struct Standing {
       diverged = true;
   }
 
+  // After the member was on a march.
+  void judge(const Marcher& marcher) {
+    last_loss = marcher.last_loss;
+    judge(marcher.loss);
+  }
+
   void state(Archive& archive) {
     archive(step), archive(time), archive(evaluations), archive(diverged);
     archive(last_loss), archive(loss_limit);
@@ -55,13 +62,9 @@ struct Member : Standing {
   MatrixView<const T> y;
   std::unique_ptr<Engine<T>> engine;
 
-  Member(const KernelTable& kernels, const NetworkView<T>& net, const DataView<T>& data, Loss loss,
-         double slopes_memory)
-      : y(data.y),
-        engine(kernels.of<T>().make_engine(net, data.X, data.y, loss, slopes_memory)),
-        kernels_(&kernels),
-        net_(net),
-        loss_(loss) {}
+  Member(const KernelTable& kernels, std::unique_ptr<Engine<T>> its_engine,
+         const NetworkView<T>& net, const DataView<T>& data, Loss loss)
+      : y(data.y), engine(std::move(its_engine)), kernels_(&kernels), net_(net), loss_(loss) {}
 
   void start(const Context& context) {
     engine->restart(context);
@@ -72,6 +75,7 @@ struct Member : Standing {
   // After `state` was read.
   void go_on(const Context& context) { engine->restart(context); }
 
+  using Standing::judge;
   // To be called after every step.
   void judge() { Standing::judge(engine->loss()); }
 

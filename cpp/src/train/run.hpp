@@ -9,6 +9,7 @@
 #include <chrono>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,15 +31,24 @@ class Run {
   Run(const EnsembleView<T>& nets, const DataView<T>& train, const DataView<T>& test, Loss loss,
       const Recording& recording, const Goals& goals, const Hooks& hooks, const Execution& exec)
       : Run(nets, train, test, recording, goals, hooks, exec, loss,
-            [&nets, &train, loss, &exec](const KernelTable& kernels, Index b) {
-              return MemberType(kernels, nets.member(b), train.member(b), loss,
-                                exec.slopes_memory / double(nets.B));
+            fleet_of(kernel_table(exec.backend), nets, train, loss),
+            [&nets, &train, loss, &exec](const KernelTable& kernels, Index b, Fleet<T>* fleet) {
+              const NetworkView<T> net = nets.member(b);
+              const DataView<T> data = train.member(b);
+              return MemberType(
+                  kernels,
+                  fleet ? fleet->engine(b)
+                        : kernels.of<T>().make_engine(net, data.X, data.y, loss,
+                                                      exec.slopes_memory / double(nets.B)),
+                  net, data, loss);
             }) {}
 
-  // make_member(kernels, b)
+  // The fleet, if any, steps all members; make_member(kernels, b, fleet) makes one of its members,
+  // or one by itself.
   Run(const EnsembleView<T>& nets, const DataView<T>& train, const DataView<T>& test,
       const Recording& recording, const Goals& goals, const Hooks& hooks, const Execution& exec,
-      Loss loss, std::function<MemberType(const KernelTable&, Index)> make_member)
+      Loss loss, std::unique_ptr<Fleet<T>> fleet,
+      std::function<MemberType(const KernelTable&, Index, Fleet<T>*)> make_member)
       : nets_(nets),
         train_(train),
         goals_(goals),
@@ -46,12 +56,13 @@ class Run {
         kernels_(kernel_table(exec.backend)),
         threads_(team_size(exec.threads)),
         slopes_memory_(exec.slopes_memory / double(nets.B)),
+        fleet_(std::move(fleet)),
         make_member_(std::move(make_member)),
         watch_([this] { return !hooks_.pulse || hooks_.pulse(fraction_, current_loss_); },
                bool(hooks.sum_over_ranks)),
         ranks_(hooks.sum_over_ranks, watch_),
         recorder_(nets, train, test, loss, recording, kernels_, result_) {
-    for (Index b = 0; b < nets.B; ++b) members_.push_back(make_member_(kernels_, b));
+    for (Index b = 0; b < nets.B; ++b) members_.push_back(make_member_(kernels_, b, fleet_.get()));
   }
 
   // make_method(b) for each member, which stands at the start;
@@ -106,6 +117,7 @@ class Run {
   // Short slices, so that the owner of the watch is never long away from it. False: interrupted, or
   // the time is up before all members are there.
   bool advance_to(const Goal& goal) {
+    if (fleet_ && methods_.front().marches()) return march_to(goal);
     const auto slice = std::min<Clock::duration>(kSlice, checkpoint_interval());
     std::atomic<bool> all_there{false};
     while (!all_there && !watch_.stopped()) {
@@ -127,6 +139,42 @@ class Run {
       if (Clock::now() >= checkpoint_due_ && !keep_state()) return false;
     }
     return all_there;
+  }
+
+  // The same with all members at once, in marches of about a slice.
+  bool march_to(const Goal& goal) {
+    std::vector<Marcher> marchers(members_.size());
+    while (const MemberType* front = first_running()) {
+      const auto of_front = static_cast<Index>(front - members_.data());
+      const Index left = methods_[std::size_t(of_front)].steps_to(member(of_front), goal);
+      if (left == 0) return true;
+      March march;
+      march.steps = std::min(left, march_steps_);
+      for (Index b = 0; b < nets_.B; ++b) {
+        MemberType& one = member(b);
+        marchers[std::size_t(b)] = {!one.diverged, one.loss_limit, one.last_loss, 0, 0};
+        if (one.diverged) continue;
+        methods_[std::size_t(b)].steps_to(one, goal);
+        methods_[std::size_t(b)].plan(one, b, march);
+      }
+      const auto start = Clock::now();
+      fleet_->march(march, marchers);
+      const auto took = Clock::now() - start;
+      if (took < kSlice / 2 && march.steps == march_steps_) march_steps_ *= 2;
+      if (took > kSlice) march_steps_ = std::max<Index>(1, march_steps_ / 2);
+      for (Index b = 0; b < nets_.B; ++b)
+        if (!member(b).diverged)
+          methods_[std::size_t(b)].marched(member(b), marchers[std::size_t(b)]);
+      publish(member(0));
+      watch_.tick();
+      if (watch_.stopped()) return false;
+      if (methods_[std::size_t(of_front)].steps_to(member(of_front), goal) == 0 &&
+          !member(of_front).diverged)
+        return true;
+      if (time_is_up()) return false;
+      if (Clock::now() >= checkpoint_due_ && !keep_state()) return false;
+    }
+    return true;
   }
 
   bool time_is_up() const {
@@ -278,6 +326,12 @@ class Run {
 
   // ---- members
 
+  static std::unique_ptr<Fleet<T>> fleet_of(const KernelTable& kernels, const EnsembleView<T>& nets,
+                                            const DataView<T>& train, Loss loss) {
+    const auto make_fleet = kernels.of<T>().make_fleet;
+    return make_fleet ? make_fleet(nets, train, loss) : nullptr;
+  }
+
   template <class Work>
   void for_members(Work&& work) {
     const Index together = threads_ > 1 ? nets_.B / threads_ * threads_ : 0;
@@ -351,7 +405,7 @@ class Run {
 
   // A fresh engine at the initial weights: the member's own has left them.
   double bound_of(Index b, double stability) {
-    return stability / (1.01 * make_member_(kernels_, b).curvature(context(threads_)));
+    return stability / (1.01 * make_member_(kernels_, b, nullptr).curvature(context(threads_)));
   }
 
   // An interrupted measurement leaves a row half filled.
@@ -369,7 +423,8 @@ class Run {
   const KernelTable& kernels_;
   int threads_;
   double slopes_memory_;  // of one member
-  std::function<MemberType(const KernelTable&, Index)> make_member_;
+  std::unique_ptr<Fleet<T>> fleet_;
+  std::function<MemberType(const KernelTable&, Index, Fleet<T>*)> make_member_;
   std::atomic<double> fraction_{0}, current_loss_{0};
   Watch watch_;
   Ranks ranks_;
@@ -388,8 +443,9 @@ class Run {
 
   const Clock::time_point start_ = Clock::now();
   Clock::time_point checkpoint_due_ = start_ + checkpoint_interval();
-  bool closing_ = false;  // on the way to the last record of a run that the clock ended
-  bool lost_ = false;     // rows or state could not be kept
+  bool closing_ = false;    // on the way to the last record of a run that the clock ended
+  bool lost_ = false;       // rows or state could not be kept
+  Index march_steps_ = 16;  // that took about a slice
 };
 
 }  // namespace asymfast

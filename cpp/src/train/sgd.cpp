@@ -16,7 +16,7 @@ namespace {
 template <class T>
 class SgdMethod : public StandsAtBase {
  public:
-  SgdMethod(const Sgd& settings, Index n) {
+  SgdMethod(const Sgd& settings, Index n) : batch_size_(std::min(settings.batch_size, n)) {
     for (std::size_t e = 0; e < settings.lr.size(); ++e) {
       if (e > 0 && settings.lr[e] == settings.lr[e - 1]) continue;
       const Index first = static_cast<Index>(e) * settings.steps_per_epoch(n);
@@ -36,6 +36,37 @@ class SgdMethod : public StandsAtBase {
     return member.step >= goal.step;
   }
 
+  bool marches() const { return true; }
+  Index steps_to(const BatchMember<T>& member, const Goal& goal) const {
+    // The batches of a march are listed: some megabytes of them at most.
+    const Index most = std::max<Index>(1, (Index(1) << 20) / batch_size_);
+    return std::clamp<Index>(goal.step - member.step, 0, most);
+  }
+  void plan(BatchMember<T>& member, Index b, March& march) const {
+    Update update;
+    update.along_gradient = -1;
+    update.commit = true;
+    march.step = {update};
+    march.scales.clear(), march.sizes.clear();
+    const auto size = static_cast<std::size_t>((march.steps + 1) * batch_size_);
+    march.rows.resize(std::max(march.rows.size(), static_cast<std::size_t>(b + 1) * size));
+    auto rows = march.rows.begin() + b * static_cast<Index>(size);
+    for (Index s = 0; s <= march.steps; ++s, rows += batch_size_) {
+      const Batch batch = member.batch(member.step + s);
+      std::copy_n(batch.rows, batch.size, rows);
+      march.sizes.push_back(static_cast<std::int32_t>(batch.size));
+      if (s < march.steps) march.scales.push_back(stretch_of(member.step + s).lr);
+    }
+  }
+  void marched(BatchMember<T>& member, const Marcher& marcher) const {
+    if (marcher.steps == 0) return;
+    const Stretch& last = stretch_of(member.step + marcher.steps - 1);
+    member.evaluations += marcher.steps;
+    member.step += marcher.steps;
+    member.time = last.time_at(member.step);
+    member.judge(marcher);
+  }
+
   template <class Visit>
   void state(Visit&&) {}  // all is in the member
 
@@ -53,6 +84,7 @@ class SgdMethod : public StandsAtBase {
     return *(std::upper_bound(stretches_.begin(), stretches_.end(), step, after) - 1);
   }
 
+  Index batch_size_;
   std::vector<Stretch> stretches_;
 };
 
@@ -85,11 +117,19 @@ RunResult<T> sgd(const EnsembleView<T>& nets, const DataView<T>& train, const Da
   require_settings(settings, n, nets.B);
   const Goals goals(recording.schedule, settings.epochs * settings.steps_per_epoch(n),
                     kNoTimeLimit);
+  const BatchTraining training{loss, std::min(settings.batch_size, n), settings.train_output};
+  const auto make_fleet = kernel_table(exec.backend).of<T>().make_batch_fleet;
   Run<T, SgdMethod<T>, BatchMember<T>> run(
       nets, train, test, recording, goals, hooks, exec, loss,
-      [&](const KernelTable& kernels, Index b) {
-        return BatchMember<T>(kernels, nets.member(b), train.member(b), loss, settings,
-                              settings.keys[static_cast<std::size_t>(b)]);
+      make_fleet ? make_fleet(nets, train, training) : nullptr,
+      [&](const KernelTable& kernels, Index b, Fleet<T>* fleet) {
+        const NetworkView<T> net = nets.member(b);
+        const DataView<T> data = train.member(b);
+        return BatchMember<T>(
+            kernels,
+            fleet ? fleet->batch_engine(b)
+                  : kernels.of<T>().make_batch_engine(net, data.X, data.y, training),
+            net, data, loss, settings, settings.keys[static_cast<std::size_t>(b)]);
       });
   return run(2.0, [&](Index) { return SgdMethod<T>(settings, n); });
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -96,8 +97,8 @@ def _length(experiment: Experiment) -> str:
 
 def _settings(found: Sequence[Results]) -> list[str]:
     """Names of the settings that the most experiments have."""
-    kinds = [tuple(map(setting_name, results.repeats)) for results in found]
-    return list(max(kinds, key=kinds.count)) if kinds else []
+    kinds = Counter(tuple(map(setting_name, results.repeats)) for results in found)
+    return list(kinds.most_common(1)[0][0]) if kinds else []
 
 
 def _claims(found: Sequence[Results]) -> tuple[list[str], list[list[str]]]:

@@ -1,6 +1,8 @@
 // Gradient descent W <- W - lr dL/dW.
 #pragma once
 
+#include <algorithm>
+
 #include "train/member.hpp"
 #include "train/methods/goal.hpp"
 
@@ -23,6 +25,18 @@ class Descent : public StandsAtBase {
     member.time = lr_ * double(member.step);
     member.judge();
     return member.step >= goal.step;
+  }
+
+  bool marches() const { return true; }
+  Index steps_to(const Member<T>& member, const Goal& goal) const {
+    return std::max<Index>(goal.step - member.step, 0);
+  }
+  void plan(const Member<T>&, Index, March& march) const { march.step = {update_}; }
+  void marched(Member<T>& member, const Marcher& marcher) const {
+    member.evaluations += marcher.steps;
+    member.step += marcher.steps;
+    member.time = lr_ * double(member.step);
+    member.judge(marcher);
   }
 
   template <class Visit>

@@ -2,6 +2,7 @@
 // ends exactly at its end.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "train/methods/goal.hpp"
@@ -16,20 +17,28 @@ class FixedRk4 : public StandsAtBase {
 
   bool step(Member<T>& member, const Goal& goal, const Context& context) {
     if (member.time >= goal.leg_end || member.step >= goal.step) return true;
-    if (goal.leg_end != leg_end_) {
-      leg_start_ = member.time;
-      leg_end_ = goal.leg_end;
-      steps_ = std::ceil((leg_end_ - leg_start_) / dt_ * (1 - 1e-12));
-      done_ = 0;
-    }
-    rk4_step(member, (leg_end_ - leg_start_) / steps_, context);
+    enter_leg(member, goal);
+    rk4_step(member, h(), context);
     if (context.watch.stopped()) return false;
-    ++done_;
-    ++member.step;
-    member.time =
-        done_ == steps_ ? leg_end_ : leg_start_ + (leg_end_ - leg_start_) * (done_ / steps_);
+    take(member, 1);
     member.judge();
     return member.time >= goal.leg_end || member.step >= goal.step;
+  }
+
+  bool marches() const { return true; }
+  Index steps_to(const Member<T>& member, const Goal& goal) {
+    if (member.time >= goal.leg_end || member.step >= goal.step) return 0;
+    enter_leg(member, goal);
+    return std::min(static_cast<Index>(steps_ - done_), goal.step - member.step);
+  }
+  void plan(const Member<T>&, Index, March& march) const {
+    const auto stages = rk4_stages(h());
+    march.step.assign(stages.begin(), stages.end());
+  }
+  void marched(Member<T>& member, const Marcher& marcher) {
+    member.evaluations += 4 * marcher.steps;
+    take(member, marcher.steps);
+    member.judge(marcher);
   }
 
   template <class Visit>
@@ -38,6 +47,23 @@ class FixedRk4 : public StandsAtBase {
   }
 
  private:
+  void enter_leg(const Member<T>& member, const Goal& goal) {
+    if (goal.leg_end == leg_end_) return;
+    leg_start_ = member.time;
+    leg_end_ = goal.leg_end;
+    steps_ = std::ceil((leg_end_ - leg_start_) / dt_ * (1 - 1e-12));
+    done_ = 0;
+  }
+
+  double h() const { return (leg_end_ - leg_start_) / steps_; }
+
+  void take(Member<T>& member, Index steps) {
+    done_ += double(steps);
+    member.step += steps;
+    member.time =
+        done_ == steps_ ? leg_end_ : leg_start_ + (leg_end_ - leg_start_) * (done_ / steps_);
+  }
+
   double dt_;
   double leg_start_ = 0, leg_end_ = -1, steps_ = 0, done_ = 0;
 };

@@ -23,6 +23,17 @@ class FlowOf {
     std::visit([&](auto& method) { method.go_on(member, context); }, method_);
   }
 
+  bool marches() const { return std::holds_alternative<FixedRk4<T>>(method_); }
+  Index steps_to(const Member<T>& member, const Goal& goal) {
+    return std::get<FixedRk4<T>>(method_).steps_to(member, goal);
+  }
+  void plan(const Member<T>& member, Index b, March& march) const {
+    std::get<FixedRk4<T>>(method_).plan(member, b, march);
+  }
+  void marched(Member<T>& member, const Marcher& marcher) {
+    std::get<FixedRk4<T>>(method_).marched(member, marcher);
+  }
+
   template <class Visit>
   void state(Visit&& visit) {
     std::visit([&](auto& method) { method.state(visit); }, method_);

@@ -8,9 +8,17 @@
 //                                                        from step to step: a number or a vector
 //   void go_on(Member<T>&, const Context&)               evaluates where the member stands, after
 //                                                        state was read and at base evaluated
+//
+// Where a backend steps all members side by side (fleet.hpp), methods of equal steps also say
+//
+//   bool marches() const                                 false: only `step` it is
+//   Index steps_to(Member<T>&, const Goal&)              steps left; 0: the goal is reached
+//   void plan(Member<T>&, Index b, March&)               what a march of member b is to do
+//   void marched(Member<T>&, const Marcher&)             takes note of what it did
 #pragma once
 
 #include "asymfast/views.hpp"
+#include "fleet.hpp"
 #include "watch.hpp"
 
 namespace asymfast {

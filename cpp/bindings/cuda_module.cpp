@@ -1,0 +1,209 @@
+#include <pybind11/stl.h>
+
+#include <numeric>
+
+#include "arrays.hpp"
+#include "asymfast/cuda.hpp"
+#include "dlpack.hpp"
+
+namespace asymfast::bindings {
+
+using namespace py::literals;
+
+namespace {
+
+// An array on the device that Python owns.
+class DeviceArray {
+ public:
+  DeviceArray(std::vector<std::int64_t> shape, const py::dtype& dtype)
+      : shape_(std::move(shape)), bytes_an_element_(static_cast<std::size_t>(dtype.itemsize())) {
+    memory_ = std::shared_ptr<void>(cuda::allocate(bytes()), &cuda::release);
+  }
+
+  std::uintptr_t pointer() const { return reinterpret_cast<std::uintptr_t>(memory_.get()); }
+  const std::vector<std::int64_t>& shape() const { return shape_; }
+  py::tuple shape_tuple() const { return py::tuple(py::cast(shape_)); }
+  py::dtype dtype() const { return py::dtype("f" + std::to_string(bytes_an_element_)); }
+
+  py::array numpy() const {
+    py::array host(dtype(), std::vector<py::ssize_t>(shape_.begin(), shape_.end()));
+    cuda::copy_to_host(host.mutable_data(), memory_.get(), bytes());
+    return host;
+  }
+
+  // The calls that filled it have ended: there is no stream to wait for.
+  py::dict interface() const {
+    return py::dict("shape"_a = shape_tuple(),
+                    "typestr"_a = "<f" + std::to_string(bytes_an_element_),
+                    "data"_a = py::make_tuple(pointer(), false), "strides"_a = py::none(),
+                    "stream"_a = py::none(), "version"_a = 3);
+  }
+
+  py::capsule dlpack() const {
+    struct Owner {
+      DlManagedTensor managed;
+      std::vector<std::int64_t> shape;
+      std::shared_ptr<void> memory;
+    };
+    auto* owner = new Owner{{}, shape_, memory_};
+    owner->managed = {
+        {memory_.get(), kDlCuda, 0, static_cast<std::int32_t>(shape_.size()), kDlFloat,
+         static_cast<std::uint8_t>(8 * bytes_an_element_), 1, owner->shape.data(), nullptr, 0},
+        owner,
+        [](DlManagedTensor* self) { delete static_cast<Owner*>(self->context); }};
+    return py::capsule(&owner->managed, "dltensor", [](PyObject* capsule) {
+      // Whoever took the tensor has renamed the capsule and calls the deleter himself.
+      if (!PyCapsule_IsValid(capsule, "dltensor")) return;
+      auto* managed = static_cast<DlManagedTensor*>(PyCapsule_GetPointer(capsule, "dltensor"));
+      managed->deleter(managed);
+    });
+  }
+
+ private:
+  std::size_t bytes() const {
+    return std::accumulate(shape_.begin(), shape_.end(), bytes_an_element_,
+                           [](std::size_t a, std::int64_t b) { return a * std::size_t(b); });
+  }
+
+  std::vector<std::int64_t> shape_;
+  std::size_t bytes_an_element_;
+  std::shared_ptr<void> memory_;
+};
+
+// call(network, element pointers by their addresses) on the element type of W.
+template <class Call>
+void on_network(const py::array& W, const py::array& a, const py::array& lam,
+                const std::string& activation, Call&& call) {
+  with_dtype(W, "W", [&](auto zero) {
+    using T = decltype(zero);
+    const auto weights = matrix<T>(W, "W");
+    const NetworkView<T> net{weights, matrix<T>(a, "a"), vector<double>(lam, "lam", weights.rows),
+                             activation_from_name(activation)};
+    without_gil([&] { call(net); });
+  });
+}
+
+template <class T>
+T* there(std::uintptr_t address) {
+  return reinterpret_cast<T*>(address);
+}
+
+template <class T>
+MatrixView<const T> rows_there(std::uintptr_t address, Index rows, Index cols) {
+  return {there<const T>(address), rows, cols};
+}
+
+}  // namespace
+
+}  // namespace asymfast::bindings
+
+PYBIND11_MODULE(_cuda, module) {
+  using namespace asymfast;
+  using namespace asymfast::bindings;
+  using Address = std::uintptr_t;
+  module.doc() = "CUDA kernels of asymfast; imports without a driver.";
+  module.def("module", [] {
+    static const cuda::Module own = cuda::module();
+    return py::capsule(&own);
+  });
+  module.def("what_is_missing", &cuda::what_is_missing);
+  module.def("runtime_version", &cuda::runtime_version);
+  module.def("driver_version", &cuda::driver_version);
+  module.def("devices", [] {
+    py::list all;
+    for (const cuda::DeviceInfo& device : cuda::devices())
+      all.append(py::dict("name"_a = device.name,
+                          "compute_capability"_a = py::make_tuple(device.major, device.minor),
+                          "multiprocessors"_a = device.multiprocessors, "memory"_a = device.memory,
+                          "shared_memory"_a = device.shared_memory));
+    return all;
+  });
+
+  py::class_<DeviceArray>(module, "DeviceArray")
+      .def(py::init<std::vector<std::int64_t>, const py::dtype&>(), "shape"_a, "dtype"_a)
+      .def_property_readonly("pointer", &DeviceArray::pointer)
+      .def_property_readonly("shape", &DeviceArray::shape_tuple)
+      .def_property_readonly("dtype", &DeviceArray::dtype)
+      .def("numpy", &DeviceArray::numpy)
+      .def_property_readonly("__cuda_array_interface__", &DeviceArray::interface)
+      .def("__dlpack__", [](const DeviceArray& self, const py::kwargs&) { return self.dlpack(); })
+      .def("__dlpack_device__", [](const DeviceArray&) { return py::make_tuple(int(kDlCuda), 0); });
+
+  module.def("wait_for", &cuda::wait_for, "stream"_a);
+  module.def(
+      "copy_to_host",
+      [](Address pointer, std::vector<py::ssize_t> shape, const py::dtype& dtype) {
+        py::array host(dtype, std::move(shape));
+        cuda::copy_to_host(host.mutable_data(), there<const void>(pointer),
+                           static_cast<std::size_t>(host.nbytes()));
+        return host;
+      },
+      "pointer"_a, "shape"_a, "dtype"_a);
+  module.def(
+      "first_bad",
+      [](Address pointer, Index size, const py::dtype& dtype) {
+        return dtype.itemsize() == 4 ? cuda::first_bad(there<const float>(pointer), size)
+                                     : cuda::first_bad(there<const double>(pointer), size);
+      },
+      "pointer"_a, "size"_a, "dtype"_a);
+  module.def(
+      "forward",
+      [](const py::array& W, const py::array& a, const py::array& lam,
+         const std::string& activation, Address X, Index n, Address f) {
+        on_network(W, a, lam, activation, [&](const auto& net) {
+          using T = std::decay_t<decltype(*net.W.data)>;
+          cuda::forward_there<T>(net, rows_there<T>(X, n, net.d()), there<T>(f));
+        });
+      },
+      "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "n"_a, "f"_a);
+  module.def(
+      "loss",
+      [](const py::array& W, const py::array& a, const py::array& lam,
+         const std::string& activation, Address X, Index n, Address y, const std::string& loss) {
+        double value = 0;
+        const Loss kind = loss_from_name(loss);
+        on_network(W, a, lam, activation, [&](const auto& net) {
+          using T = std::decay_t<decltype(*net.W.data)>;
+          value = cuda::loss_there<T>(net, rows_there<T>(X, n, net.d()),
+                                      rows_there<T>(y, n, net.k()), kind);
+        });
+        return value;
+      },
+      "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "n"_a, "y"_a, "loss"_a);
+  module.def(
+      "node_gradients",
+      [](const py::array& W, const py::array& a, const py::array& lam,
+         const std::string& activation, Address X, Index n, Address y, const std::string& loss,
+         Address G) {
+        const Loss kind = loss_from_name(loss);
+        on_network(W, a, lam, activation, [&](const auto& net) {
+          using T = std::decay_t<decltype(*net.W.data)>;
+          cuda::node_gradients_there<T>(net, rows_there<T>(X, n, net.d()),
+                                        rows_there<T>(y, n, net.k()), kind, there<T>(G));
+        });
+      },
+      "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "n"_a, "y"_a, "loss"_a, "G"_a);
+  module.def(
+      "features",
+      [](const py::array& W, const py::array& a, const py::array& lam,
+         const std::string& activation, Address X, Index n, Address H) {
+        on_network(W, a, lam, activation, [&](const auto& net) {
+          using T = std::decay_t<decltype(*net.W.data)>;
+          cuda::features_there<T>(net, rows_there<T>(X, n, net.d()), there<T>(H));
+        });
+      },
+      "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "n"_a, "H"_a);
+  module.def(
+      "ntg",
+      [](const py::array& W, const py::array& a, const py::array& lam,
+         const std::string& activation, const py::array& v, Address X, Index n, Address X2,
+         Index n2, Address K) {
+        const double* values = vector<double>(v, "v", Index(W.shape(0)));
+        on_network(W, a, lam, activation, [&](const auto& net) {
+          using T = std::decay_t<decltype(*net.W.data)>;
+          cuda::ntg_there<T>(net, values, rows_there<T>(X, n, net.d()),
+                             rows_there<T>(X2, n2, net.d()), there<T>(K));
+        });
+      },
+      "W"_a, "a"_a, "lam"_a, "activation"_a, "v"_a, "X"_a, "n"_a, "X2"_a, "n2"_a, "K"_a);
+}

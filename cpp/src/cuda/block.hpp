@@ -1,0 +1,60 @@
+// How device code is written here: kernels are templates over the block that runs them, so that
+// the very same source runs as CUDA (cuda/device.cuh) and on the host (cuda/emulator.hpp), where
+// its index arithmetic, barriers and sums are tested against the CPU kernels.
+//
+// A Block is what one thread knows of where it runs:
+//   int thread                the thread in its block
+//   int rank, ranks           the block in the group of blocks that works on one member
+//   Index group               that member
+//   unsigned char* shared     memory of the block, kSharedAlignment-aligned
+//   void sync()               barrier of the block
+//   void group_sync()         barrier of the group; global memory written before is seen after it
+// All threads of a block, or of a group, must reach the same barriers.
+//
+// No kernel uses atomics on numbers: every sum has one fixed order, which depends on the sizes of
+// the problem alone, not on how many blocks a group has. So a member gets the same bits alone, in
+// any ensemble, and on any number of multiprocessors.
+#pragma once
+
+#include <cstddef>
+
+#include "asymfast/views.hpp"
+#include "math/lanes.hpp"
+
+namespace asymfast::cuda {
+
+inline constexpr std::size_t kSharedAlignment = 16;
+
+// side x side threads, each with reg x reg results of a tile x tile product, whose inner dimension
+// is walked in panels of `depth`.
+template <int Side, int Reg, int Depth>
+struct Shape {
+  static constexpr int side = Side, reg = Reg, depth = Depth;
+  static constexpr int threads = Side * Side, tile = Side * Reg;
+  // A row of a panel: 16 bytes longer than a tile, so that threads which write down a column do not
+  // all meet in one bank.
+  template <class T>
+  static constexpr int stride = tile + static_cast<int>(16 / sizeof(T));
+};
+
+// Hands out the block's shared memory piece by piece.
+class Carver {
+ public:
+  ASYMFAST_DEVICE explicit Carver(unsigned char* at) : at_(at) {}
+
+  template <class U>
+  ASYMFAST_DEVICE U* take(Index count) {
+    U* piece = reinterpret_cast<U*>(at_);
+    at_ += rounded(static_cast<std::size_t>(count) * sizeof(U));
+    return piece;
+  }
+
+  ASYMFAST_INLINE static constexpr std::size_t rounded(std::size_t bytes) {
+    return (bytes + kSharedAlignment - 1) / kSharedAlignment * kSharedAlignment;
+  }
+
+ private:
+  unsigned char* at_;
+};
+
+}  // namespace asymfast::cuda

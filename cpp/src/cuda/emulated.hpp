@@ -1,0 +1,10 @@
+// The kernels of the CUDA backend on the emulated device.
+#pragma once
+
+#include "backend.hpp"
+
+namespace asymfast::cuda {
+
+const KernelTable& emulated_table(const KernelTable& cpu);
+
+}  // namespace asymfast::cuda

@@ -1,0 +1,207 @@
+// The members of a fleet as engines of their own.
+#pragma once
+
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include "cuda/fleet.hpp"
+
+namespace asymfast::cuda {
+
+template <class Setup, class T>
+class MemberEngine final : public Engine<T>, private DeviceFleet<Setup, T>::Listener {
+ public:
+  using Fleet = DeviceFleet<Setup, T>;
+  using Mem = typename Fleet::template Mem<T>;
+
+  // A fleet of one belongs to its only engine.
+  MemberEngine(Fleet& fleet, Index b, std::unique_ptr<Fleet> own = nullptr)
+      : own_(std::move(own)), fleet_(fleet), b_(b) {
+    fleet_.listen(b, this);
+    this->f_ = fleet_.host_f(b);
+  }
+  ~MemberEngine() override { fleet_.listen(b_, nullptr); }
+
+  void restart(const Context&) override {
+    const DeviceLock lock(device_mutex());
+    fleet_.go_back(b_);
+    fleet_.evaluate(b_);
+  }
+
+  void advance(const Update& update, const Context&) override {
+    const DeviceLock lock(device_mutex());
+    std::vector<Marcher> members(static_cast<std::size_t>(fleet_.members()));
+    for (Marcher& member : members) member.runs = false;
+    members[static_cast<std::size_t>(b_)] = {true, std::numeric_limits<double>::infinity(), 0, 0,
+                                             0};
+    March march;
+    march.step = {update};
+    march.steps = 1;
+    fleet_.march(march, members);
+  }
+
+  void ntg_product(const T* u, double* out, const Context&) override {
+    const DeviceLock lock(device_mutex());
+    const Mem residual(u, fleet_.outputs()), G(fleet_.weights());
+    fleet_.gradient(b_, G.data(), residual.data());
+    fleet_.push(b_, G.data(), out);
+  }
+
+  void stage(const Stage& stage, const Context&) override {
+    const DeviceLock lock(device_mutex());
+    if (stage.keep >= 0) fleet_.gradient(b_, slot(stage.keep).data());
+    if (stage.along.empty()) return;
+    fleet_.shift(b_, stage.along, gradients_, stage.commit);
+    fleet_.evaluate(b_);
+  }
+
+  void push(const std::vector<double>& along, double* out, const Context&) override {
+    const DeviceLock lock(device_mutex());
+    const Mem direction(fleet_.weights());
+    fleet_.combine(along, gradients_, nullptr, nullptr, direction.data(), false);
+    fleet_.push(b_, direction.data(), out);
+  }
+
+  void move(const Move<T>&, const Context&) override { throw without_frames(); }
+  void frame_ntg(Index, double*, const Context&) override { throw without_frames(); }
+
+  void save() override {
+    const DeviceLock lock(device_mutex());
+    fleet_.need_base();
+    keep(fleet_.base(), saved_);
+    if (Fleet::compensated) keep(fleet_.lost(), saved_lost_);
+  }
+  void restore() override {
+    const DeviceLock lock(device_mutex());
+    take_back(saved_, fleet_.base());
+    if (Fleet::compensated) take_back(saved_lost_, fleet_.lost());
+  }
+
+  void copy_eval_to(T* W) const override {
+    const DeviceLock lock(device_mutex());
+    fleet_.eval().copy_out(W, b_ * fleet_.weights(), fleet_.weights());
+  }
+
+  void state(Archive& archive) override {
+    const DeviceLock lock(device_mutex());
+    fleet_.state(b_, archive);
+    auto count = static_cast<Index>(gradients_.size());
+    archive(count);
+    for (Index l = 0; l < count; ++l) {
+      std::vector<T> host(static_cast<std::size_t>(fleet_.weights()));
+      Mem& gradient = slot(l);
+      if (!archive.reading()) gradient.copy_out(host.data(), 0, gradient.size());
+      archive.array(host.data(), gradient.size());
+      if (archive.reading()) gradient.copy_in(host.data(), 0, gradient.size());
+    }
+  }
+
+ private:
+  void moved() override { this->loss_ = fleet_.loss(b_); }
+
+  static std::logic_error without_frames() {
+    return std::logic_error("cuda: this engine does not move along Jacobians of the past");
+  }
+
+  // Slots come into being in their order.
+  Mem& slot(Index index) {
+    while (static_cast<Index>(gradients_.size()) <= index)
+      gradients_.push_back(Mem::zeros(fleet_.weights()));
+    return gradients_[static_cast<std::size_t>(index)];
+  }
+
+  void keep(const Mem& from, Mem& to) const {
+    if (to.empty()) to = Mem(fleet_.weights());
+    Fleet::Device::copy(to.data(), from.data() + b_ * fleet_.weights(), Fleet::bytes(to.size()));
+  }
+  void take_back(const Mem& from, const Mem& to) const {
+    Fleet::Device::copy(to.data() + b_ * fleet_.weights(), from.data(), Fleet::bytes(from.size()));
+  }
+
+  std::unique_ptr<Fleet> own_;
+  Fleet& fleet_;
+  Index b_;
+  std::vector<Mem> gradients_;
+  Mem saved_, saved_lost_;
+};
+
+template <class Setup, class T>
+class MemberBatchEngine final : public BatchEngine<T>, private DeviceFleet<Setup, T>::Listener {
+ public:
+  using Fleet = DeviceFleet<Setup, T>;
+
+  MemberBatchEngine(Fleet& fleet, Index b, std::unique_ptr<Fleet> own = nullptr)
+      : own_(std::move(own)), fleet_(fleet), b_(b) {
+    fleet_.listen(b, this);
+  }
+  ~MemberBatchEngine() override { fleet_.listen(b_, nullptr); }
+
+  void evaluate(const Batch& batch, const Context&) override {
+    const DeviceLock lock(device_mutex());
+    at_hand_.assign(batch.rows, batch.rows + batch.size);
+    fleet_.evaluate(b_, &batch);
+  }
+
+  void advance(double lr, const Batch& next, const Context&) override {
+    const DeviceLock lock(device_mutex());
+    std::vector<Marcher> members(static_cast<std::size_t>(fleet_.members()));
+    for (Marcher& member : members) member.runs = false;
+    members[static_cast<std::size_t>(b_)] = {true, std::numeric_limits<double>::infinity(), 0, 0,
+                                             0};
+    March march;
+    march.step = {descent()};
+    march.steps = 1;
+    march.scales = {lr};
+    march.sizes = {static_cast<std::int32_t>(at_hand_.size()),
+                   static_cast<std::int32_t>(next.size)};
+    const auto batch = static_cast<std::size_t>(fleet_.samples_at_once());
+    march.rows.resize(members.size() * 2 * batch);
+    const auto rows = march.rows.begin() + b_ * 2 * fleet_.samples_at_once();
+    std::copy(at_hand_.begin(), at_hand_.end(), rows);
+    std::copy_n(next.rows, next.size, rows + fleet_.samples_at_once());
+    fleet_.march(march, members);
+    at_hand_.assign(next.rows, next.rows + next.size);
+  }
+
+  void copy_weights_to(T* W, T* a) const override {
+    const DeviceLock lock(device_mutex());
+    fleet_.eval().copy_out(W, b_ * fleet_.weights(), fleet_.weights());
+    if (fleet_.trains_output())
+      fleet_.output_layer().copy_out(a, b_ * fleet_.output_weights(), fleet_.output_weights());
+    else
+      fleet_.copy_initial_outputs(b_, a);
+  }
+
+  void state(Archive& archive) override {
+    const DeviceLock lock(device_mutex());
+    fleet_.state(b_, archive);
+  }
+
+ private:
+  void moved() override { this->loss_ = fleet_.loss(b_); }
+
+  static Update descent() {
+    Update update;
+    update.along_gradient = -1;
+    update.commit = true;
+    return update;
+  }
+
+  std::unique_ptr<Fleet> own_;
+  Fleet& fleet_;
+  Index b_;
+  std::vector<std::int32_t> at_hand_;  // batch of the last `evaluate` or `advance`; not of marches
+};
+
+template <class Setup, class T>
+std::unique_ptr<Engine<T>> DeviceFleet<Setup, T>::engine(Index b) {
+  return std::make_unique<MemberEngine<Setup, T>>(*this, b);
+}
+
+template <class Setup, class T>
+std::unique_ptr<BatchEngine<T>> DeviceFleet<Setup, T>::batch_engine(Index b) {
+  return std::make_unique<MemberBatchEngine<Setup, T>>(*this, b);
+}
+
+}  // namespace asymfast::cuda

@@ -1,0 +1,361 @@
+// The host's side of training on a device: what lies where, and what is launched.
+//
+// Setup has a Device (cuda/emulator.hpp, cuda/device.cuh) and the shapes of its tiles.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <mutex>
+#include <stdexcept>
+#include <utility>
+
+#include "cuda/matrices.hpp"
+#include "cuda/memory.hpp"
+#include "cuda/sweep.hpp"
+#include "fleet.hpp"
+
+namespace asymfast::cuda {
+
+// Calls of one process to a device come one after the other.
+inline std::recursive_mutex& device_mutex() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
+using DeviceLock = std::lock_guard<std::recursive_mutex>;
+
+// Blocks for a loop over elements.
+inline int blocks_for(Index size) {
+  return static_cast<int>(std::clamp<Index>((size + 255) / 256, 1, 1024));
+}
+
+template <class Setup, class T>
+class DeviceFleet final : public Fleet<T> {
+ public:
+  using Device = typename Setup::Device;
+  using Kernel = Sweep<typename Setup::template SweepShape<T>, T>;
+  template <class U>
+  using Mem = Memory<Device, U>;
+
+  // nets.a may be null where outputs are not wanted (k = 0), y null where losses are not. Data may
+  // lie on the host or on the device.
+  DeviceFleet(const EnsembleView<T>& nets, const DataView<T>& data, Loss loss, Index at_once,
+              bool train_output, bool keep_values)
+      : B_(nets.B), train_output_(train_output), initial_a_(nets.a) {
+    const Index samples = data.X.rows, m = nets.m, d = nets.d, k = nets.k;
+    const auto members = [&](Index stride) { return stride == 0 ? 1 : B_; };
+    X_ = Mem<T>(data.X.data, members(data.X_stride) * samples * d);
+    Device::template launch<Scale<T, T>>(
+        0, 1, blocks_for(X_.size()), 0,
+        {X_.data(), X_.size(), 1 / std::sqrt(double(d)), nullptr, 1, X_.data()});
+    if (data.y.data) y_ = Mem<T>(data.y.data, members(data.y_stride) * samples * k);
+    eval_ = Mem<T>(nets.W, B_ * m * d);
+    if (compensated) lost_ = Mem<T>::zeros(B_ * m * d);
+
+    std::vector<T> c, root_lam;
+    for (Index j = 0; k > 0 && j < B_ * m; ++j) {
+      root_lam.push_back(T(std::sqrt(nets.lam[j])));
+      for (Index q = 0; q < k; ++q)
+        c.push_back(T(std::sqrt(nets.lam[j]) * double(nets.a[j * k + q])));
+    }
+    c_ = Mem<T>(c);
+    if (train_output) {
+      root_lam_ = Mem<T>(root_lam);
+      a_ = Mem<T>(nets.a, B_ * m * k);
+      if (compensated) lost_a_ = Mem<T>::zeros(B_ * m * k);
+    }
+    slopes_ = Mem<T>(B_ * at_once * m);
+    if (keep_values || train_output) values_ = Mem<T>(B_ * at_once * m);
+    partial_ = Mem<double>(B_ * Kernel::node_tiles(m) * at_once * k);
+    f_ = Mem<double>(B_ * at_once * k);
+    residual_ = Mem<T>(B_ * at_once * k);
+    loss_parts_ = Mem<double>(B_ * Kernel::slices(at_once));
+    progress_ = Mem<Progress>(B_);
+
+    problem_ = {d,
+                m,
+                k,
+                samples,
+                at_once,
+                nets.activation,
+                loss,
+                X_.data(),
+                y_.data(),
+                data.X_stride,
+                data.y_stride,
+                eval_.data(),
+                nullptr,
+                lost_.data(),
+                nullptr,
+                c_.data(),
+                root_lam_.data(),
+                a_.data(),
+                lost_a_.data(),
+                slopes_.data(),
+                values_.data(),
+                partial_.data(),
+                f_.data(),
+                residual_.data(),
+                loss_parts_.data()};
+    host_f_.resize(static_cast<std::size_t>(f_.size()));
+    losses_.resize(static_cast<std::size_t>(B_));
+    engines_.resize(static_cast<std::size_t>(B_), nullptr);
+  }
+
+  static constexpr bool compensated = sizeof(T) == sizeof(float);
+
+  std::unique_ptr<Engine<T>> engine(Index b) override;
+  std::unique_ptr<BatchEngine<T>> batch_engine(Index b) override;
+
+  void march(const March& march, std::vector<Marcher>& members) override {
+    const DeviceLock lock(device_mutex());
+    Plan<T> plan = plan_of(march);
+    std::vector<Progress> progress;
+    for (Index b = 0; b < B_; ++b) {
+      const Marcher& member = members[at(b)];
+      progress.push_back({member.loss_limit, member.runs, 0, losses_[at(b)], member.last_loss});
+    }
+    progress_.copy_in(progress.data(), 0, B_);
+    launch(problem_, plan, 0, B_, progress_.data());
+    progress_.copy_out(progress.data(), 0, B_);
+    for (Index b = 0; b < B_; ++b) {
+      if (!members[at(b)].runs) continue;
+      members[at(b)].steps = static_cast<Index>(progress[at(b)].steps);
+      members[at(b)].last_loss = progress[at(b)].last_loss;
+      members[at(b)].loss = losses_[at(b)] = progress[at(b)].loss;
+    }
+    if (!plan.rows) f_.copy_out(host_f_.data(), 0, f_.size());
+    tell_engines();
+  }
+
+  // ---- one member, for the engines and for single calls
+
+  // Outputs, loss, residual and slopes at its weights; of a batch, if one is given.
+  void evaluate(Index b, const Batch* batch = nullptr) {
+    Plan<T> plan{};
+    plan.evaluate = true;
+    if (batch) {
+      rows_.assign(std::vector<std::int32_t>(batch->rows, batch->rows + batch->size));
+      sizes_.assign({static_cast<std::int32_t>(batch->size)});
+      plan.rows = rows_.data();
+      plan.sizes = sizes_.data();
+    }
+    losses_[at(b)] = launch_one(of_member(b), plan).loss;
+    if (!batch && problem_.k > 0)
+      f_.copy_out(host_f_.data() + b * outputs(), b * outputs(), outputs());
+    tell_engines();
+  }
+
+  // G (m, d) <- the gradient for the residual at hand, or for that given.
+  void gradient(Index b, T* G, const T* residual = nullptr) {
+    Plan<T> plan{};
+    plan.gradient = G;
+    Problem<T> problem = of_member(b);
+    if (residual) problem.residual = const_cast<T*>(residual);
+    launch_one(problem, plan);
+  }
+
+  // out (n, k) <- the outputs' derivative along G (m, d).
+  void push(Index b, const T* G, double* out) {
+    Mem<double> derivative(outputs());
+    Plan<T> plan{};
+    plan.push = G;
+    Problem<T> problem = of_member(b);
+    problem.f = derivative.data();
+    launch_one(problem, plan);
+    derivative.copy_out(out, 0, outputs());
+  }
+
+  // eval <- base + sum_s along[s] slots[s]; base <- eval, if commit.
+  void shift(Index b, const std::vector<double>& along, const std::vector<Mem<T>>& slots,
+             bool commit) {
+    need_base();
+    const Problem<T> p = of_member(b);
+    combine(along, slots, p.base, p.lost, p.eval, commit);
+  }
+
+  void combine(const std::vector<double>& along, const std::vector<Mem<T>>& slots, T* base, T* lost,
+               T* to, bool commit) {
+    typename Combine<T>::Args args{};
+    args.size = weights();
+    for (std::size_t s = 0; s < along.size(); ++s) {
+      if (along[s] == 0) continue;
+      if (args.count == Combine<T>::kMost) throw std::logic_error("cuda: too many stages");
+      args.along[args.count] = along[s];
+      args.slots[args.count++] = slots[s].data();
+    }
+    args.base = base, args.lost = lost, args.eval = to, args.commit = commit;
+    Device::template launch<Combine<T>>(0, 1, blocks_for(args.size), Combine<T>::kShared, args);
+  }
+
+  // Between updates that leave base where it is, eval is another array.
+  void need_base() {
+    if (!base_.empty()) return;
+    base_ = Mem<T>(eval_.size());
+    Device::copy(base_.data(), eval_.data(), bytes(eval_.size()));
+    problem_.base = base_.data();
+  }
+
+  // eval <- base
+  void go_back(Index b) {
+    if (base_.empty()) return;
+    Device::copy(eval_.data() + b * weights(), base_.data() + b * weights(), bytes(weights()));
+  }
+
+  void state(Index b, Archive& archive) {
+    visit(archive, base_.empty() ? eval_ : base_, b, weights());
+    visit(archive, lost_, b, weights());
+    visit(archive, a_, b, output_weights());
+    visit(archive, lost_a_, b, output_weights());
+    if (!archive.reading()) return;
+    go_back(b);
+    if (!train_output_) return;
+    std::vector<T> a(at(output_weights())), root(at(problem_.m)), c;
+    a_.copy_out(a.data(), b * output_weights(), output_weights());
+    root_lam_.copy_out(root.data(), b * problem_.m, problem_.m);
+    for (std::size_t e = 0; e < a.size(); ++e) c.push_back(root[e / at(problem_.k)] * a[e]);
+    c_.copy_in(c.data(), b * output_weights(), output_weights());
+  }
+
+  Problem<T> of_member(Index b) const {
+    Problem<T> p = problem_;
+    const auto move = [b](auto*& array, Index stride) {
+      if (array) array += b * stride;
+    };
+    move(p.X, p.X_stride), move(p.y, p.y_stride);
+    for (T** array : {&p.eval, &p.base, &p.lost, &p.sum}) move(*array, weights());
+    for (T** array : {&p.c, &p.a, &p.lost_a}) move(*array, output_weights());
+    move(p.root_lam, p.m);
+    move(p.slopes, p.n * p.m), move(p.values, p.n * p.m);
+    move(p.partial, Kernel::node_tiles(p.m) * outputs());
+    move(p.f, outputs()), move(p.residual, outputs());
+    move(p.loss_parts, Kernel::slices(p.n));
+    return p;
+  }
+
+  Index weights() const { return problem_.m * problem_.d; }         // of a member
+  Index output_weights() const { return problem_.m * problem_.k; }  // of a member
+  Index outputs() const { return problem_.n * problem_.k; }         // of a member
+  const double* host_f(Index b) const { return host_f_.data() + b * outputs(); }
+  double loss(Index b) const { return losses_[at(b)]; }
+  const Mem<T>& eval() const { return eval_; }
+  const Mem<T>& base() const { return base_; }
+  const Mem<T>& values() const { return values_; }
+  const Mem<double>& there() const { return f_; }  // the outputs on the device
+  Mem<T>& lost() { return lost_; }
+  const Mem<T>& output_layer() const { return a_; }
+  bool trains_output() const { return train_output_; }
+  void copy_initial_outputs(Index b, T* a) const {
+    std::copy_n(initial_a_ + b * output_weights(), output_weights(), a);
+  }
+  Index members() const { return B_; }
+  Index samples_at_once() const { return problem_.n; }
+  static std::size_t bytes(Index count) { return at(count) * sizeof(T); }
+
+  // Told after every launch that moved its member.
+  struct Listener {
+    virtual void moved() = 0;
+
+   protected:
+    ~Listener() = default;
+  };
+  void listen(Index b, Listener* listener) { engines_[at(b)] = listener; }
+
+ private:
+  static std::size_t at(Index i) { return static_cast<std::size_t>(i); }
+
+  void tell_engines() {
+    for (Listener* engine : engines_)
+      if (engine) engine->moved();
+  }
+
+  Plan<T> plan_of(const March& march) {
+    Plan<T> plan{};
+    plan.steps = march.steps;
+    plan.train_output = train_output_;
+    if (march.step.size() > std::size(plan.stage)) throw std::logic_error("cuda: too many stages");
+    for (const Update& update : march.step) {
+      plan.stage[plan.stages++] = update;
+      if (!update.commit) need_base();
+      if (update.uses_sum() && sum_.empty()) {
+        sum_ = Mem<T>::zeros(eval_.size());
+        problem_.sum = sum_.data();
+      }
+    }
+    if (!march.scales.empty()) scales_.assign(march.scales), plan.scales = scales_.data();
+    if (!march.rows.empty()) {
+      rows_.assign(march.rows), plan.rows = rows_.data();
+      sizes_.assign(march.sizes), plan.sizes = sizes_.data();
+    }
+    return plan;
+  }
+
+  Progress launch_one(const Problem<T>& problem, const Plan<T>& plan) {
+    Progress progress{std::numeric_limits<double>::infinity(), 1, 0, 0, 0};
+    Mem<Progress> there(&progress, 1);
+    launch(problem, plan, 0, 1, there.data());
+    there.copy_out(&progress, 0, 1);
+    return progress;
+  }
+
+  // How many blocks work on a member, how many members at once, and whether weights are shared.
+  struct Layout {
+    int ranks;
+    Index groups;
+    bool weights_shared;
+    std::size_t shared;
+  };
+
+  // As many blocks as there are node tiles, or as run at once; weights stay in shared memory where
+  // as many run with them as without.
+  static Layout layout_for(Index members, Index m, Index d) {
+    const Index tiles = Kernel::node_tiles(m);
+    const std::size_t least = Kernel::kShared;
+    const Index at_once = Device::template blocks_at_once<Kernel>(least);
+    if (at_once < 1) throw std::runtime_error("cuda: the device cannot run a single block");
+    const Index most = std::clamp<Index>(at_once / members, 1, tiles);
+    for (Index ranks = most; ranks >= 1; --ranks) {
+      const std::size_t shared = least + Carver::rounded(bytes(most_nodes(ranks, m) * d));
+      const Index with = Device::template blocks_at_once<Kernel>(shared);
+      if (with >= ranks * std::min(members, at_once))
+        return {static_cast<int>(ranks), std::min(members, with / ranks), true, shared};
+    }
+    return {static_cast<int>(most), std::min(members, at_once / most), false, least};
+  }
+
+  // The most nodes that a block has.
+  static Index most_nodes(Index ranks, Index m) {
+    constexpr Index tile = Setup::template SweepShape<T>::tile;
+    return std::min(m, (Kernel::node_tiles(m) + ranks - 1) / ranks * tile);
+  }
+
+  void launch(const Problem<T>& problem, const Plan<T>& plan, Index first, Index members,
+              Progress* progress) {
+    const Layout layout = layout_for(members, problem.m, problem.d);
+    const typename Kernel::Args args{problem, plan, progress, layout.weights_shared};
+    for (Index group = first; group < first + members; group += layout.groups)
+      Device::template launch<Kernel>(group, std::min(layout.groups, first + members - group),
+                                      layout.ranks, layout.shared, args);
+  }
+
+  static void visit(Archive& archive, Mem<T>& memory, Index b, Index size) {
+    if (memory.empty()) return;
+    std::vector<T> host(at(size));
+    if (!archive.reading()) memory.copy_out(host.data(), b * size, size);
+    archive.array(host.data(), size);
+    if (archive.reading()) memory.copy_in(host.data(), b * size, size);
+  }
+
+  Index B_;
+  bool train_output_;
+  const T* initial_a_;  // the caller's
+  Problem<T> problem_;
+  Mem<T> X_, y_, eval_, base_, lost_, sum_, c_, root_lam_, a_, lost_a_, slopes_, values_, residual_;
+  Mem<double> partial_, f_, loss_parts_, scales_;
+  Mem<std::int32_t> rows_, sizes_;
+  Mem<Progress> progress_;
+  std::vector<double> host_f_, losses_;
+  std::vector<Listener*> engines_;
+};
+
+}  // namespace asymfast::cuda

@@ -1,0 +1,182 @@
+// Kernels on whole matrices beside the training kernel: the NTG, and sums of weights.
+#pragma once
+
+#include "cuda/tile.hpp"
+#include "math/activations.hpp"
+
+namespace asymfast::cuda {
+
+// K_il = (x_i.x2_l / d) sum_j v_j sigma'(Z_j(x_i)) sigma'(Z_j(x2_l)), Eqs. (4) and (5), in double.
+// X and X2 are scaled by 1 / sqrt d. Symmetric: tiles on and below the diagonal, mirrored, so that
+// K is symmetric to the bit. Cost: 2 n n2 m flop, half if symmetric.
+// K is of E.
+template <class Shape, class T, class E>
+struct Ntg {
+  static constexpr int kThreads = Shape::threads;
+  static constexpr int kBlocks = 1;
+  static constexpr bool kCooperative = false;
+
+  struct Args {
+    Index n, n2, d, m;
+    bool symmetric;
+    const T *X, *X2;            // (n, d), (n2, d)
+    const T *slopes, *slopes2;  // (n, m), (n2, m)
+    const double* v;            // (m,)
+    E* K;                       // (n, n2)
+  };
+
+  static constexpr std::size_t kShared = Panels<Shape, double>::bytes + kSharedAlignment;
+
+  template <class Block>
+  ASYMFAST_DEVICE static void run(Block& block, const Args& at) {
+    constexpr int reg = Shape::reg, tile = Shape::tile;
+    Carver carver(block.shared);
+    const Panels<Shape, double> panels(carver);
+    const Index down = (at.n + tile - 1) / tile, across = (at.n2 + tile - 1) / tile;
+    for (Index t = block.rank; t < down * across; t += block.ranks) {
+      const Index i0 = t / across * tile, l0 = t % across * tile;
+      if (at.symmetric && l0 > i0) continue;
+      const int rows = int(at.n - i0 < tile ? at.n - i0 : tile);
+      const int cols = int(at.n2 - l0 < tile ? at.n2 - l0 : tile);
+      double sums[reg][reg] = {}, products[reg][reg] = {};
+      tile_product<Shape, Runs::inner, Runs::inner>(
+          block, rows, cols, at.m,
+          [&](int i, Index j) { return at.v[j] * double(at.slopes[(i0 + i) * at.m + j]); },
+          [&](int l, Index j) { return double(at.slopes2[(l0 + l) * at.m + j]); }, panels, sums);
+      tile_product<Shape, Runs::inner, Runs::inner>(
+          block, rows, cols, at.d,
+          [&](int i, Index c) { return double(at.X[(i0 + i) * at.d + c]); },
+          [&](int l, Index c) { return double(at.X2[(l0 + l) * at.d + c]); }, panels, products);
+      for (int r = 0; r < reg; ++r)
+        for (int s = 0; s < reg; ++s) {
+          const Index i = i0 + block.thread / Shape::side * reg + r;
+          const Index l = l0 + block.thread % Shape::side * reg + s;
+          if (i >= at.n || l >= at.n2 || (at.symmetric && l > i)) continue;
+          const E k = E(sums[r][s] * products[r][s]);
+          at.K[i * at.n2 + l] = k;
+          if (at.symmetric) at.K[l * at.n2 + i] = k;
+        }
+    }
+  }
+};
+
+// eval <- base + sum_s along[s] slots[s], with what rounding has kept out of base (float); base <-
+// eval, if commit. base may be null: 0.
+template <class T>
+struct Combine {
+  static constexpr int kThreads = 256, kMost = 16;
+  static constexpr int kBlocks = 1;
+  static constexpr bool kCooperative = false;
+  static constexpr std::size_t kShared = 0;
+
+  struct Args {
+    Index size;
+    int count;
+    double along[kMost];
+    const T* slots[kMost];
+    T *base, *lost, *eval;
+    bool commit;
+  };
+
+  template <class Block>
+  ASYMFAST_DEVICE static void run(Block& block, const Args& at) {
+    for (Index e = Index(block.rank) * block.threads + block.thread; e < at.size;
+         e += Index(block.ranks) * block.threads) {
+      double change = at.lost ? double(at.lost[e]) : 0;
+      for (int s = 0; s < at.count; ++s) change += at.along[s] * double(at.slots[s][e]);
+      const double exact = (at.base ? double(at.base[e]) : 0) + change;
+      at.eval[e] = T(exact);
+      if (!at.commit) continue;
+      if (at.lost) at.lost[e] = T(exact - double(at.eval[e]));
+      at.base[e] = at.eval[e];
+    }
+  }
+};
+
+// sigma, sigma' or sigma'' of z.
+template <class T>
+struct ActivationValues {
+  static constexpr int kThreads = 256;
+  static constexpr int kBlocks = 1;
+  static constexpr bool kCooperative = false;
+  static constexpr std::size_t kShared = 0;
+
+  struct Args {
+    Activation activation;
+    int order;
+    const T* z;
+    Index count;
+    T* out;
+  };
+
+  template <class Block>
+  ASYMFAST_DEVICE static void run(Block& block, const Args& at) {
+    with_activation(at.activation, [&](auto sigma) {
+      for (Index e = Index(block.rank) * block.threads + block.thread; e < at.count;
+           e += Index(block.ranks) * block.threads) {
+        const T z = at.z[e];
+        at.out[e] = at.order == 0   ? decltype(sigma)::value(z)
+                    : at.order == 1 ? decltype(sigma)::slope(z)
+                                    : decltype(sigma)::curvature(z);
+      }
+    });
+  }
+};
+
+// to_e = factor from_e, times factors_(e mod columns) unless they are null; rounded once to U.
+template <class T, class U>
+struct Scale {
+  static constexpr int kThreads = 256;
+  static constexpr int kBlocks = 1;
+  static constexpr bool kCooperative = false;
+  static constexpr std::size_t kShared = 0;
+
+  struct Args {
+    const T* from;
+    Index size;
+    double factor;
+    const U* factors;
+    Index columns;
+    U* to;  // may be `from`
+  };
+
+  template <class Block>
+  ASYMFAST_DEVICE static void run(Block& block, const Args& at) {
+    for (Index e = Index(block.rank) * block.threads + block.thread; e < at.size;
+         e += Index(block.ranks) * block.threads) {
+      const U scaled = U(double(at.from[e]) * at.factor);
+      at.to[e] = at.factors ? scaled * at.factors[e % at.columns] : scaled;
+    }
+  }
+};
+
+// The first element that is NaN or infinite, or `size`: *where. One block.
+template <class T>
+struct FirstBad {
+  static constexpr int kThreads = 256;
+  static constexpr int kBlocks = 1;
+  static constexpr bool kCooperative = false;
+  static constexpr std::size_t kShared = kThreads * sizeof(Index) + kSharedAlignment;
+
+  struct Args {
+    const T* x;
+    Index size;
+    Index* where;
+  };
+
+  template <class Block>
+  ASYMFAST_DEVICE static void run(Block& block, const Args& at) {
+    Carver carver(block.shared);
+    Index* firsts = carver.take<Index>(kThreads);
+    Index first = at.size;
+    for (Index e = block.thread; e < at.size && first == at.size; e += block.threads)
+      if (!(at.x[e] - at.x[e] == T(0))) first = e;
+    firsts[block.thread] = first;
+    block.sync();
+    if (block.thread != 0) return;
+    for (int t = 1; t < block.threads; ++t) first = firsts[t] < first ? firsts[t] : first;
+    *at.where = first;
+  }
+};
+
+}  // namespace asymfast::cuda

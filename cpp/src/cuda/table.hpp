@@ -1,0 +1,128 @@
+// The table of kernels of a device: each call of backend.hpp by what the device runs.
+#pragma once
+
+#include "backend.hpp"
+#include "cuda/engines.hpp"
+#include "cuda/there.hpp"
+
+namespace asymfast::cuda {
+
+// Samples are worked on by so many at once: a call's memory is bounded, its bits do not depend on
+// it.
+inline constexpr Index kSamplesAtOnce = 4096;
+
+template <class Setup, class T>
+void forward(const NetworkView<T>& net, MatrixView<const T> X, double* f, const Context& context) {
+  const DeviceLock lock(device_mutex());
+  for (Index first = 0; first < X.rows && !context.watch.stopped(); first += kSamplesAtOnce) {
+    context.watch.tick();
+    const Index rows = std::min(kSamplesAtOnce, X.rows - first);
+    auto fleet = fleet_of<Setup, T>(net, {X.row(first), rows, X.cols});
+    fleet.evaluate(0);
+    std::copy_n(fleet.host_f(0), rows * net.k(), f + first * net.k());
+  }
+}
+
+template <class Setup, class T>
+void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* residual,
+                    MatrixView<T> G, const Context&) {
+  const DeviceLock lock(device_mutex());
+  auto fleet = fleet_of<Setup, T>(net, X);
+  fleet.evaluate(0);
+  const Memory<typename Setup::Device, T> r(residual, X.rows * net.k()), gradient(G.size());
+  fleet.gradient(0, gradient.data(), r.data());
+  gradient.copy_out(G.data, 0, G.size());
+}
+
+template <class Setup, class T>
+void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
+              const Context& context) {
+  const DeviceLock lock(device_mutex());
+  for (Index first = 0; first < X.rows && !context.watch.stopped(); first += kSamplesAtOnce) {
+    context.watch.tick();
+    const Index rows = std::min(kSamplesAtOnce, X.rows - first);
+    const Memory<typename Setup::Device, T> there(rows * net.m());
+    features_there<Setup, T>(net, {X.row(first), rows, X.cols}, there.data());
+    there.copy_out(H.row(first), 0, there.size());
+  }
+}
+
+template <class Setup, class T, class E>
+void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, MatrixView<const T> X2,
+         bool symmetric, MatrixView<E> K, const Context&) {
+  const DeviceLock lock(device_mutex());
+  const Memory<typename Setup::Device, E> there(K.size());
+  ntg_there<Setup, T, E>(net, v, X, X2, symmetric, there.data());
+  there.copy_out(K.data, 0, K.size());
+}
+
+template <class Setup, class T>
+void activation_values(Activation activation, int order, const T* z, Index count, T* out) {
+  using Device = typename Setup::Device;
+  const DeviceLock lock(device_mutex());
+  const Memory<Device, T> in(z, count), result(count);
+  Device::template launch<ActivationValues<T>>(
+      0, 1, blocks_for(count), ActivationValues<T>::kShared,
+      {activation, order, in.data(), count, result.data()});
+  result.copy_out(out, 0, count);
+}
+
+template <class Setup, class T>
+std::unique_ptr<Engine<T>> make_engine(const NetworkView<T>& net, MatrixView<const T> X,
+                                       MatrixView<const T> y, Loss loss, double) {
+  const DeviceLock lock(device_mutex());
+  auto fleet = std::make_unique<DeviceFleet<Setup, T>>(alone(net), DataView<T>{X, y}, loss, X.rows,
+                                                       false, false);
+  auto& of_one = *fleet;
+  return std::make_unique<MemberEngine<Setup, T>>(of_one, 0, std::move(fleet));
+}
+
+template <class Setup, class T>
+std::unique_ptr<BatchEngine<T>> make_batch_engine(const NetworkView<T>& net, MatrixView<const T> X,
+                                                  MatrixView<const T> y,
+                                                  const BatchTraining& training) {
+  const DeviceLock lock(device_mutex());
+  auto fleet =
+      std::make_unique<DeviceFleet<Setup, T>>(alone(net), DataView<T>{X, y}, training.loss,
+                                              training.largest_batch, training.train_output, false);
+  auto& of_one = *fleet;
+  return std::make_unique<MemberBatchEngine<Setup, T>>(of_one, 0, std::move(fleet));
+}
+
+template <class Setup, class T>
+std::unique_ptr<Fleet<T>> make_fleet(const EnsembleView<T>& nets, const DataView<T>& data,
+                                     Loss loss) {
+  const DeviceLock lock(device_mutex());
+  return std::make_unique<DeviceFleet<Setup, T>>(nets, data, loss, data.X.rows, false, false);
+}
+
+template <class Setup, class T>
+std::unique_ptr<Fleet<T>> make_batch_fleet(const EnsembleView<T>& nets, const DataView<T>& data,
+                                           const BatchTraining& training) {
+  const DeviceLock lock(device_mutex());
+  return std::make_unique<DeviceFleet<Setup, T>>(nets, data, training.loss, training.largest_batch,
+                                                 training.train_output, false);
+}
+
+template <class Setup, class T>
+Kernels<T> kernels() {
+  return {&forward<Setup, T>,     &node_gradients<Setup, T>,
+          &features<Setup, T>,    &ntg<Setup, T, double>,
+          &ntg<Setup, T, T>,      &activation_values<Setup, T>,
+          &make_engine<Setup, T>, &make_batch_engine<Setup, T>,
+          &make_fleet<Setup, T>,  &make_batch_fleet<Setup, T>};
+}
+
+// Eigenvalues and small products are the CPU's.
+template <class Setup>
+KernelTable make_table(const char* name, const KernelTable& cpu) {
+  return {name,
+          kernels<Setup, float>(),
+          kernels<Setup, double>(),
+          cpu.min_eigenvalue,
+          cpu.eigen_decomposition,
+          cpu.product,
+          false};
+}
+
+}  // namespace asymfast::cuda

@@ -1,0 +1,95 @@
+"""What of CUDA there is on this machine, and what is missing for ``device="cuda"``.
+
+The kernels are in an extension module of their own, which a build has if it was made with the CMake
+option ``ASYMFAST_CUDA``. It imports without a driver and is loaded when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from functools import lru_cache
+from typing import Any
+
+from . import _core
+
+
+def what_is_missing() -> str | None:
+    """Why ``device="cuda"`` cannot be used here; None if it can.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> missing = af.cuda.what_is_missing()
+    >>> missing is None or isinstance(missing, str)
+    True
+    """
+    if module() is None:
+        return "a build with CUDA (CMake option ASYMFAST_CUDA); this one has none"
+    missing: str = module().what_is_missing()
+    return missing or None
+
+
+def is_available() -> bool:
+    """Whether ``device="cuda"`` can be used here."""
+    return what_is_missing() is None
+
+
+def devices() -> list[dict[str, Any]]:
+    """Return the devices that the driver finds; runs take the first.
+
+    Returns
+    -------
+    list of dict
+        ``name``, ``compute_capability`` (pair of int), ``multiprocessors``, ``memory`` and
+        ``shared_memory`` of a block in bytes. Empty without a build, a driver or a device.
+    """
+    extension = module()
+    return [] if extension is None else list(extension.devices())
+
+
+def versions() -> dict[str, str] | None:
+    """CUDA versions of the build (``runtime``) and of the driver; None without a build.
+
+    Returns
+    -------
+    dict or None
+        As "13.0"; the driver's is "none" where there is no driver.
+    """
+    extension = module()
+    if extension is None:
+        return None
+    runtime, driver = extension.runtime_version(), extension.driver_version()
+    return {"runtime": _text(runtime), "driver": _text(driver) if driver else "none"}
+
+
+def require(fn: str) -> None:
+    """Make the CUDA kernels ready for a call.
+
+    Raises
+    ------
+    RuntimeError
+        They are not there or cannot run; the message says what is missing.
+    """
+    missing = what_is_missing()
+    if missing is not None:
+        raise RuntimeError(f"{fn}: device='cuda' needs {missing}")
+    _join()
+
+
+@lru_cache(maxsize=1)
+def module() -> Any:
+    """Return the extension module ``_cuda``, or None if the build has none."""
+    name = f"{__package__}._cuda"
+    if importlib.util.find_spec(name) is None:
+        return None
+    return importlib.import_module(name)
+
+
+@lru_cache(maxsize=1)
+def _join() -> None:
+    _core.use_cuda(module().module())
+
+
+def _text(version: int) -> str:
+    return f"{version // 1000}.{version % 1000 // 10}"

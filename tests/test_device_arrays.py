@@ -1,0 +1,205 @@
+"""Arrays on a GPU: what the two protocols say of them is read right, or refused, on any machine."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import asymfast as af
+import numpy as np
+import pytest
+from asymfast import _device_arrays as arrays
+from cases import problem
+
+
+class Interface:
+    """Something with `__cuda_array_interface__`; its memory is never touched."""
+
+    def __init__(self, **changed):
+        self.__cuda_array_interface__ = {
+            "shape": (3, 5),
+            "typestr": "<f4",
+            "data": (0x7000, False),
+            "version": 3,
+            "strides": None,
+            "stream": None,
+            **changed,
+        }
+
+
+class Dlpack:
+    """Something with DLPack's methods on a device of our choice."""
+
+    def __init__(self, array, device=(2, 0)):
+        self.array, self.device, self.asked = array, device, []
+
+    def __dlpack_device__(self):
+        return self.device
+
+    def __dlpack__(self, *, stream=None):
+        self.asked.append(stream)
+        return self.array.__dlpack__()
+
+
+def view(value):
+    return arrays.device_view("fn", "X", value)
+
+
+def test_interface():
+    value = Interface()
+    got = view(value)
+    assert (got.pointer, got.shape, got.dtype, got.stream) == (0x7000, (3, 5), np.float32, None)
+    assert got.owner is value
+    assert view(Interface(stream=2)).stream == 2
+    assert view(Interface(typestr="<f8", strides=(40, 8))).dtype == np.float64
+    assert view(Interface(version=2)).shape == (3, 5)
+    # A stride over an axis of length 1 means nothing.
+    assert view(Interface(shape=(1, 5), strides=(999, 4))).shape == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind", "message"),
+    [
+        ({"version": 1}, TypeError, "version 2 or 3, got 1"),
+        ({"typestr": "<i4"}, TypeError, "expected dtype float64 or float32, got int32"),
+        ({"typestr": ">f4"}, TypeError, "expected dtype float64 or float32, got >f4"),
+        ({"typestr": "<f2"}, TypeError, "got float16"),
+        ({"mask": object()}, ValueError, "masked"),
+        ({"strides": (4, 12)}, ValueError, "C-contiguous"),
+        ({"strides": (-20, 4)}, ValueError, "C-contiguous"),
+        ({"shape": (0, 5)}, ValueError, "must not be empty"),
+        ({"shape": ()}, ValueError, "must not be empty"),
+        ({"data": (0x7002, False)}, ValueError, "aligned"),
+        ({"stream": 0}, ValueError, "stream 0"),
+    ],
+)
+def test_what_an_interface_must_not_say(changed, kind, message):
+    with pytest.raises(kind, match=f"^fn: X.*{message}"):
+        view(Interface(**changed))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dlpack(dtype):
+    array = np.arange(15, dtype=dtype).reshape(3, 5)
+    value = Dlpack(array)
+    got = view(value)
+    assert (got.pointer, got.shape, got.dtype) == (array.ctypes.data, (3, 5), array.dtype)
+    assert value.asked == [1]  # the producer is told the stream that the kernels run on
+    part = np.arange(30, dtype=dtype).reshape(6, 5)[2:4]
+    assert view(Dlpack(part)).pointer == part.ctypes.data
+
+
+def test_dlpack_keeps_its_memory_as_long_as_the_view_lives():
+    class Array(np.ndarray):
+        """One that can be watched."""
+
+    array = np.ones(3).view(Array)
+    alive, got = weakref.ref(array), view(Dlpack(array))
+    del array
+    gc.collect()
+    assert alive() is not None
+    del got
+    gc.collect()
+    assert alive() is None
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "message"),
+    [
+        (Dlpack(np.ones((3, 5)), (1, 0)), ValueError, r"first CUDA device, got .*\(1, 0\)"),
+        (Dlpack(np.ones((3, 5)), (2, 1)), ValueError, r"first CUDA device, got .*\(2, 1\)"),
+        (Dlpack(np.ones((3, 5), dtype=np.int32)), TypeError, "expected dtype"),
+        (Dlpack(np.ones((3, 5), dtype=np.float16)), TypeError, "expected dtype"),
+        (Dlpack(np.ones((3, 5)).T), ValueError, "C-contiguous"),
+        (object(), TypeError, "must be an array on the GPU, got object"),
+    ],
+)
+def test_what_dlpack_must_not_say(value, kind, message):
+    with pytest.raises(kind, match=f"^fn: X.*{message}"):
+        view(value)
+
+
+def test_a_capsule_is_taken_once():
+    capsule = np.ones(3).__dlpack__()
+    af._core.dlpack_tensor(capsule)
+    for used in (capsule, object(), None):
+        with pytest.raises(TypeError, match="capsule"):
+            af._core.dlpack_tensor(used)
+
+
+def test_calls_on_the_cpu_refuse_what_is_on_a_gpu():
+    case = problem(n=3, d=5, m=4)
+    for value in (Interface(), Dlpack(case.X)):
+        with pytest.raises(
+            TypeError, match="X must be in the memory of the CPU, got an array on CUDA"
+        ):
+            case.net(value)
+        with pytest.raises(TypeError, match="array on CUDA, which device='cuda' takes"):
+            af.gradient_descent(case.net, value, case.y, steps=1)
+
+
+@pytest.mark.skipif(af.cuda.is_available(), reason="there is a CUDA device")
+def test_arrays_on_a_gpu_need_cuda_as_well():
+    case = problem(n=3, d=5, m=4)
+    for call in (
+        lambda: case.net(Interface(), device="cuda"),
+        lambda: case.net.ntg(Interface(), device="cuda"),
+        lambda: af.gradient_descent(case.net, Interface(), case.y, steps=1, device="cuda"),
+    ):
+        with pytest.raises(RuntimeError, match="device='cuda' needs"):
+            call()
+
+
+# --- on a GPU ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def torch():
+    if not af.cuda.is_available():
+        pytest.skip("no CUDA device")
+    module = pytest.importorskip("torch")
+    if not module.cuda.is_available():
+        pytest.skip("a PyTorch without CUDA")
+    return module
+
+
+def test_results_stay_on_the_gpu(torch):
+    case = problem()
+    X, y = torch.tensor(case.X).cuda(), torch.tensor(case.y).cuda()
+    on = {"device": "cuda"}
+    pairs = [
+        (case.net(X, **on), case.net(case.X)),
+        (case.net.features(X, **on), case.net.features(case.X)),
+        (case.net.node_gradients(X, y, **on), case.net.node_gradients(case.X, case.y)),
+        (case.net.ntg(X, **on), case.net.ntg(case.X)),
+    ]
+    for got, exact in pairs:
+        for there in (torch.as_tensor(got, device="cuda"), torch.from_dlpack(got)):
+            assert there.is_cuda
+            np.testing.assert_allclose(there.cpu(), exact, rtol=1e-12, atol=1e-12)
+        np.testing.assert_array_equal(got.numpy(), there.cpu())
+    np.testing.assert_allclose(case.net.loss(X, y, **on), case.net.loss(case.X, case.y), rtol=1e-12)
+    X[1, 2] = float("nan")
+    with pytest.raises(ValueError, match=r"X must be finite, got NaN or inf at index \(1, 2\)"):
+        case.net(X, **on)
+
+
+def test_the_stream_of_an_array_is_waited_for(torch):
+    case = problem(n=2000, d=50, m=100)
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        X = torch.tensor(case.X).cuda()
+        big = torch.ones((4000, 4000), device="cuda")
+        for _ in range(20):
+            big = big @ big * 1e-4
+        X = X + 0 * big[0, 0]
+        got = case.net(X, device="cuda")
+    np.testing.assert_allclose(got.numpy(), case.net(case.X), rtol=1e-11, atol=1e-11)
+
+
+def test_runs_take_arrays_on_the_gpu(torch):
+    case = problem()
+    X, y = torch.tensor(case.X).cuda(), torch.tensor(case.y).cuda()
+    got = af.gradient_descent(case.net, X, y, lr=0.01, steps=20, device="cuda")
+    exact = af.gradient_descent(case.net, case.X, case.y, lr=0.01, steps=20)
+    np.testing.assert_allclose(got.loss, exact.loss, rtol=1e-11)
