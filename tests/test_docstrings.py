@@ -12,6 +12,8 @@ NAMES = {
     af: af.__all__,
     af.datasets: af.datasets.__all__,
     af.figures: ("training_figure", "save", "require_matplotlib"),
+    af.cuda: ("devices", "is_available", "versions", "what_is_missing"),
+    af.mpi: af.mpi.__all__,
     af.theory: af.theory.__all__,
     af.theory.activations: ("Activation", "activation", "get"),
 }

@@ -31,7 +31,14 @@ def what_is_missing() -> str | None:
 
 
 def is_available() -> bool:
-    """Whether ``device="cuda"`` can be used here."""
+    """Whether ``device="cuda"`` can be used here.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> af.cuda.is_available() == (af.cuda.what_is_missing() is None)
+    True
+    """
     return what_is_missing() is None
 
 
@@ -43,6 +50,12 @@ def devices() -> list[dict[str, Any]]:
     list of dict
         ``name``, ``compute_capability`` (pair of int), ``multiprocessors``, ``memory`` and
         ``shared_memory`` of a block in bytes. Empty without a build, a driver or a device.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> len(af.cuda.devices()) >= int(af.cuda.is_available())
+    True
     """
     extension = module()
     return [] if extension is None else list(extension.devices())
@@ -55,6 +68,13 @@ def versions() -> dict[str, str] | None:
     -------
     dict or None
         As "13.0"; the driver's is "none" where there is no driver.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> versions = af.cuda.versions()
+    >>> versions is None or sorted(versions) == ["driver", "runtime"]
+    True
     """
     extension = module()
     if extension is None:

@@ -217,6 +217,19 @@ def gather(run: Run, comm: Any) -> Run:
     ------
     TypeError
         The run was made without ``comm=``; no communicator.
+
+    Examples
+    --------
+    With ``from mpi4py import MPI`` and ``comm = MPI.COMM_WORLD``, on every rank::
+
+        run = asymfast.gradient_descent(net, X, y, steps=1000, comm=comm)
+        whole = asymfast.mpi.gather(run, comm)
+
+    >>> import asymfast as af
+    >>> af.mpi.gather("a run", comm=None)
+    Traceback (most recent call last):
+        ...
+    TypeError: mpi.gather: comm must be a communicator of mpi4py (extra 'mpi'), got None
     """
     fn = "mpi.gather"
     _place(fn, comm)
