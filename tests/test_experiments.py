@@ -469,6 +469,8 @@ def test_page(tmp_path, made_up):
     assert "| MNIST | relu | Figure 17 | 200,000 steps | float32 | 2 | 5:00 |" in text
     judged = claims.verdicts(made_up.experiment, made_up.measures)
     assert text.count("| MNIST, relu |") == len(judged) > 5
+    held = sum(one.holds for one in judged)
+    assert f"\n{held} of {len(judged)} rows hold with relu.\n" in text
     again = text
     fill_page(page, [("mnist-relu", made_up)])
     assert page.read_text() == again

@@ -83,6 +83,8 @@ def _sections(pairs: Sequence[tuple[str, Results]], shown: Mapping[str, str]) ->
         + "; ".join(f"({i}) {name}" for i, name in enumerate(_settings(found), 1))
         + ".",
         "",
+        _count(found),
+        "",
         markdown(_claims(found)),
         "",
         "## Numbers",
@@ -122,6 +124,20 @@ def _length(experiment: Experiment) -> str:
     training = experiment.training
     assert training is not None
     return f"{training.steps:,} steps" if training.steps else f"{training.epochs} epochs"
+
+
+def _count(found: Sequence[Results]) -> str:
+    """How many verdicts there are of each kind, with each activation."""
+    sentences = []
+    for activation in dict.fromkeys(results.activation for results in found):
+        judged = [
+            verdict.holds
+            for results in found
+            if results.activation == activation
+            for verdict in verdicts(results.experiment, results.measures)
+        ]
+        sentences.append(f"{sum(judged)} of {len(judged)} rows hold with {activation}")
+    return f"{'; '.join(sentences)}."
 
 
 def _settings(found: Sequence[Results]) -> list[str]:
