@@ -184,8 +184,9 @@ def test_without_training_only_what_is_there(capsys):
     assert out.count("trained in") == 4
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a child process")
-def test_ctrl_c_leaves_checkpoints_that_are_gone_on_with():
+@pytest.fixture
+def endless():
+    """A command in two processes that never ends, once both have begun to train."""
     command = [*PYTHON, "paper", "simulated", "--seeds", "1", "--width", "60", "--samples", "20"]
     command += ["--no-figure", "--jobs", "2"]
     process = subprocess.Popen(
@@ -202,13 +203,38 @@ def test_ctrl_c_leaves_checkpoints_that_are_gone_on_with():
             assert time.monotonic() < deadline
             time.sleep(0.1)
         time.sleep(1.0)  # into the training
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        yield process
     finally:
         process.kill()
-    assert process.returncode == 130, err
+        process.communicate()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a child process")
+def test_ctrl_c_leaves_checkpoints(endless):
+    endless.send_signal(signal.SIGINT)
+    _, err = endless.communicate(timeout=60)
+    assert endless.returncode == 130, err
     assert err.startswith("asymfast paper: interrupted; finished runs are kept")
     assert len(list(Path("asymfast-paper/results/unfinished").glob("*.ckpt"))) == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
+def test_workers_end_with_a_parent_that_was_killed(endless):
+    claims_ = list(Path("asymfast-paper/results/claims").glob("*.0"))
+    workers = [json.loads(path.read_text())["pid"] for path in claims_]
+    assert endless.pid not in workers
+    endless.kill()
+    deadline = time.monotonic() + 60
+    while any(runs(pid) for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def runs(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def test_all_leaves_out_what_has_no_data(capsys, monkeypatch):

@@ -367,6 +367,20 @@ def test_verdicts_over_alpha_asymmetry_and_bounds():
     assert claims.verdict(claims.CLAIMS[0], measures) is None, "not measured"
 
 
+def test_rate_ends_where_rounding_holds_the_loss_up(made_up):
+    repeats = next(iter(made_up.repeats.values()))
+    falling = {"time": np.array([0.0, 1, 2, 3]), "loss": np.array([1.0, 1e-5, 1e-14, 2e-14])}
+    slow = {"time": falling["time"], "loss": np.array([1.0, 0.5, 0.4, np.exp(-3)])}
+    short = {
+        name: np.zeros(4)
+        for name in repeats.training[0]
+        if name not in ("time", "loss", "ntg_norm")
+    } | {"weight_change": np.zeros((4, 10)), "ntg_norm": np.array(1.0)}
+    runs = tuple({**short, **one} for one in (falling, slow))
+    found = replace(repeats, training=runs).measures()["rate"]
+    np.testing.assert_allclose(found, [np.log(1e14) / 2, 1.0])
+
+
 def test_claims_about_the_end_are_not_looked_at_with_fewer_steps():
     whole = claims.claims_of(read_experiment("simulated"))
     quick = claims.claims_of(read_experiment("simulated", quick=True))
@@ -444,6 +458,7 @@ def test_figure_of_nothing(made_up):
 
 
 def test_page(tmp_path, made_up):
+    pytest.importorskip("matplotlib")
     page = tmp_path / "page.md"
     page.write_text(f"# Mine\n{BEGIN}\nfrom before\n{END}\nafter\n")
     fill_page(page, [("mnist-relu", made_up)])
@@ -454,9 +469,15 @@ def test_page(tmp_path, made_up):
     assert "| MNIST | relu | Figure 17 | 200,000 steps | float32 | 2 | 5:00 |" in text
     judged = claims.verdicts(made_up.experiment, made_up.measures)
     assert text.count("| MNIST, relu |") == len(judged) > 5
+    held = sum(one.holds for one in judged)
+    assert f"\n{held} of {len(judged)} rows hold with relu.\n" in text
     again = text
     fill_page(page, [("mnist-relu", made_up)])
     assert page.read_text() == again
+    assert not (tmp_path / "page").exists(), "Appendix J has the figures of swish"
+    fill_page(page, [("mnist", replace(made_up, activation="swish"))])
+    assert "(page/mnist.png)" in page.read_text()
+    assert 10_000 < (tmp_path / "page" / "mnist.png").stat().st_size < 150_000
     page.write_text("no marks")
     with pytest.raises(ValueError, match="must have a line"):
         fill_page(page, [])

@@ -133,7 +133,7 @@ def write_overall(session: Session) -> None:
     write_report(report, found, [*_figure1(session.out), *shared])
     print(f"written to {session.out}: {_names([*paths, report])}")
     if session.page is not None:
-        fill_page(session.page, found)
+        fill_page(session.page, found, draw=session.draw)
         print(f"filled {session.page}")
 
 

@@ -88,7 +88,7 @@ def execute(options: argparse.Namespace) -> int:
             try:
                 with_data.append(_with_data(experiment, options.data))
             except FileNotFoundError as missing:
-                if "all" not in options.experiment:
+                if "all" not in ",".join(options.experiment).split(","):
                     raise CommandError(str(missing)) from missing
                 without.append(f"{experiment.name} is left out: {missing}")
         failures = [failure for experiment in with_data for failure in repeat(experiment, session)]
@@ -109,7 +109,8 @@ def execute(options: argparse.Namespace) -> int:
 
 def _names(given: list[str]) -> list[str]:
     """Each once, in the order given; all stands for the experiments of the paper."""
-    names = [name for one in given for name in (NAMES if one == "all" else (one,))]
+    listed = [name for one in given for name in one.split(",") if name]
+    names = [name for one in listed for name in (NAMES if one == "all" else (one,))]
     return list(dict.fromkeys(names))
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from asymfast._atomic import replacing
 from asymfast.experiments.claims import CLAIMS, Verdict, verdicts
 from asymfast.experiments.config import Experiment
+from asymfast.experiments.panels import experiment_figure
 from asymfast.experiments.results import Results
 from asymfast.experiments.tables import (
     markdown,
@@ -22,9 +24,11 @@ from asymfast.progress import duration
 BEGIN = "<!-- Made by: asymfast paper NAMES --no-training --out DIR --page FILE. Do not edit. -->"
 END = "<!-- End of what was made. -->"
 
+_DPI, _COLOURS = 80, 96
 
-def fill_page(path: Path, found: Sequence[tuple[str, Results]]) -> None:
-    """Replace what is between the marks of a Markdown page.
+
+def fill_page(path: Path, found: Sequence[tuple[str, Results]], *, draw: bool = True) -> None:
+    """Replace what is between the marks of a Markdown page, and draw small figures for it.
 
     Parameters
     ----------
@@ -32,6 +36,8 @@ def fill_page(path: Path, found: Sequence[tuple[str, Results]]) -> None:
         With one line `BEGIN` and, below it, one line `END`; all else stays.
     found : sequence of (str, Results)
         See `asymfast.experiments.folder.everything`.
+    draw : bool
+        Put the figures of Appendix J, those with swish, beside the page, in a folder of its name.
 
     Raises
     ------
@@ -44,12 +50,32 @@ def fill_page(path: Path, found: Sequence[tuple[str, Results]]) -> None:
     _, end, after = rest.partition(f"{END}\n")
     if not begin or not end:
         raise ValueError(f"fill_page: {path} must have a line {BEGIN!r} and below it {END!r}")
-    made = "\n".join(["", *_sections([results for _, results in found]), ""])
+    shown = {stem: _figure(path, stem, one) for stem, one in found if draw and _in_appendix_j(one)}
+    made = "\n".join(["", *_sections(found, shown), ""])
     with replacing(path) as temporary:
         temporary.write_text(f"{before}{begin}{made}{end}{after}", encoding="utf-8")
 
 
-def _sections(found: Sequence[Results]) -> list[str]:
+def _in_appendix_j(results: Results) -> bool:
+    return results.activation == "swish"
+
+
+def _figure(page: Path, stem: str, results: Results) -> str:
+    """Write the figure in few colours, small enough for a repository; give its name."""
+    from PIL import Image  # matplotlib brings it along
+
+    path = page.with_suffix("") / f"{stem}.png"
+    path.parent.mkdir(exist_ok=True)
+    drawn = io.BytesIO()
+    experiment_figure(results).savefig(drawn, format="png", dpi=_DPI)
+    few = Image.open(drawn).convert("RGB").quantize(_COLOURS)
+    with replacing(path) as temporary:
+        few.save(temporary, format="png", optimize=True)
+    return f"{path.parent.name}/{path.name}"
+
+
+def _sections(pairs: Sequence[tuple[str, Results]], shown: Mapping[str, str]) -> list[str]:
+    found = [results for _, results in pairs]
     lines = ["## What was run", "", markdown(_runs(found)), "", "## Claims", ""]
     lines += [
         "Numbers are means over the seeds +- their standard deviation, in the order of the "
@@ -57,14 +83,19 @@ def _sections(found: Sequence[Results]) -> list[str]:
         + "; ".join(f"({i}) {name}" for i, name in enumerate(_settings(found), 1))
         + ".",
         "",
+        _count(found),
+        "",
         markdown(_claims(found)),
         "",
         "## Numbers",
         "",
     ]
-    for results in found:
+    for stem, results in pairs:
         measures = results.measures
-        lines += [f"### {_name(results)}", "", markdown(measures_table(measures, spread="all"))]
+        lines += [f"### {_name(results)}", ""]
+        if stem in shown:
+            lines += [f"![{_name(results)}: the paper's panels]({shown[stem]})", ""]
+        lines += [markdown(measures_table(measures, spread="all"))]
         lines += ["", measures_notes(measures), ""]
     return lines
 
@@ -93,6 +124,20 @@ def _length(experiment: Experiment) -> str:
     training = experiment.training
     assert training is not None
     return f"{training.steps:,} steps" if training.steps else f"{training.epochs} epochs"
+
+
+def _count(found: Sequence[Results]) -> str:
+    """How many verdicts there are of each kind, with each activation."""
+    sentences = []
+    for activation in dict.fromkeys(results.activation for results in found):
+        judged = [
+            verdict.holds
+            for results in found
+            if results.activation == activation
+            for verdict in verdicts(results.experiment, results.measures)
+        ]
+        sentences.append(f"{sum(judged)} of {len(judged)} rows hold with {activation}")
+    return f"{'; '.join(sentences)}."
 
 
 def _settings(found: Sequence[Results]) -> list[str]:

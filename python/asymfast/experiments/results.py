@@ -17,6 +17,7 @@ from asymfast.sweeps.store import Store
 Floats = npt.NDArray[np.float64]
 
 _FEW = 0.05  # of the nodes are "few" when networks are pruned
+_FLOOR = 1e-12  # of the loss at the start
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,8 @@ class Repeats:
         """One number a seed for each thing that tables and claims speak of.
 
         loss_start, loss_end, test_loss_end, accuracy_end, test_accuracy_end: as recorded.
-        loss_left: loss_end / loss_start. rate: log(loss_start / loss_end) / time.
+        loss_left: loss_end / loss_start. rate: log(loss_start / loss) / time at the first record
+        with a loss below 1e-12 of its start, or the last: further down rounding holds it up.
         weight_change: of the node that moved most; weight_change_rms: of all, weighted by lam_j.
         ntg_change: relative to the NTG at the start. eigmin_start, eigmin_end: of the NTG.
         transfer_few: test loss with the fewest features; transfer_mean: mean over their numbers;
@@ -64,8 +66,7 @@ class Repeats:
         assert loss is not None
         assert time is not None
         found["loss_start"], found["loss_end"] = loss[:, 0], loss[:, -1]
-        with np.errstate(divide="ignore"):  # a loss of exactly zero was reached infinitely fast
-            found["rate"] = np.log(loss[:, 0] / loss[:, -1]) / time[:, -1]
+        found["rate"] = _rates(loss, time)
         found["loss_left"] = loss[:, -1] / loss[:, 0]
         for name in ("test_loss", "accuracy", "test_accuracy"):
             values = self.stacked("training", name)
@@ -104,6 +105,16 @@ class Repeats:
             found["pruning_accuracy_few"] = accuracy[:, few]
             found["pruning_lost"] = accuracy[:, -1] - accuracy[:, few]
         return found
+
+
+def _rates(loss: Floats, time: Floats) -> Floats:
+    """Mean exponential rate of (S, T) losses down to the floor that rounding sets."""
+    below = loss <= _FLOOR * loss[:, :1]
+    last = np.where(below.any(axis=1), below.argmax(axis=1), loss.shape[1] - 1)
+    rows = np.arange(len(loss))
+    with np.errstate(divide="ignore"):  # a loss of exactly zero was reached infinitely fast
+        rates: Floats = np.log(loss[:, 0] / loss[rows, last]) / time[rows, last]
+    return rates
 
 
 @dataclass(frozen=True, eq=False)

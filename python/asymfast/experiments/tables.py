@@ -39,7 +39,9 @@ def _percent(value: float) -> str:
 
 COLUMNS = (
     Column("final loss", "loss_end", _exponent(2), ""),
-    Column("rate", "rate", _exponent(2), "log(first / final loss) / time"),
+    Column(
+        "rate", "rate", _exponent(2), "log(first / last loss) / time, down to 1e-12 of the first"
+    ),
     Column("test loss", "test_loss_end", _significant, "at the end"),
     Column("accuracy", "accuracy_end", _percent, "of the training samples, at the end"),
     Column("test acc.", "test_accuracy_end", _percent, "accuracy on the test samples"),
