@@ -84,14 +84,14 @@ template <class T>
 void check_trainers(int threads) {
   // Two members: with two threads they are measured side by side, inside a parallel region.
   const check::Problem<T> problem(2, 5, 3, 37, 1, Activation::swish);
-  for (const auto& [name, train] : check::trainers<T>(1))
-    fail_everywhere(name, [&] { train(problem, {}, {Backend::cpu, threads}); });
+  for (const auto& trainer : check::trainers<T>(1))
+    fail_everywhere(trainer.first, [&] { trainer.second(problem, {}, {Backend::cpu, threads}); });
 }
 
 void check_kernels() {
   const check::Problem<double> problem(1, 40, 20, 401, 2, Activation::erf);
   const NetworkView<double> net = problem.nets().member(0);
-  const auto [X, y, X_stride, y_stride] = problem.train();
+  const auto X = problem.train().X, y = problem.train().y;
   const auto size = check::Problem<double>::size;
   std::vector<double> f(size(80)), G(size(401 * 20)), H(size(40 * 401)), K(size(1600));
   const Execution exec{Backend::cpu, 3};

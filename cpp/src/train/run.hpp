@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -259,6 +260,9 @@ class Run {
     });
     archive.array(result_.W.data(), static_cast<Index>(result_.W.size()));
     archive.array(result_.a.data(), static_cast<Index>(result_.a.size()));
+    const auto finite = [](T weight) { return std::isfinite(weight); };
+    archive.require(std::all_of(result_.W.begin(), result_.W.end(), finite));
+    archive.require(std::all_of(result_.a.begin(), result_.a.end(), finite));
     archive(started_), archive(recorded_), archive(last_time_);
     last_loss_.resize(static_cast<std::size_t>(nets_.B));
     archive.array(last_loss_.data(), nets_.B);
