@@ -99,7 +99,7 @@ class DeviceCalls:
 
     def _at(self, view: DeviceView, b: int) -> int:
         step = math.prod(view.shape[-2:]) * view.dtype.itemsize if len(view.shape) == 3 else 0
-        return view.pointer + b * step
+        return int(view.pointer + b * step)
 
     def _result(self, *shape: int) -> NDArray[Any]:
         """Make an array on the GPU; to the type checker it is one of NumPy's."""
@@ -109,7 +109,7 @@ class DeviceCalls:
     def _part(self, out: Any, b: int) -> int:
         """Address of a member's part of a result."""
         elements = math.prod(out.shape) // (self.net.B or 1)
-        return int(out.pointer) + b * elements * self.net.dtype.itemsize
+        return int(out.pointer + b * elements * self.net.dtype.itemsize)
 
     def _each(self, call: Any) -> list[Any]:
         """call(b, (W, a, lam, activation), address of the member's X) for every member."""

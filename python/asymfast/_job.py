@@ -173,19 +173,20 @@ class Job:
                 )
         if callback is not None and not callable(callback):
             raise TypeError(f"{fn}: callback must be callable, got {type(callback).__name__}")
+        self.backend = backend_name(fn, backend, device)
         if comm is not None:
-            _require_alone(fn, net, device, record, checkpoint, stop)
+            _require_alone(fn, net, self.backend, record, checkpoint, stop)
             net = part_of(fn, net, comm)
         self.comm = comm
-        self.backend = backend_name(fn, backend, device)
         self.fn, self.net, self.device = fn, net, device
         self.loss = _check.choice(fn, "loss", loss, LOSSES)
         self.record = record or Record()
         self.threads = thread_count(fn, threads)
         if device == "cuda":  # records are made of the host's copy
+            given: dict[str, Any] = dict(zip(_DATA, (X, y, X_test, y_test), strict=True))
             X, y, X_test, y_test = (
                 to_host(fn, name, value) if is_on_cuda(value) else value
-                for name, value in zip(_DATA, (X, y, X_test, y_test), strict=True)
+                for name, value in given.items()
             )
         self.X = inputs(fn, net, X)
         self.y = targets(fn, net, y, self.X.shape[1], self.loss)
@@ -566,7 +567,7 @@ class _Keeper:
 def _require_alone(
     fn: str,
     net: Network,
-    device: str,
+    backend: str,
     record: Record | None,
     checkpoint: Any,
     stop: Stop | None,
@@ -574,7 +575,7 @@ def _require_alone(
     """Raise if something is asked for that many ranks cannot do together."""
     refused = {
         "an ensemble": net.B is not None,
-        f"device={device!r}": device != "cpu",
+        f"backend {backend!r}": backend in ("cuda", "emulated"),
         "checkpoint": checkpoint is not None,
         "record.folder": record is not None and record.folder is not None,
         "record.top_nodes": record is not None and record.top_nodes > 0,
