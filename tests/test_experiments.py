@@ -254,6 +254,17 @@ def test_transfer_that_diverges_has_infinite_loss(trained):
         assert np.isinf(arrays["test_loss"]).all()
 
 
+@pytest.mark.parametrize("hidden", [(16,), (8, 8)])
+def test_transfer_can_be_stopped(trained, hidden):
+    def stop(fraction, loss):
+        raise KeyboardInterrupt
+
+    net, samples = trained
+    plan = replace(PLAN, hidden=hidden, steps=10**9 if len(hidden) == 1 else 1)
+    with pytest.raises(KeyboardInterrupt):
+        transfer(net, samples, plan, 0, progress=stop)
+
+
 def test_more_features_than_nodes(trained):
     net, samples = trained
     with pytest.raises(ValueError, match="features must be at most m = 8, got 9"):

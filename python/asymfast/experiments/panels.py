@@ -100,7 +100,11 @@ PANELS = {
 }
 """What the list ``panels`` of an experiment may name."""
 
-_LOSSES = {"half_sse": "half the sum of squares", "mse": "mean squared error"}
+_LOSSES = {
+    "half_sse": "half the sum of squares",
+    "mse": "mean squared error",
+    "cross_entropy": "mean cross-entropy",
+}
 _NODES = 5  # of the most moved nodes, one bold and the others thin
 
 
@@ -211,7 +215,7 @@ def _draw(axes: Axes, results: Results, panel: Panel) -> None:
         kept = [np.where(values > 0, values, np.nan) for values in finite]
     left_out = sum(int(np.isnan(values).sum()) for values in kept)
     for place, ((label, x, values), shown) in enumerate(zip(lines, kept, strict=True)):
-        _line(axes, place, label, x, shown)
+        _line(axes, place, label, x, shown, evenly=panel.along != "kept")
         if values.ndim == 3:
             others = values[..., 1:_NODES].mean(axis=0)
             axes.plot(x, others, color=figures.COLOURS[place], linewidth=0.7, alpha=0.7)
@@ -242,12 +246,16 @@ def _values(repeats: Repeats, panel: Panel) -> tuple[Floats, Floats]:
     return x[0], values
 
 
-def _line(axes: Axes, place: int, label: str, x: Floats, values: Floats) -> None:
+def _line(axes: Axes, place: int, label: str, x: Floats, values: Floats, *, evenly: bool) -> None:
     """The mean over the seeds (S, T), and their range behind it; gaps where no seed has a value."""
     shown = np.ma.masked_invalid(values)
     mean, low, high = (
         part.filled(np.nan) for part in (shown.mean(axis=0), shown.min(axis=0), shown.max(axis=0))
     )
-    axes.plot(x, mean, **figures.look(place, label, len(x)))
+    look = figures.look(place, label, len(x))
+    if not evenly:  # on a logarithmic axis all markers would gather at its end
+        positions = len(x) ** ((np.arange(6) + (place + 1) / 5) / 6.2) - 1
+        look["markevery"] = sorted({int(position) for position in positions})
+    axes.plot(x, mean, **look)
     if len(values) > 1:
         axes.fill_between(x, low, high, color=figures.COLOURS[place], alpha=0.13, linewidth=0)

@@ -75,7 +75,7 @@ def carry_out(
     data_dir, threads, device
         See `asymfast.experiments.problem` and the trainers.
     progress : callable(fraction, loss), optional
-        Of the training, by far the longest stage. What it raises ends the task.
+        Of the training, by far the longest stage; 1 during the others. What it raises ends all.
 
     Returns
     -------
@@ -143,7 +143,13 @@ def _stage(
     if name == "pruning":
         return _pruned(network, samples, experiment, threads), {}
     assert experiment.transfer is not None
-    return transfer(network, samples, experiment.transfer, task.seed, threads=threads), {}
+    plan = experiment.transfer
+
+    def pulse(fraction: float, loss: float) -> None:  # the training was the whole, as bars show it
+        if progress is not None:
+            progress(1.0, loss)
+
+    return transfer(network, samples, plan, task.seed, threads=threads, progress=pulse), {}
 
 
 def _pruned(

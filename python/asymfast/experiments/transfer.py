@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ def transfer(
     seed: int,
     *,
     threads: int | None = None,
+    progress: Callable[[float, float], object] | None = None,
 ) -> Arrays:
     """Train one external network for every number of features.
 
@@ -44,6 +46,9 @@ def transfer(
         Of the repetition; the external network of k features is drawn from
         ``default_rng([seed, 3, k])``, the same for every node scaling.
     threads : int, optional
+    progress : callable(fraction, loss), optional
+        Called now and then, also while an external network with one hidden layer is trained. What
+        it raises ends the work.
 
     Returns
     -------
@@ -83,7 +88,7 @@ def transfer(
     for count in plan.features:
         F, F_test = (np.ascontiguousarray(part[:, :count]) for part in (train, test))
         rng = np.random.default_rng([seed, 3, count])
-        outputs = learn(F, y_held, F_test, plan, rng, threads)
+        outputs = learn(F, y_held, F_test, plan, rng, threads, progress)
         rows.append(
             [
                 number
@@ -105,6 +110,7 @@ def _one_layer(
     plan: Transfer,
     rng: np.random.Generator,
     threads: int | None,
+    progress: Callable[[float, float], object] | None,
 ) -> tuple[Array, Array]:
     """Outputs on both samples; not a number where training diverged."""
     net = af.Network.init(
@@ -128,6 +134,7 @@ def _one_layer(
             train_output=True,
             record=af.Record(steps=[plan.steps], ntg=False, eigmin=False),
             threads=threads,
+            progress=progress or False,
         )
     except af.DivergenceError:
         return np.full(y.shape, np.nan), np.full((len(F_test), *y.shape[1:]), np.nan)
@@ -141,7 +148,10 @@ def _several_layers(
     plan: Transfer,
     rng: np.random.Generator,
     threads: int | None,
+    progress: Callable[[float, float], object] | None,
 ) -> tuple[Array, Array]:
+    if progress is not None:
+        progress(0.0, np.nan)
     target = y.reshape(len(y), -1)
     sizes = (F.shape[1], *plan.hidden, target.shape[1])
     layers = external.trained(external.drawn(sizes, rng, F.dtype), F, target, plan.lr, plan.steps)
