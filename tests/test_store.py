@@ -284,9 +284,10 @@ import sys
 import numpy as np
 from asymfast.sweeps.store import Store
 store = Store(sys.argv[1])
-print("began", flush=True)
 for i in range(10**9):
     store.save({"run": i % 3}, {"x": np.full(200_000, i), "y": np.full(7, i)}, {"i": i})
+    if i == 2:
+        print("began", flush=True)
 """
 
 
@@ -294,8 +295,9 @@ for i in range(10**9):
 def test_killed_while_saving(tmp_path):
     """A reader, during and after, finds complete results only; what is left half is swept away."""
     random.seed(0)
-    halves = 0
-    for _ in range(6):
+    halves = rounds = 0
+    while rounds < 6 or (halves == 0 and rounds < 60):
+        rounds += 1
         writer = python(SAVE_FOR_EVER, tmp_path)
         assert writer.stdout.readline() == "began\n"
         store = Store(tmp_path)
