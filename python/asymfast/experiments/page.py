@@ -79,9 +79,7 @@ def _sections(pairs: Sequence[tuple[str, Results]], shown: Mapping[str, str]) ->
     lines = ["## What was run", "", markdown(_runs(found)), "", "## Claims", ""]
     lines += [
         "Numbers are means over the seeds +- their standard deviation, in the order of the "
-        "settings: "
-        + "; ".join(f"({i}) {name}" for i, name in enumerate(_settings(found), 1))
-        + ".",
+        f"settings: {_settings(found)}.",
         "",
         _count(found),
         "",
@@ -101,14 +99,15 @@ def _sections(pairs: Sequence[tuple[str, Results]], shown: Mapping[str, str]) ->
 
 
 def _name(results: Results) -> str:
-    return f"{results.experiment.title}, {results.activation}"
+    quick = ", quick" if results.experiment.quick else ""
+    return f"{results.experiment.title}, {results.activation}{quick}"
 
 
 def _runs(found: Sequence[Results]) -> tuple[list[str], list[list[str]]]:
     header = ["experiment", "activation", "figure", "length", "dtype", "seeds", "CPU time"]
     return header, [
         [
-            results.experiment.title,
+            results.experiment.title + (" (quick)" if results.experiment.quick else ""),
             results.activation,
             str(results.experiment.figures.get(results.activation, "")),
             _length(results.experiment),
@@ -140,10 +139,16 @@ def _count(found: Sequence[Results]) -> str:
     return f"{'; '.join(sentences)}."
 
 
-def _settings(found: Sequence[Results]) -> list[str]:
-    """Names of the settings that the most experiments have."""
+def _settings(found: Sequence[Results]) -> str:
+    """Name the settings that the most experiments have, and those of the others."""
     kinds = Counter(tuple(map(setting_name, results.repeats)) for results in found)
-    return list(kinds.most_common(1)[0][0]) if kinds else []
+    usual = kinds.most_common(1)[0][0] if kinds else ()
+    sentences = ["; ".join(f"({i}) {name}" for i, name in enumerate(usual, 1))]
+    for results in found:
+        names = tuple(map(setting_name, results.repeats))
+        if names != usual:
+            sentences.append(f"of {_name(results)}: {'; '.join(names)}")
+    return ". ".join(dict.fromkeys(sentences))
 
 
 def _claims(found: Sequence[Results]) -> tuple[list[str], list[list[str]]]:

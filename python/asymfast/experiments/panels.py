@@ -57,7 +57,7 @@ PANELS = {
     "test_loss": Panel("test risk", "loss", "training", "test_loss", *_STEP, "log"),
     "test_accuracy": Panel("test accuracy", "accuracy", "training", "test_accuracy", *_STEP),
     "weight_change": Panel(
-        "weight change, most moved nodes",
+        "most moved weights",
         r"$\Vert w_{tj} - w_{0j} \Vert$",
         "training",
         "weight_change",

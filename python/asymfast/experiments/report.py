@@ -151,7 +151,7 @@ def _certificate(certificate: dict[str, Any]) -> list[str]:
         str(certificate["theorem"]),
         "yes" if certificate["applies"] else "no",
         {True: "yes", False: "no", None: "cannot be said"}[certificate["holds"]],
-        f"{sum(measured)} of {len(measured)}",
+        f"{sum(measured)} of {len(measured)}" if measured else "cannot be said",
     ]
 
 
