@@ -24,7 +24,7 @@ struct Module {
 };
 
 // Takes the module's kernels for Backend::cuda; throws std::invalid_argument for another version.
-void use_module(const Module& module);
+ASYMFAST_API void use_module(const Module& module);
 
 // ---- of the module itself
 
@@ -70,6 +70,6 @@ struct Emulation {
   int blocks = 4;                                // that run at once
   std::size_t shared_memory = std::size_t(1) << 16;
 };
-Emulation& emulation();
+ASYMFAST_API Emulation& emulation();
 
 }  // namespace asymfast::cuda
