@@ -21,12 +21,13 @@ def tensors(arrays):
 
 
 def gradient(W, x, y, c):
-    z = x @ W.T
+    """Of one network or of a batch of them: W (..., m, d)."""
+    z = x @ W.mT
     s = torch.sigmoid(z)
     h = z * s
     r = h @ c - y
-    back = r * c[:, 0] if c.shape[1] == 1 else r @ c.T
-    return (back * (s + h * (1 - s))).T @ x
+    back = r * c[:, 0] if c.shape[1] == 1 else r @ c.mT
+    return (back * (s + h * (1 - s))).mT @ x
 
 
 def value(W, x, y, c):

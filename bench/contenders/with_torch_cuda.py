@@ -27,16 +27,7 @@ def weights(arrays):
     return torch.tensor(arrays["W"]).cuda()
 
 
-# --- gradients, of one network or of a batch of them: W (..., m, d) ------------------------------
-
-
-def gradient(W, x, y, c):
-    z = x @ W.mT
-    s = torch.sigmoid(z)
-    h = z * s
-    r = h @ c - y
-    back = r * c[:, 0] if c.shape[1] == 1 else r @ c.mT
-    return (back * (s + h * (1 - s))).mT @ x
+# --- steps, of one network or of a batch of them: W (..., m, d) ------------------------------
 
 
 def values(W, x, y, c):
@@ -45,14 +36,14 @@ def values(W, x, y, c):
 
 
 def descend(W, x, y, c, lr):
-    return W - lr * gradient(W, x, y, c)
+    return W - lr * cpu.gradient(W, x, y, c)
 
 
 def runge_kutta(W, x, y, c, dt):
-    k1 = gradient(W, x, y, c)
-    k2 = gradient(W - dt / 2 * k1, x, y, c)
-    k3 = gradient(W - dt / 2 * k2, x, y, c)
-    k4 = gradient(W - dt * k3, x, y, c)
+    k1 = cpu.gradient(W, x, y, c)
+    k2 = cpu.gradient(W - dt / 2 * k1, x, y, c)
+    k3 = cpu.gradient(W - dt / 2 * k2, x, y, c)
+    k4 = cpu.gradient(W - dt * k3, x, y, c)
     return W - dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from asymfast import _check, _paths
-from asymfast.experiments.toml import read_toml
+from asymfast._toml import parsed
 
 Table = dict[str, Any]
 
@@ -245,8 +245,8 @@ def read_experiment(source: str | Path, *, quick: bool = False) -> Experiment:
         Not TOML, or an entry is unknown, missing, or of the wrong kind; the message names it.
     """
     if isinstance(source, str) and source in NAMES:
-        text = resources.files("asymfast.experiments") / "configs" / f"{source}.toml"
-        name, content = source, read_toml(text.read_text(encoding="utf-8"), f"{source}.toml")
+        own = resources.files("asymfast.experiments") / "configs" / f"{source}.toml"
+        name, content = source, _content(own.read_bytes(), f"{source}.toml")
     else:
         path = _paths.path("read_experiment", "source", source)
         if not path.is_file():
@@ -254,7 +254,7 @@ def read_experiment(source: str | Path, *, quick: bool = False) -> Experiment:
                 f"read_experiment: source must be one of {', '.join(NAMES)}, or a TOML file, "
                 f"got {str(source)!r}"
             )
-        name, content = path.stem, read_toml(path.read_text(encoding="utf-8"), str(path))
+        name, content = path.stem, _content(path.read_bytes(), str(path))
     fast = content.pop("quick", {})
     if quick:
         content = _merged(content, fast)
@@ -263,6 +263,13 @@ def read_experiment(source: str | Path, *, quick: bool = False) -> Experiment:
     )
     _require_sense(experiment)
     return experiment
+
+
+def _content(raw: bytes, name: str) -> dict[str, Any]:
+    try:
+        return parsed(raw.decode("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{name} is not TOML: {error}") from error
 
 
 def from_table(table: Table) -> Experiment:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from asymfast._toml import parsed
 from asymfast.sweeps.canonical import plain
 from asymfast.sweeps.config import ConfigError
 from asymfast.sweeps.parameters import copied, flat, merge, nested
@@ -120,19 +120,7 @@ def _tables(name: str, grid: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _toml(path: Path) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        try:
-            import tomli as tomllib
-        except ImportError:
-            raise ImportError(
-                "sweep: TOML files need tomli before Python 3.11; install it with: "
-                "pip install 'asymfast[sweep]'"
-            ) from None
-    with path.open("rb") as file:
-        try:
-            grid: dict[str, Any] = tomllib.load(file)
-        except ValueError as error:
-            raise ConfigError(f"not a TOML file: {error}") from error
-    return grid
+    try:
+        return parsed(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"not a TOML file: {error}") from error
