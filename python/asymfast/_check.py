@@ -202,6 +202,15 @@ def in_range(fn: str, values: NDArray[Any]) -> NDArray[Any]:
     return values
 
 
+def gram_in_range(fn: str, K: NDArray[Any]) -> NDArray[Any]:
+    """`in_range` of positive semi-definite (..., n, n) matrices from a look at their diagonals.
+
+    No element is larger than the largest of these, but by rounding.
+    """
+    largest = np.diagonal(K, axis1=-2, axis2=-1).max()
+    return K if largest < np.finfo(K.dtype).max / 2 else in_range(fn, K)
+
+
 def finite(fn: str, name: str, values: NDArray[Any]) -> None:
     """Raise ValueError if a value is NaN or infinite, saying where the first one stands."""
     bad = ~np.isfinite(values)

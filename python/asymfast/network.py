@@ -787,7 +787,9 @@ class Network:
             return _core.ntg(W, _row(v, b), self.activation, x, x2, backend, threads, slopes)
 
         blocks = [block(b) for b in range(self.B or 1)]
-        return _check.in_range("Network.ntg", blocks[0] if self.B is None else np.stack(blocks))
+        whole = blocks[0] if self.B is None else np.stack(blocks)
+        is_gram = X2 is None and bool((v >= 0).all())
+        return (_check.gram_in_range if is_gram else _check.in_range)("Network.ntg", whole)
 
     def node_importance(self, kind: str = "paper") -> NDArray[np.float64]:
         """Importance of each node, for pruning and transfer.
