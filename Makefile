@@ -27,10 +27,10 @@ $(VENV)/.tools: pyproject.toml
 
 PURELIB = $(shell $(BIN)/python -c 'import sysconfig as s; print(s.get_path("purelib"))')
 
-# The C++ library by itself, warnings being errors, and its tests.
+# The C++ library and the extension, warnings being errors, and the tests in C++.
 cpp-test tidy sanitize-%: export CMAKE_PREFIX_PATH = $(PURELIB):$(PURELIB)/pybind11
 cpp-test: $(VENV)/.tools
-	$(BIN)/cmake --preset dev
+	$(BIN)/cmake --preset dev -DPython_EXECUTABLE=$(abspath $(BIN)/python)
 	$(BIN)/cmake --build --preset dev --parallel 2
 	$(BIN)/ctest --preset dev
 
@@ -43,7 +43,7 @@ lint: $(VENV)/.tools
 
 # Static analysis; .clang-tidy says of what.
 tidy: $(VENV)/.tools
-	$(BIN)/cmake --preset dev -DCMAKE_EXPORT_COMPILE_COMMANDS=ON
+	$(BIN)/cmake --preset dev -DPython_EXECUTABLE=$(abspath $(BIN)/python) -DCMAKE_EXPORT_COMPILE_COMMANDS=ON
 	find cpp/src cpp/bindings tests/cpp -name '*.cpp' | xargs -n 1 -P 2 $(BIN)/clang-tidy -p build/dev --quiet
 
 check: lint test

@@ -23,8 +23,9 @@ void register_config(py::module_& module) {
   // What `_cuda.module()` returned.
   module.def(
       "use_cuda",
-      [](const py::object& module) {
-        cuda::use_module(*py::cast<py::capsule>(module).get_pointer<const cuda::Module>());
+      [](const py::object& cuda_module) {
+        const auto capsule = py::cast<py::capsule>(cuda_module);
+        cuda::use_module(*capsule.get_pointer<const cuda::Module>());
       },
       "module"_a);
   // Of backend "emulated", for tests.

@@ -155,8 +155,7 @@ class Run {
         MemberType& one = member(b);
         marchers[std::size_t(b)] = {!one.diverged, one.loss_limit, one.last_loss, 0, 0};
         if (one.diverged) continue;
-        methods_[std::size_t(b)].steps_to(one, goal);
-        methods_[std::size_t(b)].plan(one, b, march);
+        methods_[std::size_t(b)].plan(one, b, goal, march);
       }
       const auto start = Clock::now();
       fleet_->march(march, marchers);

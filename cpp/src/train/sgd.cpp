@@ -42,7 +42,7 @@ class SgdMethod : public StandsAtBase {
     const Index most = std::max<Index>(1, (Index(1) << 20) / batch_size_);
     return std::clamp<Index>(goal.step - member.step, 0, most);
   }
-  void plan(BatchMember<T>& member, Index b, March& march) const {
+  void plan(BatchMember<T>& member, Index b, const Goal&, March& march) const {
     Update update;
     update.along_gradient = -1;
     update.commit = true;

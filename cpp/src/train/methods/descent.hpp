@@ -31,7 +31,7 @@ class Descent : public StandsAtBase {
   Index steps_to(const Member<T>& member, const Goal& goal) const {
     return std::max<Index>(goal.step - member.step, 0);
   }
-  void plan(const Member<T>&, Index, March& march) const { march.step = {update_}; }
+  void plan(const Member<T>&, Index, const Goal&, March& march) const { march.step = {update_}; }
   void marched(Member<T>& member, const Marcher& marcher) const {
     member.evaluations += marcher.steps;
     member.step += marcher.steps;

@@ -31,7 +31,8 @@ class FixedRk4 : public StandsAtBase {
     enter_leg(member, goal);
     return std::min(static_cast<Index>(steps_ - done_), goal.step - member.step);
   }
-  void plan(const Member<T>&, Index, March& march) const {
+  void plan(const Member<T>& member, Index, const Goal& goal, March& march) {
+    enter_leg(member, goal);
     const auto stages = rk4_stages(h());
     march.step.assign(stages.begin(), stages.end());
   }

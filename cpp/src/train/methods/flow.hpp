@@ -27,8 +27,8 @@ class FlowOf {
   Index steps_to(const Member<T>& member, const Goal& goal) {
     return std::get<FixedRk4<T>>(method_).steps_to(member, goal);
   }
-  void plan(const Member<T>& member, Index b, March& march) const {
-    std::get<FixedRk4<T>>(method_).plan(member, b, march);
+  void plan(const Member<T>& member, Index b, const Goal& goal, March& march) {
+    std::get<FixedRk4<T>>(method_).plan(member, b, goal, march);
   }
   void marched(Member<T>& member, const Marcher& marcher) {
     std::get<FixedRk4<T>>(method_).marched(member, marcher);

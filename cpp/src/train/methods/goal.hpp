@@ -13,7 +13,7 @@
 //
 //   bool marches() const                                 false: only `step` it is
 //   Index steps_to(Member<T>&, const Goal&)              steps left; 0: the goal is reached
-//   void plan(Member<T>&, Index b, March&)               what a march of member b is to do
+//   void plan(Member<T>&, Index b, const Goal&, March&)  what a march of member b is to do
 //   void marched(Member<T>&, const Marcher&)             takes note of what it did
 #pragma once
 
