@@ -85,7 +85,7 @@ void on_network(const py::array& W, const py::array& a, const py::array& lam,
 
 template <class T>
 T* there(std::uintptr_t address) {
-  return reinterpret_cast<T*>(address);
+  return reinterpret_cast<T*>(address);  // NOLINT(performance-no-int-to-ptr): as Python has it
 }
 
 template <class T>

@@ -1,9 +1,10 @@
 #include "asymfast/activation.hpp"
 
-#include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <utility>
+
+#include "names.hpp"
 
 namespace asymfast {
 
@@ -29,9 +30,7 @@ Activation activation_from_name(std::string_view name) {
 }
 
 std::string_view name_of(Activation activation) {
-  return std::find_if(std::begin(kNames), std::end(kNames),
-                      [&](const auto& entry) { return entry.first == activation; })
-      ->second;
+  return name_in(kNames, activation);
 }
 
 }  // namespace asymfast

@@ -292,8 +292,9 @@ std::vector<asymfast_run::Column> columns(const Network<T>& net, RunResult<T>& r
     using U = typename std::decay_t<decltype(column)>::value_type;
     if (column.empty()) return;
     asymfast_column at{column.data(), dtype_of<U>(), 1, {records, 1, 1, 1}};
-    for (const int64_t axis : axes(name, net, static_cast<int64_t>(column.size()), records))
-      at.shape[at.ndim++] = axis;
+    const auto others = axes(name, net, static_cast<int64_t>(column.size()), records);
+    std::copy_n(others.begin(), std::min<std::size_t>(others.size(), 3), at.shape + 1);
+    at.ndim += static_cast<int32_t>(others.size());
     found.push_back({name, at});
   });
   return found;

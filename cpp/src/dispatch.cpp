@@ -63,7 +63,7 @@ const KernelTable* find_table(const std::string& isa) {
 
 std::atomic<const KernelTable*>& chosen() {
   static std::atomic<const KernelTable*> table = [] {
-    const char* forced = std::getenv("ASYMFAST_ISA");
+    const char* forced = std::getenv("ASYMFAST_ISA");  // NOLINT(concurrency-mt-unsafe): read once
     return forced && *forced ? find_table(forced) : runnable_tables().back();
   }();
   return table;

@@ -1,11 +1,11 @@
 #include "losses.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
+#include "names.hpp"
 #include "unreachable.hpp"
 
 namespace asymfast {
@@ -61,9 +61,7 @@ Loss loss_from_name(std::string_view name) {
 }
 
 std::string_view name_of(Loss loss) {
-  return std::find_if(std::begin(kNames), std::end(kNames),
-                      [&](const auto& entry) { return entry.first == loss; })
-      ->second;
+  return name_in(kNames, loss);
 }
 
 template <class T>

@@ -191,6 +191,7 @@ void check_threads() {
   const auto alone = at.descend(0.1, 50, losses_only());
   std::vector<asymfast::RunResult<double>> results(4);
   std::vector<std::thread> threads;
+  threads.reserve(results.size());
   for (auto& result : results)
     threads.emplace_back([&at, &result] { result = at.descend(0.1, 50, losses_only()); });
   for (auto& thread : threads) thread.join();

@@ -101,6 +101,7 @@ class CpuEngine final : public Engine<T> {
     T* slopes = slopes_.data();
     if (move.into >= 0) slopes = slot(frames_, move.into, at_.n * at_.blocks * kBlock<T>).data();
     std::vector<const T*> frames;
+    frames.reserve(move.frames.size());
     for (const Index l : move.frames) frames.push_back(frames_[static_cast<std::size_t>(l)].data());
     T* to = destination(move.commit);
     sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {

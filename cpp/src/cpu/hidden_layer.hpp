@@ -30,6 +30,7 @@ class HiddenLayer {
   void for_each(Range blocks, const Context& context, Store&& store) const {
     const Index tasks = blocks.size() * at.tiles;
     std::vector<Buffer<T>> Z;  // of each thread
+    Z.reserve(static_cast<std::size_t>(context.threads));
     for (int thread = 0; thread < context.threads; ++thread)
       Z.emplace_back(at.largest_tile * kBlock<T>);
 #pragma omp parallel for schedule(static) num_threads(context.threads)

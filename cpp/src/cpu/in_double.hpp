@@ -16,10 +16,13 @@ struct WidenedFloats {
 };
 
 inline WidenedFloats widen(FloatVec x) {
-#if defined(__AVX512F__)  // GCC 12 makes four conversions and two insertions of the two below
-  const __m256 low = _mm512_castps512_ps256((__m512)x);
-  const __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd((__m512d)x, 1));
-  return {(DoubleVec)_mm512_cvtps_pd(low), (DoubleVec)_mm512_cvtps_pd(high)};
+#if defined(__AVX512F__)
+  // GCC 12 makes four conversions and two insertions of __builtin_convertvector, and warns of the
+  // undefined operands of its plain _mm512_cvtps_pd, not of this form, which compiles to the same.
+  const auto low = (__m256)__builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7);
+  const auto high = (__m256)__builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15);
+  return {(DoubleVec)_mm512_maskz_cvtps_pd(0xff, low),
+          (DoubleVec)_mm512_maskz_cvtps_pd(0xff, high)};
 #else
   using Half = float __attribute__((vector_size(kVectorBytes / 2)));
   Half half[2];

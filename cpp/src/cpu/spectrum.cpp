@@ -187,8 +187,8 @@ class ShiftAndInvert {
   // `distance` is at least that of -shift from the smallest eigenvalue, by little.
   bool come_closer(double distance) {
     const double shift = shift_;
-    for (double left = 1e-3; left < 0.5; left *= 8)
-      if (factorise_with(shift - (1 - left) * distance)) return true;
+    for (int attempt = 0; attempt < 3; ++attempt)
+      if (factorise_with(shift - (1 - std::ldexp(1e-3, 3 * attempt)) * distance)) return true;
     return false;
   }
 

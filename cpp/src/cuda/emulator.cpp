@@ -78,7 +78,8 @@ class Fibers {
 
   // makecontext passes integers only.
   static void enter(unsigned high, unsigned low, int i) {
-    auto* self = reinterpret_cast<Fibers*>((static_cast<std::uintptr_t>(high) << 32) | low);
+    const auto address = (static_cast<std::uintptr_t>(high) << 32) | low;
+    auto* self = reinterpret_cast<Fibers*>(address);  // NOLINT(performance-no-int-to-ptr)
     try {
       self->work_(i, self);
     } catch (...) {

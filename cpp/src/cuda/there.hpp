@@ -1,7 +1,10 @@
 // Calls on a network whose results stay on the device; inputs may lie there or on the host.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <optional>
+#include <vector>
 
 #include "cuda/fleet.hpp"
 
@@ -53,8 +56,9 @@ template <class Setup, class T>
 void features_there(const NetworkView<T>& net, MatrixView<const T> X, T* H) {
   auto fleet = fleet_of<Setup, T>(net, X, true);
   fleet.evaluate(0);
-  std::vector<T> root_lam;
-  for (Index j = 0; j < net.m(); ++j) root_lam.push_back(T(std::sqrt(net.lam[j])));
+  std::vector<T> root_lam(static_cast<std::size_t>(net.m()));
+  std::transform(net.lam, net.lam + net.m(), root_lam.begin(),
+                 [](double lam) { return T(std::sqrt(lam)); });
   const Memory<typename Setup::Device, T> roots(root_lam);
   const Index size = X.rows * net.m();
   Setup::Device::template launch<Scale<T, T>>(

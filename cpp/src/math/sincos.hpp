@@ -56,7 +56,7 @@ template <class V>
 #endif
 ASYMFAST_DEVICE void sin_and_cos_of_huge(V z, SinAndCos<V>& out) {
   using T = ScalarOf<V>;
-  constexpr int lanes = sizeof(V) / sizeof(T);
+  constexpr int lanes = sizeof(V) / sizeof(T);  // NOLINT(bugprone-sizeof-expression): V may be T
   T x[lanes], s[lanes], c[lanes];
   std::memcpy(x, &z, sizeof x);
   std::memcpy(s, &out.sin, sizeof s);

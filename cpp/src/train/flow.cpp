@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "names.hpp"
 #include "train/flow_choice.hpp"
 #include "train/requirements.hpp"
 #include "train/run.hpp"
@@ -65,9 +66,7 @@ FlowMethod flow_method_from_name(std::string_view name) {
 }
 
 std::string_view name_of(FlowMethod method) {
-  return std::find_if(std::begin(kNames), std::end(kNames),
-                      [&](const auto& entry) { return entry.first == method; })
-      ->second;
+  return name_in(kNames, method);
 }
 
 template <class T>

@@ -41,8 +41,6 @@ class Dense {
   }
 
  protected:
-  explicit Dense(double t_end) : t_end_(t_end) {}
-
   // A step of about h that does not leave a crumb before the end of the run.
   double fitted(double h) const {
     const double left = t_end_ - front_;
@@ -54,6 +52,8 @@ class Dense {
   double front_ = 0;
 
  private:
+  friend Method;
+  explicit Dense(double t_end) : t_end_(t_end) {}
   Method& method() { return static_cast<Method&>(*this); }
 };
 
