@@ -133,13 +133,13 @@ def duration(seconds: float) -> str:
 
 def table(rows: list[Row]) -> str:
     """The rows as a Markdown table."""
-    head = "| work | ours | best of the others | ratio | target | part of peak |"
-    lines = [head, "|---|---|---|---|---|---|"]
+    head = "| work | ours | best of the others | ratio | target | part of peak | at the peak |"
+    lines = [head, "|---|---|---|---|---|---|---|"]
     for row in rows:
         mine, other, share = ours(row), best_peer(row), ratio(row)
         name = f"{row['name']} {row['title']}, {row['unit']}, {settings(row)}"
         if mine is None:
-            lines.append(f"| {name} | - | | | | |")
+            lines.append(f"| {name} | - | | | | | |")
             continue
         goal = ""
         if "limit_seconds" in row:
@@ -150,11 +150,16 @@ def table(rows: list[Row]) -> str:
             f"{duration(other['median'])} ({other['library']}, {other['program']})" if other else ""
         )
         part = peak(row, mine).replace("of peak", "").strip()
+        bound = row["least_seconds"] / other["median"] if part and other else None
         lines.append(
             f"| {name} | {_with_quartiles(mine)} | {against} "
-            f"| {'' if share is None else f'{share:.2f}'} | {goal} | {part} |"
+            f"| {_two_digits(share)} | {goal} | {part} | {_two_digits(bound)} |"
         )
     return "\n".join(lines)
+
+
+def _two_digits(share: float | None) -> str:
+    return "" if share is None else f"{share:.2f}"
 
 
 def _gpu(facts: Row) -> str:
