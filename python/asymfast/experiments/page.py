@@ -37,7 +37,7 @@ def fill_page(path: Path, found: Sequence[tuple[str, Results]], *, draw: bool = 
     found : sequence of (str, Results)
         See `asymfast.experiments.folder.everything`.
     draw : bool
-        Put the figures of Appendix J, those with swish, beside the page, in a folder of its name.
+        Put the figures beside the page, in a folder of its name.
 
     Raises
     ------
@@ -50,14 +50,10 @@ def fill_page(path: Path, found: Sequence[tuple[str, Results]], *, draw: bool = 
     _, end, after = rest.partition(f"{END}\n")
     if not begin or not end:
         raise ValueError(f"fill_page: {path} must have a line {BEGIN!r} and below it {END!r}")
-    shown = {stem: _figure(path, stem, one) for stem, one in found if draw and _in_appendix_j(one)}
+    shown = {stem: _figure(path, stem, one) for stem, one in found if draw}
     made = "\n".join(["", *_sections(found, shown), ""])
     with replacing(path) as temporary:
         temporary.write_text(f"{before}{begin}{made}{end}{after}", encoding="utf-8")
-
-
-def _in_appendix_j(results: Results) -> bool:
-    return results.activation == "swish"
 
 
 def _figure(page: Path, stem: str, results: Results) -> str:

@@ -111,7 +111,8 @@ def mean_and_spread(values: Floats, form: Callable[[float], str], *, spread: boo
         return form(mean)
     width = float(values.std())
     if form is _percent:
-        return f"{100 * mean:.3g} +- {100 * width:.1g} %"
+        one_digit = float(f"{100 * width:.1g}")
+        return f"{100 * mean:.3g} +- {one_digit:g} %"
     return f"{form(mean)} +- {width:.1e}" if "e" in form(mean) else f"{form(mean)} +- {width:.2g}"
 
 
