@@ -12,8 +12,8 @@ import asymfast as af
 import pytest
 from cases import simulated
 
-# The child prints when training is about to start, then how long after the signal it stopped; both
-# processes read the same monotonic clock. Runs of this length would take days.
+# The child prints when the first record is made, then when the signal has stopped it; both processes
+# read the same monotonic clock. Runs of this length would take days.
 CHILD = """
 import time
 
@@ -25,7 +25,16 @@ rng = np.random.default_rng(0)
 X, y = rng.standard_normal((100, 50)) / 50**0.5, rng.standard_normal(100)
 record = af.Record(every=50, ntg=False, eigmin=False)
 stop = af.Stop(wall_seconds=900)  # without it, so long a record would be refused
-print("ready", flush=True)
+told = []
+
+
+def tell(at):
+    if not told:
+        told.append(at)
+        print("ready", flush=True)
+    return True
+
+
 try:
     {call}
 except KeyboardInterrupt as stop:
@@ -51,7 +60,9 @@ CALLS = {
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 def test_interrupt_keeps_the_records(call):
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD.format(call=call)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", CHILD.format(call=call[:-1] + ", callback=tell)")],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert child.stdout.readline() == "ready\n"

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -44,7 +45,9 @@ class Fleet {
   virtual std::unique_ptr<Engine<T>> engine(Index b) = 0;
   virtual std::unique_ptr<BatchEngine<T>> batch_engine(Index b) = 0;
 
-  virtual void march(const March& march, std::vector<Marcher>& members) = 0;
+  // meanwhile(): what the host has to do itself, while the device works.
+  virtual void march(const March& march, std::vector<Marcher>& members,
+                     const std::function<void()>& meanwhile) = 0;
 };
 
 }  // namespace asymfast

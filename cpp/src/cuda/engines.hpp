@@ -38,7 +38,7 @@ class MemberEngine final : public Engine<T>, private DeviceFleet<Setup, T>::List
     March march;
     march.step = {update};
     march.steps = 1;
-    fleet_.march(march, members);
+    fleet_.march(march, members, [] {});
   }
 
   void ntg_product(const T* u, double* out, const Context&) override {
@@ -160,7 +160,7 @@ class MemberBatchEngine final : public BatchEngine<T>, private DeviceFleet<Setup
     const auto rows = march.rows.begin() + b_ * 2 * fleet_.samples_at_once();
     std::copy(at_hand_.begin(), at_hand_.end(), rows);
     std::copy_n(next.rows, next.size, rows + fleet_.samples_at_once());
-    fleet_.march(march, members);
+    fleet_.march(march, members, [] {});
     at_hand_.assign(next.rows, next.rows + next.size);
   }
 

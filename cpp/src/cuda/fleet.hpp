@@ -107,7 +107,8 @@ class DeviceFleet final : public Fleet<T> {
   std::unique_ptr<Engine<T>> engine(Index b) override;
   std::unique_ptr<BatchEngine<T>> batch_engine(Index b) override;
 
-  void march(const March& march, std::vector<Marcher>& members) override {
+  void march(const March& march, std::vector<Marcher>& members,
+             const std::function<void()>& meanwhile) override {
     const DeviceLock lock(device_mutex());
     Plan<T> plan = plan_of(march);
     std::vector<Progress> progress;
@@ -117,6 +118,7 @@ class DeviceFleet final : public Fleet<T> {
     }
     progress_.copy_in(progress.data(), 0, B_);
     launch(problem_, plan, 0, B_, progress_.data());
+    meanwhile();
     progress_.copy_out(progress.data(), 0, B_);
     for (Index b = 0; b < B_; ++b) {
       if (!members[at(b)].runs) continue;

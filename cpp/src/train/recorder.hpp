@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "asymfast/train.hpp"
@@ -29,7 +30,8 @@ class Recorder {
         ntg_(train, recording, kernels),
         W_(nets.W, nets.W + nets.B * nets.m * nets.d),
         a_(nets.a, nets.a + nets.B * nets.m * nets.k),
-        initial_ntg_(static_cast<std::size_t>(nets.B)) {
+        initial_ntg_(static_cast<std::size_t>(nets.B)),
+        taken_ntg_(static_cast<std::size_t>(nets.B)) {
     close_row();
   }
 
@@ -76,8 +78,8 @@ class Recorder {
     grow(rows.output_weights, recording_.output_weights ? nets_.m * nets_.k : 0);
   }
 
-  // Member b's part of the last row, at the weights taken; different members may be measured at the
-  // same time.
+  // Member b's part of the last row, at the weights taken, but for what `judge_ntg` adds; different
+  // members may be measured at the same time.
   template <class Member>
   void measure(Index b, const Member& member, const DataView<T>& train, const Context& context) {
     NetworkView<T> net = nets_.member(b);
@@ -94,7 +96,26 @@ class Recorder {
       std::copy_n(a, net.a.size(), &last(rows_.output_weights, b, net.a.size()));
     measure_change(b, W0, W);
     if (!test_.empty()) measure_test(b, net, context);
-    if (ntg_.wanted()) measure_ntg(b, net, context);
+    if (ntg_.wanted()) taken_ntg_[size_of(b)] = ntg_.matrix(b, net, context);
+  }
+
+  // Eigenvalues and norms of the NTG that was taken: the CPU's part.
+  void judge_ntg(Index b, const Context& context) {
+    const std::vector<double> K = std::exchange(taken_ntg_[size_of(b)], {});
+    if (K.empty() || context.watch.stopped()) return;
+    const std::vector<double>& K0 = initial_ntg_[size_of(b)];
+    if (recording_.ntg_change) last(rows_.ntg_change, b) = frobenius_distance(K, K0);
+    if (recording_.ntg_change_2norm)
+      last(rows_.ntg_change_2norm, b) = ntg_.spectral_distance(K, K0, context);
+    if (recording_.eigmin) last(rows_.ntg_eigmin, b) = ntg_.eigmin(K, context);
+    if (recording_.eigmax || recording_.effective_rank) {
+      const double eigmax = ntg_.eigmax(K, context);
+      if (recording_.eigmax) last(rows_.ntg_eigmax, b) = eigmax;
+      if (recording_.effective_rank) last(rows_.effective_rank, b) = ntg_.trace(K) / eigmax;
+    }
+    if (recording_.alignment) last(rows_.alignment, b) = ntg_.alignment(b, K);
+    if (recording_.ntg_matrix)
+      std::copy(K.begin(), K.end(), &last(rows_.ntg_matrix, b, static_cast<Index>(K.size())));
   }
 
   // The row is complete: its weights are now those of the result.
@@ -163,24 +184,6 @@ class Recorder {
     return double(right) / double(y.rows);
   }
 
-  void measure_ntg(Index b, const NetworkView<T>& net, const Context& context) {
-    const std::vector<double> K = ntg_.matrix(b, net, context);
-    if (context.watch.stopped()) return;
-    const std::vector<double>& K0 = initial_ntg_[size_of(b)];
-    if (recording_.ntg_change) last(rows_.ntg_change, b) = frobenius_distance(K, K0);
-    if (recording_.ntg_change_2norm)
-      last(rows_.ntg_change_2norm, b) = ntg_.spectral_distance(K, K0, context);
-    if (recording_.eigmin) last(rows_.ntg_eigmin, b) = ntg_.eigmin(K, context);
-    if (recording_.eigmax || recording_.effective_rank) {
-      const double eigmax = ntg_.eigmax(K, context);
-      if (recording_.eigmax) last(rows_.ntg_eigmax, b) = eigmax;
-      if (recording_.effective_rank) last(rows_.effective_rank, b) = ntg_.trace(K) / eigmax;
-    }
-    if (recording_.alignment) last(rows_.alignment, b) = ntg_.alignment(b, K);
-    if (recording_.ntg_matrix)
-      std::copy(K.begin(), K.end(), &last(rows_.ntg_matrix, b, static_cast<Index>(K.size())));
-  }
-
   const EnsembleView<T>& nets_;
   const DataView<T>& test_;
   Loss loss_;
@@ -190,7 +193,7 @@ class Recorder {
   Rows<T>& rows_;
   NtgMeasures<T> ntg_;
   std::vector<T> W_, a_;  // (B, m, d), (B, m, k) of the row being measured
-  std::vector<std::vector<double>> initial_ntg_;
+  std::vector<std::vector<double>> initial_ntg_, taken_ntg_;
 };
 
 }  // namespace asymfast

@@ -118,7 +118,7 @@ class Run {
   // Short slices, so that the owner of the watch is never long away from it. False: interrupted, or
   // the time is up before all members are there.
   bool advance_to(const Goal& goal) {
-    if (fleet_ && methods_.front().marches()) return march_to(goal);
+    if (marches()) return march_to(goal);
     const auto slice = std::min<Clock::duration>(kSlice, checkpoint_interval());
     std::atomic<bool> all_there{false};
     while (!all_there && !watch_.stopped()) {
@@ -158,7 +158,7 @@ class Run {
         methods_[std::size_t(b)].plan(one, b, goal, march);
       }
       const auto start = Clock::now();
-      fleet_->march(march, marchers);
+      fleet_->march(march, marchers, [this] { settle(); });
       const auto took = Clock::now() - start;
       if (took < kSlice / 2 && march.steps == march_steps_) march_steps_ *= 2;
       if (took > kSlice) march_steps_ = std::max<Index>(1, march_steps_ / 2);
@@ -197,8 +197,11 @@ class Run {
     if (!watch_.stopped() && !(recorded_ && time == last_time_)) record();
   }
 
+  bool marches() const { return fleet_ && methods_.front().marches(); }
+
   // Makes a record. False: the run is to end here.
   bool record() {
+    if (!settle()) return false;
     for_members([&](Index b, const Context& context) {
       member(b).look(context);
       if (!member(b).diverged) member(b).diverged = !recorder_.take_weights(b, member(b));
@@ -207,12 +210,14 @@ class Run {
     if (!first_running()) return true;
     recorder_.open_row(members_, rows());
     for_members([&](Index b, const Context& context) {
-      if (!member(b).diverged) recorder_.measure(b, member(b), train_.member(b), context);
+      if (member(b).diverged) return;
+      recorder_.measure(b, member(b), train_.member(b), context);
+      if (!marches()) recorder_.judge_ntg(b, context);
     });
     if (watch_.stopped()) return false;
-    ++complete_rows_;
+    unsettled_ = true;
+    if (!marches() && !settle()) return false;
     recorded_ = true;
-    recorder_.close_row();
     last_time_ = rows().time.back();
     last_loss_.assign(rows().loss.end() - nets_.B, rows().loss.end());
     const Snapshot snapshot{
@@ -224,7 +229,20 @@ class Run {
       return false;
     }
     if (watch_.stopped()) return false;
-    return bytes_in_rows() <= hooks_.rows_bytes || hand_rows_over();
+    return bytes_in_rows() <= hooks_.rows_bytes || (settle() && hand_rows_over());
+  }
+
+  // Completes the last row. What the CPU has to say of it may wait until a device is busy with the
+  // steps that follow. False: interrupted.
+  bool settle() {
+    if (!unsettled_) return true;
+    if (marches())
+      for_members([&](Index b, const Context& context) { recorder_.judge_ntg(b, context); });
+    if (watch_.stopped()) return false;
+    unsettled_ = false;
+    ++complete_rows_;
+    recorder_.close_row();
+    return true;
   }
 
   // What `stop` says of the last record.
@@ -294,7 +312,7 @@ class Run {
   // Between two steps: a checkpoint, if anybody wants one. False: the run is to end here.
   bool keep_state() {
     if (!hooks_.checkpoints.write || closing_) return true;
-    if (!hand_rows_over()) return false;
+    if (!settle() || !hand_rows_over()) return false;
     std::string text;
     Archive archive(text);
     state(archive);
@@ -391,6 +409,7 @@ class Run {
   // ---- the end
 
   void finish(double stability) {
+    if (!watch_.stopped()) settle();
     drop_incomplete_row();
     if (!lost_) hand_rows_over();
     for (Index b = 0; b < nets_.B; ++b) {
@@ -437,6 +456,7 @@ class Run {
   std::vector<Method> methods_;
 
   std::size_t complete_rows_ = 0;  // that are in memory
+  bool unsettled_ = false;         // there is one more
   bool started_ = false;           // the record of the start is made, if it was wanted
   Goal goal_{0, 0};                // the next record, if it is
   bool under_way_ = false;
