@@ -12,8 +12,8 @@ import asymfast as af
 import pytest
 from cases import simulated
 
-# The child prints when the first record is made, then when the signal has stopped it; both processes
-# read the same monotonic clock. Runs of this length would take days.
+# The child prints when the first record is made, then when the signal has stopped it; both
+# processes read the same monotonic clock. Runs of this length would take days.
 CHILD = """
 import time
 

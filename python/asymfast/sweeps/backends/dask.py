@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from types import TracebackType
 from typing import Any
 
@@ -35,6 +36,9 @@ class DaskCluster:
         self._killed = distributed.KilledWorker
         self._as_completed = distributed.as_completed
         self._closing = ExitStack()
+        # When a worker dies, Dask counts that against all tasks it had, the waiting ones too: a
+        # cluster of ours is given no more runs than it has workers.
+        self._at_once = None if address is not None else jobs
         if isinstance(address, distributed.Client):
             self._client = address
             return
@@ -53,15 +57,22 @@ class DaskCluster:
 
     def run(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
         """Do the tasks."""
-        futures = {
-            self._client.submit(work, task, key=f"asymfast-{uuid.uuid4()}", pure=False): i
-            for i, task in enumerate(tasks)
-        }
+        waiting = iter(enumerate(tasks))
+        futures = dict(self._submitted(islice(waiting, self._at_once)))
         try:
-            for future in self._as_completed(list(futures), loop=self._client.loop):
+            arriving = self._as_completed(list(futures), loop=self._client.loop)
+            for future in arriving:
                 yield futures[future], self._outcome(future, tasks[futures[future]])
+                for following, i in self._submitted(islice(waiting, 1)):
+                    futures[following] = i
+                    arriving.add(following)
         finally:
             self._client.cancel(list(futures))
+
+    def _submitted(self, numbered: Iterable[tuple[int, Task]]) -> Iterator[tuple[Any, int]]:
+        for i, task in numbered:
+            key = f"asymfast-{uuid.uuid4()}"
+            yield self._client.submit(work, task, key=key, pure=False), i
 
     def _outcome(self, future: Any, task: Task) -> Outcome:
         error = future.exception()
