@@ -10,137 +10,29 @@ import asymfast as af
 import bounds
 import numpy as np
 import oracles
-from cases import ACTIVATIONS, BACKENDS, LOSSES, assert_within, model_of
+from cases import ACTIVATIONS, LOSSES, assert_within, model_of
+from fuzz_inputs import (
+    DTYPES,
+    ON_CPU,
+    REFUSALS,
+    answer,
+    arrays,
+    assert_finite,
+    counts,
+    modest,
+    network,
+    odd,
+    problems,
+    reals,
+    usually,
+)
 from fuzzing import fuzz
 from hypothesis import strategies as st
-
-REFUSALS = (ValueError, TypeError, OverflowError)  # DivergenceError for trainers
-DTYPES = ("float64", "float32", "float16", "int64", "bool", "complex128", ">f8", "object", "U3")
-SPECIAL = {
-    "zero": [0.0, -0.0],
-    "tiny": [5e-324, -1e-310, 1e-45, 2e-308],
-    "huge": [1e308, -1e308, 3e38, -1e200, 1e155],
-    "nan": [np.nan],
-    "inf": [np.inf, -np.inf],
-}
-
-
-@st.composite
-def arrays(draw, *shape, dtype=None, wild=True):
-    """An array of about that shape: usually a good one, and often one that is wrong in some way.
-
-    wild: also other shapes and dtypes, NaN and inf; else what is valid, however extreme.
-    """
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    shape = list(shape)
-    if wild and draw(st.integers(0, 9)) == 0:
-        shape = draw(st.lists(st.integers(0, 7), max_size=4))
-    values = np.asarray(rng.standard_normal(shape)) * 10.0 ** draw(
-        st.sampled_from([0, 0, 0, 0, -3, 3, 30])
-    )
-    kinds = ["zero", "tiny", "huge"] + (["nan", "inf"] if wild else [])
-    for kind in draw(st.lists(st.sampled_from(kinds), max_size=2)):
-        mask = rng.random(shape) < draw(st.sampled_from([0.05, 0.5, 1.0]))
-        values = np.where(mask, rng.choice(SPECIAL[kind], shape), values)
-    if dtype is None or (wild and draw(st.integers(0, 9)) == 0):
-        dtype = draw(st.sampled_from(DTYPES))
-    with np.errstate(all="ignore"):
-        if np.dtype(dtype).kind in "iu":
-            values = np.nan_to_num(values, nan=0, posinf=9, neginf=-9).clip(-1e9, 1e9)
-        values = np.asarray(values).astype(dtype)
-        if not wild:  # a huge double is inf as a float
-            values = np.nan_to_num(values, posinf=3e38, neginf=-3e38)
-    return draw(layouts(np.asarray(values)))
-
-
-@st.composite
-def layouts(draw, values):
-    """The same numbers otherwise in memory: strided, reversed, transposed, unaligned, read-only."""
-    if values.ndim == 0:
-        return values
-    layout = draw(st.sampled_from(["C", "C", "F", "strided", "reversed", "unaligned", "frozen"]))
-    if layout == "F":
-        return np.asfortranarray(values)
-    if layout == "strided":
-        room = np.zeros([2 * n for n in values.shape], values.dtype)
-        view = room[(slice(None, None, 2),) * values.ndim]
-        view[...] = values
-        return view
-    if layout == "reversed":
-        every = (slice(None, None, -1),) * values.ndim
-        return values[every].copy()[every]
-    if layout == "unaligned" and values.dtype != object:
-        room = np.zeros(values.nbytes + 1, np.uint8)
-        view = room[1:].view(values.dtype).reshape(values.shape)
-        view[...] = values
-        return view
-    if layout == "frozen":
-        values.flags.writeable = False
-    return values
-
-
-odd = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-3, 2**70),
-    st.floats(),
-    st.text(max_size=3),
-    st.just([]),
-    st.just({}),
-    st.just(np.float64("nan")),
-)
-
-
-def usually(strategy):
-    return st.integers(0, 14).flatmap(lambda i: odd if i == 0 else strategy)
-
-
-sizes = st.tuples(st.integers(1, 9), st.integers(1, 6), st.integers(1, 35), st.integers(1, 3))
-
-
-@st.composite
-def problems(draw, wild=True):
-    """W, a, lam, activation, X and y that fit one another, but for what has gone wrong."""
-    n, d, m, k = draw(sizes)
-    dtype = draw(st.sampled_from(["float64", "float32"]))
-    B = draw(st.sampled_from([(), (), (), (2,)]))
-    columns = () if k == 1 and draw(st.booleans()) else (k,)
-    lam = draw(arrays(*B, m, dtype="float64", wild=wild))
-    if (draw(st.integers(0, 9)) or not wild) and lam.dtype.kind in "iuf":
-        lam = np.abs(lam)
-    if not wild and not (lam > 0).any(axis=-1).all():
-        lam = lam + 1.0
-    return {
-        "W": draw(arrays(*B, m, d, dtype=dtype, wild=wild)),
-        "a": draw(arrays(*B, m, *columns, dtype=dtype, wild=wild)),
-        "lam": lam,
-        "activation": draw(st.sampled_from(ACTIVATIONS)),
-        "X": draw(arrays(n, d, dtype=dtype, wild=wild)),
-        "y": draw(arrays(n, *columns, dtype=dtype, wild=wild)),
-    }
-
-
-def network(given):
-    return af.Network(given["W"], given["a"], given["lam"], activation=given["activation"])
-
-
-def assert_finite(*results):
-    for result in results:
-        assert np.all(np.isfinite(np.asarray(result, dtype=np.float64)))
-
-
-def modest(*values):
-    """Whether the oracle's plain formulas neither overflow nor underflow on these numbers."""
-    sizes = np.abs(np.concatenate([np.ravel(v).astype(np.float64) for v in values]))
-    return np.all((sizes == 0) | ((sizes > 1e-6) & (sizes < 1e6)))
-
 
 # ---- networks ------------------------------------------------------------------------------------
 
 
-@fuzz(
-    250, given=problems(), loss=usually(st.sampled_from(LOSSES)), backend=st.sampled_from(BACKENDS)
-)
+@fuzz(250, given=problems(), loss=usually(st.sampled_from(LOSSES)), backend=st.sampled_from(ON_CPU))
 def test_network(given, loss, backend):
     X, y = given["X"], given["y"]
     try:
@@ -165,7 +57,7 @@ def test_network(given, loss, backend):
         assert_finite(result)
 
 
-@fuzz(120, given=problems(wild=False), backend=st.sampled_from(BACKENDS))
+@fuzz(120, given=problems(wild=False), backend=st.sampled_from(ON_CPU))
 def test_network_is_right(given, backend):
     """Extreme but valid arguments: refused for overflow only, and right where that is decidable."""
     net, X = network(given), given["X"]
@@ -184,6 +76,119 @@ def test_network_is_right(given, backend):
         assert_within(f, oracles.forward(model, X64), bound + tiny)
         bound = bounds.ntg(model, X64, 4 * eps)
         assert_within(K, oracles.ntg(model, X64), bound + tiny)
+
+
+@fuzz(
+    120,
+    given=problems(),
+    wrt=usually(st.sampled_from(["W", "a", "X"])),
+    backend=st.sampled_from(ON_CPU),
+)
+def test_pullback(given, wrt, backend):
+    net = answer(lambda: network(given))
+    if net is None:
+        return
+    X, u = given["X"], given["y"]
+    result = answer(lambda: net.pullback(X, u, wrt, backend=backend))
+    if result is None:
+        return
+    assert_finite(result)
+    assert result.dtype == net.dtype
+    shape = {"W": net.W.shape, "a": net.a.shape, "X": np.shape(X)}[wrt]
+    assert result.shape == (shape if net.B is None or wrt != "X" else (net.B, *shape[-2:]))
+
+
+@fuzz(
+    80,
+    given=problems(),
+    loss=usually(st.sampled_from(LOSSES)),
+    backend=st.sampled_from(ON_CPU),
+)
+def test_stable_step(given, loss, backend):
+    net = answer(lambda: network(given))
+    if net is None:
+        return
+    step = answer(lambda: net.stable_step(given["X"], loss, backend=backend))
+    assert step is None or np.all(np.asarray(step) > 0)  # inf where nothing moves, never NaN
+
+
+@fuzz(
+    120,
+    given=problems(),
+    W=arrays(4, 3, dtype="float64") | st.none(),
+    a=arrays(4, dtype="float64") | odd,
+    keep=usually(st.integers(1, 40)),
+    importance=usually(st.sampled_from(["paper", "authors"])),
+)
+def test_networks_of_networks(given, W, a, keep, importance):
+    net = answer(lambda: network(given))
+    if net is None:
+        return
+    moved = answer(lambda: net.with_weights(net.W if W is None else W, a))
+    if moved is not None:
+        assert (moved.m, moved.d, moved.k, moved.dtype) == (net.m, net.d, net.k, net.dtype)
+        assert np.array_equal(moved.lam, net.lam)
+    pruned = answer(lambda: net.prune(keep))
+    if pruned is not None:
+        assert (pruned.m, pruned.d, pruned.k, pruned.B) == (keep, net.d, net.k, net.B)
+    ranks = answer(lambda: net.node_importance(importance))
+    if ranks is not None:
+        assert_finite(ranks)
+        assert ranks.shape == net.lam.shape
+    both = answer(lambda: af.Network.stack([net, net, *([] if W is None else [W])]))
+    if both is not None:
+        assert np.array_equal(both.member(-1).W, net.W)
+
+
+@fuzz(
+    100,
+    given=problems(),
+    loss=usually(st.sampled_from(LOSSES)),
+    importance=usually(st.sampled_from(["paper", "authors"])),
+    threads=usually(st.sampled_from([None, 1, 2])),
+)
+def test_pruning_curve(given, loss, importance, threads):
+    net = answer(lambda: network(given))
+    if net is None:
+        return
+    curve = answer(
+        lambda: af.pruning_curve(
+            net, given["X"], given["y"], loss, importance=importance, threads=threads
+        )
+    )
+    if curve is None:
+        return
+    assert_finite(curve.loss)
+    assert np.array_equal(np.sort(curve.order), np.broadcast_to(range(net.m), net.lam.shape))
+
+
+@fuzz(
+    40,
+    X=arrays(4, 2, dtype="float64"),
+    y=arrays(4, dtype="float64"),
+    settings=st.fixed_dictionaries(
+        {
+            "gamma": usually(st.just([0.0, 1.0]) | arrays(2)),
+            "alpha": usually(st.just([0.3, 0.6]) | arrays(2)),
+            "m": counts(20),
+            "steps": counts(5),
+            "seeds": usually(st.integers(1, 2)),
+        },
+        optional={
+            "lr": reals(0.0),
+            "activation": usually(st.sampled_from(ACTIVATIONS)),
+            "rng": usually(st.integers(0, 9)),
+            "threads": usually(st.sampled_from([None, 1])),
+        },
+    ),
+)
+def test_phase_diagram(X, y, settings):
+    if any(settings[name] == 2**62 for name in ("m", "steps")):
+        settings |= {"m": 2**63, "seeds": 1}  # refused, or days of work
+    diagram = answer(lambda: af.phase_diagram(X, y, **settings), af.DivergenceError)
+    if diagram is not None:
+        assert_finite(diagram.measure, diagram.sum_lam2, diagram.ntg_change)
+        assert_finite(diagram.loss_start, diagram.loss_end)
 
 
 @fuzz(
@@ -253,7 +258,7 @@ def test_node_scaling(m, gamma, alpha, weights):
     assert abs(lam.sum() - 1) <= (len(lam) + 6) * np.finfo(float).eps
 
 
-@fuzz(120, K=arrays(6, 6), symmetric=st.booleans(), backend=st.sampled_from(BACKENDS))
+@fuzz(120, K=arrays(6, 6), symmetric=st.booleans(), backend=st.sampled_from(ON_CPU))
 def test_min_eigenvalue(K, symmetric, backend):
     if symmetric and K.ndim == 2 and K.shape[0] == K.shape[1] and K.dtype.kind == "f":
         with np.errstate(all="ignore"):
@@ -372,7 +377,7 @@ def check_training(given, trainer, settings, record, loss, backend, rested):
     how=trainers,
     record=records,
     loss=usually(st.sampled_from(LOSSES)),
-    backend=st.sampled_from(BACKENDS),
+    backend=st.sampled_from(ON_CPU),
     tested=st.booleans(),
 )
 def test_trainers(given, how, record, loss, backend, tested):
@@ -385,7 +390,7 @@ def test_trainers(given, how, record, loss, backend, tested):
     how=trainers,
     record=records,
     loss=st.sampled_from(LOSSES),
-    backend=st.sampled_from(BACKENDS),
+    backend=st.sampled_from(ON_CPU),
     tested=st.booleans(),
 )
 def test_trainers_on_extreme_numbers(given, how, record, loss, backend, tested):

@@ -446,7 +446,8 @@ class Job:
         if result["methods"]:
             methods = result["methods"]
             config = {**config, "method_taken": methods[0] if single else methods}
-        W, a = (result[name][0] if single else result[name] for name in ("W", "a"))
+        W = result["W"].reshape(self.net.W.shape)
+        a = result["a"].reshape(self.net.a.shape)
         return Run(
             **columns,
             initial=self.net,

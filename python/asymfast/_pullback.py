@@ -34,12 +34,17 @@ def by_outputs(
 ) -> Array:
     """Gradient in a (m, k): sqrt(lam_j) sum_i u_iq sigma(Z_j(x_i))."""
     sums = _core.forward(X, u, np.ones(len(X)), activation, W, backend, threads)
-    return np.asarray(np.sqrt(lam)[:, None] * sums, dtype=W.dtype)
+    return _scaled(lam, sums)
 
 
 def by_inputs(
     W: Array, a: Array, lam: Array, activation: str, X: Array, u: Array, backend: str, threads: int
 ) -> Array:
     """Gradient in X (n, d)."""
-    c = np.asarray(np.sqrt(lam)[:, None] * a, dtype=W.dtype)
-    return _core.pullback(X, u, np.ones(len(X)), activation, W, c, backend, threads)
+    return _core.pullback(X, u, np.ones(len(X)), activation, W, _scaled(lam, a), backend, threads)
+
+
+def _scaled(lam: Array, rows: Array) -> Array:
+    """sqrt(lam_j) times row j; what exceeds the dtype is inf, for the caller to judge."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(np.sqrt(lam)[:, None] * rows, dtype=rows.dtype)

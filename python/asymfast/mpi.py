@@ -65,8 +65,7 @@ class NetworkPart(Network):
     def with_weights(self, W: ArrayLike, a: ArrayLike | None = None) -> NetworkPart:
         """Return the same nodes at other weights of the same shapes."""
         return NetworkPart(
-            W,
-            self.a if a is None else np.reshape(a, self.a.shape),
+            *self._new_weights(W, a),
             self.lam,
             first=self.first,
             total=self.total,

@@ -567,6 +567,8 @@ class Network:
         ------
         TypeError, ValueError
             X or u of another dtype or shape, empty, or not finite; another `wrt`.
+        OverflowError
+            The result exceeds the range of the dtype.
 
         Notes
         -----
@@ -876,7 +878,7 @@ class Network:
         ----------
         W : array of the shape and dtype of the network's
             Input weights; kept without a copy where C-contiguous.
-        a : array, optional
+        a : array of the shape and dtype of the network's, optional
             Output weights; default: those it has.
 
         Returns
@@ -887,7 +889,7 @@ class Network:
         Raises
         ------
         TypeError, ValueError
-            As `Network`.
+            Another shape or dtype, or values that are not finite.
 
         Examples
         --------
@@ -899,13 +901,19 @@ class Network:
         (0.5, True)
         """
         return Network(
-            W,
-            self.a if a is None else np.reshape(a, self.a.shape),
+            *self._new_weights(W, a),
             self.lam,
             activation=self.activation,
             gamma=self.gamma,
             alpha=self.alpha,
         )
+
+    def _new_weights(self, W: ArrayLike, a: ArrayLike | None) -> tuple[NDArray[Any], NDArray[Any]]:
+        fn = "Network.with_weights"
+        weights = _check.array(fn, "W", W, dtype=self.dtype, shape=self.W.shape)
+        if a is None:
+            return weights, self.a
+        return weights, _check.array(fn, "a", a, dtype=self.dtype, shape=self.a.shape)
 
     def _kind(self) -> tuple[Any, ...]:
         return self.W.shape, self.a.shape, self.lam.dtype, self.dtype, self.activation

@@ -90,6 +90,8 @@ def pruning_curve(
     ------
     TypeError, ValueError
         An argument of the wrong kind, dtype or shape, or values that are not finite.
+    OverflowError
+        A loss exceeds the range of float64.
 
     Notes
     -----
@@ -120,6 +122,7 @@ def pruning_curve(
         for b, member in enumerate(members)
     ]
     losses, hits, orders = (np.stack(part) for part in zip(*curves, strict=True))
+    _check.in_range(fn, losses)
     if net.B is None:
         losses, hits, orders = losses[0], hits[0], orders[0]
     return PruningCurve(
@@ -151,11 +154,12 @@ def _curve(
         target = y[rows].astype(np.float64)
         best = target.argmax(axis=1)
         f = np.zeros_like(target)
-        for i in range(m):
-            f += by_node[i, :, None] * a[i]
-            losses[i] += _sum_of_losses(f, target, loss)
-            if net.k > 1:
-                hits[i] += np.count_nonzero(f.argmax(axis=1) == best)
+        with np.errstate(over="ignore", invalid="ignore"):  # the caller looks at the sums
+            for i in range(m):
+                f += by_node[i, :, None] * a[i]
+                losses[i] += _sum_of_losses(f, target, loss)
+                if net.k > 1:
+                    hits[i] += np.count_nonzero(f.argmax(axis=1) == best)
     if loss == "mse":
         losses /= n * net.k
     elif loss == "cross_entropy":
