@@ -63,6 +63,12 @@ ATTRIBUTES = """network_ : asymfast.Network
         As in every estimator of scikit-learn."""
 
 
+def validated(estimator: BaseEstimator, *data: Any, **checks: Any) -> Any:
+    """The checks of scikit-learn, without the warnings of sums that are not finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return validate_data(estimator, *data, **checks)
+
+
 class AsymmetricNetEstimator(BaseEstimator):
     """Common part of `AsymmetricNetRegressor` and `AsymmetricNetClassifier`."""
 
@@ -140,7 +146,7 @@ class AsymmetricNetEstimator(BaseEstimator):
     def _outputs(self, X: Any) -> Array:
         """Outputs of the network for X as `predict` gets it."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=self.network_.dtype, reset=False)
+        X = validated(self, X, dtype=self.network_.dtype, reset=False)
         return self.network_(self._network_inputs(X), threads=self.threads)
 
     def _network_inputs(self, X: Array) -> Array:

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
 
-from ._base import ATTRIBUTES, PARAMETERS, Array, AsymmetricNetEstimator
+from ._base import ATTRIBUTES, PARAMETERS, Array, AsymmetricNetEstimator, validated
 
 
 class AsymmetricNetClassifier(ClassifierMixin, AsymmetricNetEstimator):  # noqa: D101
@@ -45,11 +44,14 @@ class AsymmetricNetClassifier(ClassifierMixin, AsymmetricNetEstimator):  # noqa:
         ------
         ValueError, TypeError
             Data or parameters that are not what they must be; a single class.
+        OverflowError
+            Numbers that exceed the range of their dtype.
         asymfast.DivergenceError
             With an `lr` of your own that is too large.
         """
-        X, y = validate_data(self, X, y, dtype=(np.float64, np.float32))
-        check_classification_targets(y)
+        X, y = validated(self, X, y, dtype=(np.float64, np.float32))
+        with np.errstate(invalid="ignore"):  # it asks whether huge numbers are integers
+            check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .. import _check
 from ..network import Network
-from ._base import Array, AsymmetricNetEstimator
+from ._base import Array, AsymmetricNetEstimator, validated
 from .classifier import AsymmetricNetClassifier
 from .regressor import AsymmetricNetRegressor
 
@@ -84,7 +84,7 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
         """
         fn = type(self).__name__
         k = _check.integer(fn, "k", self.k, low=1)
-        validate_data(self, X, y, dtype=(np.float64, np.float32), multi_output=True)
+        validated(self, X, y, dtype=(np.float64, np.float32), multi_output=True)
         estimator = self._estimator(fn, y)
         if k > estimator.m:
             raise ValueError(f"{fn}: k must be at most the estimator's m = {estimator.m}, got {k}")
@@ -99,7 +99,7 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         of = self.estimator_
         net = of.network_
-        X = validate_data(self, X, dtype=net.dtype, reset=False)
+        X = validated(self, X, dtype=net.dtype, reset=False)
         chosen = Network(
             net.W[self.nodes_], net.a[self.nodes_], net.lam[self.nodes_], activation=net.activation
         )
@@ -112,7 +112,8 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
 
     def _estimator(self, fn: str, y: Any) -> Any:
         if self.estimator is None:
-            labels = type_of_target(y) in ("binary", "multiclass")
+            with np.errstate(invalid="ignore"):  # it asks whether huge numbers are integers
+                labels = type_of_target(y) in ("binary", "multiclass")
             kind = AsymmetricNetClassifier if labels else AsymmetricNetRegressor
             return kind(random_state=self.random_state)
         if not isinstance(self.estimator, AsymmetricNetEstimator):

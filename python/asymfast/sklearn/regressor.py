@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import validate_data
 
-from ._base import ATTRIBUTES, PARAMETERS, Array, AsymmetricNetEstimator
+from ._base import ATTRIBUTES, PARAMETERS, Array, AsymmetricNetEstimator, validated
 
 
 class AsymmetricNetRegressor(RegressorMixin, AsymmetricNetEstimator):  # noqa: D101
@@ -49,14 +48,21 @@ class AsymmetricNetRegressor(RegressorMixin, AsymmetricNetEstimator):  # noqa: D
         ------
         ValueError, TypeError
             Data or parameters that are not what they must be.
+        OverflowError
+            Numbers that exceed the range of their dtype.
         asymfast.DivergenceError
             With an `lr` of your own that is too large.
         """
-        X, y = validate_data(
+        X, y = validated(
             self, X, y, dtype=(np.float64, np.float32), y_numeric=True, multi_output=True
         )
         targets = np.asarray(y, dtype=np.float64)
-        mean, scale = targets.mean(axis=0), targets.std(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, scale = targets.mean(axis=0), targets.std(axis=0)
+        if not np.isfinite(scale).all():
+            raise OverflowError(
+                "AsymmetricNetRegressor: the standard deviation of y exceeds the range of float64"
+            )
         self.y_mean_, self.y_scale_ = mean, np.where(scale > 0, scale, 1.0)
         standardised = ((targets - self.y_mean_) / self.y_scale_).astype(X.dtype)
         if targets.ndim == 2 and targets.shape[1] == 1:

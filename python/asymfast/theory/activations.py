@@ -106,8 +106,10 @@ def activation(name: str, z: npt.ArrayLike, order: int = 0) -> Floats:
 
     Raises
     ------
+    TypeError
+        z does not hold real numbers.
     ValueError
-        Unknown name or order.
+        Unknown name or order; z is not finite.
 
     Notes
     -----
@@ -123,7 +125,11 @@ def activation(name: str, z: npt.ArrayLike, order: int = 0) -> Floats:
     chosen = get(name)
     order = _check.integer("activation", "order", order, low=0, high=2)
     derivative = (chosen.value, chosen.slope, chosen.curvature)[order]
-    return derivative(np.asarray(z, dtype=np.float64))
+    given = _check.plain("activation", "z", z)
+    if given.dtype.kind not in "iuf":
+        raise TypeError(f"activation: z must be real numbers, got dtype {given.dtype}")
+    _check.finite("activation", "z", given)
+    return derivative(given.astype(np.float64))
 
 
 def suprema(name: str) -> tuple[float, float]:

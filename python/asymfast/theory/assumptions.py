@@ -13,6 +13,7 @@ import numpy.typing as npt
 from asymfast.theory import inputs
 from asymfast.theory.activations import ACTIVATIONS
 from asymfast.theory.geometry import row_geometry
+from asymfast.theory.ranges import within_range
 
 Floats = npt.NDArray[np.float64]
 
@@ -106,6 +107,7 @@ class Assumptions:
         )
 
 
+@within_range
 def check_assumptions(
     X: npt.ArrayLike,
     y: npt.ArrayLike | None = None,

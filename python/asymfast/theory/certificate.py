@@ -25,6 +25,7 @@ from asymfast.theory.convergence import (
 from asymfast.theory.lemmas import lemma_e1, lemma_h3
 from asymfast.theory.limits import Kappa, kappa_n
 from asymfast.theory.network import Model
+from asymfast.theory.ranges import within_range
 from asymfast.theory.run_numbers import RunNumbers, run_numbers
 from asymfast.theory.widths import Widths
 
@@ -236,6 +237,7 @@ class Certificate:
         return self.table()
 
 
+@within_range
 def certify(
     run: Any,
     X: npt.ArrayLike,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+import asymfast._check as _check
 from asymfast.theory.certificate import power_of_ten
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ _WORDS = {True: "yes", False: "NO", None: "undecided"}
 
 def certificate_table(certificate: Certificate, rows: int) -> str:
     """Lay out verdicts, reasons, constants and up to ``rows`` records, as lines of text."""
+    rows = _check.integer("table", "rows", rows, low=1)
     lines = [*_head(certificate), "", *_records(certificate, rows)]
     for claim in (*certificate.claims.values(), *certificate.measured.values()):
         lines.append(f"{claim.name}: {claim.text} [{claim.source}]: {_WORDS[claim.holds]}")

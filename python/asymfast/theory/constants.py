@@ -7,13 +7,14 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-import asymfast._check as _check
 from asymfast.theory import gaussian, inputs
 from asymfast.theory.activations import ACTIVATIONS
+from asymfast.theory.ranges import within_range
 
 Floats = npt.NDArray[np.float64]
 
 
+@within_range
 def output_moment(activation: str, scale: npt.ArrayLike) -> Floats:
     """E[sigma(s z)^2], z ~ N(0, 1): the second moment of a node's output at initialisation.
 
@@ -50,8 +51,7 @@ def output_moment(activation: str, scale: npt.ArrayLike) -> Floats:
     """
     fn = "output_moment"
     name = inputs.activation(fn, activation)
-    s = np.asarray(scale, dtype=np.float64)
-    _check.finite(fn, "scale", s)
+    s = inputs.reals(fn, "scale", scale)
     if s.size and not (s.min() >= 0 and s.max() <= 100):
         raise ValueError(f"{fn}: scale must be in [0, 100], got {s.min():g} to {s.max():g}")
     square = s**2
@@ -72,6 +72,7 @@ def output_moment(activation: str, scale: npt.ArrayLike) -> Floats:
     return moment.reshape(s.shape)
 
 
+@within_range
 def c_1(activation: str, d: int) -> float:
     """C_1 = sup over c in (0, 1] of E[sigma(c z / sqrt d)^2], Eq. (8).
 
@@ -116,6 +117,7 @@ def c_1(activation: str, d: int) -> float:
     return float(output_moment(name, 1 / math.sqrt(d)))
 
 
+@within_range
 def d_0(C: float, d: int) -> float:
     """D_0 = sqrt(2 C^2 + 2 / d) of Theorem A.1.
 
@@ -152,6 +154,7 @@ def d_0(C: float, d: int) -> float:
     return math.hypot(math.sqrt(2) * C, math.sqrt(2 / d))
 
 
+@within_range
 def target_bound(y: npt.ArrayLike) -> float:
     """C = max |y_i|, the least bound of Assumption 2.1 (c).
 

@@ -17,9 +17,12 @@ import numpy.typing as npt
 
 import asymfast._check as _check
 from asymfast.theory import inputs
+from asymfast.theory.ranges import within_range
 from asymfast.theory.widths import Widths
 
 Floats = npt.NDArray[np.float64]
+
+_SMALLEST_ALPHA = 1e-290  # of Theorem H.1, with all its digits and those of 1 - sqrt(1 - alpha)
 
 
 class _Statement:
@@ -29,17 +32,24 @@ class _Statement:
     log_rate: float
     weight_factor: float
 
+    @within_range
     def loss(self, t: npt.ArrayLike, loss_0: float) -> Floats:
         """(b): bound of L_m after time t (flow) or t steps (descent) from its value at the start.
 
         0 where it falls below the smallest float.
         """
-        t = np.asarray(t, dtype=np.float64)
-        return np.asarray(loss_0 * np.exp(self.log_rate * t))
+        t = inputs.reals("loss", "t", t, low=0)
+        loss_0 = _check.number("loss", "loss_0", loss_0, low=0)
+        exponent = np.zeros_like(t)
+        with np.errstate(over="ignore"):  # to -inf, as the rate may be itself
+            np.multiply(self.log_rate, t, out=exponent, where=t > 0)
+        return np.asarray(loss_0 * np.exp(exponent))
 
+    @within_range
     def weight_change(self, lam: npt.ArrayLike) -> Floats:
         """(c): bound of |w_tj - w_0j| for every node and all t, ``weight_factor`` sqrt(lam_j)."""
-        return np.asarray(self.weight_factor * np.sqrt(np.asarray(lam, dtype=np.float64)))
+        lam = inputs.reals("weight_change", "lam", lam, low=0)
+        return np.asarray(self.weight_factor * np.sqrt(lam))
 
 
 @dataclass(frozen=True)
@@ -79,8 +89,10 @@ class Theorem41(_Statement):
     ntg_linear: float
     ntg_root: float
 
+    @within_range
     def ntg_change(self, sum_lam2: float) -> float:
         """(d): bound of the spectral norm |NTG_t - NTG_0|_2, from sum_j lam_j^2."""
+        sum_lam2 = _check.number("ntg_change", "sum_lam2", sum_lam2, low=0)
         return self.ntg_linear * sum_lam2 + self.ntg_root * math.sqrt(sum_lam2)
 
 
@@ -111,8 +123,10 @@ class TheoremA1(_Statement):
     ntg_linear: float
     ntg_root: float
 
+    @within_range
     def ntg_change(self, sum_lam32: float) -> float:
         """(d): bound of the spectral norm |NTG_t - NTG_0|_2, from sum_j lam_j^(3/2)."""
+        sum_lam32 = _check.number("ntg_change", "sum_lam32", sum_lam32, low=0)
         return self.ntg_linear * sum_lam32 + self.ntg_root * math.sqrt(sum_lam32)
 
 
@@ -171,8 +185,10 @@ class TheoremH1(_Statement):
         """Whether eta is small enough."""
         return self.eta < self.learning_rate
 
+    @within_range
     def ntg_change(self, sum_lam2: float) -> float:
         """Bound of the spectral norm |NTG_s - NTG_0|_2, from sum_j lam_j^2."""
+        sum_lam2 = _check.number("ntg_change", "sum_lam2", sum_lam2, low=0)
         return self.ntg_linear * sum_lam2 + self.ntg_root * math.sqrt(sum_lam2)
 
 
@@ -203,12 +219,14 @@ class PropositionD1:
     log_failure_per_node: float
     n: int = field(repr=False)
 
+    @within_range
     def failure_probability(self, m: float) -> float:
         """Bound of the probability that eig_min(Theta_m(W_0)) <= gamma kappa / 2, at most 1."""
         m = inputs.width("failure_probability", m)
         return min(1.0, math.exp(min(0.0, math.log(self.n) + self.log_failure_per_node * m)))
 
 
+@within_range
 def proposition_b1(delta: float, *, n: int, mu: float, R: float) -> tuple[float, float]:
     """Matrix Chernoff bounds (Tropp) for a sum of independent matrices, 0 <= X_j <= R.
 
@@ -260,6 +278,7 @@ def proposition_b1(delta: float, *, n: int, mu: float, R: float) -> tuple[float,
     return bound(delta), bound(-delta)
 
 
+@within_range
 def proposition_d1(
     *, n: int, d: int, kappa: float, gamma: float, delta: float, L: float = 1.0
 ) -> PropositionD1:
@@ -311,6 +330,7 @@ def proposition_d1(
     )
 
 
+@within_range
 def theorem_4_1(
     *,
     n: int,
@@ -408,6 +428,7 @@ def theorem_4_1(
     )
 
 
+@within_range
 def theorem_a1(
     *, n: int, d: int, kappa: float, gamma: float, delta: float, C: float, printed: bool = False
 ) -> TheoremA1:
@@ -483,6 +504,7 @@ def theorem_a1(
     )
 
 
+@within_range
 def theorem_h1(
     *,
     n: int,
@@ -546,8 +568,12 @@ def theorem_h1(
         rates = (rates[0], rates[1], rates[0])
     alpha = eta * c.gamma * c.kappa / 2
     one_minus_beta = -math.expm1(0.5 * math.log1p(-alpha)) if alpha < 1 else 1.0
-    pace = math.log(eta) - math.log(one_minus_beta)  # eta / (1 - beta) ~ 4 / (gamma kappa)
-    common = 2 * pace + 2 * log_M + math.log(size) - math.log(c.delta)
+    if alpha > _SMALLEST_ALPHA:
+        pace, log_pace = eta / one_minus_beta, math.log(eta) - math.log(one_minus_beta)
+    else:  # its limit, which needs no alpha that underflows
+        pace = 4 / (c.gamma * c.kappa)
+        log_pace = math.log(4) - math.log(c.gamma) - math.log(c.kappa)
+    common = 2 * log_pace + 2 * log_M + math.log(size) - math.log(c.delta)
     log2, log_L, ratio = math.log(2), math.log(c.L), math.log(c.n) - math.log(c.d)
     width = Widths(
         (
@@ -556,7 +582,7 @@ def theorem_h1(
             11 * log2 + 4 * ratio - 2 * math.log(c.kappa) + common + 4 * log_L,
         )
     )
-    moved = c.L * eta / one_minus_beta * c.n * math.sqrt(2 * size / (c.delta * c.d))
+    moved = c.L * pace * c.n * math.sqrt(2 * size / (c.delta * c.d))
     return TheoremH1(
         learning_rates=rates,
         width=width if alpha < 1 else None,
@@ -595,7 +621,7 @@ def _smooth(fn: str, M: float, C: float, C_1: float) -> tuple[float, float, floa
 
 def _initialisation_width(c: _Constants, share: float) -> float:
     """Logarithm of 8 n L^2 log(share n / delta) / (kappa d), Prop. D.1 with delta / share."""
-    doubt = math.log(share * c.n / c.delta)
+    doubt = math.log(share * c.n) - math.log(c.delta)
     return math.log(8 * c.n * doubt) + 2 * math.log(c.L) - math.log(c.kappa) - math.log(c.d)
 
 

@@ -13,6 +13,7 @@ import asymfast._check as _check
 from asymfast.theory import inputs
 from asymfast.theory.extras import theory_extra
 from asymfast.theory.limits import kappa_n, limiting_ntg, weighted_ntg
+from asymfast.theory.ranges import within_range
 from asymfast.theory.scaling import node_scaling_parts
 
 Floats = npt.NDArray[np.float64]
@@ -116,6 +117,7 @@ class MinEigenvalueLaw:
         return Probability(below / draws, low, high)
 
 
+@within_range
 def min_eigenvalue_law(
     X: npt.ArrayLike,
     gamma: float,
@@ -173,7 +175,7 @@ def min_eigenvalue_law(
     gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
     name = inputs.activation(fn, activation)
     draws = _check.integer(fn, "draws", draws, low=2)
-    generator = np.random.default_rng(rng)
+    generator = _check.generator(fn, rng)
     kappa = kappa_n(checked, name).value
     if m is not None:
         lam1, lam2 = node_scaling_parts(m, gamma, alpha, weights=weights)

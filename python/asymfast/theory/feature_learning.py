@@ -14,6 +14,7 @@ from asymfast.theory import gaussian, inputs
 from asymfast.theory.activations import ACTIVATIONS
 from asymfast.theory.geometry import row_geometry
 from asymfast.theory.network import Model, smooth, velocity_on
+from asymfast.theory.ranges import within_range
 from asymfast.theory.triple import triple_expectations
 
 Floats = npt.NDArray[np.float64]
@@ -46,9 +47,13 @@ class Estimate(NamedTuple):
     standard_error: Floats
     draws: int
 
+    @within_range
     def z(self, expected: npt.ArrayLike) -> Floats:
         """(mean - expected) in standard errors; 0 where both are equal."""
-        off = self.mean - np.asarray(expected, dtype=np.float64)
+        expected = inputs.reals("z", "expected", expected)
+        if expected.ndim:  # else a number for all of them
+            _check.require_shape("z", "expected", expected.shape, self.mean.shape)
+        off = self.mean - expected
         # where nothing varies between the draws, rounding is all that is left
         least = 1e-15 * np.abs(self.mean) + np.finfo(np.float64).tiny
         return np.asarray(off / np.maximum(self.standard_error, least))
@@ -66,6 +71,7 @@ def g_1(
 ) -> tuple[Floats, float]: ...
 
 
+@within_range
 def g_1(
     X: npt.ArrayLike, activation: str = "swish", *, return_error: bool = False
 ) -> Floats | tuple[Floats, float]:
@@ -129,6 +135,7 @@ def g_1(
     return (values, error) if return_error else values
 
 
+@within_range
 def theorem_4_3(X: npt.ArrayLike, lam: npt.ArrayLike, activation: str = "swish") -> Floats:
     """Expected initial velocity of the weights, E[dw_tjk / dt at t = 0].
 
@@ -173,6 +180,7 @@ def theorem_4_3(X: npt.ArrayLike, lam: npt.ArrayLike, activation: str = "swish")
     return np.asarray(-lam[:, None] * direction[None, :])
 
 
+@within_range
 def g_2(
     x_1: npt.ArrayLike,
     x_2: npt.ArrayLike,
@@ -262,6 +270,7 @@ def theorem_4_4(
 ) -> tuple[Floats, float]: ...
 
 
+@within_range
 def theorem_4_4(
     X: npt.ArrayLike,
     lam: npt.ArrayLike,
@@ -375,6 +384,7 @@ def _g_2_sums(
     return total, error
 
 
+@within_range
 def simulated_drift(
     X: npt.ArrayLike,
     y: npt.ArrayLike,
@@ -429,6 +439,7 @@ def simulated_drift(
     )
 
 
+@within_range
 def simulated_ntg_velocity(
     X: npt.ArrayLike,
     y: npt.ArrayLike,
@@ -495,7 +506,7 @@ def _simulate(
     scalings = inputs.non_negative(fn, "lam", lam)
     name = inputs.activation(fn, activation)
     draws = _check.integer(fn, "draws", draws, low=2)
-    generator = np.random.default_rng(rng)
+    generator = _check.generator(fn, rng)
     m, d = len(scalings), checked.shape[1]
     mean: Any = 0.0
     squares: Any = 0.0

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asymfast.theory import inputs
+from asymfast.theory.ranges import within_range
 from asymfast.theory.widths import Widths
 
 Floats = npt.NDArray[np.float64]
@@ -41,9 +42,11 @@ class LemmaE1:
     loss: float
     weight_factor: float
 
+    @within_range
     def weight_change(self, lam: npt.ArrayLike) -> Floats:
         """Bound of |w_tj - w_0j| for every node."""
-        return np.asarray(self.weight_factor * np.sqrt(np.asarray(lam, dtype=np.float64)))
+        lam = inputs.reals("weight_change", "lam", lam, low=0)
+        return np.asarray(self.weight_factor * np.sqrt(lam))
 
 
 class NtgChange(NamedTuple):
@@ -119,6 +122,7 @@ class SufficientCondition:
     ntg_change: float
 
 
+@within_range
 def lemma_e1(t: float, zeta: float, *, residual: float, n: int, d: int, L: float = 1.0) -> LemmaE1:
     """Exponential decay along the flow while the smallest eigenvalue is at least zeta / 2.
 
@@ -166,6 +170,7 @@ def lemma_e1(t: float, zeta: float, *, residual: float, n: int, d: int, L: float
     )
 
 
+@within_range
 def lemma_e2(
     c: npt.ArrayLike, lam1: npt.ArrayLike, lam2: npt.ArrayLike, *, n: int, d: int, delta: float
 ) -> NtgChange:
@@ -224,6 +229,7 @@ def lemma_e2(
     )
 
 
+@within_range
 def lemma_e4(
     c: npt.ArrayLike,
     lam1: npt.ArrayLike,
@@ -289,6 +295,7 @@ def lemma_e4(
     )
 
 
+@within_range
 def lemma_e3(
     c: npt.ArrayLike,
     lam: npt.ArrayLike,
@@ -347,7 +354,11 @@ def lemma_e3(
     total, weighted = float(c.sum()), float(np.sum(lam * c))
     ratio = n / (d * kappa)
     return _condition(
-        terms=(8 * ratio * math.log(4 * n / delta), 8 * ratio * total, (16 * ratio) ** 2 * total),
+        terms=(
+            8 * ratio * (math.log(4 * n) - math.log(delta)),
+            8 * ratio * total,
+            (16 * ratio) ** 2 * total,
+        ),
         reached=np.sqrt(n * lam / d) * residual * 4 / (gamma * kappa),
         allowed=delta**2 * c / 64,
         kappa=kappa,
@@ -357,6 +368,7 @@ def lemma_e3(
     )
 
 
+@within_range
 def lemma_e5(
     c: npt.ArrayLike,
     lam: npt.ArrayLike,
@@ -416,7 +428,7 @@ def lemma_e5(
     curved = (M * delta) ** 2
     return _condition(
         terms=(
-            8 * n * L**2 * math.log(2 * n / delta) / (d * kappa),
+            8 * n * L**2 * (math.log(2 * n) - math.log(delta)) / (d * kappa),
             n * curved / (8 * d**2 * kappa) * total,
             4 * (n * L / kappa) ** 2 * curved / d**3 * total,
         ),
@@ -430,6 +442,7 @@ def lemma_e5(
     )
 
 
+@within_range
 def lemma_h2(lam: npt.ArrayLike, residual: float, *, n: int, d: int, L: float = 1.0) -> Floats:
     """Bound of |dL_m / dw_j|, L sqrt(lam_j n / d) |y - u|, for every node.
 
@@ -474,6 +487,7 @@ def lemma_h2(lam: npt.ArrayLike, residual: float, *, n: int, d: int, L: float = 
     return np.asarray(L * np.sqrt(inputs.non_negative(fn, "lam", lam) * n / d) * residual)
 
 
+@within_range
 def lemma_h3(
     residual: float, eigmin: float, *, eta: float, n: int, d: int, M: float, L: float = 1.0
 ) -> float:

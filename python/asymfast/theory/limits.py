@@ -13,6 +13,7 @@ from asymfast.theory import gaussian, hermite, inputs
 from asymfast.theory.activations import ACTIVATIONS
 from asymfast.theory.geometry import RowGeometry, row_geometry
 from asymfast.theory.mean_ntg import mean_ntg
+from asymfast.theory.ranges import within_range
 from asymfast.theory.scaling import (
     feature_learning_measure,
     limiting_power_sum,
@@ -52,6 +53,7 @@ class Kappa(NamedTuple):
         return self.value > self.error
 
 
+@within_range
 def kappa_n(X: npt.ArrayLike, activation: str = "swish") -> Kappa:
     """Smallest eigenvalue of the mean NTG at initialisation, the kappa_n of the theorems.
 
@@ -92,6 +94,7 @@ def kappa_n(X: npt.ArrayLike, activation: str = "swish") -> Kappa:
     return Kappa(float(eigenvalues[0]), len(K) * entry_error + rounding)
 
 
+@within_range
 def c_0(X: npt.ArrayLike, activation: str = "swish") -> float:
     """C_0(X) = sum_{i,k} (x_i.x_k / d)^2 Var(sigma'(u_i) sigma'(u_k)), u = X w / sqrt d.
 
@@ -136,6 +139,7 @@ def c_0(X: npt.ArrayLike, activation: str = "swish") -> float:
     return float(max(0.0, np.sum(K2 - first**2)))
 
 
+@within_range
 def ntg_variance(
     X: npt.ArrayLike,
     gamma: float,
@@ -240,6 +244,7 @@ def limiting_ntg(
 ) -> tuple[Floats, Truncation]: ...
 
 
+@within_range
 def limiting_ntg(
     X: npt.ArrayLike,
     gamma: float,
@@ -334,7 +339,7 @@ def limiting_ntg(
         t = zipf_weights(terms, alpha)
         missing = zipf_tail(alpha, terms)
         rms = spread * math.sqrt(zipf_tail(alpha, terms, 2.0))
-    drawn = weighted_ntg(checked, t, name, np.random.default_rng(rng))
+    drawn = weighted_ntg(checked, t, name, _check.generator(fn, rng))
     K = (gamma + (1 - gamma) * missing) * K + (1 - gamma) * drawn
     if not return_bound:
         return K

@@ -14,6 +14,7 @@ import asymfast._check as _check
 from asymfast.theory import gaussian, hermite, inputs
 from asymfast.theory.activations import ACTIVATIONS
 from asymfast.theory.geometry import RowGeometry, row_geometry
+from asymfast.theory.ranges import within_range
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,6 +43,7 @@ def mean_ntg(
 ) -> tuple[Floats, float]: ...
 
 
+@within_range
 def mean_ntg(
     X: npt.ArrayLike,
     activation: str = "swish",

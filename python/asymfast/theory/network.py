@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from asymfast.theory import inputs
 from asymfast.theory.activations import ACTIVATIONS
+from asymfast.theory.ranges import within_range
 
 Floats = npt.NDArray[np.float64]
 
@@ -78,6 +79,7 @@ def model(fn: str, W: Any, a: Any, lam: Any, activation: str) -> Model:
     )
 
 
+@within_range
 def theta_3(
     W: npt.ArrayLike,
     a: npt.ArrayLike,
@@ -140,6 +142,7 @@ def theta_3(
     return np.asarray((Q @ Q.T / X.shape[1] ** 2)[:, :, None] * (half + half.transpose(1, 0, 2)))
 
 
+@within_range
 def ntg_velocity(
     W: npt.ArrayLike,
     a: npt.ArrayLike,

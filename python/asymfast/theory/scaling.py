@@ -12,11 +12,13 @@ import numpy.typing as npt
 
 import asymfast._check as _check
 from asymfast.theory import inputs
+from asymfast.theory.ranges import within_range
 from asymfast.theory.zeta import tail, zeta
 
 Floats = npt.NDArray[np.float64]
 
-_MOST_NODES = 1e9  # for functions that return one number a node
+_MOST_NODES = 10**9  # for functions that return one number a node
+_STEEPEST = 1e5  # 2 to the minus this is 0, and so would it be to any larger power
 _ADDED_UP = 2**16  # so many terms of a sum are added one by one
 
 
@@ -42,6 +44,7 @@ class NodeScalingParts(NamedTuple):
     lam2: Floats
 
 
+@within_range
 def node_scaling_parts(
     m: int, gamma: float, alpha: float | None = None, *, weights: npt.ArrayLike | None = None
 ) -> NodeScalingParts:
@@ -74,7 +77,7 @@ def node_scaling_parts(
     ('0.300000000000', '0.700000000000')
     """
     fn = "node_scaling_parts"
-    m = int(inputs.width(fn, _check.integer(fn, "m", m, low=1)))
+    m = _check.integer(fn, "m", m, low=1, high=_MOST_NODES)
     gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
     if alpha is not None and weights is not None:
         raise ValueError(f"{fn}: give either alpha or weights, got both")
@@ -92,6 +95,7 @@ def node_scaling_parts(
     return NodeScalingParts(lam1, (1 - gamma) * (t / t.sum()))
 
 
+@within_range
 def zipf_weights(terms: int, alpha: float) -> Floats:
     """The first terms of Eq. (35): t_j = j^(-1/alpha) / zeta(1/alpha).
 
@@ -123,11 +127,12 @@ def zipf_weights(terms: int, alpha: float) -> Floats:
     array([0.6079, 0.152 , 0.0675, 0.038 ])
     """
     fn = "zipf_weights"
-    terms = _check.integer(fn, "terms", terms, low=1)
+    terms = _check.integer(fn, "terms", terms, low=1, high=_MOST_NODES)
     excess = _excess(fn, alpha)
     return np.asarray(np.arange(1, terms + 1, dtype=np.float64) ** -(1 + excess) / zeta(excess))
 
 
+@within_range
 def zeta_ratio(alpha: float, r: float = 2.0) -> float:
     """sum_j t_j^r = zeta(r/alpha) / zeta(1/alpha)^r of the Zipf weights, Figure 1 for r = 2.
 
@@ -167,6 +172,7 @@ def zeta_ratio(alpha: float, r: float = 2.0) -> float:
     return float(math.exp(math.log(zeta((r - 1) + r * excess)) - r * math.log(zeta(excess))))
 
 
+@within_range
 def feature_learning_measure(
     gamma: float, alpha: float | None = None, *, weights: npt.ArrayLike | None = None
 ) -> float:
@@ -229,6 +235,7 @@ def limiting_power_sum(
     return zeta_ratio(alpha, r)
 
 
+@within_range
 def zipf_tail(alpha: float, terms: int, r: float = 1.0) -> float:
     """sum_{j > terms} t_j^r of the Zipf weights of Eq. (35).
 
@@ -269,6 +276,7 @@ def zipf_tail(alpha: float, terms: int, r: float = 1.0) -> float:
     return 0.0 if left == 0 else float(math.exp(math.log(left) - r * math.log(zeta(excess))))
 
 
+@within_range
 def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float = 2.0) -> float:
     """sum_j lambda_{m,j}^r of Zipf weights, for any width up to 1e300.
 
@@ -315,8 +323,10 @@ def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float =
         return float(m ** (1 - r))
     if alpha is None:
         raise ValueError(f"{fn}: gamma < 1 needs alpha, got None")
-    p = 1 / _check.number(fn, "alpha", alpha, low=0, low_open=True)
-    total = _sum(lambda x: x**-p, lambda x: -p * x ** (-p - 1), m, p)
+    p = min(1 / _check.number(fn, "alpha", alpha, low=0, low_open=True), _STEEPEST)
+    total = _sum_of_powers_of_integers(m, p)
+    if gamma == 0:  # lam_j itself may underflow where lam_j^r does not
+        return _sum_of_powers_of_integers(m, min(r * p, _STEEPEST)) * total**-r
     even, uneven = gamma / m, (1 - gamma) / total
     return _sum(
         lambda x: (even + uneven * x**-p) ** r,
@@ -324,6 +334,11 @@ def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float =
         m,
         p,
     )
+
+
+def _sum_of_powers_of_integers(m: float, p: float) -> float:
+    """sum_{j=1}^m j^-p."""
+    return _sum(lambda x: x**-p, lambda x: -p * x ** (-p - 1), m, p)
 
 
 def _sum(
@@ -382,6 +397,7 @@ class PropositionB2:
     power_limit: float
 
 
+@within_range
 def proposition_b2(
     m: float,
     gamma: float,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from asymfast.theory import inputs
+
 _LARGEST_LOG = math.log(1.7e308)
 
 
@@ -28,7 +30,7 @@ class Widths:
     ... except OverflowError as error:
     ...     print(error)
     ...
-    the width 10^347.436 exceeds the largest float; use log or log10
+    Widths: the width 10^347.436 exceeds the largest float; use log or log10
     """
 
     logs: tuple[float, ...]
@@ -54,7 +56,7 @@ class Widths:
         """
         if self.log > _LARGEST_LOG:
             raise OverflowError(
-                f"the width 10^{self.log10:.6g} exceeds the largest float; use log or log10"
+                f"Widths: the width 10^{self.log10:.6g} exceeds the largest float; use log or log10"
             )
         return tuple(math.exp(term) for term in self.logs)
 
@@ -71,4 +73,4 @@ class Widths:
 
     def met_by(self, m: float) -> bool:
         """Whether a network of m nodes is wide enough."""
-        return math.log(m) >= self.log
+        return math.log(inputs.width("met_by", m)) >= self.log
