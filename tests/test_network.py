@@ -146,3 +146,18 @@ def test_repr_says_what_it_is():
     text = repr(problem(activation="tanh").net)
     for part in ("Network", "37", "11", "tanh", "float64"):
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ("W", "a", "message"),
+    [
+        (np.ones((3, 3)), None, r"W must have shape \(3, 2\), got \(3, 3\)"),
+        (np.ones((3, 2), np.float32), None, "W: expected dtype float64, got float32"),
+        (np.ones((3, 2)), np.ones((3, 1)), r"a must have shape \(3,\), got \(3, 1\)"),
+        (np.ones((3, 2)), False, r"a: expected dtype|a must have shape"),
+    ],
+)
+def test_other_weights_have_the_shape_and_dtype_of_the_network(W, a, message):
+    net = af.Network.init(2, 3, 1.0, rng=0)
+    with pytest.raises((TypeError, ValueError), match=f"Network.with_weights: {message}"):
+        net.with_weights(W, a)

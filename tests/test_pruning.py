@@ -103,3 +103,10 @@ def test_wrong_arguments(change, message):
 def test_not_a_network():
     with pytest.raises(TypeError, match="pruning_curve: net must be a Network, got int"):
         af.pruning_curve(3, np.ones((2, 2)), np.ones(2))
+
+
+def test_losses_beyond_the_range_are_refused():
+    """Found by a fuzz target: the square of a residual overflows, its outputs do not."""
+    net = af.Network.init(1, 3, 1.0, rng=0)
+    with pytest.raises(OverflowError, match="pruning_curve: the result exceeds the range"):
+        af.pruning_curve(net, np.ones((1, 1)), np.array([1e200]))

@@ -169,3 +169,12 @@ def test_stable_step_refuses():
         case.net.stable_step(case.X, "cross_entropy")
     with pytest.raises(ValueError, match=r"Network.stable_step: loss must be one of"):
         case.net.stable_step(case.X, "hinge")
+
+
+@pytest.mark.parametrize("wrt", ["W", "a", "X"])
+def test_what_exceeds_the_range_is_refused(wrt):
+    """sqrt(lam) a leaves the range of float32 before a kernel is called. Found by a fuzz target."""
+    one = np.ones((1, 1), np.float32)
+    net = af.Network(one, one * np.float32(1e30), np.array([1e30]), activation="identity")
+    with pytest.raises(OverflowError, match="exceeds the range of float32"):
+        net.pullback(one * np.float32(1e20), one * np.float32(1e20), wrt)

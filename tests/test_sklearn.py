@@ -349,3 +349,19 @@ def test_wrong_settings_of_features():
         NodeFeatures(AsymmetricNetRegressor(**SMALL), importance="mine").fit(X, y)
     with pytest.raises(NotFittedError):
         NodeFeatures().transform(X)
+
+
+@pytest.mark.parametrize("kind", [AsymmetricNetRegressor, AsymmetricNetClassifier, NodeFeatures])
+def test_data_that_are_not_finite_are_refused_without_a_warning(kind):
+    """Both infinities in a column: scikit-learn's own sum of them is NaN. Found by fuzz targets."""
+    X = np.array([[np.inf, -np.inf], [-np.inf, np.inf], [0.0, 1.0]])
+    with pytest.raises(ValueError, match="X contains infinity"):
+        kind().fit(X, [0, 1, 0])
+
+
+def test_targets_of_any_size():
+    X = np.arange(6.0).reshape(3, 2)
+    with pytest.raises(OverflowError, match="the standard deviation of y exceeds the range"):
+        AsymmetricNetRegressor().fit(X, [1e300, -1e300, 0.0])
+    with pytest.raises(ValueError, match="continuous"):  # are they integers? no cast can tell
+        AsymmetricNetClassifier().fit(X, [1e29 + 0.5, 2.5, 1e-3])

@@ -18,6 +18,9 @@ Feature learning
 Certificates
     `certify`: what a run did against what the theorems promise.
 
+Where numbers leave the range of float64, on the way or in the result, every function raises
+OverflowError with its name; results are finite but where a docstring says otherwise.
+
 NumPy alone is needed, but for the confidence intervals of `MinEigenvalueLaw` (SciPy, extra
 ``theory``) and the figure of a certificate (matplotlib, extra ``plot``).
 """

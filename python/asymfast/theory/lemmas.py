@@ -565,6 +565,8 @@ def _condition(
     lam: Floats,
     ntg_change: float,
 ) -> SufficientCondition:
+    if not all(map(math.isfinite, terms)):
+        raise OverflowError  # named by `within_range`
     width = Widths(tuple(math.log(term) if term > 0 else -math.inf for term in terms))
     moving = lam > 0
     return SufficientCondition(

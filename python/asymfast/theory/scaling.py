@@ -326,7 +326,7 @@ def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float =
     p = min(1 / _check.number(fn, "alpha", alpha, low=0, low_open=True), _STEEPEST)
     total = _sum_of_powers_of_integers(m, p)
     if gamma == 0:  # lam_j itself may underflow where lam_j^r does not
-        return _sum_of_powers_of_integers(m, min(r * p, _STEEPEST)) * total**-r
+        return _sum_of_powers_of_integers(m, min(r * p, _STEEPEST)) * math.pow(total, -r)
     even, uneven = gamma / m, (1 - gamma) / total
     return _sum(
         lambda x: (even + uneven * x**-p) ** r,
