@@ -47,6 +47,7 @@ class Broken(Foreign):
         return self.capsule
 
 
+HOST = (1, 13)  # DLPack's numbers of the CPU, and of memory that CUDA manages and the CPU reads
 devices = st.sampled_from([(1, 0)] * 6 + [(2, 0), (4, 0), (13, 1), (99, -1)])
 
 
@@ -62,7 +63,7 @@ def test_dlpack(given, device, everywhere):
     passed["activation"] = given["activation"]
     foreign = answer(lambda: network(passed)(passed["X"]), BufferError)
     if foreign is not None:
-        assert device == (1, 0)
+        assert device[0] in HOST
         assert_same_bits(foreign, network(given)(given["X"]))
     losses = [
         answer(lambda: network(each).loss(each["X"], each["y"]), BufferError)  # noqa: B023
