@@ -54,14 +54,6 @@ def as_plain_text(app, what, name, obj, options, lines):
         literal = literal or line.endswith("::")
 
 
-def add_other_pages(app, docname, source):
-    """In index.md, put the pages that no table of contents there names where it says so."""
-    if docname == "index":
-        named = set(re.findall(r"^[\w/-]+$", source[0], re.MULTILINE))
-        others = sorted(app.env.found_docs - named - {docname})
-        source[0] = source[0].replace("OTHER PAGES", "\n".join(others))
-
-
 def name_other_files(app, docname, source):
     """Turn links to files that are no pages, which a code host shows, into their names."""
     site = Path(app.srcdir)
@@ -77,5 +69,4 @@ def name_other_files(app, docname, source):
 def setup(app):
     """Connect them; the first before numpydoc, which writes markup of its own."""
     app.connect("autodoc-process-docstring", as_plain_text, priority=400)
-    app.connect("source-read", add_other_pages)
     app.connect("source-read", name_other_files)

@@ -46,6 +46,8 @@ def remarks(axes):
 
 def test_panels_show_the_means_over_the_members():
     runs = {"one": made_up_run(seed=1), "two": made_up_run(seed=2)}
+    with pytest.raises(TypeError, match="runs must be a mapping"):
+        figures.training_figure(runs["one"])
     loss, weights, ntg, eigenvalue = figures.training_figure(runs).axes[:4]
     for name, run in runs.items():
         for axes, values in ((loss, run.loss), (ntg, run.ntg_change), (eigenvalue, run.ntg_eigmin)):

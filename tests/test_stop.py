@@ -77,6 +77,18 @@ def test_wall_clock(train, kind):
     assert np.isfinite(run.loss).all()
 
 
+def test_wall_clock_with_a_member_far_behind():
+    """It would take years to where the other stands: the run ends without that record."""
+    net, X, y = data("single")
+    slow = af.Network(net.W, 1e6 * net.a, net.lam, activation="relu")
+    fast = af.Network(net.W, net.a, net.lam, activation="relu")
+    nets, record = af.Network.stack([fast, slow]), af.Record(times=[0.0], ntg=False, eigmin=False)
+    stop = af.Stop(wall_seconds=0.1)
+    run = af.gradient_flow(nets, X, y, t_end=1e6, method="dopri5", record=record, stop=stop)
+    assert run.stopped_by == "wall_seconds"
+    assert run.time.tolist() == [0.0]
+
+
 def test_wall_clock_when_every_step_is_a_record():
     run = descent(*data(), steps=10**8, record=af.Record(every=1), stop=af.Stop(wall_seconds=0.1))
     assert run.stopped_by == "wall_seconds"

@@ -69,7 +69,7 @@ def changed(**values):
         ({"train__loss": "cross_entropy"}, "needs a network with k >= 2"),
         ({"train__device": "tpu"}, "device must be one of"),
         ({"record__every": 0}, "every must be at least 1"),
-        ({"record__ntg_on": 10}, "ntg_on must stay below n = 9"),
+        ({"record__ntg_on": 10}, "ntg_on must be at most n = 9"),
         ({"record__top_nodes": 8}, "top_nodes must be at most m = 7"),
         ({"record__steps": [11]}, "record.steps"),
         ({"stop__time": 0}, r"Stop: time must be in \(0"),

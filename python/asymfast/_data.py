@@ -39,6 +39,11 @@ def targets(
     require_outputs(fn, net, loss)
     if loss == "cross_entropy" and given.dtype.kind in "iu":
         given = _one_hot(fn, net, given, n, name)
+    elif loss == "cross_entropy" and given.ndim < 2:
+        raise TypeError(
+            f"{fn}: {name} must hold integer labels or (n, k) probabilities for cross_entropy, "
+            f"got {given.dtype} of shape {given.shape}"
+        )
     columns: tuple[int, ...] = () if net.a.ndim == net.W.ndim - 1 else (net.k,)
     shapes: list[tuple[int, ...]] = [(n, *columns)]
     if net.B is not None:

@@ -117,6 +117,8 @@ def training_figure(
     ------
     ImportError
         matplotlib is not installed.
+    TypeError
+        ``runs`` is not a mapping.
     ValueError
         ``runs`` is empty or has more than seven entries, ``against`` is unknown, or ``top`` < 1.
 
@@ -142,6 +144,11 @@ def training_figure(
     import matplotlib
     from matplotlib.figure import Figure
 
+    if not isinstance(runs, Mapping):
+        raise TypeError(
+            "training_figure: runs must be a mapping from names to runs, as {'mine': run}, "
+            f"got {type(runs).__name__}"
+        )
     if not 1 <= len(runs) <= len(COLOURS):
         raise ValueError(
             f"training_figure: runs must have 1 to {len(COLOURS)} entries, got {len(runs)}"

@@ -153,8 +153,9 @@ class Record:
         rows = np.arange(self.ntg_on) if isinstance(self.ntg_on, int) else np.asarray(self.ntg_on)
         if rows.max() >= n:
             raise ValueError(
-                f"{fn}: record.ntg_on must stay below n = {n}, got "
-                f"{self.ntg_on if isinstance(self.ntg_on, int) else int(rows.max())}"
+                f"{fn}: record.ntg_on must be at most n = {n}, got {self.ntg_on}"
+                if isinstance(self.ntg_on, int)
+                else f"{fn}: record.ntg_on must stay below n = {n}, got {int(rows.max())}"
             )
         return rows.astype(np.int64)
 

@@ -20,7 +20,8 @@ class Stop:
         The time of a record is at or beyond this, > 0.
     wall_seconds : float, optional
         The call has lasted longer than this, > 0. Looked at about every 50 ms, not at records only;
-        the run then ends with a record of where it stands.
+        the run then ends with a record of where it stands. (Not for ensembles of a flow one of
+        whose members is far behind the others: see docs/training.md.)
 
     Raises
     ------

@@ -50,7 +50,8 @@ struct Schedule {
 
 struct Recording {
   Schedule schedule;
-  std::vector<Index> ntg_on;      // rows of X the NTG is taken on, that of output 0
+  std::vector<Index> ntg_on;      // rows of X the NTG of output 0 is taken on; needed by
+                                  // what is true of the next seven
   bool ntg_change = true;         // |NTG_t - NTG_0|_F
   bool ntg_change_2norm = false;  // and in the spectral norm
   bool eigmin = true;             // smallest eigenvalue of NTG_t

@@ -64,7 +64,9 @@ void require_run(const char* who, const EnsembleView<T>& nets, const DataView<T>
     if (row < 0 || row >= n)
       refuse(who, "ntg_on must be in [0, " + std::to_string(n) + "), got " + std::to_string(row));
   if (wants_ntg(recording) && recording.ntg_on.empty())
-    refuse(who, "ntg_on must name at least one sample where the NTG is recorded, got none");
+    refuse(who,
+           "ntg_on must name at least one sample where the NTG is recorded (ntg_change and eigmin "
+           "are, unless set to false), got none");
   if (recording.top_nodes < 0 || recording.top_nodes > nets.m)
     refuse(who, "top_nodes must be in [0, " + std::to_string(nets.m) + "], got " +
                     std::to_string(recording.top_nodes));

@@ -177,8 +177,10 @@ class Run {
     return true;
   }
 
+  // Members on the way to the last record get a little more: one of them may be far behind.
   bool time_is_up() const {
-    return !closing_ && Clock::now() - start_ > seconds(hooks_.stop.wall_seconds);
+    const double limit = hooks_.stop.wall_seconds;
+    return Clock::now() - start_ > seconds(closing_ ? 1.1 * limit + 5 : limit);
   }
 
   // The clock has run out on the way to the goal. A run that is taken up again goes on from here,
@@ -188,13 +190,14 @@ class Run {
     result_.stopped_by = "wall_seconds";
     closing_ = true;
     if (!first_running()) return;
-    advance_to({goal_.leg_end, farthest([](const MemberType& m) { return m.step; })});
-    if (watch_.stopped() || !first_running()) return;
+    if (!advance_to({goal_.leg_end, farthest([](const MemberType& m) { return m.step; })})) return;
+    if (!first_running()) return;
     // Members that choose their own steps stand at different times even so.
     const double time = farthest([](const MemberType& m) { return m.time; });
     const auto behind = [=](const MemberType& m) { return !m.diverged && m.time < time; };
-    if (std::any_of(members_.begin(), members_.end(), behind)) advance_to({time, kNoStepLimit});
-    if (!watch_.stopped() && !(recorded_ && time == last_time_)) record();
+    if (std::any_of(members_.begin(), members_.end(), behind) && !advance_to({time, kNoStepLimit}))
+      return;
+    if (!(recorded_ && time == last_time_)) record();
   }
 
   bool marches() const { return fleet_ && methods_.front().marches(); }

@@ -87,7 +87,7 @@ def execute(options: argparse.Namespace) -> int:
         for experiment in chosen:
             try:
                 with_data.append(_with_data(experiment, options.data))
-            except FileNotFoundError as missing:
+            except (ImportError, OSError) as missing:
                 if "all" not in ",".join(options.experiment).split(","):
                     raise CommandError(str(missing)) from missing
                 without.append(f"{experiment.name} is left out: {missing}")
