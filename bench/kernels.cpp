@@ -64,7 +64,7 @@ void forward(benchmark::State& state) {
   std::vector<T> f(static_cast<std::size_t>(p.n * p.k));
   for (auto _ : state)
     asymfast::forward(p.net(), p.inputs(), MatrixView<T>{f.data(), p.n, p.k}, kOneThread);
-  rate(state, 2.0 * p.n * p.m * (p.d + p.k));
+  rate(state, double(2 * p.n * p.m * (p.d + p.k)));
 }
 
 template <class T>
@@ -74,7 +74,7 @@ void node_gradients(benchmark::State& state) {
   for (auto _ : state)
     asymfast::node_gradients(p.net(), p.inputs(), p.targets(), asymfast::Loss::half_sse,
                              MatrixView<T>{G.data(), p.m, p.d}, kOneThread);
-  rate(state, 4.0 * p.n * p.m * (p.d + p.k));
+  rate(state, double(4 * p.n * p.m * (p.d + p.k)));
 }
 
 template <class T>
@@ -85,7 +85,7 @@ void ntg(benchmark::State& state) {
   for (auto _ : state)
     asymfast::ntg(p.net(), v.data(), p.inputs(), p.inputs(), MatrixView<double>{K.data(), p.n, p.n},
                   kOneThread);
-  rate(state, 2.0 * p.n * p.m * p.d + double(p.n) * (p.n + 1) * p.m);
+  rate(state, double(2 * p.n * p.m * p.d + p.n * (p.n + 1) * p.m));
 }
 
 // One step of a run of a hundred: what training costs.
@@ -103,7 +103,7 @@ void descent_step(benchmark::State& state) {
     benchmark::DoNotOptimize(asymfast::gradient_descent(nets, data, {}, asymfast::Loss::half_sse,
                                                         1.0 / double(p.n), steps, recording, {},
                                                         kOneThread));
-  rate(state, 4.0 * p.n * p.m * (p.d + p.k));
+  rate(state, double(4 * p.n * p.m * (p.d + p.k)));
 }
 
 // Elements a second, in the first-level cache.
@@ -134,7 +134,7 @@ void min_eigenvalue(benchmark::State& state) {
   for (auto _ : state)
     benchmark::DoNotOptimize(
         asymfast::min_eigenvalue(MatrixView<const double>{K.data(), n, n}, kOneThread));
-  rate(state, double(n) * n * n / 3);
+  rate(state, double(n * n * n) / 3);
 }
 
 // n, d, m, k of W1, W2, W2b, W9.

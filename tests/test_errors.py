@@ -93,10 +93,6 @@ VALUE_ERRORS = {
     "y columns": (lambda: MULTI.net.loss(X, MULTI.y[:, :2]), r"y .*\(7, 3\).*\(7, 2\)"),
     "y nan": (lambda: NET.node_gradients(X, with_value(Y, np.nan)), r"y .*finite"),
     "loss": (lambda: NET.loss(X, Y, loss="hinge"), r"loss .*hinge"),
-    "labels that are no integers": (
-        lambda: MULTI.net.loss(X, LABELS.astype(float), loss="cross_entropy"),
-        r"y must hold integer labels",
-    ),
     "one class": (lambda: NET.loss(X, LABELS * 0, loss="cross_entropy"), r"cross_entropy"),
     "label above": (
         lambda: MULTI.net.loss(X, with_value(LABELS, 3), loss="cross_entropy"),
@@ -156,6 +152,10 @@ def test_value_error(call, message):
 
 
 TYPE_ERRORS = {
+    "labels that are no integers": (
+        lambda: MULTI.net.loss(X, LABELS.astype(float), loss="cross_entropy"),
+        r"y must hold integer labels",
+    ),
     "gamma text": (lambda: af.node_scaling(4, "half", 0.7), r"node_scaling: gamma"),
     "m real": (lambda: af.node_scaling(4.5, 0.5, 0.7), r"node_scaling: m "),
     "W integer": (lambda: af.Network(W.astype(int), A, LAM), r"W.* got int64"),
