@@ -9,13 +9,16 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 
 import asymfast as af
 import numpy as np
 import pytest
 from asymfast.cli import main
+from asymfast.sweeps.backends.joblib import JoblibBackend
 from asymfast.sweeps.parameters import flat, nested
 from asymfast.sweeps.store import Store
+from asymfast.sweeps.work import Task
 
 pytest.importorskip("joblib")
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -373,6 +376,22 @@ def test_worker_of_joblib_is_killed(tmp_path):
     assert len(killer.killed) == 1
     assert result.complete
     assert_made_alone(tmp_path, result.configs.values())
+
+
+def test_worker_of_joblib_dies_behind_its_result(tmp_path):
+    """The result is there, and its claim still as well: that run is not to be made again."""
+    store = Store(tmp_path)
+
+    class Dying(JoblibBackend):
+        def _parallel(self, numbered):
+            assert holding.enter_context(store.claim(BASE))
+            store.save(BASE, {"loss": np.zeros(1)})
+            raise RuntimeError("a worker died")
+
+    task = Task(str(tmp_path), BASE, 1, None, 60.0, 600.0)
+    with ExitStack() as holding, Dying("loky", jobs=1, retries=1) as backend:
+        outcomes = list(backend.run([task]))
+    assert [(i, outcome.status) for i, outcome in outcomes] == [(0, "finished")]
 
 
 def test_registered_and_unknown_backends(tmp_path):

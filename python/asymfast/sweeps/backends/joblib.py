@@ -54,7 +54,9 @@ class JoblibBackend:
                     yield i, outcome
             except Exception:
                 made = [i for i in todo if store.finished(tasks[i].config)]
-                begun = [i for i in todo if store.attempts(tasks[i].config) > attempts[i]]
+                # Who died between its result and the end of its claim is not to be done again.
+                left = [i for i in todo if i not in made]
+                begun = [i for i in left if store.attempts(tasks[i].config) > attempts[i]]
                 if not made and not begun:  # not a run, but the backend itself
                     raise
                 for i in made:
