@@ -148,3 +148,11 @@ def test_zero_lam_contributes_nothing(backend):
     K = wide.ntg(case.X, backend=backend)
     assert_within(K, narrow.ntg(case.X, backend=backend), bound)
     assert np.linalg.matrix_rank(K, tol=np.linalg.norm(bound)) <= 6
+
+
+def test_scalings_near_the_largest_double(backend):
+    """Their sum overflows, and says nothing; the matrix of zero inputs is zero."""
+    lam = np.array([1.0, 1e200, 0.5, 1e308])
+    net = af.Network(np.ones((4, 1), np.float32), np.full(4, 1.3, np.float32), lam)
+    zero = np.zeros((1, 1), np.float32)
+    np.testing.assert_array_equal(net.ntg(zero, backend=backend), zero)

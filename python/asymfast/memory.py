@@ -54,7 +54,8 @@ def ntg_bytes(n: int, n2: int, d: int, v: NDArray[np.float64], itemsize: int) ->
         4 or 8, of the network's dtype.
     """
     samples = _padded(n) + _padded(n2)
-    heavy = int((np.abs(v) * v.size > 4 * np.abs(v).sum()).sum()) if itemsize == 4 else 0
+    shares = np.abs(v) / (np.abs(v).max() or 1.0)  # so that no sum overflows
+    heavy = int((shares * v.size > 4 * shares.sum()).sum()) if itemsize == 4 else 0
     result = (8 + (4 if itemsize == 4 else 0)) * n * n2
     fixed = result + samples * ((8 + itemsize) * d + 8 * heavy) + 64 * v.size
     return fixed, samples * itemsize * 64
