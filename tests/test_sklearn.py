@@ -365,3 +365,10 @@ def test_targets_of_any_size():
         AsymmetricNetRegressor().fit(X, [1e300, -1e300, 0.0])
     with pytest.raises(ValueError, match="continuous"):  # are they integers? no cast can tell
         AsymmetricNetClassifier().fit(X, [1e29 + 0.5, 2.5, 1e-3])
+
+
+def test_predictions_beyond_the_range_are_refused():
+    X = np.random.default_rng(0).standard_normal((7, 3))
+    net = AsymmetricNetRegressor(m=1, max_iter=1, random_state=0).fit(X, 1e300 * X[:, 0])
+    with pytest.raises(OverflowError, match="exceeds the range of float64"):
+        net.predict(np.full((1, 3), 1e30) * np.sign(net.network_.W[0]))

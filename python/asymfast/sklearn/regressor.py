@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin
 
+from .. import _check
 from ._base import ATTRIBUTES, PARAMETERS, Array, AsymmetricNetEstimator, validated
 
 
@@ -75,5 +76,6 @@ class AsymmetricNetRegressor(RegressorMixin, AsymmetricNetEstimator):  # noqa: D
         """Predictions (n,) or (n, k), shaped as y was, in the dtype of the training inputs."""
         f = self._outputs(X)
         shape = (len(f),) if np.ndim(self.y_mean_) == 0 else (len(f), len(self.y_mean_))
-        y = f.reshape(shape) * self.y_scale_ + self.y_mean_
-        return np.asarray(y, dtype=f.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            y = np.asarray(f.reshape(shape) * self.y_scale_ + self.y_mean_, dtype=f.dtype)
+        return _check.in_range("AsymmetricNetRegressor", y)
