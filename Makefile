@@ -27,10 +27,12 @@ $(VENV)/.tools: pyproject.toml
 
 PURELIB = $(shell $(BIN)/python -c 'import sysconfig as s; print(s.get_path("purelib"))')
 
+CONFIGURE = $(BIN)/cmake -DPython_EXECUTABLE=$(abspath $(BIN)/python)
+
 # The C++ library and the extension, warnings being errors, and the tests in C++.
 cpp-test tidy sanitize-%: export CMAKE_PREFIX_PATH = $(PURELIB):$(PURELIB)/pybind11
 cpp-test: $(VENV)/.tools
-	$(BIN)/cmake --preset dev -DPython_EXECUTABLE=$(abspath $(BIN)/python)
+	$(CONFIGURE) --preset dev
 	$(BIN)/cmake --build --preset dev --parallel 2
 	$(BIN)/ctest --preset dev
 
@@ -45,7 +47,7 @@ lint: $(VENV)/.tools
 TIDY := $(BIN)/clang-tidy -p build/tidy --quiet --extra-arg=-Wno-unknown-warning-option \
   --extra-arg=-isystem$(CURDIR)/build/tidy/openmp
 tidy: $(VENV)/.tools
-	$(BIN)/cmake --preset tidy -DPython_EXECUTABLE=$(abspath $(BIN)/python)
+	$(CONFIGURE) --preset tidy
 	mkdir -p build/tidy/openmp
 	cp "$$(echo '#include <omp.h>' | c++ -fopenmp -E -x c++ - | sed -n 's|.*"\(/.*/omp.h\)".*|\1|p' | head -1)" build/tidy/openmp/
 	find cpp/src cpp/bindings tests/cpp -name '*.cpp' | xargs -n 1 -P 2 $(TIDY)
@@ -56,7 +58,7 @@ check: lint test
 # needs clang and LLVM's OpenMP, which tells it of its barriers (Debian: clang libomp-dev).
 sanitize: sanitize-asan sanitize-ubsan sanitize-tsan
 sanitize-%: $(VENV)/.installed $(VENV)/.tools
-	$(BIN)/cmake --preset $* -DPython_EXECUTABLE=$(abspath $(BIN)/python)
+	$(CONFIGURE) --preset $*
 	$(BIN)/cmake --build --preset $* --parallel 2
 	$(BIN)/ctest --preset $*
 	$(BIN)/python tests/sanitized.py $*

@@ -243,13 +243,14 @@ def test_min_eigenvalue_law(X, settings, q, x, confidence):
 
 # ---- convergence ---------------------------------------------------------------------------------
 
+# of what a theorem says
+asked = {"times": reals(0.0), "loss": reals(0.0), "total": reals(0.0, 1.0)}
+
 
 @fuzz(
     120,
     given=constants(C=reals(0.0), printed=usually(st.booleans())),
-    times=reals(0.0),
-    loss=reals(0.0),
-    total=reals(0.0, 1.0),
+    **asked,
 )
 def test_theorem_a1(given, times, loss, total):
     check_theorem(answer(lambda: theory.theorem_a1(**given)), times, loss, total)
@@ -258,9 +259,7 @@ def test_theorem_a1(given, times, loss, total):
 @fuzz(
     120,
     given=constants(**smooth, L=reals(0.0)),
-    times=reals(0.0),
-    loss=reals(0.0),
-    total=reals(0.0, 1.0),
+    **asked,
 )
 def test_theorem_4_1(given, times, loss, total):
     check_theorem(answer(lambda: theory.theorem_4_1(**given)), times, loss, total)
@@ -269,9 +268,7 @@ def test_theorem_4_1(given, times, loss, total):
 @fuzz(
     120,
     given=constants(**smooth, L=reals(0.0), eta=reals(0.0)),
-    times=reals(0.0),
-    loss=reals(0.0),
-    total=reals(0.0, 1.0),
+    **asked,
 )
 def test_theorem_h1(given, times, loss, total):
     check_theorem(answer(lambda: theory.theorem_h1(**given)), times, loss, total)

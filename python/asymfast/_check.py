@@ -185,6 +185,26 @@ def require_shape(
     raise ValueError(f"{fn}: {name} must have shape {texts}, got {came}")
 
 
+def reals(fn: str, name: str, values: Any, *, low: float = -math.inf) -> NDArray[np.float64]:
+    """A finite float64 array of any shape, from real numbers of any type.
+
+    Raises
+    ------
+    TypeError
+        Not real numbers.
+    ValueError
+        Not finite, or below `low`.
+    """
+    given = plain(fn, name, values)
+    if given.dtype.kind not in "iuf":
+        raise TypeError(f"{fn}: {name} must be real numbers, got dtype {given.dtype}")
+    finite(fn, name, given)
+    checked = given.astype(np.float64)
+    if checked.size and checked.min() < low:
+        raise ValueError(f"{fn}: {name} must be at least {low:g}, got {checked.min():g}")
+    return checked
+
+
 def in_range(fn: str, values: NDArray[Any]) -> NDArray[Any]:
     """Return a result, all of whose values are finite.
 

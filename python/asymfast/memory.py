@@ -54,11 +54,16 @@ def ntg_bytes(n: int, n2: int, d: int, v: NDArray[np.float64], itemsize: int) ->
         4 or 8, of the network's dtype.
     """
     samples = _padded(n) + _padded(n2)
-    shares = np.abs(v) / (np.abs(v).max() or 1.0)  # so that no sum overflows
-    heavy = int((shares * v.size > 4 * shares.sum()).sum()) if itemsize == 4 else 0
+    heavy = _heavy_nodes(v) if itemsize == 4 else 0
     result = (8 + (4 if itemsize == 4 else 0)) * n * n2
     fixed = result + samples * ((8 + itemsize) * d + 8 * heavy) + 64 * v.size
     return fixed, samples * itemsize * 64
+
+
+def _heavy_nodes(v: NDArray[np.float64]) -> int:
+    sizes = np.abs(v)
+    shares = sizes / (sizes.max() or 1.0)  # so that no sum overflows
+    return int((shares * v.size > 4 * shares.sum()).sum())
 
 
 def descent_bytes(

@@ -125,11 +125,7 @@ def activation(name: str, z: npt.ArrayLike, order: int = 0) -> Floats:
     chosen = get(name)
     order = _check.integer("activation", "order", order, low=0, high=2)
     derivative = (chosen.value, chosen.slope, chosen.curvature)[order]
-    given = _check.plain("activation", "z", z)
-    if given.dtype.kind not in "iuf":
-        raise TypeError(f"activation: z must be real numbers, got dtype {given.dtype}")
-    _check.finite("activation", "z", given)
-    return derivative(given.astype(np.float64))
+    return derivative(_check.reals("activation", "z", z))
 
 
 def suprema(name: str) -> tuple[float, float]:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+import asymfast._check as _check
 from asymfast.theory import gaussian, inputs
 from asymfast.theory.activations import ACTIVATIONS
 from asymfast.theory.ranges import within_range
@@ -51,7 +52,7 @@ def output_moment(activation: str, scale: npt.ArrayLike) -> Floats:
     """
     fn = "output_moment"
     name = inputs.activation(fn, activation)
-    s = inputs.reals(fn, "scale", scale)
+    s = _check.reals(fn, "scale", scale)
     if s.size and not (s.min() >= 0 and s.max() <= 100):
         raise ValueError(f"{fn}: scale must be in [0, 100], got {s.min():g} to {s.max():g}")
     square = s**2

@@ -38,7 +38,7 @@ class _Statement:
 
         0 where it falls below the smallest float.
         """
-        t = inputs.reals("loss", "t", t, low=0)
+        t = _check.reals("loss", "t", t, low=0)
         loss_0 = _check.number("loss", "loss_0", loss_0, low=0)
         exponent = np.zeros_like(t)
         with np.errstate(over="ignore"):  # to -inf, as the rate may be itself
@@ -48,7 +48,7 @@ class _Statement:
     @within_range
     def weight_change(self, lam: npt.ArrayLike) -> Floats:
         """(c): bound of |w_tj - w_0j| for every node and all t, ``weight_factor`` sqrt(lam_j)."""
-        lam = inputs.reals("weight_change", "lam", lam, low=0)
+        lam = _check.reals("weight_change", "lam", lam, low=0)
         return np.asarray(self.weight_factor * np.sqrt(lam))
 
 

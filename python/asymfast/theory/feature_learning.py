@@ -50,7 +50,7 @@ class Estimate(NamedTuple):
     @within_range
     def z(self, expected: npt.ArrayLike) -> Floats:
         """(mean - expected) in standard errors; 0 where both are equal."""
-        expected = inputs.reals("z", "expected", expected)
+        expected = _check.reals("z", "expected", expected)
         if expected.ndim:  # else a number for all of them
             _check.require_shape("z", "expected", expected.shape, self.mean.shape)
         off = self.mean - expected

@@ -90,26 +90,6 @@ def samples(fn: str, X: Any, name: str = "X") -> Floats:
     return checked
 
 
-def reals(fn: str, name: str, values: Any, *, low: float = -math.inf) -> Floats:
-    """A finite float64 array of any shape, from real numbers of any type.
-
-    Raises
-    ------
-    TypeError
-        Not real numbers.
-    ValueError
-        Not finite, or below `low`.
-    """
-    given = _check.plain(fn, name, values)
-    if given.dtype.kind not in "iuf":
-        raise TypeError(f"{fn}: {name} must be real numbers, got dtype {given.dtype}")
-    _check.finite(fn, name, given)
-    checked = given.astype(np.float64)
-    if checked.size and checked.min() < low:
-        raise ValueError(f"{fn}: {name} must be at least {low:g}, got {checked.min():g}")
-    return checked
-
-
 def non_negative(fn: str, name: str, values: Any, shape: tuple[int | str, ...] = ("m",)) -> Floats:
     """An array of numbers >= 0 that are not all zero, such as lam.
 

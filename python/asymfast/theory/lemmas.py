@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+import asymfast._check as _check
 from asymfast.theory import inputs
 from asymfast.theory.ranges import within_range
 from asymfast.theory.widths import Widths
@@ -45,7 +46,7 @@ class LemmaE1:
     @within_range
     def weight_change(self, lam: npt.ArrayLike) -> Floats:
         """Bound of |w_tj - w_0j| for every node."""
-        lam = inputs.reals("weight_change", "lam", lam, low=0)
+        lam = _check.reals("weight_change", "lam", lam, low=0)
         return np.asarray(self.weight_factor * np.sqrt(lam))
 
 
