@@ -3,20 +3,22 @@
     python tests/fuzz.py --seconds 900 [--only NAME] [--coverage]
 
 ``--coverage`` lets libFuzzer (the package atheris) choose the inputs of the readers of files by
-what code they reach, instead of hypothesis. Ends with exit code 1 and the input at the first
-failure.
+what code they reach, instead of hypothesis. A target that fails prints its input and has no further
+turn; the exit code is then 1.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 import pytest
@@ -31,16 +33,22 @@ def by_hypothesis(names, seconds):
     from fuzzing import TARGETS, tried
 
     end = time.monotonic() + seconds
-    batch = time.time_ns() % 2**32
-    while time.monotonic() < end:
-        for name in names:
-            TARGETS[name](BATCH, start=batch)
-            batch += 1
-            if time.monotonic() >= end:
-                break
+    turns = itertools.cycle(names)
+    seeds = itertools.count(time.time_ns() % 2**32)
+    failed = set()
+    while time.monotonic() < end and len(failed) < len(names):
+        if (name := next(turns)) in failed:
+            continue
+        try:
+            TARGETS[name](BATCH, start=next(seeds))
+        except Exception:
+            failed.add(name)
+            print(f"{name} failed:\n{traceback.format_exc()}", flush=True)
     for name in names:
-        print(f"{tried[name]:10d}  {name}")
-    print(f"{sum(tried.values()):10d}  inputs in {seconds:.0f} s, no failure")
+        print(f"{tried[name]:10d}  {name}{' FAILED' if name in failed else ''}")
+    outcome = f"{len(failed)} targets failed" if failed else "no failure"
+    print(f"{sum(tried.values()):10d}  inputs in {seconds:.0f} s, {outcome}")
+    sys.exit(bool(failed))
 
 
 def by_coverage(kinds, seconds):

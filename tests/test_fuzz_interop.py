@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
+import json
 
 import asymfast as af
 import numpy as np
+import pytest
 from asymfast.sweeps.canonical import canonical, digest
 from cases import ACTIVATIONS, assert_same_bits
 from fuzz_inputs import (
@@ -194,5 +195,4 @@ def test_digests(config):
     other = plain("test", "config", dict(reversed(config.items())))
     assert canonical(one) == canonical(other)
     assert len(digest(one)) == 16
-    assert "NaN" not in canonical(one) or any("NaN" in str(key) for key in config)
-    assert math.isfinite(len(canonical(one)))
+    json.loads(canonical(one), parse_constant=pytest.fail)  # no NaN, no Infinity

@@ -394,3 +394,11 @@ def test_seeds_of_an_ensemble():
             epochs=1,
             rng=[1, 2, 3],
         )
+
+
+def test_runs_that_end_beyond_the_range_are_refused():
+    for lr in (1e308, lambda _: 1e308):
+        with pytest.raises(ValueError, match="the sum of the learning rates must be within"):
+            train(problem(), lr=lr, epochs=3)
+    with pytest.raises(ValueError, match="times must end by the sum of the learning rates"):
+        train(problem(), lr=1e-308, record=af.Record(times=[1.0]))

@@ -372,3 +372,16 @@ def test_predictions_beyond_the_range_are_refused():
     net = AsymmetricNetRegressor(m=1, max_iter=1, random_state=0).fit(X, 1e150 * X[:, 0])
     with pytest.raises(OverflowError, match="exceeds the range of float64"):
         net.predict(np.full((1, 3), 1e200) * np.sign(net.network_.W[0, :3]))
+
+
+def test_probabilities_beyond_the_range_are_0_and_1():
+    X = np.random.default_rng(0).standard_normal((7, 3))
+    net = AsymmetricNetClassifier(m=20, max_iter=1, random_state=0).fit(X, X[:, 0] > 0)
+    net.network_ = net.network_.with_weights(np.abs(net.network_.W), a=[[1.0, -1.0]] * 20)
+    far = np.full((1, 3), 1e300)
+    outputs = net.network_(np.append(far, [[1.0]], axis=1))  # with the intercept
+    far *= 1.2e308 / np.abs(outputs).max()  # their difference overflows
+    assert sorted(net.predict_proba(far)[0]) == [0, 1]
+    for function in (net.predict_log_proba, net.decision_function):
+        with pytest.raises(OverflowError, match="exceeds the range of float64"):
+            function(far)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import asymfast as af
+import mpmath
 import numpy as np
 import pytest
 from asymfast import theory
@@ -100,6 +101,29 @@ def test_small_powers_of_scalings_that_underflow(m, r):
     # sum_j j^(-1/alpha), to whose power -r the sum is multiplied, is 1 to the last digit
     expected = math.fsum(np.arange(1.0, m + 1) ** (-r / alpha))
     assert abs(theory.sum_of_powers(m, 0.0, alpha, r) / expected - 1) < 1e-12
+
+
+@pytest.mark.parametrize("m", [1e110, 1e160, 1e300])
+def test_scalings_whose_powers_underflow_still_add_up(m):
+    """lambda_m^2 is 0 in floating point, and m times it is not: the square, multiplied out."""
+    gamma, p = 0.25, 1 / mpmath.mpf(3)
+
+    def sum_of_integers(q):
+        return mpmath.zeta(q) + mpmath.mpf(m) ** (1 - q) / (1 - q) + mpmath.mpf(m) ** -q / 2
+
+    squares = sum_of_integers(2 * p) / sum_of_integers(p) ** 2
+    expected = gamma**2 / m + 2 * gamma * (1 - gamma) / m + (1 - gamma) ** 2 * squares
+    assert abs(theory.sum_of_powers(m, gamma, 3.0, 2.0) / expected - 1) < 1e-12
+
+
+@pytest.mark.parametrize("r", [1.05, 2.0, 3.0])
+@pytest.mark.parametrize("m", [1e100, 1e110, 1e200])
+@pytest.mark.parametrize("alpha", [0.7, 3.0])
+def test_the_bounds_on_sums_of_powers_hold_at_any_width(m, alpha, r):
+    b2 = theory.proposition_b2(m, 0.5, alpha, r)
+    slack = 1 + 1e-12
+    assert abs(b2.total - 1) <= 1e-12
+    assert b2.power_lower <= b2.power_sum * slack <= b2.power_upper * slack**2
 
 
 def test_the_smallest_alpha_leaves_one_node():

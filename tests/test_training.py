@@ -304,3 +304,10 @@ def test_small_steps_lower_the_loss(kind):
     case = problem(n=11, outputs=2)
     run = descend(case, steps=50, lr=1e-3, loss=kind, record=af.Record(every=1))
     assert np.all(np.diff(run.loss) < 0)
+
+
+def test_a_run_that_ends_beyond_the_range_is_refused():
+    with pytest.raises(ValueError, match=r"lr \* steps must be within the range of float64"):
+        descend(simulated(), lr=1e308, steps=2)
+    with pytest.raises(ValueError, match=r"record.times must end by lr \* steps = 2e-308, got 1"):
+        descend(simulated(), lr=1e-308, steps=2, record=af.Record(times=[1.0]))

@@ -21,12 +21,25 @@ def schedule(
     return {"record_every": every, "record_steps": steps or [], "record_times": times or []}
 
 
+def end_in_range(fn: str, what: str, time: float) -> float:
+    """Return the time at which a run ends, which the steps may have led beyond the range.
+
+    Raises
+    ------
+    ValueError
+        It is infinite.
+    """
+    if not math.isfinite(time):
+        raise ValueError(f"{fn}: {what} must be within the range of float64, got {time}")
+    return time
+
+
 def of_steps(
     fn: str,
     record: Record,
     last: int,
     end: str,
-    step_at: Callable[[float], int] | None = None,
+    step_at: Callable[[float], float] | None = None,
     every: int | None = None,
 ) -> dict[str, Any]:
     """Schedule of a run of `last` steps.
@@ -40,7 +53,7 @@ def of_steps(
     end : str
         What the last step is called, for messages.
     step_at : callable, optional
-        The step nearest to a time, which may be beyond the last one.
+        The step at a time, not rounded; it may be beyond the last one, and infinite.
     every : int, optional
         The default.
 
@@ -50,7 +63,7 @@ def of_steps(
         Something lies beyond the end.
     """
     if record.times is not None and step_at is not None:
-        nearest = [step_at(time) for time in record.times]
+        nearest = [round(min(step_at(time), last + 1)) for time in record.times]
         if nearest[-1] > last:
             raise ValueError(f"{fn}: record.times must end by {end}, got {record.times[-1]:g}")
         return schedule(steps=sorted(set(nearest)))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check, _core
 from ._job import Job, Snapshot
-from ._schedule import RECORDS, of_steps
+from ._schedule import RECORDS, end_in_range, of_steps
 from .network import Network
 from .record import Record
 from .run import Run
@@ -136,6 +136,9 @@ def sgd(
         raise ValueError(f"{fn}: checkpoint needs a seed, got rng=None, which differs every time")
     keys = _keys(fn, rng, net.B)
     in_epoch = -(-n // batch_size)
+    starts = _starts(rates, in_epoch)
+    total = float(starts[-1]) * (epochs // len(rates))
+    end = end_in_range(fn, "the sum of the learning rates", total)
     constant = not callable(lr)
     settings = {
         "method": "sgd",
@@ -149,8 +152,10 @@ def sgd(
         fn,
         job.record,
         epochs * in_epoch,
-        _end(job.record, rates, epochs, in_epoch),
-        step_at=_step_at(rates, in_epoch),
+        f"the sum of the learning rates, {end:g}"
+        if job.record.times is not None
+        else f"epochs * ceil(n / batch_size) = {epochs * in_epoch}",
+        step_at=_step_at(rates, starts, in_epoch),
         every=in_epoch * -(-epochs // RECORDS),
     )
     return job.train(
@@ -193,24 +198,19 @@ def _keys(fn: str, rng: Any, B: int | None) -> list[int]:
     return [key(seed) for seed in rng]
 
 
-def _ends(rates: list[float], in_epoch: int) -> NDArray[np.float64]:
-    """The time at the start of every epoch, and at the end of the last one."""
-    return np.concatenate([[0.0], np.cumsum(rates) * in_epoch])
+def _starts(rates: list[float], in_epoch: int) -> NDArray[np.float64]:
+    """The time at the start of every epoch of `rates`, and at the end of the last one."""
+    with np.errstate(over="ignore"):  # the end is judged by its user
+        return np.concatenate([[0.0], np.cumsum(rates) * in_epoch])
 
 
-def _end(record: Record, rates: list[float], epochs: int, in_epoch: int) -> str:
-    if record.times is None:
-        return f"epochs * ceil(n / batch_size) = {epochs * in_epoch}"
-    total = rates[0] * epochs * in_epoch if len(rates) == 1 else _ends(rates, in_epoch)[-1]
-    return f"the sum of the learning rates, {total:g}"
+def _step_at(
+    rates: list[float], starts: NDArray[np.float64], in_epoch: int
+) -> Callable[[float], float]:
+    """The step at a time, as `of_steps` wants it."""
 
-
-def _step_at(rates: list[float], in_epoch: int) -> Callable[[float], int]:
-    """The step nearest to a time."""
-    starts = _ends(rates, in_epoch)
-
-    def step_at(time: float) -> int:
+    def step_at(time: float) -> float:
         epoch = min(int(np.searchsorted(starts, time, side="right")) - 1, len(rates) - 1)
-        return epoch * in_epoch + round(float(time - starts[epoch]) / rates[epoch])
+        return epoch * in_epoch + float(time - starts[epoch]) / rates[epoch]
 
     return step_at

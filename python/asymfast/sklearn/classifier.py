@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 
+from .. import _check
 from ._base import ATTRIBUTES, PARAMETERS, Array, AsymmetricNetEstimator, validated
 
 
@@ -64,19 +65,28 @@ class AsymmetricNetClassifier(ClassifierMixin, AsymmetricNetEstimator):  # noqa:
     def decision_function(self, X: Any) -> Array:
         """Outputs (n, k) of the network; of two classes their difference (n,), the log-odds."""
         f = self._outputs(X)
-        return f if len(self.classes_) > 2 else f[:, 1] - f[:, 0]
+        if len(self.classes_) > 2:
+            return f
+        with np.errstate(over="ignore"):
+            log_odds = f[:, 1] - f[:, 0]
+        return _check.in_range("AsymmetricNetClassifier", log_odds)
 
     def predict_log_proba(self, X: Any) -> Array:
         """Logarithms of the probabilities (n, k): log-softmax of the outputs."""
-        f = self._outputs(X)
-        f = f - f.max(axis=1, keepdims=True)
-        return np.asarray(f - np.log(np.exp(f).sum(axis=1, keepdims=True)))
+        return _check.in_range("AsymmetricNetClassifier", self._log_softmax(X))
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities (n, k) of the classes, in the order of `classes_`."""
-        return np.asarray(np.exp(self.predict_log_proba(X)))
+        return np.asarray(np.exp(self._log_softmax(X)))
 
     def predict(self, X: Any) -> Array:
         """Most probable labels (n,)."""
         most_probable = self._outputs(X).argmax(axis=1)
         return np.asarray(self.classes_[most_probable])
+
+    def _log_softmax(self, X: Any) -> Array:
+        """-inf where it is beyond the range."""
+        f = self._outputs(X)
+        with np.errstate(over="ignore"):
+            f = f - f.max(axis=1, keepdims=True)
+        return np.asarray(f - np.log(np.exp(f).sum(axis=1, keepdims=True)))

@@ -323,17 +323,43 @@ def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float =
         return float(m ** (1 - r))
     if alpha is None:
         raise ValueError(f"{fn}: gamma < 1 needs alpha, got None")
-    p = min(1 / _check.number(fn, "alpha", alpha, low=0, low_open=True), _STEEPEST)
-    total = _sum_of_powers_of_integers(m, p)
+    p = _exponent(fn, alpha)
+    if r >= 1:
+        return math.pow(_norm(m, gamma, p, r), r)
     if gamma == 0:  # lam_j itself may underflow where lam_j^r does not
+        total = _sum_of_powers_of_integers(m, p)
         return _sum_of_powers_of_integers(m, min(r * p, _STEEPEST)) * math.pow(total, -r)
-    even, uneven = gamma / m, (1 - gamma) / total
-    return _sum(
-        lambda x: (even + uneven * x**-p) ** r,
-        lambda x: -r * (even + uneven * x**-p) ** (r - 1) * uneven * p * x ** (-p - 1),
-        m,
-        p,
-    )
+    return _scaled_sum(m, gamma, p, r, unit=1.0) * math.pow(m, -r)
+
+
+def _exponent(fn: str, alpha: float | None) -> float:
+    """1/alpha, the exponent of the Zipf weights."""
+    return min(1 / _check.number(fn, "alpha", alpha, low=0, low_open=True), _STEEPEST)
+
+
+def _norm(m: float, gamma: float, p: float, r: float) -> float:
+    """(sum_j lambda_j^r)^(1/r) for r >= 1: in the range of float64 where its power may not be."""
+    if gamma == 1:
+        return float(m ** (1 / r - 1))
+    largest = gamma + (1 - gamma) * m / _sum_of_powers_of_integers(m, p)
+    unit = max(largest, m ** (1 / r))  # the sum below is then between 1 and m
+    return unit / m * math.pow(_scaled_sum(m, gamma, p, r, unit), 1 / r)
+
+
+def _scaled_sum(m: float, gamma: float, p: float, r: float, unit: float) -> float:
+    """sum_j (m lambda_j / unit)^r: lambda_m^r alone may underflow, and m of them may matter."""
+    weight = (1 - gamma) * m / _sum_of_powers_of_integers(m, p)
+
+    def f(x: Floats) -> Floats:
+        root = x ** (-p / 2)
+        return ((gamma + root * weight * root) / unit) ** r
+
+    def slope(x: Floats) -> Floats:
+        root = x ** (-p / 2)
+        uneven = root * weight * root
+        return -r * p / x * (uneven / unit) * ((gamma + uneven) / unit) ** (r - 1)
+
+    return _sum(f, slope, m, p)
 
 
 def _sum_of_powers_of_integers(m: float, p: float) -> float:
@@ -454,29 +480,35 @@ def proposition_b2(
             raise ValueError(f"{fn}: with weights m must be at most {_MOST_NODES:g}, got {m:g}")
         lam1, lam2 = node_scaling_parts(int(m), gamma, alpha, weights=weights)
         lam = lam1 + lam2
-        total, root, power, below = (
-            math.fsum(values) for values in (lam, np.sqrt(lam), lam**r, lam2**r)
-        )
+        total, root = math.fsum(lam), math.fsum(np.sqrt(lam))
+        norm, uneven = _norm_of(lam, r), _norm_of(lam2, r)
     else:
-        total, root, power = (sum_of_powers(m, gamma, alpha, p) for p in (1.0, 0.5, r))
-        below = 0.0 if gamma == 1 else (1 - gamma) ** r * sum_of_powers(m, 0.0, alpha, r)
+        total, root = (sum_of_powers(m, gamma, alpha, q) for q in (1.0, 0.5))
+        p = 0.0 if gamma == 1 else _exponent(fn, alpha)
+        norm, uneven = _norm(m, gamma, p, r), (1 - gamma) * _norm(m, 0.0, p, r)
     if gamma == 1:
         limit = 0.0
     elif weights is None and alpha is not None and alpha >= 1:
         limit = 0.0  # sum t_j diverges and sum t_j^r / (sum t_j)^r vanishes
     else:
         limit = (1 - gamma) ** r * limiting_power_sum(fn, r, alpha, weights)
-    symmetric = gamma * m ** (1 / r - 1)  # (sum (lambda^(1))^r)^(1/r)
+    symmetric = gamma * m ** (1 / r - 1)  # the norm of lambda^(1), as `uneven` is of lambda^(2)
     return PropositionB2(
         total=total,
         root_sum=root,
         root_lower=math.sqrt(gamma * m),
         root_upper=math.sqrt(m),
-        power_sum=power,
-        power_lower=below,
-        power_upper=(symmetric + below ** (1 / r)) ** r,
+        power_sum=norm**r,
+        power_lower=uneven**r,
+        power_upper=(symmetric + uneven) ** r,
         power_limit=limit,
     )
+
+
+def _norm_of(values: Floats, r: float) -> float:
+    """(sum values^r)^(1/r)."""
+    largest = float(values.max())
+    return largest and largest * math.fsum((values / largest) ** r) ** (1 / r)
 
 
 def _excess(fn: str, alpha: float | None) -> float:
