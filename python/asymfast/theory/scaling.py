@@ -343,7 +343,7 @@ def _norm(m: float, gamma: float, p: float, r: float) -> float:
         return float(m ** (1 / r - 1))
     largest = gamma + (1 - gamma) * m / _sum_of_powers_of_integers(m, p)
     unit = max(largest, m ** (1 / r))  # the sum below is then between 1 and m
-    return unit / m * math.pow(_scaled_sum(m, gamma, p, r, unit), 1 / r)
+    return float(unit / m * _scaled_sum(m, gamma, p, r, unit) ** (1 / r))
 
 
 def _scaled_sum(m: float, gamma: float, p: float, r: float, unit: float) -> float:
