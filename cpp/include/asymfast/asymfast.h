@@ -6,9 +6,9 @@
  * interface (asymfast.hpp), which has more: ensembles and views of the caller's own arrays.
  *
  * Arrays are row-major and contiguous. X (n, d) has one sample a row; `const void*` points to
- * elements of the network's dtype. Results go to memory of the caller, who owns it. Inputs are taken
- * as they are: of a NaN among them, or of numbers whose products leave the dtype's range, come
- * results that are NaN or infinite, with ASYMFAST_OK.
+ * elements of the network's dtype. Results go to memory of the caller, who owns it. Inputs are
+ * taken as they are: of a NaN among them, or of numbers whose products leave the dtype's range,
+ * come results that are NaN or infinite, with ASYMFAST_OK.
  *
  * Every function that can fail returns an asymfast_status: ASYMFAST_OK, or an error, whose sentence
  * asymfast_last_error() has for the thread that made the call. No C++ exception leaves the library,
