@@ -341,3 +341,15 @@ def test_real_data(data_dir):
     config["data"]["n"] = 413
     with pytest.raises(af.ConfigError, match=r"data\.n must be at most 412, got 413"):
         planned([config], data_dir)
+
+
+@pytest.mark.parametrize("path", [[], 1, "", "a\0b"])
+def test_a_path_that_is_none_is_refused(path):
+    config = {
+        "data": {"name": "npz", "path": path},
+        "network": {"m": 3, "gamma": 0.5, "alpha": 0.5},
+        "train": {"trainer": "gradient_descent", "lr": 0.1, "steps": 1},
+    }
+    for run in (af.train_config, lambda config: af.sweep([config], out="never made")):
+        with pytest.raises(af.ConfigError, match=r"data\.path must be the path of a file, got"):
+            run(config)

@@ -18,6 +18,7 @@ from asymfast.datasets.load import load
 from asymfast.datasets.samples import read_samples
 from asymfast.datasets.simulated import simulated
 from asymfast.sweeps.canonical import canonical
+from asymfast.sweeps.config import ConfigError
 
 _FN = "sweep"
 
@@ -71,7 +72,7 @@ def _samples(settings: str, dtype: str, data_dir: str | None) -> Samples:
     if name == "simulated":
         return _simulated(data, dtype)
     if name in ("csv", "npz"):
-        path = Path(data_dir or "") / data["path"]
+        path = data_file(data, data_dir)
         if data.get("sha256") not in (None, digest(path)):
             raise ValueError(f"{_FN}: {path} has changed since the config was made")
         return _csv(path, data, dtype) if name == "csv" else _npz(path, dtype)
@@ -81,6 +82,20 @@ def _samples(settings: str, dtype: str, data_dir: str | None) -> Samples:
     if data.get("n_test") == 0:
         return Samples(X, y, None, None)
     return Samples(X, y, *_first("n_test", data, loaded.X_test, loaded.y_test))
+
+
+def data_file(data: Mapping[str, Any], data_dir: str | os.PathLike[str] | None) -> Path:
+    """Return the file that a section ``data`` names.
+
+    Raises
+    ------
+    ConfigError
+        Its path is none.
+    """
+    path = data["path"]
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise ConfigError(f"data.path must be the path of a file, got {path!r}")
+    return Path(data_dir or "") / path
 
 
 def digest(path: Path) -> str:

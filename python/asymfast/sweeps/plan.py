@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from asymfast.sweeps.canonical import canonical
 from asymfast.sweeps.config import ConfigError, default, shortened, spelled_out
-from asymfast.sweeps.data import digest
+from asymfast.sweeps.data import data_file, digest
 from asymfast.sweeps.grid import configs_of
 from asymfast.sweeps.parameters import flat, label, varying
 from asymfast.sweeps.store import Store
@@ -73,9 +72,7 @@ def _with_digest(config: dict[str, Any], data_dir: str | os.PathLike[str] | None
     data = config["data"]
     if "path" not in data:
         return config
-    if not isinstance(data["path"], str):
-        raise ConfigError(f"data.path must be text, got {data['path']!r}")
-    found = digest(Path(data_dir or "") / data["path"])
+    found = digest(data_file(data, data_dir))
     if data.get("sha256") not in (None, found):
         raise ConfigError(f"{data['path']} has changed: its SHA-256 is {found}")
     return {**config, "data": {**data, "sha256": found}}
