@@ -99,7 +99,7 @@ void check_activations() {
 
 // The second difference matrix, whose spectrum is known: 2 - 2 cos(pi j / (n + 1)).
 void check_spectrum() {
-  for (const Index n : {1, 2, 17, 96, 97, 300}) {
+  for (const Index n : {1, 2, 17, 96, 97, 300, 700}) {
     std::vector<double> K(std::size_t(n * n), 0.0);
     for (Index i = 0; i < n; ++i) {
       K[std::size_t(i * n + i)] = 2;

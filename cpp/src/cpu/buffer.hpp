@@ -7,6 +7,7 @@
 #include <new>
 
 #include "asymfast/views.hpp"
+#include "cpu/huge_pages.hpp"
 
 namespace asymfast::cpu {
 
@@ -24,6 +25,7 @@ class Buffer {
         (static_cast<std::size_t>(size) * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
     if (bytes == 0) return;
     data_.reset(static_cast<T*>(::operator new(bytes, std::align_val_t(kAlignment))));
+    advise_huge_pages(data_.get(), bytes);
     if (contents == Contents::zero) std::memset(data_.get(), 0, bytes);
   }
 

@@ -10,14 +10,12 @@
 //
 // Cost: n^3 / 3 flop a factor (one for a positive semi-definite K, else two or three), 2 n^2 a
 // solve.
-#include <Eigen/Cholesky>
 #include <Eigen/Eigenvalues>
+#include <cmath>
 #include <limits>
-#include <vector>
 
+#include "cpu/cholesky.hpp"
 #include "cpu/kernels.hpp"
-#include "cpu/layout.hpp"
-#include "rescue.hpp"
 
 namespace asymfast::cpu {
 
@@ -39,36 +37,26 @@ double rayleigh_quotient(MatrixView<const double> K, const VectorXd& v) {
   return double(quadratic / norm2);
 }
 
-// Lower Cholesky factor in place, panel by panel; the panel's update of the rest is split into
-// tiles.
-bool factorise(MatrixXd& A, const Context& context) {
-  const Index n = A.rows(), panel = 96;
-  for (Index first = 0; first < n; first += panel) {
-    const Index width = std::min(panel, n - first), rest = n - first - width;
-    auto diagonal = A.block(first, first, width, width);
-    Eigen::LLT<Eigen::Ref<MatrixXd>> factor(diagonal);
-    if (factor.info() != Eigen::Success) return false;
-    if (rest == 0) return true;
-    auto below = A.block(first + width, first, rest, width);
-    diagonal.triangularView<Eigen::Lower>().transpose().solveInPlace<Eigen::OnTheRight>(below);
-    const Index tiles = ceil_div(rest, panel);
-    Rescue rescue;
-#pragma omp parallel for schedule(dynamic) num_threads(context.threads) if (tiles > 2)
-    for (Index tile = 0; tile < tiles * tiles; ++tile) {
-      const Index row = tile / tiles, col = tile % tiles;
-      context.watch.tick();
-      if (col > row || context.watch.stopped()) continue;
-      const Index i = row * panel, j = col * panel;
-      const Index height = std::min(panel, rest - i), breadth = std::min(panel, rest - j);
-      rescue([&] {
-        A.block(first + width + i, first + width + j, height, breadth).noalias() -=
-            below.middleRows(i, height) * below.middleRows(j, breadth).transpose();
-      });
+// K x / size for a symmetric K, of which only the lower triangle is read: rows of about as many
+// numbers in each of a few pieces, whose results are added in their order.
+VectorXd product_over_size(MatrixView<const double> K, double size, const VectorXd& x,
+                           const Context& context) {
+  constexpr Index kPieces = 8;
+  const Index n = K.rows;
+  const double root = std::sqrt(size);  // 1 / size may not be a normal number
+  const VectorXd scaled = x / root;
+  MatrixXd sums = MatrixXd::Zero(n, kPieces);
+  const auto edge = [n](Index p) { return Index(double(n) * std::sqrt(double(p) / kPieces)); };
+#pragma omp parallel for schedule(dynamic) num_threads(context.threads) if (n > 512)
+  for (Index p = kPieces - 1; p >= 0; --p) {
+    auto sum = sums.col(p);
+    for (Index i = edge(p); i < edge(p + 1); ++i) {
+      const Eigen::Map<const VectorXd> row(K.row(i), i);
+      sum[i] += row.dot(scaled.head(i)) + K(i, i) * scaled[i];
+      sum.head(i) += scaled[i] * row;
     }
-    rescue.rethrow();
-    if (context.watch.stopped()) return false;
   }
-  return true;
+  return sums.rowwise().sum() / root;
 }
 
 // A fixed vector without symmetry, so that no eigenvector is orthogonal to it but by accident.
@@ -90,11 +78,17 @@ struct Dominant {
   VectorXd vector;
 };
 
-// Iterates until the residual is below `tolerance` times the value, `most` times at most.
+// When iterations end: with a residual below `tolerance` times the value, after `most` of them, or
+// after `patience` of them that have not come within a thousandth.
+struct Limits {
+  Index most, patience;
+  double tolerance;
+};
+
 template <class Operator>
-Dominant dominant(Operator&& apply, Index n, Index most, double tolerance, const Context& context) {
+Dominant dominant(Operator&& apply, Index n, const Limits& limits, const Context& context) {
   Dominant found;
-  most = std::min(n, most);
+  const Index most = std::min(n, limits.most);
   MatrixXd basis(n, most);
   VectorXd diagonal(most), off_diagonal(most);
   basis.col(0) = starting_vector(n);
@@ -111,26 +105,15 @@ Dominant dominant(Operator&& apply, Index n, Index most, double tolerance, const
     ritz.computeFromTridiagonal(diagonal.head(j + 1), off_diagonal.head(j));
     found.value = ritz.eigenvalues()[j];
     found.residual = off_diagonal[j] * std::abs(ritz.eigenvectors()(j, j));
-    const bool converged = found.residual <= tolerance * std::abs(found.value) || j + 1 == n;
-    if (converged || j + 1 == most) {
+    const double relative = found.residual / std::abs(found.value);
+    const bool slow = j + 1 == limits.patience && relative > 1e-3;
+    if (relative <= limits.tolerance || slow || j + 1 == most) {
       found.vector = basis.leftCols(j + 1) * ritz.eigenvectors().col(j);
       break;
     }
     basis.col(j + 1) = w / off_diagonal[j];
   }
   return found;
-}
-
-// The lower triangle of K / size, by tiles: K is stored by rows, the copy by columns.
-void copy_lower(MatrixView<const double> K, double size, MatrixXd& A, const Context& context) {
-  const Index n = K.rows, side = 64, tiles = ceil_div(n, side);
-  A.resize(n, n);
-#pragma omp parallel for schedule(dynamic) num_threads(context.threads) if (tiles > 2)
-  for (Index tile = 0; tile < tiles * tiles; ++tile) {
-    const Index row = tile / tiles * side, col = tile % tiles * side;
-    for (Index j = col; j < std::min(n, col + side); ++j)
-      for (Index i = std::max(row, j); i < std::min(n, row + side); ++i) A(i, j) = K(i, j) / size;
-  }
 }
 
 // The smallest eigenvector of a symmetric K (its lower triangle), from factors of A + s I with A =
@@ -141,68 +124,62 @@ class ShiftAndInvert {
       : K_(K),
         size_(size),
         context_(context),
-        rounding_(4 * double(K.rows) * std::numeric_limits<double>::epsilon()) {}
+        rounding_(4 * double(K.rows) * std::numeric_limits<double>::epsilon()),
+        factor_(K.rows, context) {}
 
   // Empty if it cannot be found so, or the call was abandoned.
   VectorXd operator()() {
     if (!factorise_with(rounding_) && !factorise_beyond_the_spectrum()) return {};
-    // Where eigenvalues crowd at the lower end, a shift that is closer to it tells them apart.
+    // Where eigenvalues crowd at the lower end, a shift that is closer to it tells them apart, for
+    // less than many solves.
     for (int closer = 0; closer < 8 && !context_.watch.stopped(); ++closer) {
-      const Dominant found = dominant([this](const VectorXd& b) { return solve(b); }, K_.rows,
-                                      kIterations, kTolerance, context_);
-      if (found.residual <= kTolerance * found.value || K_.rows <= kIterations)
-        return solve(found.vector).normalized();
-      if (!come_closer(1 / found.value)) return {};
+      const Index patience = closer < 3 ? kPatience : kIterations;
+      const Dominant found = dominant([this](const VectorXd& b) { return factor_.solve(b); },
+                                      K_.rows, {kIterations, patience, kTolerance}, context_);
+      const double relative = found.residual / found.value;
+      if (relative <= kTolerance || K_.rows <= patience)
+        return factor_.solve(found.vector).normalized();
+      if (!come_closer(1 / found.value, std::max(1e-3, 2 * relative))) return {};
     }
     return {};
   }
 
  private:
-  static constexpr Index kIterations = 150;
+  static constexpr Index kIterations = 150, kPatience = 24;
   // Of the eigenvalue; the Rayleigh quotient's error is its square over the gap to the next one.
   static constexpr double kTolerance = 1e-9;
 
   bool factorise_with(double shift) {
-    if (context_.watch.stopped()) return false;
-    copy_lower(K_, size_, L_, context_);
-    L_.diagonal().array() += shift;
     shift_ = shift;
-    return factorise(L_, context_);
+    return !context_.watch.stopped() && factor_.factorise(K_, size_, shift);
   }
 
   // A is not positive semi-definite: by how much, Lanczos iterations on A say.
   bool factorise_beyond_the_spectrum() {
-    MatrixXd A;
-    copy_lower(K_, size_, A, context_);
-    const auto minus_A = [&A](const VectorXd& x) -> VectorXd {
-      return -(A.selfadjointView<Eigen::Lower>() * x);
+    const auto minus_A = [this](const VectorXd& x) -> VectorXd {
+      return -product_over_size(K_, size_, x, context_);
     };
-    const Dominant lowest = dominant(minus_A, K_.rows, 60, 1e-3, context_);
+    const Dominant lowest = dominant(minus_A, K_.rows, {60, 60, 1e-3}, context_);
     double beyond = std::max(2 * lowest.residual, 100 * rounding_);
     for (int attempt = 0; attempt < 6; ++attempt, beyond *= 8)
       if (factorise_with(lowest.value + beyond)) return true;
     return false;
   }
 
-  // `distance` is at least that of -shift from the smallest eigenvalue, by little.
-  bool come_closer(double distance) {
+  // `distance` is at least that of -shift from the smallest eigenvalue, by less than about `margin`
+  // of it.
+  bool come_closer(double distance, double margin) {
     const double shift = shift_;
-    for (int attempt = 0; attempt < 3; ++attempt)
-      if (factorise_with(shift - (1 - std::ldexp(1e-3, 3 * attempt)) * distance)) return true;
+    for (; margin < 1; margin *= 8)
+      if (factorise_with(shift - (1 - margin) * distance)) return true;
     return false;
-  }
-
-  VectorXd solve(const VectorXd& b) const {
-    VectorXd x = L_.triangularView<Eigen::Lower>().solve(b);
-    L_.triangularView<Eigen::Lower>().transpose().solveInPlace(x);
-    return x;
   }
 
   MatrixView<const double> K_;
   double size_;
   const Context& context_;
   double rounding_, shift_ = 0;
-  MatrixXd L_;
+  CholeskyFactor factor_;
 };
 
 }  // namespace
@@ -211,7 +188,7 @@ double min_eigenvalue(MatrixView<const double> K, const Context& context) {
   const Index n = K.rows;
   double size = 0;
   for (Index i = 0; i < n; ++i)
-    for (Index j = 0; j <= i; ++j) size = std::max(size, std::abs(K(i, j)));
+    size = std::max(size, Eigen::Map<const VectorXd>(K.row(i), i + 1).cwiseAbs().maxCoeff());
   if (size == 0) return 0;
 
   constexpr Index kTiny = 32;
@@ -220,9 +197,8 @@ double min_eigenvalue(MatrixView<const double> K, const Context& context) {
     if (context.watch.stopped()) return 0;
     if (v.size() > 0) return rayleigh_quotient(K, v);
   }
-  MatrixXd lower;
-  copy_lower(K, 1, lower, context);
-  const Eigen::SelfAdjointEigenSolver<MatrixXd> all(lower);
+  const Eigen::Map<const MatrixXd> by_columns(K.data, n, n);  // K's lower triangle is its upper one
+  const Eigen::SelfAdjointEigenSolver<MatrixXd> all(by_columns.transpose());
   return rayleigh_quotient(K, all.eigenvectors().col(0));
 }
 
