@@ -15,7 +15,7 @@ namespace asymfast::cpu {
 inline void advise_huge_pages([[maybe_unused]] void* start, [[maybe_unused]] std::size_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   constexpr std::uintptr_t kPage = 4096;
-  constexpr std::size_t kWorthwhile = std::size_t(4) << 20;
+  constexpr std::size_t kWorthwhile = std::size_t(2) << 20;
   if (bytes < kWorthwhile) return;
   const auto first = (reinterpret_cast<std::uintptr_t>(start) + kPage - 1) / kPage * kPage;
   const auto last = (reinterpret_cast<std::uintptr_t>(start) + bytes) / kPage * kPage;

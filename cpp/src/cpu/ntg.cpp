@@ -7,8 +7,9 @@
 //
 // float: the smallest eigenvalue lives far below float's rounding, so no error may grow with m or
 // be that of a node which outweighs the others. Nodes with more than 4 times their even share of v
-// are multiplied and summed in double; the others in float over runs of 64 nodes, the runs in
-// double. What that rounds is less than what rounding the slopes themselves does to the eigenvalue.
+// are multiplied and summed in double; the others in float over runs of 32 nodes, eight runs in
+// float, and these in double. What that rounds (as much as runs of 64 nodes in double would) is
+// less than what rounding the slopes themselves does to the eigenvalue.
 //
 // K is in double or rounded to float at its last group; only where there are several groups does
 // that take a second matrix, for their sum.
@@ -17,6 +18,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "cpu/in_double.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/slope_panels.hpp"
 
@@ -26,7 +28,9 @@ namespace {
 
 constexpr double kBudget = 32e6;  // bytes of slopes, unless the caller allows fewer
 
-constexpr Index kRun = 64;  // nodes; two runs of a block and their products fit the first cache
+// Nodes whose products are summed one after the other, and how many such sums are added in float;
+// the panels of some runs and their products fit the first cache.
+constexpr Index kRun = 32, kRuns = 8;
 
 // How v_j is shared out between the two sides, and the order in which nodes are summed.
 template <class T>
@@ -116,7 +120,7 @@ class Ntg {
 
     // C (B, B) += a^T b.
     template <class P>
-    void add(const P* a, const P* b, Index depth, double* C) const {
+    void add(const P* a, const P* b, Index depth, P* C) const {
       const Index split = diagonal ? std::min(height, B / 2) : 0;
       if (diagonal) add_products<B>(a, b, depth, Range{0, split}, split, C);
       if (split < height) add_products<B>(a, b, depth, Range{split, height}, width, C);
@@ -162,8 +166,23 @@ class Ntg {
     void add_to(double* C, const Tile& at, Index count) const {
       const P* a = left.of(at.row);
       const P* b = alike ? left.of(at.col) : right.of(at.col);
-      for (Index first = 0; first < count; first += kRun)
-        at.add(a + first * B, b + first * B, std::min(kRun, count - first), C);
+      for (Index first = 0; first < count; first += kRuns * kRun) {
+        const Index last = std::min(count, first + kRuns * kRun);
+        if constexpr (std::is_same_v<P, double>) {
+          add_runs(a, b, {first, last}, at, C);
+        } else {
+          alignas(kVectorBytes) P sums[B * B] = {};
+          add_runs(a, b, {first, last}, at, sums);
+          for (Index i = 0; i < at.height * B; i += kLanes<P>)
+            add_in_double(C + i, *as_vectors(sums + i));
+        }
+      }
+    }
+
+   private:
+    static void add_runs(const P* a, const P* b, Range nodes, const Tile& at, P* sums) {
+      for (Index first = nodes.first; first < nodes.last; first += kRun)
+        at.add(a + first * B, b + first * B, std::min(kRun, nodes.last - first), sums);
     }
   };
 
@@ -173,7 +192,8 @@ class Ntg {
 
   static Index nodes_of_group(Index nodes, Index samples, double budget) {
     const double fitting = budget / (double(samples + 2 * B) * sizeof(T));
-    return std::min(nodes, std::max<Index>(kRun, Index(fitting) / kRun * kRun));
+    return std::min(nodes,
+                    std::max(kRuns * kRun, Index(fitting) / (kRuns * kRun) * (kRuns * kRun)));
   }
 
   void add_group(Index count, bool is_first, bool is_last) {
@@ -202,19 +222,18 @@ class Ntg {
         std::copy_n(C + r * B, at.needed_width(r), &sums_(at.i + r, at.l));
   }
 
-  void finish(const Tile& at, double* C) {
+  void finish(const Tile& at, const double* C) {
     alignas(kVectorBytes) double gram[B * B] = {};
     at.add(exact_inputs_.of_row(at.row, d_), exact_inputs_.of_col(at.col, d_), d_, gram);
+    alignas(kVectorBytes) E done[B * B];
     const double scale = weights_.largest / double(d_);
+    for (Index i = 0; i < at.height * B; ++i) done[i] = E(C[i] * (gram[i] * scale));
     for (Index r = 0; r < at.height; ++r)
-      for (Index c = 0; c < at.needed_width(r); ++c) {
-        C[r * B + c] *= gram[r * B + c] * scale;
-        K_(at.i + r, at.l + c) = E(C[r * B + c]);
-      }
+      std::copy_n(done + r * B, at.needed_width(r), &K_(at.i + r, at.l));
     if (!symmetric_) return;
     for (Index c = 0; c < at.width; ++c)
       for (Index r = at.diagonal ? c + 1 : 0; r < at.height; ++r)
-        K_(at.l + c, at.i + r) = E(C[r * B + c]);
+        K_(at.l + c, at.i + r) = done[r * B + c];
   }
 
   bool symmetric_;

@@ -5,7 +5,6 @@
 #pragma once
 
 #include "cpu/buffer.hpp"
-#include "cpu/in_double.hpp"
 #include "cpu/layout.hpp"
 #include "cpu/tiles.hpp"
 
@@ -29,9 +28,9 @@ template <int Vectors>
 inline constexpr int kStrip = (kVectorBytes == 64 ? 16 : 8) / Vectors;
 
 // The first V vectors of the given rows of C (Width, Width) += A^T B over the `depth` rows of two
-// panels. The products are summed in P, the sum is added to C in double.
+// panels, summed in registers before that.
 template <int Width, int V, class P>
-inline void add_vectors_of_products(const P* A, const P* B, Index depth, Range rows, double* C) {
+inline void add_vectors_of_products(const P* A, const P* B, Index depth, Range rows, P* C) {
   for (Index first = rows.first; first < rows.last; first += kStrip<V>) {
     with_constant<kStrip<V>>(std::min<Index>(kStrip<V>, rows.last - first), [=](auto strip) {
       constexpr int R = decltype(strip)::value;
@@ -49,15 +48,14 @@ inline void add_vectors_of_products(const P* A, const P* B, Index depth, Range r
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-        for (int v = 0; v < V; ++v)
-          add_in_double(C + (first + r) * Width + v * kLanes<P>, sum[r][v]);
+        for (int v = 0; v < V; ++v) as_vectors(C + (first + r) * Width)[v] += sum[r][v];
     });
   }
 }
 
 // Rows and columns of C (Width, Width) += A^T B; more columns may be added to, not fewer.
 template <int Width, class P>
-inline void add_products(const P* A, const P* B, Index depth, Range rows, Index cols, double* C) {
+inline void add_products(const P* A, const P* B, Index depth, Range rows, Index cols, P* C) {
   constexpr int V = Width / kLanes<P>;
   if (cols > Width / 2)
     add_vectors_of_products<Width, V>(A, B, depth, rows, C);

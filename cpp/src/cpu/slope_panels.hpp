@@ -30,7 +30,7 @@ class SlopePanels {
   void fill(const Index* nodes, Index count, const std::vector<double>& scale,
             const Context& context) {
     const Index pieces = ceil_div(count, kPiece);
-#pragma omp parallel for schedule(static) num_threads(context.threads)
+#pragma omp parallel for schedule(dynamic, 4) num_threads(context.threads)
     for (Index task = 0; task < blocks_ * pieces; ++task) {
       context.watch.tick();
       if (context.watch.stopped()) continue;
