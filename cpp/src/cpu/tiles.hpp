@@ -171,6 +171,7 @@ inline void accumulate_gradient(const T* X, Index rows, Index d, const T* D, T* 
     const T* x = X + first;
     const Vec<T>* dz = as_vectors(D);
     for (Index i = 0; i < rows; ++i, x += d) {
+      prefetch(x + R + 4);  // the next group's inputs, a row ahead in memory for each sample
       const Vec<T> d0 = dz[2 * i], d1 = dz[2 * i + 1];
 #pragma GCC unroll 12
       for (int r = 0; r < R; ++r) {

@@ -102,6 +102,13 @@ ASYMFAST_INLINE V broadcast(ScalarOf<V> x) {
   return x - V{};
 }
 
+// Asks for the cache line at p, which may be beyond the end.
+ASYMFAST_INLINE void prefetch([[maybe_unused]] const void* p) {
+#if defined(__GNUC__) || defined(__clang__)
+  __builtin_prefetch(p);
+#endif
+}
+
 template <class V>
 ASYMFAST_INLINE V abs(V x) {
   const BitsOf<V> sign = bit_cast<BitsOf<V>>(broadcast<V>(ScalarOf<V>(-0.0)));
