@@ -156,9 +156,9 @@ inline void pull_through(const T* Z, const T* r, Index rows, const T* c, Index k
   });
 }
 
-// G (d, block) += X^T D.
-template <class T>
-inline void accumulate_gradient(const T* X, Index rows, Index d, const T* D, T* G) {
+// G (d, block) += X^T D. far: X is larger than the first-level cache, and is read by columns.
+template <bool far, class T>
+inline void accumulate_columns(const T* X, Index rows, Index d, const T* D, T* G) {
   in_groups(d, [=](Index first, auto group) {
     constexpr int R = decltype(group)::value;
     Vec<T>* g = as_vectors(G + first * kBlock<T>);
@@ -171,7 +171,7 @@ inline void accumulate_gradient(const T* X, Index rows, Index d, const T* D, T* 
     const T* x = X + first;
     const Vec<T>* dz = as_vectors(D);
     for (Index i = 0; i < rows; ++i, x += d) {
-      prefetch(x + R + 4);  // the next group's inputs, a row ahead in memory for each sample
+      if constexpr (far) prefetch(x + R + 4);  // of the next group
       const Vec<T> d0 = dz[2 * i], d1 = dz[2 * i + 1];
 #pragma GCC unroll 12
       for (int r = 0; r < R; ++r) {
@@ -186,6 +186,15 @@ inline void accumulate_gradient(const T* X, Index rows, Index d, const T* D, T* 
       g[2 * r + 1] = sum[r][1];
     }
   });
+}
+
+template <class T>
+inline void accumulate_gradient(const T* X, Index rows, Index d, const T* D, T* G) {
+  constexpr Index kNear = 64 * 1024 / Index(sizeof(T));
+  if (rows * d > kNear)
+    accumulate_columns<true>(X, rows, d, D, G);
+  else
+    accumulate_columns<false>(X, rows, d, D, G);
 }
 
 }  // namespace asymfast::cpu
