@@ -5,7 +5,7 @@ memory allows; the rest is computed again, to the same bits. With s bytes an ele
 network's dtype, and n, n2, m padded to full blocks of 32:
 
     ntg     s n n2 (+ 8 n n2 if s = 4, at most) + (8 + s) (n + n2) d + 8 h (n + n2) + 64 m
-            + slopes, 64 nodes (n + n2) s at least
+            + slopes, 256 nodes (n + n2) s at least
             with h nodes of more than 4 times their even share of v (float32 only)
     descent B [s (2 m d + n d + m k + n k) + 8 (c + 2) n k + slopes (0, or s n m)]
             + 2 s B m d + records: 8 B (q^2 + T m) + B' (40 q^2 + 1200 q + 8 q d), and what the
@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from . import _check
 
 _BLOCK = 32  # nodes or samples in two AVX-512 vectors of floats: no padding is coarser
+_GROUP = 256  # nodes whose slopes an NTG gathers at least, for the same bits with fewer at a time
 _CHUNKS = 128  # partial sums of the outputs at most
 _SLOPES = 32_000_000  # what an NTG gathers unless told otherwise
 _PIECE = 4096  # samples of a forward pass over test data
@@ -57,7 +58,7 @@ def ntg_bytes(n: int, n2: int, d: int, v: NDArray[np.float64], itemsize: int) ->
     heavy = _heavy_nodes(v) if itemsize == 4 else 0
     result = (8 + (4 if itemsize == 4 else 0)) * n * n2
     fixed = result + samples * ((8 + itemsize) * d + 8 * heavy) + 64 * v.size
-    return fixed, samples * itemsize * 64
+    return fixed, samples * itemsize * _GROUP
 
 
 def _heavy_nodes(v: NDArray[np.float64]) -> int:
