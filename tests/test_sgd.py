@@ -396,9 +396,13 @@ def test_seeds_of_an_ensemble():
         )
 
 
-def test_runs_that_end_beyond_the_range_are_refused():
-    for lr in (1e308, lambda _: 1e308):
-        with pytest.raises(ValueError, match="the sum of the learning rates must be within"):
-            train(problem(), lr=lr, epochs=3)
+def test_times_beyond_the_range_are_refused():
+    case = problem()
     with pytest.raises(ValueError, match="times must end by the sum of the learning rates"):
-        train(problem(), lr=1e-308, record=af.Record(times=[1.0]))
+        train(case, lr=1e-308, record=af.Record(times=[1.0]))
+    still = case.net.with_weights(np.zeros_like(case.net.W))
+    still = still.with_weights(still.W, a=np.zeros_like(still.a))  # no gradient, whatever the rate
+    for lr in (1e308, lambda _: 1e308):
+        with pytest.raises(OverflowError, match="record of time: the result exceeds") as caught:
+            af.sgd(still, case.X, case.y, lr=lr, batch_size=8, epochs=3, rng=0)
+        assert np.isfinite(caught.value.run.loss).all()

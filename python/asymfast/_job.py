@@ -35,6 +35,7 @@ _MOST_TANGENT_OUTPUTS = 500  # of the core's choice among methods
 
 # Of these NaN and inf would say nothing; alignment and effective rank are 0 / 0 where the NTG is 0.
 _MEASURED = {
+    "time",
     "test_loss",
     "weight_change",
     "ntg_change",

@@ -21,19 +21,6 @@ def schedule(
     return {"record_every": every, "record_steps": steps or [], "record_times": times or []}
 
 
-def end_in_range(fn: str, what: str, time: float) -> float:
-    """Return the time at which a run ends, which the steps may have led beyond the range.
-
-    Raises
-    ------
-    ValueError
-        It is infinite.
-    """
-    if not math.isfinite(time):
-        raise ValueError(f"{fn}: {what} must be within the range of float64, got {time}")
-    return time
-
-
 def of_steps(
     fn: str,
     record: Record,

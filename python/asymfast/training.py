@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from . import _check, _core
 from ._job import Job, Snapshot
-from ._schedule import end_in_range, of_steps
+from ._schedule import of_steps
 from .network import Network
 from .record import Record
 from .run import Run
@@ -138,7 +138,6 @@ def gradient_descent(
     fn = "gradient_descent"
     lr = _check.number(fn, "lr", lr, low=0, low_open=True)
     steps = _check.integer(fn, "steps", steps, low=1)
-    end = end_in_range(fn, "lr * steps", lr * steps)
     job = Job(
         fn,
         net,
@@ -162,7 +161,7 @@ def gradient_descent(
         fn,
         job.record,
         steps,
-        f"lr * steps = {end:g}" if job.record.times is not None else f"steps = {steps}",
+        f"lr * steps = {lr * steps:g}" if job.record.times is not None else f"steps = {steps}",
         step_at=lambda time: time / lr,
     )
     settings = {"method": "gradient_descent", "lr": lr, "steps": steps}
