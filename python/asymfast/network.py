@@ -1008,7 +1008,7 @@ def _draw(
 def _float_dtype(fn: str, dtype: DTypeLike) -> np.dtype[Any]:
     try:
         kind = np.dtype(dtype)
-    except TypeError:
+    except (TypeError, ValueError):
         known = False  # NumPy takes None, which could stand for it here, for float64
     else:
         known = kind in _check.FLOATS

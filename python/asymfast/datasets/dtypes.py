@@ -27,6 +27,6 @@ def float_dtype(function: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
     """
     try:
         name = np.dtype(dtype).name
-    except TypeError:
+    except (TypeError, ValueError):  # np.dtype(1e16) raises the latter
         name = str(dtype)
     return np.dtype(_check.choice(function, "dtype", name, ("float32", "float64")))
