@@ -91,3 +91,10 @@ def test_one_seed_and_one_point(data):
         _ = diagram.standard_error
     with pytest.raises(ValueError, match="values that differ"):
         _ = diagram.rank_correlation
+
+
+def test_more_networks_than_memory_are_refused_at_once():
+    with pytest.raises(
+        MemoryError, match=r"phase_diagram: needs .* GB for .* networks.*fewer seeds"
+    ):
+        af.phase_diagram(np.eye(2), np.ones(2), gamma=[0.5], alpha=[0.5], m=4, seeds=2**62, steps=1)

@@ -172,7 +172,9 @@ def machine_bytes() -> float:
     return min(limits)
 
 
-def require_room(fn: str, need: float, sizes: str) -> None:
+def require_room(
+    fn: str, need: float, sizes: str, remedy: str = "record less, or to a folder"
+) -> None:
     """Refuse at once what would run out of memory later.
 
     Raises
@@ -184,7 +186,7 @@ def require_room(fn: str, need: float, sizes: str) -> None:
     if need > most:
         raise MemoryError(
             f"{fn}: needs {need / 1e9:.3g} GB for {sizes}, but this process can have "
-            f"{most / 1e9:.3g} GB; record less, or to a folder"
+            f"{most / 1e9:.3g} GB; {remedy}"
         )
 
 

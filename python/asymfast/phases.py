@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check, theory
+from .memory import require_room
 from .network import Network
 from .record import Record
 from .scaling import node_scaling
@@ -23,6 +24,8 @@ Floats = NDArray[np.float64]
 
 _GAMMAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _ALPHAS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
+
+_NETWORK_BYTES = 6000  # beside its weights, their change and what rounding keeps out of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +167,8 @@ def phase_diagram(
         An argument of the wrong kind or range.
     DivergenceError
         As `gradient_descent`.
+    MemoryError
+        So many networks need more than this machine has: before any work is done.
 
     Notes
     -----
@@ -192,9 +197,12 @@ def phase_diagram(
     inputs = _check.array(fn, "X", X, shape=("n", "d"))
     if lr is not None:
         lr = _check.number(fn, "lr", lr, low=0, low_open=True)
+    networks, d = len(gammas) * len(alphas) * seeds, inputs.shape[1]
+    each = _NETWORK_BYTES + 3 * inputs.itemsize * m * d
+    require_room(fn, networks * each, f"{networks} networks, m = {m}, d = {d}", "take fewer seeds")
     points = [(g, a, s) for g in gammas for a in alphas for s in range(seeds)]
     net = Network.init(
-        d=inputs.shape[1],
+        d=d,
         m=m,
         gamma=[g for g, _, _ in points],
         alpha=[a for _, a, _ in points],
