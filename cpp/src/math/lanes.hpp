@@ -96,6 +96,15 @@ ASYMFAST_INLINE To bit_cast(const From& from) {
   return to;
 }
 
+// What a signed integer would lose at its upper end is lost without being undefined.
+template <class Bits>
+ASYMFAST_INLINE Bits shifted_left(Bits bits, int places) {
+  if constexpr (std::is_integral_v<Bits>)
+    return static_cast<Bits>(static_cast<std::make_unsigned_t<Bits>>(bits) << places);
+  else
+    return bits << places;
+}
+
 // x in every lane. (x - 0 folds to x for every x; 0 + x does not for -0.)
 template <class V>
 ASYMFAST_INLINE V broadcast(ScalarOf<V> x) {
