@@ -28,9 +28,9 @@ namespace {
 
 constexpr double kBudget = 32e6;  // bytes of slopes, unless the caller allows fewer
 
-// Nodes whose products are summed one after the other, and how many such sums are added in float;
-// the panels of some runs and their products fit the first cache.
-constexpr Index kRun = 32, kRuns = 8;
+// Nodes whose products are summed one after the other, and those over which such sums are added in
+// float. The panels of a run and their products fit the first cache.
+constexpr Index kRun = 32, kSummed = 8 * kRun;
 
 // How v_j is shared out between the two sides, and the order in which nodes are summed.
 template <class T>
@@ -166,13 +166,12 @@ class Ntg {
     void add_to(double* C, const Tile& at, Index count) const {
       const P* a = left.of(at.row);
       const P* b = alike ? left.of(at.col) : right.of(at.col);
-      for (Index first = 0; first < count; first += kRuns * kRun) {
-        const Index last = std::min(count, first + kRuns * kRun);
-        if constexpr (std::is_same_v<P, double>) {
-          add_runs(a, b, {first, last}, at, C);
-        } else {
+      if constexpr (std::is_same_v<P, double>) {
+        add_runs(a, b, {0, count}, at, C);
+      } else {
+        for (Index first = 0; first < count; first += kSummed) {
           alignas(kVectorBytes) P sums[B * B] = {};
-          add_runs(a, b, {first, last}, at, sums);
+          add_runs(a, b, {first, std::min(count, first + kSummed)}, at, sums);
           for (Index i = 0; i < at.height * B; i += kLanes<P>)
             add_in_double(C + i, *as_vectors(sums + i));
         }
@@ -192,8 +191,7 @@ class Ntg {
 
   static Index nodes_of_group(Index nodes, Index samples, double budget) {
     const double fitting = budget / (double(samples + 2 * B) * sizeof(T));
-    return std::min(nodes,
-                    std::max(kRuns * kRun, Index(fitting) / (kRuns * kRun) * (kRuns * kRun)));
+    return std::min(nodes, std::max(kSummed, Index(fitting) / kSummed * kSummed));
   }
 
   void add_group(Index count, bool is_first, bool is_last) {

@@ -8,8 +8,8 @@
 // positive semi-definite: Lanczos iterations on K itself then say how far it must be shifted. Tiny
 // matrices are left to Eigen's QR algorithm.
 //
-// Cost: n^3 / 3 flop a factor (one for a positive semi-definite K, else two or three), 2 n^2 a
-// solve.
+// Cost: n^3 / 3 flop a factor (one for a positive semi-definite K, another where eigenvalues crowd
+// at its lower end, two or three for other matrices), 2 n^2 a solve.
 #include <Eigen/Eigenvalues>
 #include <cmath>
 #include <limits>

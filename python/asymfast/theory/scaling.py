@@ -329,7 +329,8 @@ def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float =
     if gamma == 0:  # lam_j itself may underflow where lam_j^r does not
         total = _sum_of_powers_of_integers(m, p)
         return _sum_of_powers_of_integers(m, min(r * p, _STEEPEST)) * math.pow(total, -r)
-    return _scaled_sum(m, gamma, p, r, unit=1.0) * math.pow(m, -r)
+    weight = _first_weight(m, gamma, p)
+    return _scaled_sum(m, gamma, weight, p, r, unit=1.0) * math.pow(m, -r)
 
 
 def _exponent(fn: str, alpha: float | None) -> float:
@@ -341,14 +342,18 @@ def _norm(m: float, gamma: float, p: float, r: float) -> float:
     """(sum_j lambda_j^r)^(1/r) for r >= 1: in the range of float64 where its power may not be."""
     if gamma == 1:
         return float(m ** (1 / r - 1))
-    largest = gamma + (1 - gamma) * m / _sum_of_powers_of_integers(m, p)
-    unit = max(largest, m ** (1 / r))  # the sum below is then between 1 and m
-    return float(unit / m * _scaled_sum(m, gamma, p, r, unit) ** (1 / r))
+    weight = _first_weight(m, gamma, p)
+    unit = max(gamma + weight, m ** (1 / r))  # the sum below is then between 1 and m
+    return float(unit / m * _scaled_sum(m, gamma, weight, p, r, unit) ** (1 / r))
 
 
-def _scaled_sum(m: float, gamma: float, p: float, r: float, unit: float) -> float:
+def _first_weight(m: float, gamma: float, p: float) -> float:
+    """The uneven part of lambda_1, times m."""
+    return (1 - gamma) * m / _sum_of_powers_of_integers(m, p)
+
+
+def _scaled_sum(m: float, gamma: float, weight: float, p: float, r: float, unit: float) -> float:
     """sum_j (m lambda_j / unit)^r: lambda_m^r alone may underflow, and m of them may matter."""
-    weight = (1 - gamma) * m / _sum_of_powers_of_integers(m, p)
 
     def f(x: Floats) -> Floats:
         root = x ** (-p / 2)
