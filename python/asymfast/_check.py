@@ -105,6 +105,21 @@ def choice(fn: str, name: str, value: Any, options: Iterable[str]) -> str:
     return value
 
 
+def float_dtype(fn: str, dtype: DTypeLike) -> np.dtype[Any]:
+    """Return float32 or float64, given by name or as NumPy takes them.
+
+    Raises
+    ------
+    ValueError
+        It is another type, or none.
+    """
+    try:
+        name = np.dtype(dtype).name
+    except (TypeError, ValueError):  # np.dtype(1e16) raises the latter
+        name = str(dtype)
+    return np.dtype(choice(fn, "dtype", name, ("float32", "float64")))
+
+
 def array(
     fn: str,
     name: str,

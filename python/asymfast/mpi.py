@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check
-from .datasets.dtypes import float_dtype
 from .network import Network
 from .scaling import node_scaling
 
@@ -173,7 +172,7 @@ def init(
     m = _check.integer(fn, "m", m, low=1)
     outputs = _check.integer(fn, "outputs", outputs, low=1)
     seed = _check.integer(fn, "seed", seed, low=0)
-    kind = float_dtype(fn, dtype)
+    kind = _check.float_dtype(fn, dtype)
     node_scaling(1, gamma, alpha)  # checks the two
     first, last = _share(fn, m, rank, size)
     W = np.empty((last - first, d), kind)

@@ -8,7 +8,6 @@ import numpy.typing as npt
 
 from asymfast import _check, _paths
 from asymfast.datasets.dataset import Dataset
-from asymfast.datasets.dtypes import float_dtype
 from asymfast.datasets.locate import locate
 from asymfast.datasets.mnist import load_mnist
 from asymfast.datasets.tables import TABLES, load_table
@@ -80,7 +79,7 @@ def load(
     """
     _check.choice("load", "name", name, NAMES)
     split_seed = _check.integer("load", "split_seed", split_seed, low=0)
-    kind = float_dtype("load", dtype)
+    kind = _check.float_dtype("load", dtype)
     if data_dir is not None:
         data_dir = _paths.path("load", "data_dir", data_dir)
     if name == "mnist":

@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from asymfast import _check
 from asymfast.datasets.dataset import Dataset
-from asymfast.datasets.dtypes import float_dtype
 from asymfast.datasets.idx import read_idx
 from asymfast.datasets.locate import locate
 from asymfast.datasets.mnist_files import MNIST, verify
@@ -73,7 +72,7 @@ def load_mnist(
     n_train, n_valid, n_test = (
         _check.integer("load_mnist", name, count, low=1) for name, count in counts.items()
     )
-    dtype = float_dtype("load_mnist", dtype)
+    dtype = _check.float_dtype("load_mnist", dtype)
     available, available_test = (MNIST[f"{part} labels"].shape[0] for part in ("train", "test"))
     if n_train + n_valid > available:
         raise ValueError(

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from asymfast import _check
-from asymfast.datasets.dtypes import float_dtype
 
 
 def simulated(
@@ -63,7 +62,7 @@ def simulated(
     n = _check.integer("simulated", "n", n, low=1)
     d = _check.integer("simulated", "d", d, low=1)
     noise = _check.number("simulated", "noise", noise, low=0)
-    dtype = float_dtype("simulated", dtype)
+    dtype = _check.float_dtype("simulated", dtype)
     generator = _check.generator("simulated", rng)
     X = generator.standard_normal((n, d))
     X /= np.linalg.norm(X, axis=1, keepdims=True)
