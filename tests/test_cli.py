@@ -54,6 +54,16 @@ def train(*options):
 # ---------------------------------------------------------------------------------------- train
 
 
+@pytest.mark.skipif(af.cuda.is_available(), reason="there is a device")
+@pytest.mark.parametrize("command", [["train", "small.csv", "--target", "lift"], ["certify"]])
+def test_a_device_that_is_missing_is_said_at_once(table, capsys, command):
+    assert main([*command, "--device", "cuda"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert af.cuda.what_is_missing() in err
+    assert [path.name for path in table.parent.iterdir()] == ["small.csv"]
+
+
 def test_train_writes_and_prints_everything(table, capsys):
     assert train(table) == 0
     out, err = capsys.readouterr()
@@ -379,10 +389,59 @@ def test_interrupted_training_writes_what_was_recorded(table, capsys, monkeypatc
     monkeypatch.setattr(af, "gradient_descent", interrupted)
     assert train(table, "--no-figure", "--out", "here") == 130
     out, err = capsys.readouterr()
-    assert err == ("asymfast train: interrupted at step 10; the records so far are in here\n")
+    assert err == (
+        "asymfast train: interrupted at step 10; the records so far are in here; "
+        "the same command goes on\n"
+    )
     assert "smallest eigenvalue" in out
     assert af.Run.load("here/run.npz").steps[-1] == 10
     assert read_json("here/summary.json")["ending"] == "interrupted at step 10"
+
+
+@pytest.mark.parametrize("flow", [[], ["--flow"]])
+def test_the_same_command_goes_on_after_an_interrupt(table, capsys, monkeypatch, flow):
+    options = [table, "--no-figure", "--record-every", "5", *flow]
+    assert train(*options, "--out", "whole") == 0
+    name = "gradient_flow" if flow else "gradient_descent"
+    with monkeypatch.context() as cut:
+        cut.setattr(af, name, interrupted_at(10, getattr(af, name)))
+        assert train(*options, "--out", "cut") == 130
+    assert af.Run.load("cut/run.npz").steps[-1] == 10
+    capsys.readouterr()
+    assert train(*options, "--out", "cut") == 0
+    assert "going on from cut" in capsys.readouterr().out
+    assert read_rows("cut/results.csv") == read_rows("whole/results.csv")
+    assert {path.name for path in Path("cut").iterdir()} == {
+        path.name for path in Path("whole").iterdir()
+    }
+    assert train(*options, "--out", "cut") == 0  # from the beginning
+    assert "going on" not in capsys.readouterr().out
+
+
+def interrupted_at(step, train_function):
+    """As `train_function`, with a Ctrl-C at that step."""
+
+    def interrupting(*args, **options):
+        def press(snapshot):
+            if snapshot.step == step:
+                raise KeyboardInterrupt
+
+        return train_function(*args, **options, callback=press)
+
+    return interrupting
+
+
+def test_the_checkpoint_of_another_command_is_left_alone(table, capsys, monkeypatch):
+    with monkeypatch.context() as cut:
+        cut.setattr(af, "gradient_descent", interrupted_at(20, af.gradient_descent))
+        assert train(table, "--no-figure", "--record-every", "5", "--out", "here") == 130
+    before = {path.name: path.read_bytes() for path in Path("here").iterdir()}
+    capsys.readouterr()
+    assert train(table, "--no-figure", "--record-every", "5", "--lr", "0.5", "--out", "here") == 2
+    error = capsys.readouterr().err
+    assert "differs in lr: 1.0 then, 0.5 now" in error
+    assert "delete it to start anew" in error
+    assert {path.name: path.read_bytes() for path in Path("here").iterdir()} == before
 
 
 def test_interrupt_before_the_first_record(table, capsys, monkeypatch):

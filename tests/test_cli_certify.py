@@ -137,3 +137,24 @@ def test_mistakes_leave_nothing_behind(folder, capsys, options, message):
 def test_an_unknown_column(table, capsys):
     assert certify(table, "--target", "drag") == 2
     assert "no column 'drag'" in capsys.readouterr().err
+
+
+def test_the_same_command_goes_on_after_an_interrupt(folder, capsys, monkeypatch):
+    trained = af.gradient_descent
+
+    def press(snapshot):
+        if snapshot.step == 20:
+            raise KeyboardInterrupt
+
+    assert certify("--record-every", 5, "--out", "whole") == 0
+    with monkeypatch.context() as cut:
+        cut.setattr(
+            af, "gradient_descent", lambda *args, **named: trained(*args, **named, callback=press)
+        )
+        assert certify("--record-every", 5, "--out", "cut") == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert certify("--record-every", 5, "--out", "cut") == 0
+    assert "going on from cut" in capsys.readouterr().out
+    assert sorted(path.name for path in (folder / "cut").iterdir()) == FILES
+    whole, cut = ((folder / name / "certificate.csv").read_text() for name in ("whole", "cut"))
+    assert cut == whole

@@ -216,6 +216,12 @@ def test_save_writes_png_and_pdf_and_nothing_else(tmp_path):
     assert sorted(tmp_path.iterdir()) == sorted([png, pdf])
 
 
+@pytest.mark.parametrize("ending", ["", ".png", ".pdf"])
+def test_save_takes_the_name_of_either_file(tmp_path, ending):
+    written = figures.save(figures.training_figure({"a": made_up_run()}), tmp_path / f"x.y{ending}")
+    assert [path.name for path in written] == ["x.y.png", "x.y.pdf"]
+
+
 def test_png_is_as_large_as_stated(tmp_path):
     png, _ = figures.save(figures.training_figure({"run": made_up_run()}), tmp_path / "figure")
     import matplotlib.image

@@ -134,6 +134,8 @@ def test_runs_are_made_found_and_loaded(tmp_path):
     assert ds.sizes == {"run": 6, "record": 5, "node": 10}
     np.testing.assert_array_equal(ds.step, [0, 10, 20, 30, 40])
     np.testing.assert_array_equal(ds.time, [0, 5, 10, 15, 20])
+    order = list(zip(ds.gamma.values, ds.seed.values, strict=True))
+    assert order == [(gamma, seed) for gamma in (0.5, 1.0) for seed in (0, 1, 2)]
     grid = ds.set_index(run=["gamma", "seed"]).unstack("run")
     for gamma in (1.0, 0.5):
         for seed in (0, 1, 2):

@@ -192,8 +192,8 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
     figure : matplotlib.figure.Figure
         What to write.
     path : str or Path
-        Where to, without the ending; the folder must exist. ``run-gamma0.5`` becomes
-        ``run-gamma0.5.png`` and ``run-gamma0.5.pdf``.
+        Where to; the folder must exist. ``run-gamma0.5`` becomes ``run-gamma0.5.png`` and
+        ``run-gamma0.5.pdf``, and so does either of these two.
 
     Returns
     -------
@@ -222,6 +222,8 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
     import matplotlib
 
     stem = _paths.path("figures.save", "path", path)
+    if stem.suffix in (".png", ".pdf"):
+        stem = stem.with_suffix("")
     png, pdf = (stem.with_name(stem.name + ending) for ending in (".png", ".pdf"))
     with matplotlib.rc_context(STYLE):
         with replacing(png) as temporary:

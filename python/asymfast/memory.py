@@ -8,7 +8,7 @@ network's dtype, and n, n2, m padded to full blocks of 32:
             + slopes, 256 nodes (n + n2) s at least
             with h nodes of more than 4 times their even share of v (float32 only)
     descent B [s (2 m d + n d + m k + n k) + 8 (c + 2) n k + slopes (0, or s n m)]
-            + 2 s B m d + records: 8 B (q^2 + T m) + B' (40 q^2 + 1200 q + 8 q d), and what the
+            + 2 s B m d + records: 8 B (q^2 + T m) + B' (36 q^2 + 1200 q + 8 q d), and what the
             other columns of T rows take
             with c <= 128 partial sums of the outputs, q samples of the NTG and B' members at once
     test    B' s (n' d + m d + m k) + 8 B' (c + 1) n' k + 8 B' n_test k of a forward pass over test
@@ -152,7 +152,7 @@ def _records(d: int, m: int, B: int, q: int, rows: int, threads: int, itemsize: 
     records = 8 * B * (q * q + rows * m)
     if q:
         slopes = min(_SLOPES, itemsize * _padded(q) * m)
-        records += min(B, threads) * (40 * q * q + 1200 * q + (8 + 2 * itemsize) * q * d + slopes)
+        records += min(B, threads) * (36 * q * q + 1200 * q + (8 + 2 * itemsize) * q * d + slopes)
     return records
 
 

@@ -8,11 +8,12 @@
 // positive semi-definite: Lanczos iterations on K itself then say how far it must be shifted. Tiny
 // matrices are left to Eigen's QR algorithm.
 //
-// Cost: n^3 / 3 flop a factor (one for a positive semi-definite K, another where eigenvalues crowd
-// at its lower end, two or three for other matrices), 2 n^2 a solve.
+// Cost: n^3 / 3 flop and n^2 / 2 numbers a factor (one for a positive semi-definite K, another
+// where eigenvalues crowd at its lower end, two or three for other matrices), 2 n^2 a solve.
 #include <Eigen/Eigenvalues>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "cpu/cholesky.hpp"
 #include "cpu/kernels.hpp"
@@ -24,38 +25,47 @@ namespace {
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
 
-// v' K v / v' v; only the lower triangle of K is read.
-double rayleigh_quotient(MatrixView<const double> K, const VectorXd& v) {
-  long double quadratic = 0, norm2 = 0;
-  for (Index i = 0; i < K.rows; ++i) {
-    const double* row = K.row(i);
-    long double below = 0;
-    for (Index j = 0; j < i; ++j) below += (long double)(row[j]) * v[j];
-    quadratic += v[i] * (2 * below + (long double)(row[i]) * v[i]);
-    norm2 += (long double)(v[i]) * v[i];
-  }
-  return double(quadratic / norm2);
-}
-
-// K x / size for a symmetric K, of which only the lower triangle is read: rows of about as many
-// numbers in each of a few pieces, whose results are added in their order.
-VectorXd product_over_size(MatrixView<const double> K, double size, const VectorXd& x,
-                           const Context& context) {
-  constexpr Index kPieces = 8;
-  const Index n = K.rows;
-  const double root = std::sqrt(size);  // 1 / size may not be a normal number
-  const VectorXd scaled = x / root;
-  MatrixXd sums = MatrixXd::Zero(n, kPieces);
+// work(piece, rows) for each of a few pieces of the rows of a lower triangle, with about as many
+// numbers in each, by several threads where that pays.
+constexpr Index kPieces = 8;
+template <class Work>
+void for_pieces(Index n, const Context& context, Work&& work) {
   const auto edge = [n](Index p) { return Index(double(n) * std::sqrt(double(p) / kPieces)); };
 #pragma omp parallel for schedule(dynamic) num_threads(context.threads) if (n > 512)
-  for (Index p = kPieces - 1; p >= 0; --p) {
+  for (Index p = kPieces - 1; p >= 0; --p) work(p, Range{edge(p), edge(p + 1)});
+}
+
+// v' K v / v' v; only the lower triangle of K is read.
+double rayleigh_quotient(MatrixView<const double> K, const VectorXd& v, const Context& context) {
+  long double quadratic[kPieces] = {}, norm2[kPieces] = {};
+  for_pieces(K.rows, context, [&](Index p, Range rows) {
+    for (Index i = rows.first; i < rows.last; ++i) {
+      const double* row = K.row(i);
+      long double below = 0;
+      for (Index j = 0; j < i; ++j) below += (long double)(row[j]) * v[j];
+      quadratic[p] += v[i] * (2 * below + (long double)(row[i]) * v[i]);
+      norm2[p] += (long double)(v[i]) * v[i];
+    }
+  });
+  return double(std::accumulate(quadratic, quadratic + kPieces, 0.0L) /
+                std::accumulate(norm2, norm2 + kPieces, 0.0L));
+}
+
+// K x / size for a symmetric K, of which only the lower triangle is read. The pieces' results are
+// added in their order.
+VectorXd product_over_size(MatrixView<const double> K, double size, const VectorXd& x,
+                           const Context& context) {
+  const double root = std::sqrt(size);  // 1 / size may not be a normal number
+  const VectorXd scaled = x / root;
+  MatrixXd sums = MatrixXd::Zero(K.rows, kPieces);
+  for_pieces(K.rows, context, [&](Index p, Range rows) {
     auto sum = sums.col(p);
-    for (Index i = edge(p); i < edge(p + 1); ++i) {
+    for (Index i = rows.first; i < rows.last; ++i) {
       const Eigen::Map<const VectorXd> row(K.row(i), i);
       sum[i] += row.dot(scaled.head(i)) + K(i, i) * scaled[i];
       sum.head(i) += scaled[i] * row;
     }
-  }
+  });
   return sums.rowwise().sum() / root;
 }
 
@@ -195,11 +205,11 @@ double min_eigenvalue(MatrixView<const double> K, const Context& context) {
   if (n > kTiny) {
     const VectorXd v = ShiftAndInvert(K, size, context)();
     if (context.watch.stopped()) return 0;
-    if (v.size() > 0) return rayleigh_quotient(K, v);
+    if (v.size() > 0) return rayleigh_quotient(K, v, context);
   }
   const Eigen::Map<const MatrixXd> by_columns(K.data, n, n);  // K's lower triangle is its upper one
   const Eigen::SelfAdjointEigenSolver<MatrixXd> all(by_columns.transpose());
-  return rayleigh_quotient(K, all.eigenvectors().col(0));
+  return rayleigh_quotient(K, all.eigenvectors().col(0), context);
 }
 
 }  // namespace asymfast::cpu

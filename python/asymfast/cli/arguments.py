@@ -102,6 +102,7 @@ def run_options(parser: argparse.ArgumentParser, *, out: str) -> None:
     """
     option = parser.add_argument
     option("--threads", type=whole(1, MOST_THREADS), metavar="N", help="(all cores)")
+    option("--device", choices=("cpu", "cuda"), default="cpu", help="what trains (cpu)")
     option("--dtype", choices=("float64", "float32"), default="float64", help="precision (float64)")
     option("--out", type=Path, metavar="DIR", help=f"folder for the results ({out})")
     option("--no-figure", action="store_true", help="draw no figure; needs no matplotlib")

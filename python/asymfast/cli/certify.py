@@ -17,8 +17,8 @@ import asymfast as af
 from asymfast import figures, theory
 from asymfast._atomic import replacing
 from asymfast.cli.arguments import real, run_options, whole
-from asymfast.cli.errors import INCOMPLETE, CommandError
-from asymfast.cli.output import require_figures, require_folder
+from asymfast.cli.errors import INCOMPLETE, INTERRUPTED, CommandError
+from asymfast.cli.output import checkpoint, require_device, require_figures, require_folder
 from asymfast.cli.results import write_json
 from asymfast.cli.table import setting_name
 from asymfast.datasets.samples import read_samples
@@ -38,7 +38,8 @@ def register(commands: Any) -> None:
         "line, then numbers), and compare the run with Theorem H.1 (gradient descent), 4.1 or A.1 "
         "(gradient flow). The inputs of a file are standardised and then divided by the length of "
         "the longest row, as Assumption 2.1 asks for; its target is standardised. The verdicts are "
-        "printed and do not change the exit code.",
+        "printed and do not change the exit code. After Ctrl-C or a kill, the same command goes on "
+        "from a checkpoint in the folder of the results, written every minute.",
     )
     option = parser.add_argument
     option("file", type=Path, nargs="?", metavar="FILE.csv", help="the table (simulated data)")
@@ -92,10 +93,11 @@ def execute(options: argparse.Namespace) -> int:
     Raises
     ------
     CommandError
-        The request cannot be carried out (nothing was written), or training diverged (what had
-        been recorded was certified and written).
+        The request cannot be carried out (nothing was written), training diverged (what had been
+        recorded was certified and written), or it was interrupted (its checkpoint is kept).
     """
     _check(options)
+    require_device(options.device)
     if not options.no_figure:
         require_figures()
     data = _data(options)
@@ -112,13 +114,15 @@ def execute(options: argparse.Namespace) -> int:
     lr = options.lr or _stable_rate(network.ntg(X, threads=options.threads))
     require_folder(options.out)
     _announce(options, data, lr)
-    run, message = _train(options, network, X, y, lr)
+    kept = checkpoint(options.out)
+    run, message = _train(options, network, X, y, lr, kept)
     try:
         certificate = theory.certify(run, X, y, delta=options.delta, corrected=options.corrected)
     except ValueError as refused:  # rows of X that the mean NTG cannot be computed for
         raise CommandError(str(refused), INCOMPLETE) from refused
     print(f"\n{certificate.table()}\n")
     print(f"written to {options.out}: {', '.join(_write(options, run, certificate))}")
+    kept.unlink(missing_ok=True)
     if message:
         raise CommandError(f"{message}; what there is of it is in {options.out}", INCOMPLETE)
     return 0
@@ -208,11 +212,14 @@ def _train(
     X: npt.NDArray[Any],
     y: npt.NDArray[Any],
     lr: float,
+    kept: Path,
 ) -> tuple[af.Run, str]:
     """Return the run, and what went wrong with it, if anything."""
     common: dict[str, Any] = {
         "record": af.Record(every=options.record_every, ntg_change_2norm=True),
         "threads": options.threads,
+        "device": options.device,
+        "checkpoint": kept,
     }
     try:
         with ProgressBar() as bar:
@@ -225,6 +232,10 @@ def _train(
                 ),
                 "",
             )
+    except af.CheckpointError as other:
+        raise CommandError(str(other)) from other
+    except KeyboardInterrupt:
+        raise CommandError("interrupted; the same command goes on", INTERRUPTED) from None
     except af.DivergenceError as left:
         if not len(left.run.steps):
             raise CommandError(f"training diverged at step {left.step}", INCOMPLETE) from left

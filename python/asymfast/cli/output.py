@@ -1,12 +1,25 @@
-"""What must be in place before a long run begins: somewhere to write, something to draw with."""
+"""What must be in place before a long run begins: somewhere to write, something to draw with, a
+checkpoint to go on from, the device.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from asymfast import figures
+from asymfast import cuda, figures
 from asymfast._atomic import replacing
 from asymfast.cli.errors import CommandError
+
+# Beside the results while training goes on, and after it was interrupted or killed.
+_CHECKPOINT = "unfinished.checkpoint"
+
+
+def checkpoint(folder: Path) -> Path:
+    """Say where the state of the run is kept, and tell the user if one is there to go on from."""
+    path = folder / _CHECKPOINT
+    if path.exists():
+        print(f"going on from {path}", flush=True)
+    return path
 
 
 def require_folder(folder: Path) -> None:
@@ -26,6 +39,21 @@ def require_folder(folder: Path) -> None:
         raise CommandError(
             f"cannot write to the folder {folder}: {refused.strerror or refused}"
         ) from refused
+
+
+def require_device(device: str) -> None:
+    """Check that the device can be had.
+
+    Raises
+    ------
+    CommandError
+        It is "cuda", and something is missing: the message says what.
+    """
+    try:
+        if device == "cuda":
+            cuda.require("--device cuda")
+    except RuntimeError as missing:
+        raise CommandError(str(missing)) from missing
 
 
 def require_figures() -> None:

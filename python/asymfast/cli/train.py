@@ -16,7 +16,7 @@ import asymfast as af
 from asymfast import figures
 from asymfast.cli.arguments import real, run_options, whole
 from asymfast.cli.errors import INCOMPLETE, INTERRUPTED, CommandError
-from asymfast.cli.output import require_figures, require_folder
+from asymfast.cli.output import checkpoint, require_device, require_figures, require_folder
 from asymfast.cli.results import records_table, write_json, write_records
 from asymfast.cli.summary import root_mean_squares, summary
 from asymfast.cli.table import number, setting_name
@@ -35,7 +35,8 @@ def register(commands: Any) -> None:
         help="train on a CSV file",
         description="Train on the rows of a CSV file (a header line, then numbers), and write "
         "run.npz, results.csv, summary.json and a figure. Inputs and target are standardised by "
-        "the mean and the standard deviation of the training rows.",
+        "the mean and the standard deviation of the training rows. After Ctrl-C or a kill, the "
+        "same command goes on from a checkpoint in the folder of results, written every minute.",
     )
     option = parser.add_argument
     option("file", type=Path, metavar="FILE.csv", help="the table")
@@ -97,6 +98,7 @@ def execute(options: argparse.Namespace) -> int:
         interrupted (what had been recorded was written).
     """
     _check(options)
+    require_device(options.device)
     if not options.no_figure:
         require_figures()
     try:
@@ -119,17 +121,21 @@ def execute(options: argparse.Namespace) -> int:
     require_folder(options.out)
 
     _announce(options, samples)
+    kept = checkpoint(options.out)
     started = time.monotonic()
-    outcome = _train(options, samples, network)
+    outcome = _train(options, samples, network, kept)
     seconds = time.monotonic() - started
 
     norm = _initial_ntg_norm(options, samples, network)
     files = _write(options, samples, outcome, norm, seconds)
+    if outcome.exit_code != INTERRUPTED:
+        kept.unlink(missing_ok=True)
     _report(options, samples, outcome.run, norm)
     print(f"{duration(seconds)} of training; written to {options.out}: {', '.join(files)}")
     if outcome.exit_code:
+        more = "; the same command goes on" if outcome.exit_code == INTERRUPTED else ""
         raise CommandError(
-            f"{outcome.message}; the records so far are in {options.out}", outcome.exit_code
+            f"{outcome.message}; the records so far are in {options.out}{more}", outcome.exit_code
         )
     return 0
 
@@ -184,7 +190,9 @@ def _ntg_samples(options: argparse.Namespace, samples: Samples) -> int:
     return min(wanted, len(samples.y_train))
 
 
-def _train(options: argparse.Namespace, samples: Samples, network: af.Network) -> _Outcome:
+def _train(
+    options: argparse.Namespace, samples: Samples, network: af.Network, kept: Path
+) -> _Outcome:
     watched = _ntg_samples(options, samples)
     tested = len(samples.y_test) > 0
     common: dict[str, Any] = {
@@ -198,6 +206,8 @@ def _train(options: argparse.Namespace, samples: Samples, network: af.Network) -
         "X_test": samples.X_test.astype(options.dtype) if tested else None,
         "y_test": samples.y_test.astype(options.dtype) if tested else None,
         "threads": options.threads,
+        "device": options.device,
+        "checkpoint": kept,
     }
     X, y = samples.X_train.astype(options.dtype), samples.y_train.astype(options.dtype)
     try:
@@ -219,6 +229,8 @@ def _train(options: argparse.Namespace, samples: Samples, network: af.Network) -
                     network, X, y, lr=options.lr, steps=options.steps, progress=bar, **common
                 )
             )
+    except af.CheckpointError as other:
+        raise CommandError(str(other)) from other
     except af.DivergenceError as left:
         remedy = "a smaller --rtol" if options.flow else f"--lr below {_rounded_down(left.bound)}"
         message = f"training diverged at step {left.step}, last finite loss {left.last_loss:.3g}"

@@ -34,7 +34,8 @@ def load_sweep(
     Returns
     -------
     xarray.Dataset
-        With the dimension run, and those of `Run.to_xarray`. Variables are what was recorded, and
+        With the dimension run, in the order of the parameters that differ (or as `configs` has
+        them), and those of `Run.to_xarray`. Variables are what was recorded, and
         for every run: diverged, seconds. Coordinates of run are its key and the parameters that
         differ between the runs, called as in ``gamma``, or ``train_loss`` where there are several
         of that name; a parameter that means nothing to a run is NaN, or None among texts. step and
@@ -70,7 +71,7 @@ def load_sweep(
     ...     grid = {"base": config, "grid": {"seed": [0, 1, 2]}}
     ...     result = af.sweep(grid, out=folder, backend="threading")
     ...     ds = af.load_sweep(folder)
-    >>> ds.loss.sizes["run"], sorted(ds.seed.values.tolist())
+    >>> ds.loss.sizes["run"], ds.seed.values.tolist()
     (3, [0, 1, 2])
     """
     try:
@@ -86,6 +87,9 @@ def load_sweep(
         raise ValueError(f"load_sweep: no run is finished in {store.folder}")
     tables = full_tables([config for config, _, _ in found])
     names = varying(tables)
+    if configs is None:  # files lie in the order of their hashes, which tells nothing
+        order = sorted(range(len(found)), key=lambda i: [_rank(tables[i][name]) for name in names])
+        found, tables = [found[i] for i in order], [tables[i] for i in order]
     variables: dict[str, Any] = {}
     coordinates: dict[str, Any] = {}
     for name in dict.fromkeys(name for _, arrays, _ in found for name in arrays):
@@ -109,6 +113,13 @@ def load_sweep(
             if name not in names
         },
     )
+
+
+def _rank(value: Any) -> tuple[int, float, str]:
+    """Order of values of any kind: None, numbers, the rest by how it is written."""
+    if value is None:
+        return 0, 0.0, ""
+    return (1, value, "") if isinstance(value, (int, float)) else (2, 0.0, str(value))
 
 
 def _stacked(columns: Sequence[NDArray[Any] | None]) -> NDArray[Any]:
