@@ -5,6 +5,8 @@ By scikit-learn's own checks in its words, by ours in ours; never a warning, a c
 
 from __future__ import annotations
 
+import warnings
+
 import asymfast as af
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from fuzzing import fuzz
 from hypothesis import strategies as st
 
 pytest.importorskip("sklearn")
+from sklearn.exceptions import DataConversionWarning
+
 AsymmetricNetClassifier = af.sklearn.AsymmetricNetClassifier
 AsymmetricNetRegressor = af.sklearn.AsymmetricNetRegressor
 NodeFeatures = af.sklearn.NodeFeatures
@@ -52,7 +56,9 @@ def moderate(chosen):
 
 def fitted(estimator, X, y):
     try:
-        return estimator.fit(X, y)
+        with warnings.catch_warnings():  # scikit-learn's own, where y is a column
+            warnings.simplefilter("ignore", DataConversionWarning)
+            return estimator.fit(X, y)
     except (*REFUSALS, af.DivergenceError):
         return None
 

@@ -95,14 +95,11 @@ class CholeskyFactor {
   void put(MatrixView<const double> K, double size, double shift, Range rows, Range panel) {
     for (Index i = rows.first * B; i < rows.last * B; ++i) {
       double* row = at(i / B, 0) + i % B;
-      for (Index j = panel.first * B; j < std::min(panel.last, i / B + 1) * B; ++j) row[j * B] = 0;
-      if (i >= n_) {
-        if (i / B < panel.last) row[i * B] = 1;
-        continue;
-      }
-      for (Index j = panel.first * B; j < std::min(panel.last * B, i + 1); ++j)
-        row[j * B] = K(i, j) / size;
-      if (i / B < panel.last) row[i * B] += shift;
+      const Index last = std::min(panel.last, i / B + 1) * B;
+      const Index given = i < n_ ? std::min(last, i + 1) : panel.first * B;
+      for (Index j = panel.first * B; j < given; ++j) row[j * B] = K(i, j) / size;
+      for (Index j = given; j < last; ++j) row[j * B] = 0;
+      if (i < last) row[i * B] = i < n_ ? row[i * B] + shift : 1;
     }
   }
 

@@ -60,7 +60,10 @@ def _fail(command: str, message: str, code: int) -> int:
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="asymfast", description="Shallow neural networks with asymmetrical node scaling."
+        prog="asymfast",
+        description="Shallow neural networks with asymmetrical node scaling.",
+        epilog="Exit codes: 0 everything was done; 1 the work began but did not all succeed; 2 the "
+        "request could not be carried out, stderr says why; 130 after Ctrl-C.",
     )
     parser.add_argument("--version", action="version", version=f"asymfast {__version__}")
     locations.register(parser)
