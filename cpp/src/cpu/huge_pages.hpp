@@ -17,9 +17,8 @@ inline void advise_huge_pages([[maybe_unused]] void* start, [[maybe_unused]] std
   constexpr std::uintptr_t kPage = 4096;
   constexpr std::size_t kWorthwhile = std::size_t(2) << 20;
   if (bytes < kWorthwhile) return;
-  const auto first = (reinterpret_cast<std::uintptr_t>(start) + kPage - 1) / kPage * kPage;
-  const auto last = (reinterpret_cast<std::uintptr_t>(start) + bytes) / kPage * kPage;
-  madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+  const std::size_t before = (0 - reinterpret_cast<std::uintptr_t>(start)) % kPage;
+  madvise(static_cast<char*>(start) + before, (bytes - before) / kPage * kPage, MADV_HUGEPAGE);
 #endif
 }
 

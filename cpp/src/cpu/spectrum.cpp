@@ -180,8 +180,10 @@ class ShiftAndInvert {
   // of it.
   bool come_closer(double distance, double margin) {
     const double shift = shift_;
-    for (; margin < 1; margin *= 8)
+    while (margin < 1) {
       if (factorise_with(shift - (1 - margin) * distance)) return true;
+      margin *= 8;
+    }
     return false;
   }
 
