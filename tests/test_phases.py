@@ -98,3 +98,21 @@ def test_more_networks_than_memory_are_refused_at_once():
         MemoryError, match=r"phase_diagram: needs .* GB for .* networks.*fewer seeds"
     ):
         af.phase_diagram(np.eye(2), np.ones(2), gamma=[0.5], alpha=[0.5], m=4, seeds=2**62, steps=1)
+
+
+def test_an_ntg_that_grows_from_nothing_is_refused(data):
+    X, y = data[0] * 1e-100, data[1]  # K is 1e-400, and 1e-200 after a step of cos
+    options = {"gamma": [1.0], "alpha": [0.5], "m": 3, "activation": "cos"}
+    with pytest.raises(OverflowError, match=r"was 0 at the start; scale the inputs up"):
+        af.phase_diagram(X, y, steps=1, lr=1e299, **options)
+    assert (af.phase_diagram(X, y, steps=1, lr=1.0, **options).ntg_change == 0).all()
+
+
+def test_the_relative_change_survives_squares_that_leave_the_range(data):
+    X, y = data
+    options = {"gamma": [0.0, 0.5], "alpha": [0.3], "m": 20, "steps": 3, "activation": "relu"}
+    usual = af.phase_diagram(X, y, lr=1.0, **options)
+    assert usual.ntg_change.max() > 1e-3
+    # f of ReLU scales as X, so the residual does, and dL/dW as its square.
+    tiny = af.phase_diagram(X * 2.0**-300, y * 2.0**-300, lr=2.0**600, **options)
+    np.testing.assert_allclose(tiny.ntg_change, usual.ntg_change, rtol=1e-9)

@@ -281,3 +281,24 @@ def test_interrupted_run_keeps_its_rows(tmp_path):
         descent(*data(), record=af.Record(every=10, folder=folder), callback=interrupt)
     assert caught.value.run.steps.tolist() == list(range(0, 101, 10))
     assert np.load(folder / "steps.npy")[:, 0].tolist() == list(range(0, 101, 10))
+
+
+def test_numbers_whose_squares_leave_the_range_are_recorded_with_all_digits():
+    X, y = af.datasets.simulated(n=12, d=6, rng=0)
+    net = af.Network.init(6, 30, 0.5, 0.7, rng=1)
+    still = net.with_weights(np.zeros((30, 6)))
+    step, tiny = (
+        af.gradient_descent(still, X, y, lr=lr, steps=1).weight_change for lr in (1.0, 2.0**-600)
+    )
+    np.testing.assert_allclose(tiny * 2.0**600, step, rtol=1e-14)
+    assert (step[-1] > 0).all()
+
+    # f of ReLU scales as X, so the residual does, and dL/dW as its square.
+    net = af.Network.init(6, 30, 0.5, 0.7, activation="relu", rng=1)
+    record = af.Record(alignment=True)
+    usual = af.gradient_descent(net, X, y, lr=1.0, steps=3, record=record)
+    s = 2.0**-300
+    tiny = af.gradient_descent(net, X * s, y * s, lr=s**-2, steps=3, record=record)
+    assert usual.ntg_change[-1] > 1e-3
+    np.testing.assert_allclose(tiny.ntg_change, usual.ntg_change * s**2, rtol=1e-12)
+    np.testing.assert_allclose(tiny.alignment, usual.alignment, rtol=1e-12)

@@ -169,6 +169,8 @@ def phase_diagram(
         As `gradient_descent`.
     MemoryError
         So many networks need more than this machine has: before any work is done.
+    OverflowError
+        An NTG grew from numbers that float64 can hardly express, or from 0.
 
     Notes
     -----
@@ -225,9 +227,7 @@ def phase_diagram(
     )
     assert run.ntg_change is not None
     shape = (len(gammas), len(alphas), seeds)
-    norm = np.linalg.norm(start, axis=(-2, -1))
-    with np.errstate(invalid="ignore"):
-        change = np.where(norm > 0, run.ntg_change[-1] / norm, 0.0)
+    change = _relative(fn, run.ntg_change[-1], start)
     return PhaseDiagram(
         gamma=gammas,
         alpha=alphas,
@@ -240,6 +240,20 @@ def phase_diagram(
         steps=steps,
         lr=lr,
     )
+
+
+def _relative(fn: str, change: Floats, start: Floats) -> Floats:
+    """Changes over the Frobenius norms of what they began with; 0 where nothing has changed."""
+    size = np.abs(start).max(axis=(-2, -1))  # squares may leave the range
+    norm = np.linalg.norm(start / np.where(size > 0, size, 1)[..., None, None], axis=(-2, -1))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        relative = np.where(change == 0, 0.0, change / size / norm)
+    if not np.isfinite(relative).all():
+        raise OverflowError(
+            f"{fn}: the relative change of an NTG exceeds the range of float64: its largest number "
+            f"was {size.min():g} at the start; scale the inputs up"
+        )
+    return relative
 
 
 def _grid(fn: str, name: str, values: Sequence[float], *, high_open: bool) -> Floats:

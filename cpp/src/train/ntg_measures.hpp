@@ -9,15 +9,9 @@
 #include "asymfast/train.hpp"
 #include "backend.hpp"
 #include "ranks.hpp"
+#include "train/distance.hpp"
 
 namespace asymfast {
-
-// |A - B|_F.
-inline double frobenius_distance(const std::vector<double>& A, const std::vector<double>& B) {
-  double sum = 0;
-  for (std::size_t i = 0; i < A.size(); ++i) sum += std::pow(A[i] - B[i], 2);
-  return std::sqrt(sum);
-}
 
 template <class T>
 class NtgMeasures {
@@ -69,23 +63,46 @@ class NtgMeasures {
     return sum;
   }
 
+  // |A - B|_F.
+  static double frobenius_distance(const Matrix& A, const Matrix& B) {
+    return distance(A.data(), B.data(), static_cast<Index>(A.size()));
+  }
+
   // <K, Y Y^T>_F / (|K|_F |Y Y^T|_F), the kernel-target alignment of Cristianini et al. (2001).
   double alignment(Index b, const Matrix& K) const {
     const MatrixView<const T> y = train_.member(b).y;
-    double product = 0, norm_K = 0, norm_Y = 0;
+    const Products plain = products(K, 1, y, 1);
+    if (has_precision(plain.KK) && has_precision(plain.YY)) return plain.cosine();
+    double largest_K = 0, largest_y = 0;
+    for (double k : K) largest_K = std::max(largest_K, std::abs(k));
     for (Index i = 0; i < size(); ++i)
-      for (Index l = 0; l < size(); ++l) {
-        double yy = 0;
-        for (Index q = 0; q < y.cols; ++q) yy += double(y(sample(i), q)) * double(y(sample(l), q));
-        const double k = K[static_cast<std::size_t>(i * size() + l)];
-        product += k * yy;
-        norm_K += k * k;
-        norm_Y += yy * yy;
-      }
-    return product / (std::sqrt(norm_K) * std::sqrt(norm_Y));
+      for (Index q = 0; q < y.cols; ++q)
+        largest_y = std::max(largest_y, std::abs(double(y(sample(i), q))));
+    return products(K, largest_K, y, largest_y).cosine();
   }
 
  private:
+  struct Products {
+    double KY = 0, KK = 0, YY = 0;
+    double cosine() const { return KY / (std::sqrt(KK) * std::sqrt(YY)); }
+  };
+
+  // Of K and Y Y^T, in multiples of the units.
+  Products products(const Matrix& K, double unit_K, MatrixView<const T> y, double unit_y) const {
+    Products sums;
+    for (Index i = 0; i < size(); ++i)
+      for (Index l = 0; l < size(); ++l) {
+        double yy = 0;
+        for (Index q = 0; q < y.cols; ++q)
+          yy += double(y(sample(i), q)) / unit_y * (double(y(sample(l), q)) / unit_y);
+        const double k = K[static_cast<std::size_t>(i * size() + l)] / unit_K;
+        sums.KY += k * yy;
+        sums.KK += k * k;
+        sums.YY += yy * yy;
+      }
+    return sums;
+  }
+
   Index size() const { return static_cast<Index>(recording_.ntg_on.size()); }
   Index sample(Index i) const { return recording_.ntg_on[static_cast<std::size_t>(i)]; }
 

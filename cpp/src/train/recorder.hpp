@@ -11,6 +11,7 @@
 #include "asymfast/train.hpp"
 #include "ranks.hpp"
 #include "train/batch_member.hpp"
+#include "train/distance.hpp"
 #include "train/ntg_measures.hpp"
 
 namespace asymfast {
@@ -104,7 +105,7 @@ class Recorder {
     const std::vector<double> K = std::exchange(taken_ntg_[size_of(b)], {});
     if (K.empty() || context.watch.stopped()) return;
     const std::vector<double>& K0 = initial_ntg_[size_of(b)];
-    if (recording_.ntg_change) last(rows_.ntg_change, b) = frobenius_distance(K, K0);
+    if (recording_.ntg_change) last(rows_.ntg_change, b) = ntg_.frobenius_distance(K, K0);
     if (recording_.ntg_change_2norm)
       last(rows_.ntg_change_2norm, b) = ntg_.spectral_distance(K, K0, context);
     if (recording_.eigmin) last(rows_.ntg_eigmin, b) = ntg_.eigmin(K, context);
@@ -147,12 +148,8 @@ class Recorder {
   // |w_tj - w_0j| of every node, and the nodes where it is largest; of equal ones the first.
   void measure_change(Index b, const T* W0, const T* W) {
     double* change = &last(rows_.weight_change, b, nets_.m);
-    for (Index j = 0; j < nets_.m; ++j) {
-      double sum = 0;
-      for (Index l = 0; l < nets_.d; ++l)
-        sum += std::pow(double(W[j * nets_.d + l]) - double(W0[j * nets_.d + l]), 2);
-      change[j] = std::sqrt(sum);
-    }
+    for (Index j = 0; j < nets_.m; ++j)
+      change[j] = distance(W + j * nets_.d, W0 + j * nets_.d, nets_.d);
     if (recording_.top_nodes == 0) return;
     std::vector<std::int64_t> order(size_of(nets_.m));
     std::iota(order.begin(), order.end(), 0);
