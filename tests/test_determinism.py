@@ -63,7 +63,9 @@ def test_kernels_do_not_depend_on_threads(dtype, sizes):
 
 @dtypes
 @trainers
-@pytest.mark.parametrize("sizes", [{}, {"n": 331, "d": 5, "m": 70}, {"outputs": 3}])
+@pytest.mark.parametrize(
+    "sizes", [{}, {"n": 331, "d": 5, "m": 70}, {"outputs": 3}, {"m": 700, "d": 40}]
+)
 def test_runs_do_not_depend_on_threads(train, dtype, sizes):
     case = sized(dtype, **sizes)
     test = {"X_test": case.X[:29], "y_test": case.y[:29]}

@@ -40,11 +40,11 @@ def test_ntg_refuses_what_cannot_be_kept_to():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("d", [3, 40])
-def test_a_run_without_slopes_has_the_same_bits(dtype, d):
-    case = problem(n=101, d=d, m=333, dtype=dtype)
+@pytest.mark.parametrize(("d", "m"), [(3, 333), (40, 333), (3, 1100), (40, 1100), (128, 1100)])
+def test_a_run_without_slopes_has_the_same_bits(dtype, d, m):
+    case = problem(n=101, d=d, m=m, dtype=dtype)
     bare = af.Record(every=5, eigmin=False, ntg=False)
-    fixed = memory.descent_bytes(101, d, 333, 1, 1, 0, 6, 2, case.net.dtype.itemsize)
+    fixed = memory.descent_bytes(101, d, m, 1, 1, 0, 6, 2, case.net.dtype.itemsize)
     fixed += 6 * 4 * 8  # the rows' steps, times, losses and counts of evaluations
 
     def run(**limits):
@@ -126,6 +126,7 @@ RUNS = {
         8000,
         {"steps": 1, "lr": 1e-3, "tested": True},
     ),
+    "descent on many samples": ("gradient_descent", 180000, 16, 5000, {"steps": 2, "lr": 1e-3}),
     "rk4": ("gradient_flow", 300, 300, 15000, {"t_end": 1e-3, "method": "rk4"}),
     "rk4 with dt": ("gradient_flow", 300, 300, 15000, {"t_end": 1e-3, "dt": 1e-3}),
     "dopri5": ("gradient_flow", 300, 200, 12000, {"t_end": 1e-3, "method": "dopri5"}),

@@ -53,14 +53,15 @@ def test_large_networks_errors_and_ends():
     mpirun(3, "large", "errors", "callbacks", "interrupted")
 
 
-def test_one_rank_has_the_bits_of_no_rank():
+@pytest.mark.parametrize("n", [9, 800])
+def test_one_rank_has_the_bits_of_no_rank(n):
     """Without mpirun: COMM_SELF."""
     from mpi4py import MPI
 
-    X, y = af.datasets.simulated(9, 3, rng=0)
+    X, y = af.datasets.simulated(n, 3, rng=0)
     net = af.Network.init(3, 20, 0.5, 0.7, rng=1)
-    run = af.gradient_descent(net, X, y, steps=20, comm=MPI.COMM_SELF)
-    alone = af.gradient_descent(net, X, y, steps=20)
+    run = af.gradient_descent(net, X, y, loss="mse", steps=20, comm=MPI.COMM_SELF)
+    alone = af.gradient_descent(net, X, y, loss="mse", steps=20)
     for name, (_, values) in alone.columns().items():
         np.testing.assert_array_equal(run.columns()[name][1], values)
     np.testing.assert_array_equal(run.network.W, alone.network.W)

@@ -28,10 +28,10 @@ double squares(double scale, MatrixView<const double> f, MatrixView<const T> y, 
 }
 
 template <class T>
-double cross_entropy(MatrixView<const double> f, MatrixView<const T> y, T* residual) {
-  const Index n = f.rows, k = f.cols;
+double cross_entropy(Index n, MatrixView<const double> f, MatrixView<const T> y, T* residual) {
+  const Index k = f.cols;
   double sum = 0;
-  for (Index i = 0; i < n; ++i) {
+  for (Index i = 0; i < f.rows; ++i) {
     const double* fi = f.row(i);
     const T* yi = y.row(i);
     double top = fi[0];
@@ -65,14 +65,20 @@ std::string_view name_of(Loss loss) {
 }
 
 template <class T>
-double loss_and_residual(Loss loss, MatrixView<const double> f, MatrixView<const T> y,
-                         T* residual) {
+double loss_of_rows(Loss loss, Index n, MatrixView<const double> f, MatrixView<const T> y,
+                    T* residual) {
   switch (loss) {
     case Loss::half_sse: return squares(0.5, f, y, residual);
-    case Loss::mse: return squares(1.0 / double(f.size()), f, y, residual);
-    case Loss::cross_entropy: return cross_entropy(f, y, residual);
+    case Loss::mse: return squares(1.0 / double(n * f.cols), f, y, residual);
+    case Loss::cross_entropy: return cross_entropy(n, f, y, residual);
   }
   unreachable();
+}
+
+template <class T>
+double loss_and_residual(Loss loss, MatrixView<const double> f, MatrixView<const T> y,
+                         T* residual) {
+  return loss_of_rows(loss, f.rows, f, y, residual);
 }
 
 double loss_curvature(Loss loss, Index n, Index k) {
@@ -84,6 +90,10 @@ double loss_curvature(Loss loss, Index n, Index k) {
   unreachable();
 }
 
+template double loss_of_rows(Loss, Index, MatrixView<const double>, MatrixView<const float>,
+                             float*);
+template double loss_of_rows(Loss, Index, MatrixView<const double>, MatrixView<const double>,
+                             double*);
 template double loss_and_residual(Loss, MatrixView<const double>, MatrixView<const float>, float*);
 template double loss_and_residual(Loss, MatrixView<const double>, MatrixView<const double>,
                                   double*);

@@ -292,7 +292,7 @@ class Job:
                     **self._stop(),
                     "pulse": pulse,
                     "on_record": self._on_record() if self.callback else None,
-                    "sum_over_ranks": None if self.comm is None else summing(self.comm),
+                    "sum_over_ranks": summing(self.comm),
                 },
             )
             rows = keeper.rows(result["rows"])

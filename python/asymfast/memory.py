@@ -8,13 +8,16 @@ network's dtype, and n, n2, m padded to full blocks of 32:
             + slopes, 256 nodes (n + n2) s at least
             with h nodes of more than 4 times their even share of v (float32 only)
     descent B [s (2 m d + n d + m k + n k) + 8 (c + 2) n k + slopes (0, or s n m)]
+            or, if n >= 768, d <= 16 and s m <= 131 072,
+            B [s (34 m d + n d + m k + n k) + 16 n k + 600 000 of each thread]
             + 2 s B m d + records: 8 B (q^2 + T m) + B' (36 q^2 + 1200 q + 8 q d), and what the
             other columns of T rows take
             with c <= 128 partial sums of the outputs, q samples of the NTG and B' members at once
     test    B' s (n' d + m d + m k) + 8 B' (c + 1) n' k + 8 B' n_test k of a forward pass over test
             data, n' = min(n_test, 4096) samples at a time
-    flow    descent, and for each member: 2 (rk4 with dt), 4 (rk4) or 10 (dopri5) copies of the
-            weights, s m d each; of tangent s m d + 10 s n m + 8 (14 (n k)^2 + 512 n k)
+    flow    descent, and for each member: 8 c n k where those are not in it, and 2 (rk4 with dt), 4
+            (rk4) or 10 (dopri5) copies of the weights, s m d each; of tangent s m d + 10 s n m
+            + 8 (14 (n k)^2 + 512 n k)
     sgd     B [s (2 m d + 3 m k + 2 b d + 2 b k + b m) + 8 (c + 1) b k + s m (d + k) + 16 n k]
             with batches of b; b m twice if both layers train; + test on n samples + 2 s B m d
             + records
@@ -38,6 +41,9 @@ _GROUP = 256  # nodes whose slopes an NTG gathers at least, for the same bits wi
 _CHUNKS = 128  # partial sums of the outputs at most
 _SLOPES = 32_000_000  # what an NTG gathers unless told otherwise
 _PIECE = 4096  # samples of a forward pass over test data
+# Many samples of few inputs are gone through in so many parts, each with a gradient of its own; a
+# thread keeps the slopes of some samples for all nodes.
+_MANY_SAMPLES, _FEW_INPUTS, _MOST_NODES, _PARTS, _PART = 768, 16, 131_072, 32, 600_000
 _FRAMES = 10  # points in time that the tangent method keeps
 _COPIES = {"rk4 with dt": 2, "rk4": 4, "dopri5": 10}  # of the weights
 
@@ -87,7 +93,11 @@ def descent_bytes(
     """
     nodes = _padded(m)
     engine = itemsize * (2 * nodes * d + n * d + nodes * k + n * k)
-    engine += 8 * (_chunks(m, itemsize) + 2) * n * k
+    engine += 16 * n * k
+    if _goes_through_samples(n, d, m, itemsize):
+        engine += itemsize * _PARTS * nodes * d + _PART * threads
+    else:
+        engine += _partial_sums(n, m, k, itemsize)
     return B * (engine + 2 * itemsize * m * d) + _records(d, m, B, q, rows, threads, itemsize)
 
 
@@ -102,10 +112,30 @@ def flow_bytes(method: str, n: int, d: int, m: int, k: int, B: int, itemsize: in
         As in `descent_bytes`.
     """
     weights, N = itemsize * _padded(m) * d, n * k
+    more = product_bytes(n, d, m, k, itemsize)
     if method != "tangent":
-        return B * _COPIES[method] * weights
+        return B * (_COPIES[method] * weights + more)
     frames = _FRAMES * itemsize * n * _padded(m)
-    return B * (weights + frames + 8 * ((_FRAMES + 4) * N * N + 512 * N))
+    return B * (weights + frames + 8 * ((_FRAMES + 4) * N * N + 512 * N) + more)
+
+
+def product_bytes(n: int, d: int, m: int, k: int, itemsize: int) -> int:
+    """Bytes of a product with the tangent matrix of all outputs beyond those of gradient descent.
+
+    Parameters
+    ----------
+    n, d, m, k, itemsize : int
+        As in `descent_bytes`.
+    """
+    return _partial_sums(n, m, k, itemsize) if _goes_through_samples(n, d, m, itemsize) else 0
+
+
+def _partial_sums(n: int, m: int, k: int, itemsize: int) -> int:
+    return 8 * _chunks(m, itemsize) * n * k
+
+
+def _goes_through_samples(n: int, d: int, m: int, itemsize: int) -> bool:
+    return n >= _MANY_SAMPLES and d <= _FEW_INPUTS and itemsize * _padded(m) <= _MOST_NODES
 
 
 def sgd_bytes(

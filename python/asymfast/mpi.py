@@ -289,11 +289,13 @@ def require_agreement(fn: str, comm: Any, **given: Any) -> None:
         )
 
 
-def summing(comm: Any) -> Callable[[NDArray[np.float64]], object]:
+def summing(comm: Any) -> Callable[[NDArray[np.float64]], object] | None:
     """Return what sums an array over the ranks, in place, to the same bits in each (MPI 4, 6.9.6).
 
-    Without a line of Python in it: there Ctrl-C could strike, see the binding.
+    Without a line of Python in it: there Ctrl-C could strike, see the binding. None: nobody else.
     """
+    if comm is None or comm.Get_size() == 1:
+        return None
     return partial(comm.Allreduce, _in_place(comm))
 
 

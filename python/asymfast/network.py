@@ -777,11 +777,12 @@ class Network:
                 f"Network.ntg: max_memory must be None on device 'cuda', got {max_memory!r}"
             )
         threads = thread_count("Network.ntg", threads)
-        n, n2 = left[0].shape[1], right[0].shape[1]
-        needs = [memory.ntg_bytes(n, n2, self.d, each, self.dtype.itemsize) for each in v]
-        fixed, least = max(needs)
-        sizes = f"n = {n}, n2 = {n2}, d = {self.d}, m = {self.m}"
-        slopes = memory.slopes_allowed("Network.ntg", max_memory, fixed, least, sizes)
+        slopes = 0.0  # as many as the call likes
+        if max_memory is not None:
+            n, n2 = left[0].shape[1], right[0].shape[1]
+            needs = [memory.ntg_bytes(n, n2, self.d, each, self.dtype.itemsize) for each in v]
+            sizes = f"n = {n}, n2 = {n2}, d = {self.d}, m = {self.m}"
+            slopes = memory.slopes_allowed("Network.ntg", max_memory, *max(needs), sizes)
 
         def block(b: int) -> NDArray[Any]:
             x, x2 = _row(left[0], b), _row(right[0], b)

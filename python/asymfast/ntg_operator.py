@@ -91,7 +91,9 @@ class NTGOperator:
             raise ValueError(f"{fn}: max_memory must be None on device 'cuda', got {max_memory!r}")
         self._threads = thread_count(fn, threads)
         n, size = len(x), net.dtype.itemsize
-        fixed = memory.descent_bytes(n, net.d, net.m, 1, 1, 0, 0, 1, size)
+        team = self._threads or _core.build_config()["threads"]
+        fixed = memory.descent_bytes(n, net.d, net.m, 1, 1, 0, 0, team, size)
+        fixed += memory.product_bytes(n, net.d, net.m, 1, size)
         slopes = memory.slopes_allowed(
             fn, max_memory, fixed, 0, f"n = {n}, d = {net.d}, m = {net.m}"
         )

@@ -34,8 +34,8 @@ class CpuBatchEngine final : public BatchEngine<T> {
         lost_a_(a_.size()),
         c_(a_.size()),
         root_lam_(at_.blocks * kBlock<T>),
-        x_(at_.n * at_.d),
-        next_x_(x_.size()),
+        x_(at_.n, at_.d),
+        next_x_(at_.n, at_.d),
         batch_y_(at_.n * at_.k),
         slopes_(at_.n * at_.blocks * kBlock<T>),
         values_(training.train_output ? slopes_.size() : 0),
@@ -105,11 +105,8 @@ class CpuBatchEngine final : public BatchEngine<T> {
 
   // next_x = the batch's inputs over sqrt(d), and its targets.
   void gather(const Batch& batch) {
-    const double scale = 1 / std::sqrt(double(at_.d));
     for (Index i = 0; i < batch.size; ++i) {
-      const T* x = X_.row(batch.rows[i]);
-      T* to = next_x_.data() + i * at_.d;
-      for (Index l = 0; l < at_.d; ++l) to[l] = T(double(x[l]) * scale);
+      next_x_.put(i, X_.row(batch.rows[i]));
       std::copy_n(y_.row(batch.rows[i]), at_.k, batch_y_.data() + i * at_.k);
     }
   }
@@ -124,14 +121,16 @@ class CpuBatchEngine final : public BatchEngine<T> {
       const T* root_lam = root_lam_.data() + block * kBlock<T>;
       T* a = a_.data() + block * scales_per_block();
       for (Index j = 0; j < kBlock<T>; ++j) scratch.step[j] = T(-lr) * root_lam[j];
-      cpu::descend(residual_.data(), size_, at_.k, of_block(values_, block), scratch.step, a,
-                   lost_a_.data() + block * scales_per_block());
-      for (Index i = 0; i < scales_per_block(); ++i) c[i] = root_lam[i % kBlock<T>] * a[i];
+      cpu::descend<T>({residual_.data(), size_, at_.k, at_.k}, of_block(values_, block),
+                      scratch.step, a, lost_a_.data() + block * scales_per_block());
+      for (Index q = 0; q < at_.k; ++q)
+        for (Index j = 0; j < kBlock<T>; ++j)
+          c[q * kBlock<T> + j] = root_lam[j] * a[q * kBlock<T> + j];
     }
     std::fill_n(scratch.step, kBlock<T>, T(-lr));
-    cpu::descend(x_.data(), size_, at_.d, D, scratch.step,
-                 W_.data() + block * at_.weights_per_block(),
-                 lost_W_.data() + block * at_.weights_per_block());
+    cpu::descend<T>(x_.all().some({0, size_}), D, scratch.step,
+                    W_.data() + block * at_.weights_per_block(),
+                    lost_W_.data() + block * at_.weights_per_block());
   }
 
   // Adds sum_j c_j sigma(Z_j(next_x)) of the chunk to outputs; keeps sigma' and, if needed, sigma.
@@ -145,8 +144,7 @@ class CpuBatchEngine final : public BatchEngine<T> {
       std::fill_n(F, rows.size() * at_.k, Vec<T>{});
       for (Index block = blocks.first; block < blocks.last; ++block) {
         T* Z = scratch.Z.data();
-        preactivations(next_x_.data() + rows.first * at_.d, rows.size(), at_.d,
-                       W_.data() + block * at_.weights_per_block(), Z);
+        preactivations(next_x_.all().some(rows), W_.data() + block * at_.weights_per_block(), Z);
         T* slope = of_block(slopes_, block) + rows.first * kBlock<T>;
         T* value = training_.train_output ? of_block(values_, block) + rows.first * kBlock<T> : Z;
         with_activation(activation_, [&](auto sigma) {
@@ -207,8 +205,9 @@ class CpuBatchEngine final : public BatchEngine<T> {
   BatchTraining training_;
   Buffer<T> W_, lost_W_, a_, lost_a_;  // the weights, and what rounding has kept out of them so far
   Buffer<T> c_, root_lam_;             // sqrt(lambda) a, sqrt(lambda)
-  Buffer<T> x_, next_x_, batch_y_;     // of the batch at hand, and of the one gathered last
-  Index size_ = 0;                     // of the batch at hand
+  SampleBuffer<T> x_, next_x_;         // of the batch at hand, and of the one gathered last
+  Buffer<T> batch_y_;
+  Index size_ = 0;  // of the batch at hand
   Buffer<T> slopes_, values_, residual_;
   Buffer<double> outputs_, partial_;
   std::vector<Scratch> scratch_;

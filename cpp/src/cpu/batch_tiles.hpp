@@ -26,23 +26,22 @@ inline void activate_and_keep(const T* Z, Index rows, const T* c, Index k, T* va
   }
 }
 
-// W (d, block) <- W + step X^T D with one step (block) a node, X (rows, d), D (rows, block). The
+// W (d, block) <- W + step X^T D with one step (block) a node, D (rows, block). The
 // sum over the samples stays in registers; what the addition to W loses is kept for the next step.
 template <class T>
-inline void descend(const T* X, Index rows, Index d, const T* D, const T* step, T* W, T* lost) {
-  in_groups(d, [=](Index first, auto group) {
+inline void descend(Samples<T> X, const T* D, const T* step, T* W, T* lost) {
+  in_groups(X.d, [=](Index first, auto group) {
     constexpr int R = decltype(group)::value;
     const Vec<T>* h = as_vectors(step);
     Vec<T>* w = as_vectors(W + first * kBlock<T>);
     Vec<T>* rest = as_vectors(lost + first * kBlock<T>);
-    for (int i = 0; i < 2 * R; ++i) {  // on their way from far while the sums are made
-      __builtin_prefetch(w + i, 1);
-      __builtin_prefetch(rest + i, 1);
-    }
     Vec<T> sum[R][2] = {};
-    const T* x = X + first;
+    const T* x = X.data + first;
     const Vec<T>* dz = as_vectors(D);
-    for (Index i = 0; i < rows; ++i, x += d) {
+    for (Index i = 0; i < X.rows; ++i, x += X.stride) {
+      const Index coming = std::min<Index>(i, 2 * R - 1);  // from far, one line after the other
+      prefetch(w + coming);
+      prefetch(rest + coming);
       const Vec<T> d0 = dz[2 * i], d1 = dz[2 * i + 1];
 #pragma GCC unroll 12
       for (int r = 0; r < R; ++r) {

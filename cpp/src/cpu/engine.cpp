@@ -1,9 +1,12 @@
 // The training engine: gradient, update and forward pass of a chunk of nodes in one go, while its
 // weights are in cache. Nodes are split over threads; one barrier a step, where the outputs are
-// summed. Cost of a step: 4 n m d flop and n m evaluations of sigma and sigma'.
+// summed. Many samples of few inputs are split over threads instead: forward pass and gradient are
+// one (sample_pass.hpp), and the nodes' update stands between two of them.
+// Cost of a step: 4 n m d flop and n m evaluations of sigma and sigma'.
 #include <utility>
 
 #include "cpu/kernels.hpp"
+#include "cpu/sample_pass.hpp"
 #include "cpu/sweep.hpp"
 #include "losses.hpp"
 #include "ranks.hpp"
@@ -27,12 +30,14 @@ class CpuEngine final : public Engine<T> {
             double slopes_memory)
       : sweep_(net, X),
         at_(sweep_.at),
+        pass_(sweep_, y, loss),
         y_(y),
         kind_(loss),
         base_(packed_weights(at_, net.W.data)),
         lost_(base_.size()),
         point_(base_.data()),
-        slopes_(remembers_slopes(at_, slopes_memory) ? at_.n * at_.blocks * kBlock<T> : 0),
+        slopes_(!pass_ && remembers_slopes(at_, slopes_memory) ? at_.n * at_.blocks * kBlock<T>
+                                                               : 0),
         outputs_(at_.n * at_.k),
         residual_(at_.n * at_.k) {
     this->f_ = outputs_.data();
@@ -40,6 +45,7 @@ class CpuEngine final : public Engine<T> {
 
   void restart(const Context& context) override {
     point_ = base_.data();
+    if (by_samples(context)) return pass(context);
     sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
       sweep_.evaluate(chunk, point_, slopes_.data(), scratch, outputs);
     });
@@ -50,6 +56,14 @@ class CpuEngine final : public Engine<T> {
     if (update.uses_sum() && sum_.size() == 0) sum_ = Buffer<T>(base_.size());
     const T* from = point_;
     T* to = destination(update.commit);
+    if (by_samples(context)) {
+      sweep_.for_nodes(context, [&](Index chunk, Scratch<T>& scratch) {
+        pass_.gradient(chunk, scratch.G.data());
+        apply(update, chunk, scratch.G.data());
+      });
+      point_ = to;
+      return pass(context);
+    }
     sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
       sweep_.gradient(chunk, from, slopes_.data(), residual_.data(), scratch);
       apply(update, chunk, scratch.G.data());
@@ -72,16 +86,33 @@ class CpuEngine final : public Engine<T> {
     if (stage.keep >= 0) slot(gradients_, stage.keep, base_.size());
     const T* from = point_;
     T* to = moves ? destination(stage.commit) : nullptr;
+    const auto keep = [&](Index chunk, const T* gradient) {
+      const auto [first, count] = weights_of(chunk);
+      std::copy_n(gradient, count, gradients_[static_cast<std::size_t>(stage.keep)].data() + first);
+    };
+    const auto move = [&](Index chunk, T* change) {
+      add_gradients(stage.along, chunk, change);
+      shift(chunk, change, stage.commit);
+    };
+    if (by_samples(context)) {
+      sweep_.for_nodes(context, [&](Index chunk, Scratch<T>& scratch) {
+        if (stage.keep >= 0) {
+          pass_.gradient(chunk, scratch.G.data());
+          keep(chunk, scratch.G.data());
+        }
+        if (moves) move(chunk, scratch.G.data());
+      });
+      if (!moves) return;
+      point_ = to;
+      return pass(context);
+    }
     sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
       if (stage.keep >= 0) {
         sweep_.gradient(chunk, from, slopes_.data(), residual_.data(), scratch);
-        const auto [first, count] = weights_of(chunk);
-        std::copy_n(scratch.G.data(), count,
-                    gradients_[static_cast<std::size_t>(stage.keep)].data() + first);
+        keep(chunk, scratch.G.data());
       }
       if (!moves) return;
-      add_gradients(stage.along, chunk, scratch.G.data());
-      shift(chunk, scratch.G.data(), stage.commit);
+      move(chunk, scratch.G.data());
       sweep_.evaluate(chunk, to, slopes_.data(), scratch, outputs);
     });
     if (!moves) return;
@@ -232,6 +263,14 @@ class CpuEngine final : public Engine<T> {
     sum_over_ranks(out, at_.n * at_.k, context);
   }
 
+  // A process that shares the nodes with others has the outputs only after all of them.
+  bool by_samples(const Context& context) const {
+    return pass_ && !(context.ranks && !context.ranks->alone());
+  }
+  void pass(const Context& context) {
+    this->loss_ = pass_(point_, outputs_.data(), residual_.data(), context);
+  }
+
   void finish(const Context& context) {
     sum_outputs(outputs_.data(), context);
     this->loss_ =
@@ -240,6 +279,7 @@ class CpuEngine final : public Engine<T> {
 
   Sweep<T> sweep_;
   const Layout<T>& at_;
+  SamplePass<T> pass_;
   MatrixView<const T> y_;
   Loss kind_;
   Buffer<T> base_, lost_;  // the point of the run, and what rounding has kept out of it so far

@@ -9,15 +9,15 @@ namespace asymfast::cpu {
 inline constexpr Index kFewInputs = 16;
 
 template <int R, class T, class Use>
-ASYMFAST_INLINE void use_preactivations(const T* X, Index first, Index d, const Vec<T>* w,
+ASYMFAST_INLINE void use_preactivations(Samples<T> X, Index first, const Vec<T>* w,
                                         const Use& use) {
   Vec<T> z[R][2] = {};
-  const T* x = X + first * d;
-  for (Index l = 0; l < d; ++l) {
+  const T* x = X.row(first);
+  for (Index l = 0; l < X.d; ++l) {
     const Vec<T> w0 = w[2 * l], w1 = w[2 * l + 1];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      const Vec<T> x_rl = broadcast<Vec<T>>(x[r * d + l]);
+      const Vec<T> x_rl = broadcast<Vec<T>>(x[r * X.stride + l]);
       z[r][0] += x_rl * w0;
       z[r][1] += x_rl * w1;
     }
@@ -26,43 +26,50 @@ ASYMFAST_INLINE void use_preactivations(const T* X, Index first, Index d, const 
   for (int r = 0; r < R; ++r) use(first + r, z[r][0], z[r][1]);
 }
 
-// use(sample, Z of the block's two vectors) for each of `rows` samples.
+// use(sample, Z of the block's two vectors) for each sample.
 template <class T, class Use>
-inline void for_preactivations(const T* X, Index rows, Index d, const T* W, const Use& use) {
+inline void for_preactivations(Samples<T> X, const T* W, const Use& use) {
   Index i = 0;
-  for (; i + kTogether <= rows; i += kTogether)
-    use_preactivations<kTogether>(X, i, d, as_vectors(W), use);
-  for (; i < rows; ++i) use_preactivations<1>(X, i, d, as_vectors(W), use);
+  for (; i + kTogether <= X.rows; i += kTogether)
+    use_preactivations<kTogether>(X, i, as_vectors(W), use);
+  for (; i < X.rows; ++i) use_preactivations<1>(X, i, as_vectors(W), use);
 }
 
 // F (rows, k vectors) += c_q sigma(Z); slopes <- sigma'(Z), unless null.
 template <class Sigma, class T>
-inline void activate(const T* X, Index rows, Index d, const T* W, const T* c, Index k, T* slopes,
-                     Vec<T>* F) {
+inline void activate(Samples<T> X, const T* W, const T* c, Index k, T* slopes, Vec<T>* F) {
   const Vec<T>* scale = as_vectors(c);
   with_outputs(k, [=](auto outputs) {
     if (slopes) {
-      for_preactivations(X, rows, d, W, [=](Index i, Vec<T> z0, Vec<T> z1) {
+      for_preactivations(X, W, [=](Index i, Vec<T> z0, Vec<T> z1) {
         const auto left = Sigma::value_and_slope(z0), right = Sigma::value_and_slope(z1);
         as_vectors(slopes)[2 * i] = left.slope;
         as_vectors(slopes)[2 * i + 1] = right.slope;
         add_outputs<T>(left.value, right.value, scale, outputs, F + i * outputs);
       });
     } else {
-      for_preactivations(X, rows, d, W, [=](Index i, Vec<T> z0, Vec<T> z1) {
+      for_preactivations(X, W, [=](Index i, Vec<T> z0, Vec<T> z1) {
         add_outputs<T>(Sigma::value(z0), Sigma::value(z1), scale, outputs, F + i * outputs);
       });
     }
   });
 }
 
+// slopes <- sigma'(Z).
+template <class Sigma, class T>
+inline void differentiate(Samples<T> X, const T* W, T* slopes) {
+  for_preactivations(X, W, [=](Index i, Vec<T> z0, Vec<T> z1) {
+    as_vectors(slopes)[2 * i] = Sigma::slope(z0);
+    as_vectors(slopes)[2 * i + 1] = Sigma::slope(z1);
+  });
+}
+
 // D = sigma'(Z) sum_q c_q r_q for the residual r = dL/df (rows, k).
 template <class Sigma, class T>
-inline void pull_through(const T* X, Index rows, Index d, const T* W, const T* r, const T* c,
-                         Index k, T* D) {
+inline void pull_through(Samples<T> X, const T* W, const T* r, const T* c, Index k, T* D) {
   const Vec<T>* scale = as_vectors(c);
   with_outputs(k, [=](auto outputs) {
-    for_preactivations(X, rows, d, W, [=](Index i, Vec<T> z0, Vec<T> z1) {
+    for_preactivations(X, W, [=](Index i, Vec<T> z0, Vec<T> z1) {
       pull_residual<T>(Sigma::slope(z0), Sigma::slope(z1), r + i * outputs, scale, outputs,
                        as_vectors(D) + 2 * i);
     });

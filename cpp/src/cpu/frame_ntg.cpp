@@ -17,7 +17,7 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 }  // namespace
 
 template <class T>
-void frame_ntg(const Layout<T>& at, const T* slopes, const T* c, const T* X, double* K,
+void frame_ntg(const Layout<T>& at, const T* slopes, const T* c, Samples<T> X, double* K,
                const Context& context) {
   const Index n = at.n, k = at.k, size = n * k, blocks_of_group = kNodesOfGroup / kBlock<T>;
   Eigen::Map<Matrix> out(K, size, size);
@@ -58,8 +58,8 @@ void frame_ntg(const Layout<T>& at, const T* slopes, const T* c, const T* X, dou
   }
 
   const Matrix x =
-      Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(X, n,
-                                                                                          at.d)
+      Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0,
+                 Eigen::OuterStride<>>(X.data, n, X.d, Eigen::OuterStride<>(X.stride))
           .template cast<double>();
   const Matrix gram = x * x.transpose();
   for (Index i = 0; i < size; ++i)
@@ -69,9 +69,9 @@ void frame_ntg(const Layout<T>& at, const T* slopes, const T* c, const T* X, dou
     }
 }
 
-template void frame_ntg(const Layout<float>&, const float*, const float*, const float*, double*,
+template void frame_ntg(const Layout<float>&, const float*, const float*, Samples<float>, double*,
                         const Context&);
-template void frame_ntg(const Layout<double>&, const double*, const double*, const double*, double*,
-                        const Context&);
+template void frame_ntg(const Layout<double>&, const double*, const double*, Samples<double>,
+                        double*, const Context&);
 
 }  // namespace asymfast::cpu

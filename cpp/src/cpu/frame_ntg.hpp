@@ -3,6 +3,7 @@
 
 #include "asymfast/views.hpp"
 #include "cpu/layout.hpp"
+#include "cpu/samples.hpp"
 #include "watch.hpp"
 
 namespace asymfast::cpu {
@@ -11,7 +12,7 @@ namespace asymfast::cpu {
 //   K = (x_i.x_l / d) sum_j c_jq c_jp s_ij s_lj,   c = sqrt(lambda) a,
 // from slopes [block][n][node], c [block][q][node] and X (n, d) divided by sqrt(d).
 template <class T>
-void frame_ntg(const Layout<T>& at, const T* slopes, const T* c, const T* X, double* K,
+void frame_ntg(const Layout<T>& at, const T* slopes, const T* c, Samples<T> X, double* K,
                const Context& context);
 
 }  // namespace asymfast::cpu

@@ -17,10 +17,8 @@ class HiddenLayer {
   HiddenLayer(const NetworkView<T>& net, MatrixView<const T> X)
       : at(X.rows, net.d(), net.m(), 0),
         activation_(net.activation),
-        X_(X.size()),
-        W_(packed_weights(at, net.W.data)) {
-    scale_inputs(X, X_.data());
-  }
+        X_(X),
+        W_(packed_weights(at, net.W.data)) {}
 
   const Layout<T> at;
 
@@ -40,8 +38,7 @@ class HiddenLayer {
       const Index block = blocks.first + task / at.tiles;
       const Range rows = at.samples_of_tile(task % at.tiles);
       T* z = Z[std::size_t(thread_number())].data();
-      preactivations(X_.data() + rows.first * at.d, rows.size(), at.d,
-                     W_.data() + block * at.weights_per_block(), z);
+      preactivations(X_.all().some(rows), W_.data() + block * at.weights_per_block(), z);
       with_activation(activation_, [&](auto sigma) {
         alignas(kVectorBytes) T values[kBlock<T>], slopes[kBlock<T>];
         for (Index i = 0; i < rows.size(); ++i) {
@@ -58,7 +55,8 @@ class HiddenLayer {
 
  private:
   Activation activation_;
-  Buffer<T> X_, W_;
+  SampleBuffer<T> X_;
+  Buffer<T> W_;
 };
 
 }  // namespace asymfast::cpu

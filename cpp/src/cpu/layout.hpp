@@ -37,6 +37,14 @@ inline Range piece(Index total, Index pieces, Index index) {
   return {total * index / pieces, total * (index + 1) / pieces};
 }
 
+// The same in full groups of kTogether, but for the last piece.
+inline Range samples_of_piece(Index n, Index pieces, Index index) {
+  const auto edge = [=](Index i) {
+    return i == pieces ? n : n * i / pieces / kTogether * kTogether;
+  };
+  return {edge(index), edge(index + 1)};
+}
+
 template <class T>
 struct Layout {
   Index n, d, m, k;
@@ -58,12 +66,7 @@ struct Layout {
     return {chunk * blocks_per_chunk, std::min(blocks, (chunk + 1) * blocks_per_chunk)};
   }
   Range chunks_of_slot(Index slot) const noexcept { return piece(chunks, slots, slot); }
-  Range samples_of_tile(Index tile) const noexcept {
-    const auto edge = [this](Index t) {
-      return t == tiles ? n : n * t / tiles / kTogether * kTogether;
-    };
-    return {edge(tile), edge(tile + 1)};
-  }
+  Range samples_of_tile(Index tile) const noexcept { return samples_of_piece(n, tiles, tile); }
   Index weights_per_block() const noexcept { return d * kBlock<T>; }
 };
 

@@ -1,5 +1,5 @@
 // From the caller's arrays to blocks of nodes side by side, and back:
-//   W (m, d) <-> [block][l][node],   c = sqrt(lambda) a: (m, k) -> [block][q][node],   X / sqrt(d).
+//   W (m, d) <-> [block][l][node],   c = sqrt(lambda) a: (m, k) -> [block][q][node].
 #pragma once
 
 #include <cmath>
@@ -40,12 +40,6 @@ void pack_scales(const Layout<T>& at, const NetworkView<T>& net, T* packed) {
     for (Index q = 0; q < at.k; ++q)
       packed[((j / kBlock<T>)*at.k + q) * kBlock<T> + j % kBlock<T>] =
           T(std::sqrt(net.lam[j]) * double(net.a(j, q)));
-}
-
-template <class T>
-void scale_inputs(MatrixView<const T> X, T* scaled) {
-  const double scale = 1 / std::sqrt(double(X.cols));
-  for (Index i = 0; i < X.size(); ++i) scaled[i] = T(double(X.data[i]) * scale);
 }
 
 }  // namespace asymfast::cpu

@@ -54,10 +54,10 @@ class SlopePanels {
     alignas(kVectorBytes) T Z[kPiece * kBlock<T>];
     const T* x = inputs_ + block * d * kBlock<T>;
     if (nodes[count - 1] - nodes[0] == count - 1)
-      preactivations<V>(net_.W.row(nodes[0]), count, d, x, Z);
+      preactivations<V>(Samples<T>{net_.W.row(nodes[0]), count, d, d}, x, Z);
     else
       for (Index j = 0; j < count; ++j)
-        preactivations<V>(net_.W.row(nodes[j]), 1, d, x, Z + j * kBlock<T>);
+        preactivations<V>(Samples<T>{net_.W.row(nodes[j]), 1, d, d}, x, Z + j * kBlock<T>);
 
     P* out = slopes_.data() + (block * capacity_ + first) * kBlock<T>;
     with_activation(net_.activation, [&](auto sigma) {

@@ -18,16 +18,20 @@
 
 namespace asymfast::cpu {
 
+inline constexpr Index kMostWeighedInputs = 128;
+
 // Working memory of one thread.
 template <class T>
 struct Scratch {
   Buffer<T> Z, D, G;       // (largest tile, block) twice; a chunk's (blocks, d, block)
+  Buffer<T> weighed;       // (largest tile, d), where inputs are not too many
   Buffer<Vec<T>> outputs;  // (largest tile, k) vectors, one lane a node of the block
 
   explicit Scratch(const Layout<T>& at)
       : Z(at.largest_tile * kBlock<T>),
         D(at.largest_tile * kBlock<T>),
         G(at.blocks_per_chunk * at.weights_per_block()),
+        weighed(at.d <= kMostWeighedInputs ? at.largest_tile * row_stride<T>(at.d) : 0),
         outputs(at.largest_tile * at.k) {}
 };
 
@@ -37,19 +41,32 @@ class Sweep {
   Sweep(const NetworkView<T>& net, MatrixView<const T> X)
       : at(X.rows, net.d(), net.m(), net.k()),
         activation_(net.activation),
-        X_(X.size()),
-        c_(at.blocks * at.k * kBlock<T>),
-        partial_(at.slots * at.n * at.k) {
-    scale_inputs(X, X_.data());
+        X_(X),
+        c_(at.blocks * at.k * kBlock<T>) {
     pack_scales(at, net, c_.data());
   }
 
   const Layout<T> at;
 
+  // X of some samples, sqrt(lambda) a and weights of a block.
+  Samples<T> x(Range rows) const { return X_.all().some(rows); }
+  const T* c(Index block) const { return c_.data() + block * at.k * kBlock<T>; }
+  const T* weights(const T* W, Index block) const { return W + block * at.weights_per_block(); }
+  Activation activation() const { return activation_; }
+
+  // A team costs a few microseconds to gather: small work is done by one thread.
+  int useful_threads(int wanted) const {
+    constexpr double kWorkOfAThread = 1e5;  // multiplications, some 10 us
+    const double work = double(at.n) * double(at.m) * double(at.d + at.k + 16);
+    const double most = std::min(double(wanted), 1 + work / kWorkOfAThread);
+    return std::max(1, static_cast<int>(most));
+  }
+
   // work(chunk, scratch, partial outputs (n, k) of the chunk's slot) for every chunk.
   template <class Work>
   void for_chunks(const Context& context, Work&& work) {
-    const int threads = useful_threads(context.threads);
+    if (partial_.size() == 0) partial_ = Buffer<double>(at.slots * at.n * at.k);
+    const int threads = std::min(int(at.slots), useful_threads(context.threads));
     while (static_cast<int>(scratch_.size()) < threads) scratch_.emplace_back(at);
     Rescue rescue;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
@@ -64,6 +81,15 @@ class Sweep {
       }
     }
     rescue.rethrow();
+  }
+
+  // work(chunk, scratch) for every chunk, without outputs.
+  template <class Work>
+  void for_nodes(const Context& context, Work&& work) {
+    const int threads = std::min(int(at.slots), useful_threads(context.threads));
+    while (static_cast<int>(scratch_.size()) < threads) scratch_.emplace_back(at);
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+    for (Index chunk = 0; chunk < at.chunks; ++chunk) work(chunk, scratch_[thread_number()]);
   }
 
   // f (n, k): the slots' outputs added in their order.
@@ -81,12 +107,12 @@ class Sweep {
     with_activation(activation_, [&](auto sigma) {
       over_tiles(chunk, scratch, outputs, [&](Index block, Range rows) {
         if (at.d <= kFewInputs)
-          return activate<decltype(sigma)>(
-              x(rows), rows.size(), at.d, weights(W, block), c(block), at.k,
-              slopes ? this->slopes(slopes, block, rows) : nullptr, scratch.outputs.data());
+          return activate<decltype(sigma)>(x(rows), weights(W, block), c(block), at.k,
+                                           slopes ? this->slopes(slopes, block, rows) : nullptr,
+                                           scratch.outputs.data());
         // In place: a store to another array may look, by its address, like one to the next Z.
         T* Z = slopes ? this->slopes(slopes, block, rows) : scratch.Z.data();
-        preactivations(x(rows), rows.size(), at.d, weights(W, block), Z);
+        preactivations(x(rows), weights(W, block), Z);
         if (slopes)
           activate_and_differentiate<decltype(sigma)>(Z, rows.size(), c(block), at.k,
                                                       scratch.outputs.data());
@@ -104,12 +130,20 @@ class Sweep {
     std::fill_n(scratch.G.data(), blocks.size() * at.weights_per_block(), T(0));
     for (Index tile = 0; tile < at.tiles; ++tile) {
       const Range rows = at.samples_of_tile(tile);
+      const T* r = residual + rows.first * at.k;
+      const Samples<T> X =
+          weighs_inputs() ? weighed_inputs(x(rows), r, scratch.weighed.data()) : x(rows);
       for (Index block = blocks.first; block < blocks.last; ++block) {
-        pull(block, rows, W, slopes, residual + rows.first * at.k, scratch);
-        accumulate_gradient(x(rows), rows.size(), at.d, scratch.D.data(),
+        const T* D = weighs_inputs() ? slopes_of(block, rows, W, slopes, scratch)
+                                     : pulled(block, rows, W, slopes, r, scratch);
+        accumulate_gradient(X, D,
                             scratch.G.data() + (block - blocks.first) * at.weights_per_block());
       }
     }
+    if (!weighs_inputs()) return;
+    for (Index block = blocks.first; block < blocks.last; ++block)
+      scale_nodes(scratch.G.data() + (block - blocks.first) * at.weights_per_block(), at.d,
+                  c(block));
   }
 
   // scratch.G = sum_l J_l^T u_l of the chunk: J_l by its slopes as evaluate() left them, u (l, n,
@@ -125,7 +159,7 @@ class Sweep {
         for (std::size_t l = 0; l < frames.size(); ++l) here[l] = slopes(frames[l], block, rows);
         pull_residuals(here.data(), static_cast<Index>(here.size()), u + rows.first * at.k,
                        at.n * at.k, rows.size(), c(block), at.k, scratch.D.data());
-        accumulate_gradient(x(rows), rows.size(), at.d, scratch.D.data(),
+        accumulate_gradient(x(rows), scratch.D.data(),
                             scratch.G.data() + (block - blocks.first) * at.weights_per_block());
       }
     }
@@ -133,7 +167,7 @@ class Sweep {
 
   // J J^T by the slopes of a frame.
   void ntg(const T* frame, double* K, const Context& context) const {
-    frame_ntg(at, frame, c_.data(), X_.data(), K, context);
+    frame_ntg(at, frame, c_.data(), X_.all(), K, context);
   }
 
   // Adds to outputs the derivative of f along the direction scratch.G of the chunk's weights.
@@ -141,41 +175,48 @@ class Sweep {
     const Index first = at.blocks_of_chunk(chunk).first;
     over_tiles(chunk, scratch, outputs, [&](Index block, Range rows) {
       const T* slope = slopes_of(block, rows, W, slopes, scratch);
-      preactivations(x(rows), rows.size(), at.d,
-                     scratch.G.data() + (block - first) * at.weights_per_block(), scratch.D.data());
+      preactivations(x(rows), scratch.G.data() + (block - first) * at.weights_per_block(),
+                     scratch.D.data());
       push_direction(scratch.D.data(), slope, rows.size(), c(block), at.k, scratch.outputs.data());
     });
   }
 
  private:
-  const T* x(Range rows) const { return X_.data() + rows.first * at.d; }
-  const T* c(Index block) const { return c_.data() + block * at.k * kBlock<T>; }
-  const T* weights(const T* W, Index block) const { return W + block * at.weights_per_block(); }
   template <class U>
   U* slopes(U* all, Index block, Range rows) const {
     return all + (block * at.n + rows.first) * kBlock<T>;
   }
 
+  // Whether weighing the inputs for each chunk is less work than a product for each of its nodes.
+  bool weighs_inputs() const {
+    return at.k == 1 && at.blocks_per_chunk > 1 && at.d <= kMostWeighedInputs;
+  }
+
   // scratch.D = dL/dZ of a tile for the residual r of its samples.
-  void pull(Index block, Range rows, const T* W, const T* all, const T* r,
-            Scratch<T>& scratch) const {
+  const T* pulled(Index block, Range rows, const T* W, const T* all, const T* r,
+                  Scratch<T>& scratch) const {
     T* D = scratch.D.data();
-    if (all) return cpu::pull(slopes(all, block, rows), r, rows.size(), c(block), at.k, D);
+    if (all) {
+      pull(slopes(all, block, rows), r, rows.size(), c(block), at.k, D);
+      return D;
+    }
     with_activation(activation_, [&](auto sigma) {
       if (at.d <= kFewInputs)
-        return pull_through<decltype(sigma)>(x(rows), rows.size(), at.d, weights(W, block), r,
-                                             c(block), at.k, D);
-      preactivations(x(rows), rows.size(), at.d, weights(W, block), D);
+        return pull_through<decltype(sigma)>(x(rows), weights(W, block), r, c(block), at.k, D);
+      preactivations(x(rows), weights(W, block), D);
       pull_through<decltype(sigma)>(D, r, rows.size(), c(block), at.k, D);
     });
+    return D;
   }
 
   // sigma' of a tile: remembered, or computed into scratch.Z.
   const T* slopes_of(Index block, Range rows, const T* W, const T* all, Scratch<T>& scratch) const {
     if (all) return slopes(all, block, rows);
     Vec<T>* z = as_vectors(scratch.Z.data());
-    preactivations(x(rows), rows.size(), at.d, weights(W, block), scratch.Z.data());
     with_activation(activation_, [&](auto sigma) {
+      if (at.d <= kFewInputs)
+        return differentiate<decltype(sigma)>(x(rows), weights(W, block), scratch.Z.data());
+      preactivations(x(rows), weights(W, block), scratch.Z.data());
       for (Index i = 0; i < 2 * rows.size(); ++i) z[i] = decltype(sigma)::slope(z[i]);
     });
     return scratch.Z.data();
@@ -194,16 +235,9 @@ class Sweep {
     }
   }
 
-  // A team costs a few microseconds to gather: small work is done by one thread.
-  int useful_threads(int wanted) const {
-    constexpr double kWorkOfAThread = 1e5;  // multiplications, some 10 us
-    const double work = double(at.n) * double(at.m) * double(at.d + at.k + 16);
-    const double most = std::min({double(wanted), double(at.slots), 1 + work / kWorkOfAThread});
-    return std::max(1, static_cast<int>(most));
-  }
-
   Activation activation_;
-  Buffer<T> X_, c_;
+  SampleBuffer<T> X_;
+  Buffer<T> c_;
   Buffer<double> partial_;
   std::vector<Scratch<T>> scratch_;
 };

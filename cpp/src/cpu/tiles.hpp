@@ -1,12 +1,13 @@
 // The inner loops: one block of nodes (two vectors side by side) against one tile of samples. Lanes
 // are nodes, so no loop has a remainder: padded nodes have scale 0 and weights 0.
 //
-// X (rows, d) is a tile of samples already divided by sqrt(d); Z, slope and D are (rows, block).
+// X is a tile of samples already divided by sqrt(d); Z, slope and D are (rows, block).
 #pragma once
 
 #include <type_traits>
 
 #include "cpu/layout.hpp"
+#include "cpu/samples.hpp"
 #include "math/activations.hpp"
 
 namespace asymfast::cpu {
@@ -43,16 +44,16 @@ inline void in_groups(Index total, F&& f) {
 
 // Z = X W for one block W (d, block): the pre-activations Z_j(x_i), or the first V vectors of them.
 template <int V = 2, class T>
-inline void preactivations(const T* X, Index rows, Index d, const T* W, T* Z) {
-  in_groups(rows, [=](Index first, auto group) {
+inline void preactivations(Samples<T> X, const T* W, T* Z) {
+  in_groups(X.rows, [=](Index first, auto group) {
     constexpr int R = decltype(group)::value;
     Vec<T> sum[R][V] = {};
-    const T* x = X + first * d;
+    const T* x = X.row(first);
     const Vec<T>* w = as_vectors(W);
-    for (Index l = 0; l < d; ++l, w += 2) {
+    for (Index l = 0; l < X.d; ++l, w += 2) {
 #pragma GCC unroll 12
       for (int r = 0; r < R; ++r) {
-        const Vec<T> x_rl = broadcast<Vec<T>>(x[r * d + l]);
+        const Vec<T> x_rl = broadcast<Vec<T>>(x[r * X.stride + l]);
 #pragma GCC unroll 2
         for (int v = 0; v < V; ++v) sum[r][v] += x_rl * w[v];
       }
@@ -158,8 +159,8 @@ inline void pull_through(const T* Z, const T* r, Index rows, const T* c, Index k
 
 // G (d, block) += X^T D. far: X is larger than the first-level cache, and is read by columns.
 template <bool far, class T>
-inline void accumulate_columns(const T* X, Index rows, Index d, const T* D, T* G) {
-  in_groups(d, [=](Index first, auto group) {
+inline void accumulate_columns(Samples<T> X, const T* D, T* G) {
+  in_groups(X.d, [=](Index first, auto group) {
     constexpr int R = decltype(group)::value;
     Vec<T>* g = as_vectors(G + first * kBlock<T>);
     Vec<T> sum[R][2];
@@ -168,9 +169,9 @@ inline void accumulate_columns(const T* X, Index rows, Index d, const T* D, T* G
       sum[r][0] = g[2 * r];
       sum[r][1] = g[2 * r + 1];
     }
-    const T* x = X + first;
+    const T* x = X.data + first;
     const Vec<T>* dz = as_vectors(D);
-    for (Index i = 0; i < rows; ++i, x += d) {
+    for (Index i = 0; i < X.rows; ++i, x += X.stride) {
       if constexpr (far) prefetch(x + R + 4);  // of the next group
       const Vec<T> d0 = dz[2 * i], d1 = dz[2 * i + 1];
 #pragma GCC unroll 12
@@ -189,12 +190,27 @@ inline void accumulate_columns(const T* X, Index rows, Index d, const T* D, T* G
 }
 
 template <class T>
-inline void accumulate_gradient(const T* X, Index rows, Index d, const T* D, T* G) {
+inline void accumulate_gradient(Samples<T> X, const T* D, T* G) {
   constexpr Index kNear = 64 * 1024 / Index(sizeof(T));
-  if (rows * d > kNear)
-    accumulate_columns<true>(X, rows, d, D, G);
+  if (X.rows * X.d > kNear)
+    accumulate_columns<true>(X, D, G);
   else
-    accumulate_columns<false>(X, rows, d, D, G);
+    accumulate_columns<false>(X, D, G);
+}
+
+// With one output the residual can go with the inputs, once for many nodes, and c with the sum:
+//   X^T D = (r X)^T slope c.
+template <class T>
+inline Samples<T> weighed_inputs(Samples<T> X, const T* r, T* weighed) {
+  for (Index i = 0; i < X.rows; ++i)
+    for (Index l = 0; l < X.d; ++l) weighed[i * X.stride + l] = r[i] * X.row(i)[l];
+  return {weighed, X.rows, X.d, X.stride};
+}
+template <class T>
+inline void scale_nodes(T* G, Index d, const T* c) {
+  Vec<T>* g = as_vectors(G);
+  for (Index l = 0; l < d; ++l)
+    for (Index half = 0; half < 2; ++half) g[2 * l + half] *= as_vectors(c)[half];
 }
 
 }  // namespace asymfast::cpu

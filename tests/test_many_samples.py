@@ -1,0 +1,156 @@
+"""Runs on many samples of few inputs go through the samples instead of the nodes.
+
+From 768 samples on, with at most 16 inputs; so sizes lie on both sides, and the nodes fill neither
+vectors nor blocks.
+"""
+
+from __future__ import annotations
+
+import asymfast as af
+import bounds
+import numpy as np
+import oracles
+import pytest
+from asymfast import _core
+from cases import (
+    ACTIVATIONS,
+    DTYPES,
+    THREADS,
+    assert_same_run,
+    assert_within,
+    problem,
+    run_arrays,
+    simulated,
+)
+
+SIZES = [
+    {"n": 767, "d": 5, "m": 130},
+    {"n": 768, "d": 1, "m": 37},
+    {"n": 811, "d": 5, "m": 130, "outputs": 3},
+    {"n": 1931, "d": 16, "m": 70},
+    {"n": 3000, "d": 17, "m": 33},
+    {"n": 3001, "d": 3, "m": 1, "outputs": 2},
+]
+sizes = pytest.mark.parametrize("sizes", SIZES, ids=[str(tuple(s.values())) for s in SIZES])
+dtypes = pytest.mark.parametrize("dtype", DTYPES)
+BARE = af.Record(steps=[0, 1], weights=True, ntg=False, eigmin=False)
+
+
+@pytest.fixture(params=af.build_config()["isas_available"] or ["built"])
+def isa(request):
+    chosen = af.build_config()["isa"]
+    if request.param != "built":
+        _core.use_isa(request.param)
+    yield request.param
+    if request.param != "built":
+        _core.use_isa(chosen)
+
+
+def assert_one_step(case, loss="half_sse", lr=0.5):
+    """W - lr dL/dW to the rounding of the gradient's sums and of W itself."""
+    run = af.gradient_descent(case.net, case.X, case.y, lr=lr, steps=1, loss=loss, record=BARE)
+    arguments = case.model, case.x64
+    slope = oracles.node_gradients(*arguments, case.y64, loss)
+    exact = case.model.W - lr * slope
+    error = bounds.node_gradients(*arguments, case.y64, loss, case.eps)
+    bound = lr * (error + 2 * case.eps * np.abs(slope)) + 2 * case.eps * np.abs(exact)
+    assert_within(run.weights[1], exact, bound)
+    f = oracles.forward(*arguments)
+    assert abs(run.loss[0] - oracles.loss(f, case.y64, loss)) <= 1e3 * case.eps * run.loss[0]
+
+
+@dtypes
+@sizes
+def test_one_step(isa, sizes, dtype):
+    assert_one_step(problem(**sizes, dtype=dtype))
+
+
+@dtypes
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_one_step_of_each_activation(activation, dtype):
+    assert_one_step(problem(n=900, d=4, m=67, activation=activation, dtype=dtype))
+
+
+@dtypes
+@pytest.mark.parametrize(("loss", "outputs"), [("mse", 1), ("mse", 3), ("cross_entropy", 4)])
+def test_one_step_of_each_loss(loss, outputs, dtype):
+    assert_one_step(problem(n=1000, d=6, m=67, outputs=outputs, loss=loss, dtype=dtype), loss, 30.0)
+
+
+@sizes
+def test_hundred_steps(sizes):
+    case = simulated(**sizes)
+    steps = [0, 50, 100]
+    record = af.Record(steps=steps, weights=True, ntg=False, eigmin=False)
+    run = af.gradient_descent(
+        case.net, case.X, case.y, lr=0.5, loss="mse", steps=100, record=record
+    )
+    exact = oracles.gradient_descent(case.model, case.X, case.y, 0.5, steps, "mse")
+    assert_within(run.weights, exact, 1e-10 * np.abs(exact).max())
+
+
+def test_runge_kutta():
+    case = simulated(n=800, d=4, m=45)
+    record = af.Record(times=[0.0, 2.0], weights=True, ntg=False, eigmin=False)
+    run = af.gradient_flow(
+        case.net, case.X, case.y, loss="mse", t_end=2.0, dt=0.25, method="rk4", record=record
+    )
+    exact = oracles.rk4(case.model, case.X, case.y, 0.25, 8, "mse")
+    assert_within(run.weights[-1], exact, 1e-12 * np.abs(exact).max())
+
+
+METHODS = {
+    "descent": lambda *given, **how: af.gradient_descent(
+        *given, lr=0.5, steps=20, record=af.Record(every=5, weights=True, ntg_on=9), **how
+    ),
+    **{
+        method: lambda *given, method=method, **how: af.gradient_flow(
+            *given,
+            t_end=3.0,
+            method=method,
+            record=af.Record(times=[0.0, 0.7, 3.0], weights=True, ntg_on=9),
+            **how,
+        )
+        for method in ("rk4", "dopri5")
+    },
+}
+
+
+@dtypes
+@pytest.mark.parametrize("train", METHODS.values(), ids=METHODS.keys())
+def test_same_bits_for_any_threads_and_in_a_stack(train, dtype):
+    cases = [problem(n=870, d=5, m=101, dtype=dtype, seed=seed) for seed in range(3)]
+    X, y = (np.stack([getattr(case, name) for case in cases]) for name in "Xy")
+    stack = af.Network.stack([case.net for case in cases])
+    alone = [run_arrays(train(c.net, c.X, c.y, loss="mse", threads=1)) for c in cases]
+    for threads in THREADS:
+        single = train(cases[0].net, cases[0].X, cases[0].y, loss="mse", threads=threads)
+        assert_same_run(run_arrays(single), alone[0])
+        run = train(stack, X, y, loss="mse", threads=threads)
+        for b, one in enumerate(alone):
+            assert_same_run(run_arrays(run, member=b), one, skip=("steps",))
+
+
+def test_same_bits_with_little_memory():
+    case = problem(n=1200, d=7, m=90)
+    run = {"lr": 0.5, "loss": "mse", "steps": 10, "record": BARE, "threads": 2}
+    with pytest.raises(ValueError, match=r"max_memory must be at least \d+ bytes") as refused:
+        af.gradient_descent(case.net, case.X, case.y, max_memory=1, **run)
+    least = int(str(refused.value).split("at least ")[1].split()[0])
+    one = af.gradient_descent(case.net, case.X, case.y, max_memory=least, **run)
+    assert_same_run(
+        run_arrays(one), run_arrays(af.gradient_descent(case.net, case.X, case.y, **run))
+    )
+
+
+def test_the_operator_is_the_matrix():
+    case = problem(n=800, d=4, m=60)
+    u = np.random.default_rng(0).standard_normal(800)
+    K = case.net.ntg(case.X)
+    assert_within(af.NTGOperator(case.net, case.X) @ u, K @ u, 1e-12 * (np.abs(K) @ np.abs(u)))
+
+
+def test_divergence_is_noticed():
+    case = problem(n=800, d=4, m=60)
+    with pytest.raises(af.DivergenceError):
+        af.gradient_descent(case.net, case.X, case.y, lr=1e6, steps=500, record=BARE)
