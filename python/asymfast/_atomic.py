@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
     never meets half a file, whatever interrupts the writer.
     """
     # Other threads, and other hosts' processes of the same number, may be at the same file.
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(8)}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}-{os.urandom(8).hex()}{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)

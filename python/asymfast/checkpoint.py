@@ -15,7 +15,6 @@ before anything in it is looked at.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import struct
@@ -27,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._atomic import sweep, write_durably
+from ._digest import blake2b
 from ._paths import file_to_write
 
 _MAGIC = b"asymfast checkpoint 1\n"
@@ -97,7 +97,7 @@ class Checkpoint:
         """
         header = json.dumps({"identity": self.identity, "extra": dict(extra)}).encode()
         start = _MAGIC + _LENGTHS.pack(len(header), len(state)) + header
-        digest = hashlib.blake2b(start, digest_size=_DIGEST)
+        digest = blake2b(start, _DIGEST)
         digest.update(state)
         write_durably(self.path, (start, state, digest.digest()))
 
@@ -142,7 +142,7 @@ class Checkpoint:
 
     def _require_digest(self, file: BinaryIO) -> None:
         """By pieces: what is to be hashed may be more than the memory holds."""
-        digest = hashlib.blake2b(digest_size=_DIGEST)
+        digest = blake2b(size=_DIGEST)
         left = file.seek(0, os.SEEK_END) - _DIGEST
         file.seek(0)
         while left > 0:
@@ -171,7 +171,7 @@ def identity_of(
     config: Mapping[str, Any], schedule: Mapping[str, Any], arrays: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What the bits of a run depend on: its settings, the schedule, a hash of all its arrays."""
-    digest = hashlib.blake2b(digest_size=_DIGEST)
+    digest = blake2b(size=_DIGEST)
     for name, values in arrays.items():
         if values is None:
             continue

@@ -7,7 +7,6 @@ cost of that.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check
+from ._digest import blake2b
 from .network import Network
 from .scaling import node_scaling
 
@@ -276,7 +276,7 @@ def require_agreement(fn: str, comm: Any, **given: Any) -> None:
     Ranks that go different ways would wait for each other for ever.
     """
     digests = {
-        name: hashlib.blake2b(
+        name: blake2b(
             value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
         ).hexdigest()
         for name, value in given.items()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -74,6 +73,8 @@ class ProgressBar:
     def _draw(self, line: str) -> None:
         # Spaces overwrite what a longer earlier line left; unlike an escape code they work in
         # every terminal. The last column stays free because writing there wraps the line.
+        import shutil  # which brings all compressors
+
         line = line[: shutil.get_terminal_size().columns - 1]
         self._stream.write("\r" + line.ljust(self._length))
         self._stream.flush()

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from . import _check, _paths
 from ._atomic import replacing
-from ._npz import read_npz
 from .network import Network
 
 if TYPE_CHECKING:
@@ -232,6 +231,8 @@ class Run:
         ...
         Run.load: notes.txt is not a file of Run.save
         """
+        from ._npz import read_npz  # and zipfile, a tenth of what importing asymfast takes
+
         file = _paths.path("Run.load", "path", path)
         try:
             stored = read_npz(file)
