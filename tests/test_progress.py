@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
 
 import asymfast as af
@@ -103,9 +104,7 @@ def test_a_shorter_line_covers_a_longer_one(clock):
 
 
 def test_line_fits_the_terminal(clock, monkeypatch):
-    monkeypatch.setattr(
-        progress.shutil, "get_terminal_size", lambda *_, **__: os.terminal_size((30, 24))
-    )
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda *_, **__: os.terminal_size((30, 24)))
     terminal = Terminal()
     ProgressBar("a rather long label", stream=terminal)(0.5, 1.0)
     assert len(terminal.screen()) == 29
