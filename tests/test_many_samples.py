@@ -1,7 +1,7 @@
 """Runs on many samples of few inputs go through the samples instead of the nodes.
 
-From 768 samples on, with at most 16 inputs; so sizes lie on both sides, and the nodes fill neither
-vectors nor blocks.
+From 768 samples on, with at most 16 inputs and 10 922 nodes (half of them in double precision). So
+sizes lie on both sides, and the nodes fill neither vectors nor blocks.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ SIZES = [
     {"n": 1931, "d": 16, "m": 70},
     {"n": 3000, "d": 17, "m": 33},
     {"n": 3001, "d": 3, "m": 1, "outputs": 2},
+    {"n": 800, "d": 2, "m": 5461},
+    {"n": 800, "d": 2, "m": 5462},
 ]
 sizes = pytest.mark.parametrize("sizes", SIZES, ids=[str(tuple(s.values())) for s in SIZES])
 dtypes = pytest.mark.parametrize("dtype", DTYPES)

@@ -8,7 +8,7 @@ network's dtype, and n, n2, m padded to full blocks of 32:
             + slopes, 256 nodes (n + n2) s at least
             with h nodes of more than 4 times their even share of v (float32 only)
     descent B [s (2 m d + n d + m k + n k) + 8 (c + 2) n k + slopes (0, or s n m)]
-            or, if n >= 768, d <= 16 and s m <= 131 072,
+            or, if n >= 768, d <= 16 and s m <= 43 690,
             B [s (34 m d + n d + m k + n k) + 16 n k + 600 000 of each thread]
             + 2 s B m d + records: 8 B (q^2 + T m) + B' (36 q^2 + 1200 q + 8 q d), and what the
             other columns of T rows take
@@ -43,7 +43,7 @@ _SLOPES = 32_000_000  # what an NTG gathers unless told otherwise
 _PIECE = 4096  # samples of a forward pass over test data
 # Many samples of few inputs are gone through in so many parts, each with a gradient of its own; a
 # thread keeps the slopes of some samples for all nodes.
-_MANY_SAMPLES, _FEW_INPUTS, _MOST_NODES, _PARTS, _PART = 768, 16, 131_072, 32, 600_000
+_MANY_SAMPLES, _FEW_INPUTS, _MOST_NODES, _PARTS, _PART = 768, 16, 43_690, 32, 600_000
 _FRAMES = 10  # points in time that the tangent method keeps
 _COPIES = {"rk4 with dt": 2, "rk4": 4, "dopri5": 10}  # of the weights
 
@@ -96,7 +96,7 @@ def descent_bytes(
     engine += 16 * n * k
     if _goes_through_samples(n, d, m, itemsize):
         engine += itemsize * _PARTS * nodes * d + _PART * threads
-    else:
+    if not _goes_through_samples(n, d, nodes, itemsize):  # padded, it may just not
         engine += _partial_sums(n, m, k, itemsize)
     return B * (engine + 2 * itemsize * m * d) + _records(d, m, B, q, rows, threads, itemsize)
 
@@ -127,7 +127,8 @@ def product_bytes(n: int, d: int, m: int, k: int, itemsize: int) -> int:
     n, d, m, k, itemsize : int
         As in `descent_bytes`.
     """
-    return _partial_sums(n, m, k, itemsize) if _goes_through_samples(n, d, m, itemsize) else 0
+    through_samples = _goes_through_samples(n, d, _padded(m), itemsize)
+    return _partial_sums(n, m, k, itemsize) if through_samples else 0
 
 
 def _partial_sums(n: int, m: int, k: int, itemsize: int) -> int:
@@ -135,7 +136,7 @@ def _partial_sums(n: int, m: int, k: int, itemsize: int) -> int:
 
 
 def _goes_through_samples(n: int, d: int, m: int, itemsize: int) -> bool:
-    return n >= _MANY_SAMPLES and d <= _FEW_INPUTS and itemsize * _padded(m) <= _MOST_NODES
+    return n >= _MANY_SAMPLES and d <= _FEW_INPUTS and itemsize * m <= _MOST_NODES
 
 
 def sgd_bytes(

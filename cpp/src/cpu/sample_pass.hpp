@@ -20,11 +20,11 @@ struct SampleParts {
   Index n, parts = 0, tiles = 0, largest_tile = 0;
 
   explicit SampleParts(const Layout<T>& at) : n(at.n) {
-    constexpr Index kSlopeBytes = 512 * 1024, kSmallestPart = 48, kFewestParts = 16,
-                    kMostParts = 32;
+    constexpr Index kSlopeBytes = 512 * 1024, kSmallestTile = 12, kSmallestPart = 48,
+                    kFewestParts = 16, kMostParts = 32;
     const Index fitting = kSlopeBytes / (at.blocks * kBlock<T> * Index(sizeof(T)));
     const Index most = std::min(fitting, kLargestTile) / kTogether * kTogether;
-    if (at.d > kFewInputs || most < 2 * kTogether || n < kFewestParts * kSmallestPart) return;
+    if (at.d > kFewInputs || most < kSmallestTile || n < kFewestParts * kSmallestPart) return;
     parts = std::min(kMostParts, n / kSmallestPart);
     tiles = parts * ceil_div(ceil_div(n, parts), most);
     largest_tile = ceil_div(n, tiles) + kTogether;
