@@ -170,7 +170,8 @@ class Ntg {
         add_runs(a, b, {0, count}, at, C);
       } else {
         for (Index first = 0; first < count; first += kSummed) {
-          alignas(kVectorBytes) P sums[B * B] = {};
+          alignas(kVectorBytes) P sums[B * B];
+          std::fill_n(sums, at.height * B, P(0));
           add_runs(a, b, {first, std::min(count, first + kSummed)}, at, sums);
           for (Index i = 0; i < at.height * B; i += kLanes<P>)
             add_in_double(C + i, *as_vectors(sums + i));
@@ -206,7 +207,8 @@ class Ntg {
   }
 
   void compute(const Tile& at, Index count, bool is_first, bool is_last) {
-    alignas(kVectorBytes) double C[B * B] = {};
+    alignas(kVectorBytes) double C[B * B];
+    std::fill_n(C, at.height * B, 0.0);
     if (is_first)
       heavy_.add_to(C, at, Index(weights_.heavy.size()));
     else
@@ -221,7 +223,8 @@ class Ntg {
   }
 
   void finish(const Tile& at, const double* C) {
-    alignas(kVectorBytes) double gram[B * B] = {};
+    alignas(kVectorBytes) double gram[B * B];
+    std::fill_n(gram, at.height * B, 0.0);
     at.add(exact_inputs_.of_row(at.row, d_), exact_inputs_.of_col(at.col, d_), d_, gram);
     alignas(kVectorBytes) E done[B * B];
     const double scale = weights_.largest / double(d_);
@@ -229,9 +232,15 @@ class Ntg {
     for (Index r = 0; r < at.height; ++r)
       std::copy_n(done + r * B, at.needed_width(r), &K_(at.i + r, at.l));
     if (!symmetric_) return;
-    for (Index c = 0; c < at.width; ++c)
-      for (Index r = at.diagonal ? c + 1 : 0; r < at.height; ++r)
-        K_(at.l + c, at.i + r) = done[r * B + c];
+    // Transposed in cache first: rows of K lie far apart, and take whole lines at once.
+    alignas(kVectorBytes) E mirrored[B * B];
+    for (Index r = 0; r < at.height; ++r)
+      for (Index c = 0; c < at.width; ++c) mirrored[c * B + r] = done[r * B + c];
+    for (Index c = 0; c < at.width; ++c) {
+      const Index first = at.diagonal ? c : 0;
+      std::copy(mirrored + c * B + first, mirrored + c * B + at.height,
+                &K_(at.l + c, at.i + first));
+    }
   }
 
   bool symmetric_;
