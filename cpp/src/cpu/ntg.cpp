@@ -230,7 +230,7 @@ class Ntg {
     const double scale = weights_.largest / double(d_);
     for (Index i = 0; i < at.height * B; ++i) done[i] = E(C[i] * (gram[i] * scale));
     for (Index r = 0; r < at.height; ++r)
-      std::copy_n(done + r * B, at.needed_width(r), &K_(at.i + r, at.l));
+      put(done + r * B, at.needed_width(r), &K_(at.i + r, at.l));
     if (!symmetric_) return;
     // Transposed in cache first: rows of K lie far apart, and take whole lines at once.
     alignas(kVectorBytes) E mirrored[B * B];
@@ -238,9 +238,16 @@ class Ntg {
       for (Index c = 0; c < at.width; ++c) mirrored[c * B + r] = done[r * B + c];
     for (Index c = 0; c < at.width; ++c) {
       const Index first = at.diagonal ? c : 0;
-      std::copy(mirrored + c * B + first, mirrored + c * B + at.height,
-                &K_(at.l + c, at.i + first));
+      put(mirrored + c * B + first, at.height - first, &K_(at.l + c, at.i + first));
     }
+  }
+
+  // Mostly whole rows, which need no call.
+  static void put(const E* from, Index count, E* to) {
+    if (count == B)
+      std::copy_n(from, B, to);
+    else
+      std::copy_n(from, count, to);
   }
 
   bool symmetric_;
