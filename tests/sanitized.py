@@ -21,6 +21,7 @@ TESTS = {
     # all kernels on all sizes, the boundary, damaged files, killed and resumed runs
     "asan": [
         "test_sizes.py",
+        "test_many_samples.py",
         "test_errors.py",
         "test_records.py",
         "test_sgd.py",
@@ -31,6 +32,7 @@ TESTS = {
     "tsan": [
         "test_determinism.py::test_threads_share_the_work_of_one_process",
         "test_determinism.py::test_member_of_a_stack_equals_its_single_run",
+        "test_many_samples.py::test_same_bits_for_any_threads_and_in_a_stack",
         "test_processes.py::test_threads_train_side_by_side",
         "test_processes.py::test_operator_of_each_thread",
         "test_processes.py::test_callbacks_of_two_runs_do_not_mix",

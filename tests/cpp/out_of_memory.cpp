@@ -86,6 +86,9 @@ void check_trainers(int threads) {
   const check::Problem<T> problem(2, 5, 3, 37, 1, Activation::swish);
   for (const auto& trainer : check::trainers<T>(1))
     fail_everywhere(trainer.first, [&] { trainer.second(problem, {}, {Backend::cpu, threads}); });
+  const check::Problem<T> large(2, 800, 3, 37, 1, Activation::swish);
+  for (const auto& trainer : check::trainers_on_many_samples<T>())
+    fail_everywhere(trainer.first, [&] { trainer.second(large, {}, {Backend::cpu, threads}); });
 }
 
 void check_kernels() {

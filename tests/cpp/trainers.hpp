@@ -14,6 +14,33 @@ template <class T>
 using Train = std::function<asymfast::RunResult<T>(const Problem<T>&, const asymfast::Hooks&,
                                                    const asymfast::Execution&)>;
 
+// Descent and flows on samples that are so many that they are gone through one after the other.
+template <class T>
+std::vector<std::pair<std::string, Train<T>>> trainers_on_many_samples() {
+  using namespace asymfast;
+  std::vector<std::pair<std::string, Train<T>>> all;
+  all.emplace_back("many samples, descent",
+                   [](const auto& problem, const Hooks& hooks, const Execution& exec) {
+                     Recording recording = everything(6, false);
+                     recording.schedule.every = 3;
+                     return gradient_descent(problem.nets(), problem.train(), problem.test(),
+                                             Loss::mse, 0.5, 7, recording, hooks, exec);
+                   });
+  for (const FlowMethod method : {FlowMethod::rk4, FlowMethod::dopri5})
+    all.emplace_back("many samples, " + std::string(name_of(method)),
+                     [=](const auto& problem, const Hooks& hooks, const Execution& exec) {
+                       Recording recording = everything(6, false);
+                       recording.schedule.times = {0.0, 0.4};
+                       Flow flow;
+                       flow.method = method;
+                       flow.t_end = 0.4;
+                       if (method == FlowMethod::rk4) flow.dt = 0.1;
+                       return gradient_flow(problem.nets(), problem.train(), problem.test(),
+                                            Loss::mse, flow, recording, hooks, exec);
+                     });
+  return all;
+}
+
 // `length`: how far they go; 1 is a handful of steps.
 template <class T>
 std::vector<std::pair<std::string, Train<T>>> trainers(double length) {
