@@ -352,7 +352,8 @@ class Job:
             batch = {name: settings[name] for name in ("batch_size", "train_output")}
             fixed = memory.sgd_bytes(**run, **batch)
         else:
-            fixed = memory.descent_bytes(**run)
+            alone = self.comm is None or self.comm.Get_size() == 1
+            fixed = memory.descent_bytes(**run, alone=alone)
             if method != "gradient_descent":
                 flow = {"n": self.X.shape[1], "B": B, **sizes}
                 fixed += max(memory.flow_bytes(one, **flow) for one in self._methods(settings))

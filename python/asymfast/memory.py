@@ -2,14 +2,16 @@
 
 Everything but the slopes sigma'(Z) is fixed by the sizes. Slopes are kept, or gathered, as far as
 memory allows; the rest is computed again, to the same bits. With s bytes an element of the
-network's dtype, and n, n2, m padded to full blocks of 32:
+network's dtype, n, n2, m padded to full blocks of 32, and a d of samples that is a multiple of 512
+bytes to 64 more:
 
     ntg     s n n2 (+ 8 n n2 if s = 4, at most) + (8 + s) (n + n2) d + 8 h (n + n2) + 64 m
             + slopes, 256 nodes (n + n2) s at least
             with h nodes of more than 4 times their even share of v (float32 only)
     descent B [s (2 m d + n d + m k + n k) + 8 (c + 2) n k + slopes (0, or s n m)]
-            or, if n >= 768, d <= 16 and s m <= 43 690,
-            B [s (34 m d + n d + m k + n k) + 16 n k + 600 000 of each thread]
+            or, if n >= 768, d <= 16, s m <= 43 690 and no other rank has nodes,
+            B [s (34 m d + n d + m k + n k) + 16 n k
+               + (560 000 + 6 s m + 7400 k) of each thread]
             + 2 s B m d + records: 8 B (q^2 + T m) + B' (36 q^2 + 1200 q + 8 q d), and what the
             other columns of T rows take
             with c <= 128 partial sums of the outputs, q samples of the NTG and B' members at once
@@ -43,7 +45,7 @@ _SLOPES = 32_000_000  # what an NTG gathers unless told otherwise
 _PIECE = 4096  # samples of a forward pass over test data
 # Many samples of few inputs are gone through in so many parts, each with a gradient of its own; a
 # thread keeps the slopes of some samples for all nodes.
-_MANY_SAMPLES, _FEW_INPUTS, _MOST_NODES, _PARTS, _PART = 768, 16, 43_690, 32, 600_000
+_MANY_SAMPLES, _FEW_INPUTS, _MOST_NODES, _PARTS = 768, 16, 43_690, 32
 _FRAMES = 10  # points in time that the tangent method keeps
 _COPIES = {"rk4 with dt": 2, "rk4": 4, "dopri5": 10}  # of the weights
 
@@ -74,7 +76,16 @@ def _heavy_nodes(v: NDArray[np.float64]) -> int:
 
 
 def descent_bytes(
-    n: int, d: int, m: int, k: int, B: int, q: int, rows: int, threads: int, itemsize: int
+    n: int,
+    d: int,
+    m: int,
+    k: int,
+    B: int,
+    q: int,
+    rows: int,
+    threads: int,
+    itemsize: int,
+    alone: bool = True,
 ) -> int:
     """Bytes of a run of gradient descent that keeps no slopes.
 
@@ -90,13 +101,16 @@ def descent_bytes(
         Of the team, each of which may measure a member.
     itemsize : int
         4 or 8, of the network's dtype.
+    alone : bool
+        Whether no other rank has nodes of the network.
     """
     nodes = _padded(m)
-    engine = itemsize * (2 * nodes * d + n * d + nodes * k + n * k)
+    engine = itemsize * (2 * nodes * d + n * _stride(d, itemsize) + nodes * k + n * k)
     engine += 16 * n * k
-    if _goes_through_samples(n, d, m, itemsize):
-        engine += itemsize * _PARTS * nodes * d + _PART * threads
-    if not _goes_through_samples(n, d, nodes, itemsize):  # padded, it may just not
+    if alone and _goes_through_samples(n, d, m, itemsize):
+        tile = 560_000 + 6 * itemsize * nodes + 7400 * k
+        engine += itemsize * _PARTS * nodes * d + tile * threads
+    if not (alone and _goes_through_samples(n, d, nodes, itemsize)):  # padded, it may just not
         engine += _partial_sums(n, m, k, itemsize)
     return B * (engine + 2 * itemsize * m * d) + _records(d, m, B, q, rows, threads, itemsize)
 
@@ -164,7 +178,7 @@ def sgd_bytes(
         Whether both layers are trained.
     """
     nodes, b = _padded(m), batch_size
-    engine = itemsize * (2 * nodes * d + 3 * nodes * k + 2 * b * (d + k))
+    engine = itemsize * (2 * nodes * d + 3 * nodes * k + 2 * b * (_stride(d, itemsize) + k))
     engine += itemsize * b * nodes * (2 if train_output else 1)
     engine += 8 * (_chunks(m, itemsize) + 1) * b * k + itemsize * m * (d + k) + 16 * n * k
     engine += 2 * itemsize * m * d
@@ -175,7 +189,7 @@ def sgd_bytes(
 def test_bytes(n_test: int, d: int, m: int, k: int, members: int, itemsize: int) -> int:
     """Bytes of a forward pass over test data by so many members at once."""
     nodes, piece = _padded(m), min(n_test, _PIECE)
-    arrays = itemsize * (piece * d + nodes * (d + k))
+    arrays = itemsize * (piece * _stride(d, itemsize) + nodes * (d + k))
     return members * (arrays + 8 * (_chunks(m, itemsize) + 1) * piece * k + 8 * n_test * k)
 
 
@@ -241,6 +255,11 @@ def slopes_allowed(fn: str, max_memory: Any, fixed: int, least: int, sizes: str)
 
 def _chunks(m: int, itemsize: int) -> int:
     return min(_CHUNKS, math.ceil(_padded(m) / (4 * (64 // itemsize))))
+
+
+def _stride(d: int, itemsize: int) -> int:
+    """Of samples in memory: rows a multiple of 512 bytes apart would share a part of the cache."""
+    return d if d * itemsize % 512 else d + 64 // itemsize
 
 
 def _padded(count: int) -> int:

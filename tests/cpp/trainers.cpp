@@ -97,14 +97,17 @@ void check_hooks() {
            (name + ": all rows are taken").c_str());
   }
   const check::Problem<double> large(1, 100, 50, 2000, 1, Activation::swish);
-  for (const Backend backend : {Backend::cpu, Backend::reference}) {
+  const check::Problem<double> many(1, 2000, 5, 3000, 1, Activation::swish);
+  for (const auto& [problem, backend] :
+       {std::pair(&large, Backend::cpu), std::pair(&many, Backend::cpu),
+        std::pair(&large, Backend::reference)}) {
     Hooks hooks;
     int pulses = 0;
     hooks.pulse = [&](double, double) { return ++pulses < 2; };
     Recording recording;
     recording.schedule.every = 1'000'000;
     recording.ntg_change = recording.eigmin = false;
-    const auto run = gradient_descent(large.nets(), large.train(), {}, Loss::half_sse, 1e-3,
+    const auto run = gradient_descent(problem->nets(), problem->train(), {}, Loss::mse, 1e-3,
                                       1'000'000'000, recording, hooks, {backend, 3});
     expect(run.status == Status::interrupted, "a run that its pulse interrupts");
   }

@@ -36,8 +36,7 @@ class CpuEngine final : public Engine<T> {
         base_(packed_weights(at_, net.W.data)),
         lost_(base_.size()),
         point_(base_.data()),
-        slopes_(!pass_ && remembers_slopes(at_, slopes_memory) ? at_.n * at_.blocks * kBlock<T>
-                                                               : 0),
+        remembered_(remembers_slopes(at_, slopes_memory) ? at_.n * at_.blocks * kBlock<T> : 0),
         outputs_(at_.n * at_.k),
         residual_(at_.n * at_.k) {
     this->f_ = outputs_.data();
@@ -46,6 +45,7 @@ class CpuEngine final : public Engine<T> {
   void restart(const Context& context) override {
     point_ = base_.data();
     if (by_samples(context)) return pass(context);
+    if (slopes_.size() != remembered_) slopes_ = Buffer<T>(remembered_);
     sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
       sweep_.evaluate(chunk, point_, slopes_.data(), scratch, outputs);
     });
@@ -284,6 +284,7 @@ class CpuEngine final : public Engine<T> {
   Loss kind_;
   Buffer<T> base_, lost_;  // the point of the run, and what rounding has kept out of it so far
   const T* point_;         // where it was last evaluated: base_ or stage_
+  Index remembered_;       // elements of slopes_, where steps go through the nodes
   Buffer<T> stage_, sum_, saved_, saved_lost_, slopes_;
   Buffer<double> outputs_;
   Buffer<T> residual_;

@@ -106,7 +106,7 @@ class SamplePass {
 
   Index size() const noexcept { return at_.blocks * at_.weights_per_block(); }
 
-  // f of the tile, with the sums in the order of Sweep's; scratch.slopes.
+  // f of the tile, chunk after chunk; scratch.slopes.
   void evaluate(Range rows, const T* W, double* f, Scratch& scratch) const {
     const Index count = rows.size() * at_.k;
     std::fill_n(f, count, 0.0);
