@@ -55,24 +55,13 @@ inline void activate(Samples<T> X, const T* W, const T* c, Index k, T* slopes, V
   });
 }
 
-// slopes <- sigma'(Z).
-template <class Sigma, class T>
-inline void differentiate(Samples<T> X, const T* W, T* slopes) {
-  for_preactivations(X, W, [=](Index i, Vec<T> z0, Vec<T> z1) {
-    as_vectors(slopes)[2 * i] = Sigma::slope(z0);
-    as_vectors(slopes)[2 * i + 1] = Sigma::slope(z1);
-  });
-}
-
 // D = sigma'(Z) sum_q c_q r_q for the residual r = dL/df (rows, k).
 template <class Sigma, class T>
 inline void pull_through(Samples<T> X, const T* W, const T* r, const T* c, Index k, T* D) {
   const Vec<T>* scale = as_vectors(c);
-  with_outputs(k, [=](auto outputs) {
-    for_preactivations(X, W, [=](Index i, Vec<T> z0, Vec<T> z1) {
-      pull_residual<T>(Sigma::slope(z0), Sigma::slope(z1), r + i * outputs, scale, outputs,
-                       as_vectors(D) + 2 * i);
-    });
+  for_preactivations(X, W, [=](Index i, Vec<T> z0, Vec<T> z1) {
+    pull_residual<T>(Sigma::slope(z0), Sigma::slope(z1), r + i * k, scale, k,
+                     as_vectors(D) + 2 * i);
   });
 }
 

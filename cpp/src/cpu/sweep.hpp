@@ -213,10 +213,8 @@ class Sweep {
   const T* slopes_of(Index block, Range rows, const T* W, const T* all, Scratch<T>& scratch) const {
     if (all) return slopes(all, block, rows);
     Vec<T>* z = as_vectors(scratch.Z.data());
+    preactivations(x(rows), weights(W, block), scratch.Z.data());
     with_activation(activation_, [&](auto sigma) {
-      if (at.d <= kFewInputs)
-        return differentiate<decltype(sigma)>(x(rows), weights(W, block), scratch.Z.data());
-      preactivations(x(rows), weights(W, block), scratch.Z.data());
       for (Index i = 0; i < 2 * rows.size(); ++i) z[i] = decltype(sigma)::slope(z[i]);
     });
     return scratch.Z.data();

@@ -150,11 +150,9 @@ inline void pull(const T* slope, const T* r, Index rows, const T* c, Index k, T*
 template <class Sigma, class T>
 inline void pull_through(const T* Z, const T* r, Index rows, const T* c, Index k, T* D) {
   const Vec<T>*z = as_vectors(Z), *scale = as_vectors(c);
-  with_outputs(k, [=](auto outputs) {
-    for (Index i = 0; i < rows; ++i)
-      pull_residual<T>(Sigma::slope(z[2 * i]), Sigma::slope(z[2 * i + 1]), r + i * outputs, scale,
-                       outputs, as_vectors(D) + 2 * i);
-  });
+  for (Index i = 0; i < rows; ++i)
+    pull_residual<T>(Sigma::slope(z[2 * i]), Sigma::slope(z[2 * i + 1]), r + i * k, scale, k,
+                     as_vectors(D) + 2 * i);
 }
 
 // G (d, block) += X^T D. far: X is larger than the first-level cache, and is read by columns.
