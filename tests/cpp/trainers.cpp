@@ -98,7 +98,7 @@ void check_hooks() {
   }
   const check::Problem<double> large(1, 100, 50, 2000, 1, Activation::swish);
   const check::Problem<double> many(1, 2000, 5, 3000, 1, Activation::swish);
-  for (const auto& [problem, backend] :
+  for (const auto& [sizes, backend] :
        {std::pair(&large, Backend::cpu), std::pair(&many, Backend::cpu),
         std::pair(&large, Backend::reference)}) {
     Hooks hooks;
@@ -107,7 +107,7 @@ void check_hooks() {
     Recording recording;
     recording.schedule.every = 1'000'000;
     recording.ntg_change = recording.eigmin = false;
-    const auto run = gradient_descent(problem->nets(), problem->train(), {}, Loss::mse, 1e-3,
+    const auto run = gradient_descent(sizes->nets(), sizes->train(), {}, Loss::mse, 1e-3,
                                       1'000'000'000, recording, hooks, {backend, 3});
     expect(run.status == Status::interrupted, "a run that its pulse interrupts");
   }
