@@ -1,4 +1,4 @@
-"""Where the real data sets are, if anywhere; Ctrl-C as in a terminal."""
+"""Where the real data sets are, if anywhere; instruction sets; Ctrl-C as in a terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import os
 import signal
 from pathlib import Path
 
+import asymfast as af
 import pytest
+from asymfast import _core
 
 # A shell starts what it runs in the background with interrupts ignored, which all processes of the
 # tests would inherit: those that test an interrupt would wait for ever.
@@ -22,3 +24,15 @@ def data_dir():
     if not folder.is_dir():
         pytest.skip("no data: set ASYMFAST_DATA")
     return folder
+
+
+@pytest.fixture(params=af.build_config()["isas_available"] or [None], ids=str)
+def isa(request):
+    """Each instruction set in turn; the one that was chosen at load comes back afterwards."""
+    if request.param is None:  # built without several
+        yield af.build_config()["isa"]
+        return
+    chosen = af.build_config()["isa"]
+    _core.use_isa(request.param)
+    yield request.param
+    _core.use_isa(chosen)

@@ -30,15 +30,6 @@ several = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(params=ISAS)
-def isa(request):
-    """Each instruction set in turn; the one that was chosen at load comes back afterwards."""
-    chosen = af.build_config()["isa"]
-    _core.use_isa(request.param)
-    yield request.param
-    _core.use_isa(chosen)
-
-
 @several
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)

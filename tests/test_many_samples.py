@@ -11,7 +11,6 @@ import bounds
 import numpy as np
 import oracles
 import pytest
-from asymfast import _core
 from cases import (
     ACTIVATIONS,
     DTYPES,
@@ -38,16 +37,6 @@ WIDE = [
 ]
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
 BARE = af.Record(steps=[0, 1], weights=True, ntg=False, eigmin=False)
-
-
-@pytest.fixture(params=af.build_config()["isas_available"] or ["built"])
-def isa(request):
-    chosen = af.build_config()["isa"]
-    if request.param != "built":
-        _core.use_isa(request.param)
-    yield request.param
-    if request.param != "built":
-        _core.use_isa(chosen)
 
 
 def assert_one_step(case, loss="half_sse", lr=0.5):

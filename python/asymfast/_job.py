@@ -19,7 +19,7 @@ from ._data import LOSSES, inputs, targets
 from ._device_calls import to_host
 from ._dlpack import is_on_cuda
 from .checkpoint import Checkpoint, CheckpointError, identity_of
-from .mpi import NetworkPart, part_of, require_agreement, summing
+from .mpi import NetworkPart, is_alone, part_of, require_agreement, summing
 from .network import Network
 from .progress import progress_hooks
 from .record import Record
@@ -352,8 +352,7 @@ class Job:
             batch = {name: settings[name] for name in ("batch_size", "train_output")}
             fixed = memory.sgd_bytes(**run, **batch)
         else:
-            alone = self.comm is None or self.comm.Get_size() == 1
-            fixed = memory.descent_bytes(**run, alone=alone)
+            fixed = memory.descent_bytes(**run, alone=is_alone(self.comm))
             if method != "gradient_descent":
                 flow = {"n": self.X.shape[1], "B": B, **sizes}
                 fixed += max(memory.flow_bytes(one, **flow) for one in self._methods(settings))

@@ -294,9 +294,12 @@ def summing(comm: Any) -> Callable[[NDArray[np.float64]], object] | None:
 
     Without a line of Python in it: there Ctrl-C could strike, see the binding. None: nobody else.
     """
-    if comm is None or comm.Get_size() == 1:
-        return None
-    return partial(comm.Allreduce, _in_place(comm))
+    return None if is_alone(comm) else partial(comm.Allreduce, _in_place(comm))
+
+
+def is_alone(comm: Any) -> bool:
+    """Whether nobody else has nodes of the network."""
+    return comm is None or comm.Get_size() == 1
 
 
 def require_cpu(fn: str, device: str) -> None:

@@ -174,7 +174,7 @@ class CpuBatchEngine final : public BatchEngine<T> {
   // work(chunk, scratch, partial outputs of the chunk's slot) for every chunk.
   template <class Work>
   void for_chunks(const Context& context, Work&& work) {
-    const int threads = useful_threads(context.threads);
+    const int threads = useful_threads(at_, context.threads, at_.slots);
     while (static_cast<int>(scratch_.size()) < threads) scratch_.emplace_back(at_);
     Rescue rescue;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
@@ -189,14 +189,6 @@ class CpuBatchEngine final : public BatchEngine<T> {
       }
     }
     rescue.rethrow();
-  }
-
-  // A team costs a few microseconds to gather: small work is done by one thread.
-  int useful_threads(int wanted) const {
-    constexpr double kWorkOfAThread = 1e5;  // multiplications, some 10 us
-    const double work = double(at_.n) * double(at_.m) * double(at_.d + at_.k + 16);
-    const double most = std::min({double(wanted), double(at_.slots), 1 + work / kWorkOfAThread});
-    return std::max(1, static_cast<int>(most));
   }
 
   const Layout<T> at_;  // n is the size of the largest batch

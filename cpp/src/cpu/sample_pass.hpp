@@ -49,7 +49,7 @@ class SamplePass {
 
   // f and dL/df (n, k) at W; the gradient there is kept. Returns L.
   double operator()(const T* W, double* f, T* residual, const Context& context) {
-    const int threads = std::min(int(cut_.parts), sweep_.useful_threads(context.threads));
+    const int threads = useful_threads(at_, context.threads, cut_.parts);
     if (gradients_.size() == 0) gradients_ = Buffer<T>(cut_.parts * size());
     while (static_cast<int>(scratch_.size()) < threads) scratch_.emplace_back(at_, cut_);
     Rescue rescue;

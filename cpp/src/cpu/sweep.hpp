@@ -54,20 +54,11 @@ class Sweep {
   const T* weights(const T* W, Index block) const { return W + block * at.weights_per_block(); }
   Activation activation() const { return activation_; }
 
-  // A team costs a few microseconds to gather: small work is done by one thread.
-  int useful_threads(int wanted) const {
-    constexpr double kWorkOfAThread = 1e5;  // multiplications, some 10 us
-    const double work = double(at.n) * double(at.m) * double(at.d + at.k + 16);
-    const double most = std::min(double(wanted), 1 + work / kWorkOfAThread);
-    return std::max(1, static_cast<int>(most));
-  }
-
   // work(chunk, scratch, partial outputs (n, k) of the chunk's slot) for every chunk.
   template <class Work>
   void for_chunks(const Context& context, Work&& work) {
     if (partial_.size() == 0) partial_ = Buffer<double>(at.slots * at.n * at.k);
-    const int threads = std::min(int(at.slots), useful_threads(context.threads));
-    while (static_cast<int>(scratch_.size()) < threads) scratch_.emplace_back(at);
+    const int threads = gather(context);
     Rescue rescue;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (Index slot = 0; slot < at.slots; ++slot) {
@@ -86,8 +77,7 @@ class Sweep {
   // work(chunk, scratch) for every chunk, without outputs.
   template <class Work>
   void for_nodes(const Context& context, Work&& work) {
-    const int threads = std::min(int(at.slots), useful_threads(context.threads));
-    while (static_cast<int>(scratch_.size()) < threads) scratch_.emplace_back(at);
+    const int threads = gather(context);
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (Index chunk = 0; chunk < at.chunks; ++chunk) work(chunk, scratch_[thread_number()]);
   }
@@ -182,6 +172,13 @@ class Sweep {
   }
 
  private:
+  // The size of the team, each of which then has working memory.
+  int gather(const Context& context) {
+    const int threads = useful_threads(at, context.threads, at.slots);
+    while (static_cast<int>(scratch_.size()) < threads) scratch_.emplace_back(at);
+    return threads;
+  }
+
   template <class U>
   U* slopes(U* all, Index block, Range rows) const {
     return all + (block * at.n + rows.first) * kBlock<T>;
