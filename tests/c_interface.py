@@ -6,7 +6,7 @@ import ctypes as c
 import importlib.util
 from pathlib import Path
 
-import asymfast.embedding
+import asymfast._build
 import numpy as np
 import pytest
 
@@ -26,7 +26,7 @@ Checkpoint = c.CFUNCTYPE(c.c_int32, c.c_void_p, c.c_size_t, c.c_void_p)
 def library():
     """The shared library of the installed package; skips where there is none."""
     try:
-        return example.load(str(asymfast.embedding.library()))
+        return example.load(str(asymfast._build.library()))
     except FileNotFoundError as missing:
         pytest.skip(str(missing), allow_module_level=True)
 

@@ -495,7 +495,7 @@ def test_info(capsys):
     out = capsys.readouterr().out
     config = af.build_config()
     assert f"{config['version']}" in out
-    for name in (*config, "numpy", "python", "extra: plot", "extra: data", "extra: xarray"):
+    for name in (*config, "numpy", "python", "extra: plot", "extra: data", "extra: sweep"):
         assert re.search(rf"^{name}  +\S", out, re.MULTILINE), name
     starts = {re.match(r"(.*?)  +\S", line).end() for line in out.splitlines()}
     assert len(starts) == 1, "aligned"
@@ -508,7 +508,8 @@ def test_info_says_how_to_get_what_is_missing(capsys, monkeypatch):
     assert main(["info"]) == 0
     out = capsys.readouterr().out
     assert (
-        "pooch missing, openpyxl 1.0, xlrd 1.0; install with: pip install 'asymfast[data]'" in out
+        "pandas 1.0, pooch missing, openpyxl 1.0, xlrd 1.0; "
+        "install with: pip install 'asymfast[data]'" in out
     )
     assert re.search(r"extra: plot +matplotlib 1.0\n", out)
 

@@ -8,7 +8,7 @@ import weakref
 import asymfast as af
 import numpy as np
 import pytest
-from asymfast import _device_arrays as arrays
+from asymfast import _device as arrays
 from cases import problem
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import asymfast as af
 import pytest
-from asymfast import cli, embedding
+from asymfast import _build, cli
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ("cmake", "c++", "cc")
@@ -38,7 +38,7 @@ def working(tool):
 def installed():
     """Folder of the installed package, with headers and libraries; else skip."""
     try:
-        return embedding.cmake_dir().parents[2]
+        return _build.cmake_dir().parents[2]
     except FileNotFoundError as missing:
         pytest.skip(str(missing))
 
@@ -57,7 +57,7 @@ def build(source, folder, *options):
 def programs(installed, tmp_path_factory):
     """All examples and the check of the C++ interface, built on the installed package."""
     folder = tmp_path_factory.mktemp("programs")
-    return build(ROOT / "tests" / "consumer", folder, f"-Dasymfast_DIR={embedding.cmake_dir()}")
+    return build(ROOT / "tests" / "consumer", folder, f"-Dasymfast_DIR={_build.cmake_dir()}")
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +99,7 @@ def test_cpp_interface(programs):
 
 def test_ctypes_example(installed):
     example = ROOT / "examples" / "python_ctypes" / "descent.py"
-    out = run(sys.executable, example, embedding.library())
+    out = run(sys.executable, example, _build.library())
     assert re.search(r"stopped at \S+ \S+ \S+\n", out)
     assert "refused: activation must be one of" in out
 
@@ -148,7 +148,7 @@ def test_locations_are_printed(installed, capsys):
 
 
 def test_a_copy_without_libraries_says_so(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(embedding._core, "__file__", str(tmp_path / "_core.so"))
+    monkeypatch.setattr(_build._core, "__file__", str(tmp_path / "_core.so"))
     assert cli.main(["--cmakedir"]) == 2
     assert (
         "does not exist: headers and libraries come with `pip install`" in capsys.readouterr().err
@@ -166,7 +166,7 @@ def defined_symbols(library):
 
 
 def test_the_library_shows_its_interface_and_nothing_else(installed):
-    names = defined_symbols(embedding.library())
+    names = defined_symbols(_build.library())
     ours = re.compile(r"asymfast_\w+|_Z(T[ISV])?NK?8asymfast\w+")
     assert [name for name in names if not ours.fullmatch(name)] == []
     header = (installed / "include" / "asymfast" / "asymfast.h").read_text()

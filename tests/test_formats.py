@@ -15,8 +15,7 @@ from pathlib import Path
 import asymfast as af
 import numpy as np
 import pytest
-from asymfast._npz import read_npz
-from asymfast.checkpoint import Checkpoint
+from asymfast._storage import Checkpoint, read_npz
 from readers import identity
 
 FILES = Path(__file__).parent / "files"

@@ -9,8 +9,8 @@ import sys
 
 import asymfast as af
 import pytest
-from asymfast import progress
-from asymfast.progress import ProgressBar, duration, progress_line
+from asymfast import _run_loop
+from asymfast._run_loop import ProgressBar, duration, progress_line
 from cases import simulated
 
 
@@ -39,7 +39,7 @@ def clock(monkeypatch):
             return self.now
 
     hand_moved = Clock()
-    monkeypatch.setattr(progress, "time", hand_moved)
+    monkeypatch.setattr(_run_loop, "time", hand_moved)
     return hand_moved
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -14,11 +15,6 @@ import pytest
 from asymfast.cli import info
 
 ROOT = Path(__file__).resolve().parents[1]
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    tomllib = pytest.importorskip("tomli")
-
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 DEVELOPERS = {"docs", "test"}
@@ -42,15 +38,15 @@ def test_numpy_is_all_that_is_needed():
 
 
 def test_the_designed_extras_exist():
-    designed = "plot data theory sklearn sweep mpi docs test torch features all"
+    designed = "plot data theory sklearn sweep mpi docs test torch onnx all"
     assert set(designed.split()) <= set(EXTRAS)
 
 
 def test_all_holds_every_extra_of_users():
-    """But for `features`, whose packages are large and serve one recipe."""
+    """But for `onnx`, whose packages are large and serve one function."""
     (one,) = EXTRAS["all"]
     named = set(re.fullmatch(r"asymfast\[(.*)\]", one)[1].split(","))
-    assert named == set(EXTRAS) - DEVELOPERS - {"all", "features"}
+    assert named == set(EXTRAS) - DEVELOPERS - {"all", "onnx"}
 
 
 def test_info_lists_the_extras_as_they_are():

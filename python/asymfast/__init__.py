@@ -23,20 +23,15 @@ except ImportError as error:
     ) from error
 
 from . import cuda
-from ._job import DivergenceError, Snapshot
-from .checkpoint import CheckpointError
-from .config import build_config
-from .flow import gradient_flow
+from ._build import build_config
+from ._storage import CheckpointError
 from .linearised import LinearisedFlow, linearised_flow
 from .network import Network
-from .ntg_operator import NTGOperator
-from .record import Record
-from .run import Run
+from .ntg import NTGOperator, min_eigenvalue
+from .record import Record, Snapshot, Stop
+from .run import DivergenceError, Run
 from .scaling import node_scaling
-from .sgd import sgd
-from .spectrum import min_eigenvalue
-from .stop import Stop
-from .training import gradient_descent
+from .train import gradient_descent, gradient_flow, sgd
 
 if TYPE_CHECKING:
     from . import datasets, figures, mpi, theory

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
-
-from ._dlpack import as_numpy, is_foreign, is_on_cuda
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 LARGEST = 2**63 - 1  # that the compiled core can count to
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
@@ -252,3 +250,138 @@ def finite(fn: str, name: str, values: NDArray[Any]) -> None:
     if bad.any():
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         raise ValueError(f"{fn}: {name} must be finite, got {values[where]} at index {where}")
+
+
+LOSSES = ("half_sse", "mse", "cross_entropy")
+
+
+class AnyNetwork(Protocol):
+    """What these checks, and calls on a GPU, read of a `Network`, which is defined above them."""
+
+    @property
+    def W(self) -> NDArray[Any]: ...
+    @property
+    def a(self) -> NDArray[Any]: ...
+    @property
+    def m(self) -> int: ...
+    @property
+    def d(self) -> int: ...
+    @property
+    def k(self) -> int: ...
+    @property
+    def B(self) -> int | None: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def activation(self) -> str: ...
+
+    def _arrays(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]: ...
+
+
+def inputs(fn: str, net: AnyNetwork, X: ArrayLike, name: str = "X") -> NDArray[Any]:
+    """Return X (n, d) or, of an ensemble, (B, n, d), with a leading axis of length 1 or B."""
+    given = plain(fn, name, X)
+    if given.ndim in (2, 3) and given.shape[-1] != net.d:
+        raise ValueError(
+            f"{fn}: W has {net.d} columns but {name} has {given.shape[-1]}; "
+            "both must have d columns"
+        )
+    shapes: list[tuple[int | str, ...]] = [("n", net.d)]
+    if net.B is not None:
+        shapes.append((net.B, "n", net.d))
+    require_shape(fn, name, given.shape, *shapes)
+    checked = array(fn, name, given, dtype=net.dtype)
+    return checked if checked.ndim == 3 else checked[None]
+
+
+def targets(
+    fn: str, net: AnyNetwork, y: ArrayLike, n: int, loss: str, name: str = "y"
+) -> NDArray[Any]:
+    """Return y with a leading axis of length 1 or B and k columns; class labels as one-hot rows."""
+    given = plain(fn, name, y)
+    require_outputs(fn, net, loss)
+    if loss == "cross_entropy" and given.dtype.kind in "iu":
+        given = _one_hot(fn, net, given, n, name)
+    elif loss == "cross_entropy" and given.ndim < 2:
+        raise TypeError(
+            f"{fn}: {name} must hold integer labels or (n, k) probabilities for cross_entropy, "
+            f"got {given.dtype} of shape {given.shape}"
+        )
+    columns: tuple[int, ...] = () if net.a.ndim == net.W.ndim - 1 else (net.k,)
+    shapes: list[tuple[int, ...]] = [(n, *columns)]
+    if net.B is not None:
+        shapes.append((net.B, n, *columns))
+    require_shape(fn, name, given.shape, *shapes)
+    checked = array(fn, name, given, dtype=net.dtype)
+    if loss == "cross_entropy" and (checked < 0).any():
+        raise ValueError(f"{fn}: {name} must hold probabilities >= 0, got {checked.min()}")
+    return checked.reshape(-1, n, net.k)
+
+
+def require_outputs(fn: str, net: AnyNetwork, loss: str) -> None:
+    """Raise ValueError where the loss needs more outputs than the network has."""
+    if loss == "cross_entropy" and net.k < 2:
+        raise ValueError(f"{fn}: cross_entropy needs a network with k >= 2 outputs, got k = 1")
+
+
+def _one_hot(fn: str, net: AnyNetwork, labels: NDArray[Any], n: int, name: str) -> NDArray[Any]:
+    shapes: list[tuple[int, ...]] = [(n,)]
+    if net.B is not None:
+        shapes.append((net.B, n))
+    require_shape(fn, name, labels.shape, *shapes)
+    for label in (labels.min(), labels.max()):
+        if not 0 <= label < net.k:
+            raise ValueError(f"{fn}: {name} must hold labels from 0 to {net.k - 1}, got {label}")
+    hot = labels[..., None] == np.arange(net.k, dtype=labels.dtype)
+    return np.asarray(hot.astype(net.dtype))
+
+
+# Device types of the DLPack standard: those whose memory the CPU reads, and names for the others.
+CUDA = 2
+_HOST = (1, 3, 11, 13)  # CPU, pinned by CUDA, pinned by ROCm, managed by CUDA
+_NAMES = {
+    CUDA: "CUDA",
+    4: "OpenCL",
+    7: "Vulkan",
+    8: "Metal",
+    10: "ROCm",
+    14: "oneAPI",
+    15: "WebGPU",
+}
+
+
+def is_foreign(value: Any) -> bool:
+    """Whether another library's array offers DLPack."""
+    return not isinstance(value, (np.ndarray, np.generic)) and hasattr(value, "__dlpack__")
+
+
+def is_on_cuda(value: Any) -> bool:
+    """Whether it is an array in the memory of a CUDA device."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return False
+    if hasattr(value, "__cuda_array_interface__"):
+        return True
+    try:
+        return bool(value.__dlpack_device__()[0] == CUDA)
+    except Exception:  # no array, or whatever its library raises; as_numpy will say it
+        return False
+
+
+def as_numpy(fn: str, name: str, value: Any) -> NDArray[Any]:
+    """Return the array's memory as a NumPy array, never a copy.
+
+    Raises
+    ------
+    TypeError
+        It is on another device, of a dtype that NumPy does not have, or its library refuses, as
+        PyTorch does for tensors that require gradients.
+    """
+    try:
+        device = int(value.__dlpack_device__()[0])
+        if device in _HOST:
+            return np.from_dlpack(value)
+    except Exception as error:  # whatever its library raises
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TypeError(f"{fn}: {name} cannot be read by DLPack: {reason}") from error
+    where = _NAMES.get(device, f"DLPack device type {device}")
+    raise TypeError(f"{fn}: {name} must be in the memory of the CPU, got an array on {where}")

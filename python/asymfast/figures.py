@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from asymfast import _paths
-from asymfast._atomic import replacing
+from asymfast import _storage
+from asymfast._storage import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -221,7 +221,7 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
     """
     import matplotlib
 
-    stem = _paths.path("figures.save", "path", path)
+    stem = _storage.path("figures.save", "path", path)
     if stem.suffix in (".png", ".pdf"):
         stem = stem.with_suffix("")
     png, pdf = (stem.with_name(stem.name + ending) for ending in (".png", ".pdf"))

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check, _core
-from ._backend import thread_count
-from ._data import inputs, targets
+from ._check import inputs, targets
+from ._device import thread_count
 from .network import Network
 
 Floats = NDArray[np.float64]

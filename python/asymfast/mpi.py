@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check
-from ._digest import blake2b
+from ._storage import blake2b
 from .network import Network
 from .scaling import node_scaling
 

@@ -1,4 +1,4 @@
-"""The network of Eq. (2), single or as an ensemble of networks of one shape."""
+"""Shallow networks with per-node scaling, and ensembles of them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,41 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _check, _core, _dlpack, _pullback, memory
-from ._backend import DEVICES, backend_name, thread_count
-from ._data import LOSSES, inputs, require_outputs, targets
-from ._device_calls import DeviceCalls
-from ._dlpack import is_on_cuda
+from . import _check, _core, memory
+from ._check import LOSSES, inputs, is_on_cuda, require_outputs, targets
+from ._device import DEVICES, DeviceCalls, backend_name, thread_count
 from .scaling import node_scaling
+
+Array = NDArray[Any]
+
+
+def by_weights(
+    W: Array, a: Array, lam: Array, activation: str, X: Array, u: Array, backend: str, threads: int
+) -> Array:
+    """Gradient in W (m, d)."""
+    return _core.pullback(W, a, lam, activation, X, u, backend, threads)
+
+
+def by_outputs(
+    W: Array, a: Array, lam: Array, activation: str, X: Array, u: Array, backend: str, threads: int
+) -> Array:
+    """Gradient in a (m, k): sqrt(lam_j) sum_i u_iq sigma(Z_j(x_i))."""
+    sums = _core.forward(X, u, np.ones(len(X)), activation, W, backend, threads)
+    return _scaled(lam, sums)
+
+
+def by_inputs(
+    W: Array, a: Array, lam: Array, activation: str, X: Array, u: Array, backend: str, threads: int
+) -> Array:
+    """Gradient in X (n, d)."""
+    return _core.pullback(X, u, np.ones(len(X)), activation, W, _scaled(lam, a), backend, threads)
+
+
+def _scaled(lam: Array, rows: Array) -> Array:
+    """sqrt(lam_j) times row j; what exceeds the dtype is inf, for the caller to judge."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(np.sqrt(lam)[:, None] * rows, dtype=rows.dtype)
+
 
 ACTIVATIONS = (
     "swish",
@@ -195,7 +224,7 @@ class Network:
             )
 
         given: dict[str, Any] = {
-            name: _dlpack.as_numpy(fn, name, value) if _dlpack.is_foreign(value) else value
+            name: _check.as_numpy(fn, name, value) if _check.is_foreign(value) else value
             for name, value in (("gamma", gamma), ("alpha", alpha), ("rng", rng))
         }
         sequences = {name: list(value) for name, value in given.items() if _is_sequence(value)}
@@ -591,12 +620,10 @@ class Network:
         x = inputs(fn, self, X)
         data = [x, targets(fn, self, u, x.shape[1], "half_sse", "u")]
         if wrt == "W":
-            return self._each(_pullback.by_weights, data, threads, backend, device)
+            return self._each(by_weights, data, threads, backend, device)
         if wrt == "X":
-            return self._each(_pullback.by_inputs, data, threads, backend, device)
-        return self._each(_pullback.by_outputs, data, threads, backend, device).reshape(
-            self.a.shape
-        )
+            return self._each(by_inputs, data, threads, backend, device)
+        return self._each(by_outputs, data, threads, backend, device).reshape(self.a.shape)
 
     def stable_step(
         self,

@@ -15,7 +15,7 @@ from .memory import require_room
 from .network import Network
 from .record import Record
 from .scaling import node_scaling
-from .training import gradient_descent
+from .train import gradient_descent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
-from ._data import LOSSES, inputs, targets
+from ._check import LOSSES, inputs, targets
 from .network import Network
 
 Floats = NDArray[np.float64]

@@ -1,7 +1,8 @@
-"""What a training run records, and when."""
+"""What a training run records, and when it ends early."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _check, _paths
+from . import _check, _storage
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Record:
             self._set("ntg_on", _samples(self.ntg_on))
         self._set("top_nodes", _check.integer("Record", "top_nodes", self.top_nodes, low=0))
         if self.folder is not None:
-            self._set("folder", str(_paths.path("Record", "folder", self.folder)))
+            self._set("folder", str(_storage.path("Record", "folder", self.folder)))
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type == "bool" or (field.name == "accuracy" and value is not None):
@@ -187,3 +188,89 @@ def _samples(ntg_on: Any) -> int | tuple[int, ...]:
     if rows.min() < 0:
         raise ValueError(f"Record: ntg_on must be >= 0, got {rows.min()}")
     return tuple(int(row) for row in rows)
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Early stopping: a run ends as soon as one of the conditions holds. Immutable; checks itself.
+
+    Parameters
+    ----------
+    loss : float, optional
+        The training loss of a record is at or below this; of an ensemble, that of every member.
+    time : float, optional
+        The time of a record is at or beyond this, > 0.
+    wall_seconds : float, optional
+        The call has lasted longer than this, > 0. Looked at about every 50 ms, not at records only;
+        the run then ends with a record of where it stands. (Not for ensembles of a flow one of
+        whose members is far behind the others: see docs/training.md.)
+
+    Raises
+    ------
+    TypeError, ValueError
+        A value of the wrong kind or range, or none of the three.
+
+    Notes
+    -----
+    Loss and time are looked at when a record has been made, as is a callback's answer: with
+    ``Record(every=1)`` after every step. A run that is stopped has ``run.stopped`` set and
+    ``run.stopped_by`` says by what. With ``checkpoint=`` it can be gone on with: by the same call
+    after `wall_seconds` or a callback, by one with a later `loss` or `time`, or with no `stop`.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    >>> net = af.Network.init(d=5, m=200, gamma=1.0, rng=1)
+    >>> run = af.gradient_descent(
+    ...     net, X, y, steps=10_000, record=af.Record(every=10), stop=af.Stop(loss=1.0)
+    ... )
+    >>> run.stopped_by, bool(run.loss[-1] <= 1.0 < run.loss[-2])
+    ('loss', True)
+    """
+
+    loss: float | None = None
+    time: float | None = None
+    wall_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.loss is None and self.time is None and self.wall_seconds is None:
+            raise ValueError("Stop: give at least one of loss, time and wall_seconds, got none")
+        for name, low in (("loss", -math.inf), ("time", 0.0), ("wall_seconds", 0.0)):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(
+                    self, name, _check.number("Stop", name, value, low=low, low_open=True)
+                )
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a callback sees of a record.
+
+    Attributes
+    ----------
+    step : int
+    time : float
+    loss, test_loss : float, or (B,) array of an ensemble
+        test_loss is None without test data.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    >>> net = af.Network.init(d=5, m=200, gamma=1.0, rng=1)
+    >>> def enough(snapshot):
+    ...     return snapshot.loss > 1.0  # False ends the run
+    ...
+    >>> run = af.gradient_descent(
+    ...     net, X, y, steps=10_000, record=af.Record(every=10), callback=enough
+    ... )
+    >>> run.stopped_by
+    'callback'
+    """
+
+    step: int
+    time: float
+    loss: Any
+    test_loss: Any

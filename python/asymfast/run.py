@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _check, _paths
-from ._atomic import replacing
+from . import _check, _storage
+from ._storage import replacing
 from .network import Network
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Run:
         >>> bool((again.network.W == run.network.W).all())
         True
         """
-        file = _paths.file_to_write("Run.save", "path", path)
+        file = _storage.file_to_write("Run.save", "path", path)
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _ALWAYS}
         for name in _IF_RECORDED:
             if getattr(self, name) is not None:
@@ -231,9 +231,9 @@ class Run:
         ...
         Run.load: notes.txt is not a file of Run.save
         """
-        from ._npz import read_npz  # and zipfile, a tenth of what importing asymfast takes
+        from ._storage import read_npz  # and zipfile, a tenth of what importing asymfast takes
 
-        file = _paths.path("Run.load", "path", path)
+        file = _storage.path("Run.load", "path", path)
         try:
             stored = read_npz(file)
             header = json.loads(str(stored["header"]))
@@ -351,7 +351,7 @@ class Run:
             import xarray
         except ImportError:
             raise ImportError(
-                "Run.to_xarray needs xarray; install it with: pip install 'asymfast[xarray]'"
+                "Run.to_xarray needs xarray; install it with: pip install 'asymfast[sweep]'"
             ) from None
         variables: dict[str, Any] = self.columns()
         coordinates = {name: variables.pop(name) for name in ("steps", "time")}
@@ -360,3 +360,43 @@ class Run:
             coords={"step": coordinates["steps"], "time": coordinates["time"]},
             attrs={key: json.dumps(value) for key, value in self.config.items()},
         )
+
+
+class DivergenceError(RuntimeError):
+    """The loss left all bounds: it is not finite, or 10^10 times what the run began with.
+
+    Attributes
+    ----------
+    run : Run
+        Everything recorded before.
+    step : int
+        Step at which (the first member of) the run was given up.
+    last_loss : float
+        Its last acceptable loss; of sgd, that of its batch.
+    bound : float
+        Largest stable step at the start: 2 / eig_max for gradient descent, 2.78 / eig_max for RK4,
+        3.3 / eig_max for the other flows, with eig_max of the loss' Gauss-Newton matrix, computed
+        to about 1 %; of sgd, that of the first batch and of all weights trained.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    >>> net = af.Network.init(d=5, m=200, gamma=1.0, activation="identity", rng=1)
+    >>> try:
+    ...     af.gradient_descent(net, X, y, lr=100.0, steps=1000)
+    ... except af.DivergenceError as error:
+    ...     print(f"step {error.step}, lr must be below {error.bound:.2g}")
+    ...
+    step 3, lr must be below 1.4
+    """
+
+    def __init__(self, message: str, run: Run, step: int, last_loss: float, bound: float) -> None:
+        super().__init__(message)
+        self.run = run
+        self.step = step
+        self.last_loss = last_loss
+        self.bound = bound
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.run, self.step, self.last_loss, self.bound)

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from asymfast._backend import MOST_THREADS
 from asymfast._check import LARGEST
+from asymfast._device import MOST_THREADS
 
 
 class Parser(argparse.ArgumentParser):

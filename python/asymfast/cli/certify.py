@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 import asymfast as af
 from asymfast import figures, theory
-from asymfast._atomic import replacing
+from asymfast._run_loop import ProgressBar
+from asymfast._storage import replacing
 from asymfast.cli.arguments import real, run_options, whole
 from asymfast.cli.errors import INCOMPLETE, INTERRUPTED, CommandError
 from asymfast.cli.output import checkpoint, require_device, require_figures, require_folder
@@ -24,7 +25,6 @@ from asymfast.cli.table import setting_name
 from asymfast.datasets.samples import read_samples
 from asymfast.datasets.simulated import simulated
 from asymfast.network import ACTIVATIONS
-from asymfast.progress import ProgressBar
 
 Floats = npt.NDArray[np.float64]
 

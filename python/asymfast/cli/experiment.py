@@ -9,6 +9,7 @@ from pathlib import Path
 
 import asymfast as af
 from asymfast import figures
+from asymfast._run_loop import ProgressBar, duration
 from asymfast.cli.results import write_json
 from asymfast.cli.table import text_table
 from asymfast.experiments.claims import verdicts
@@ -28,7 +29,6 @@ from asymfast.experiments.tables import (
     setting_name,
     verdicts_table,
 )
-from asymfast.progress import ProgressBar, duration
 from asymfast.sweeps.store import Store
 
 

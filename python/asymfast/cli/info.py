@@ -15,15 +15,23 @@ from asymfast.cli.table import text_table
 # Extra by extra, what each installs: pip install 'asymfast[plot]'.
 _EXTRAS = {
     "plot": ("matplotlib",),
-    "progress": ("tqdm",),
-    "data": ("pooch", "openpyxl", "xlrd"),
+    "data": ("pandas", "pooch", "openpyxl", "xlrd"),
     "theory": ("scipy",),
-    "xarray": ("xarray",),
     "sklearn": ("scikit-learn",),
-    "sweep": ("joblib", "dask", "distributed", "xarray"),
+    "sweep": (
+        "joblib",
+        "dask",
+        "distributed",
+        "filelock",
+        "jinja2",
+        "msgspec",
+        "pandas",
+        "tqdm",
+        "xarray",
+    ),
     "mpi": ("mpi4py",),
-    "torch": ("torch",),
-    "features": ("torch", "torchvision"),
+    "torch": ("torch", "torchvision"),
+    "onnx": ("torch", "onnx", "onnxscript"),
 }
 
 

@@ -6,13 +6,13 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from asymfast import embedding
+from asymfast import _build
 
 # Option, what it prints, and how help describes it.
 _LOCATIONS: dict[str, tuple[Callable[[], str], str]] = {
-    "--cmakedir": (lambda: str(embedding.cmake_dir()), "print the folder of the CMake package"),
-    "--includes": (lambda: f"-I{embedding.include_dir()}", "print the compiler's option"),
-    "--library": (lambda: str(embedding.library()), "print the path of the shared library"),
+    "--cmakedir": (lambda: str(_build.cmake_dir()), "print the folder of the CMake package"),
+    "--includes": (lambda: f"-I{_build.include_dir()}", "print the compiler's option"),
+    "--library": (lambda: str(_build.library()), "print the path of the shared library"),
 }
 
 

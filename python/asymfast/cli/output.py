@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from asymfast import cuda, figures
-from asymfast._atomic import replacing
+from asymfast._storage import replacing
 from asymfast.cli.errors import CommandError
 
 # Beside the results while training goes on, and after it was interrupted or killed.

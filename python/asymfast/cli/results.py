@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import asymfast as af
-from asymfast._atomic import replacing
+from asymfast._storage import replacing
 from asymfast.cli.table import number, percent, text_table
 
 _ROWS_ON_SCREEN = 11

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from asymfast._backend import MOST_THREADS
+from asymfast._device import MOST_THREADS
 from asymfast.cli.arguments import real, whole
 from asymfast.cli.errors import INCOMPLETE, INTERRUPTED, CommandError
 from asymfast.cli.output import require_folder

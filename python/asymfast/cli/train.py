@@ -14,6 +14,7 @@ import numpy as np
 
 import asymfast as af
 from asymfast import figures
+from asymfast._run_loop import ProgressBar, duration
 from asymfast.cli.arguments import real, run_options, whole
 from asymfast.cli.errors import INCOMPLETE, INTERRUPTED, CommandError
 from asymfast.cli.output import checkpoint, require_device, require_figures, require_folder
@@ -22,7 +23,6 @@ from asymfast.cli.summary import root_mean_squares, summary
 from asymfast.cli.table import number, setting_name
 from asymfast.datasets.samples import Samples, read_samples
 from asymfast.network import ACTIVATIONS
-from asymfast.progress import ProgressBar, duration
 
 # The NTG of n samples takes n^2 memory, and n^3 time for its eigenvalue, at every record.
 _NTG_SAMPLES = 500

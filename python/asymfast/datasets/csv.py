@@ -12,7 +12,7 @@ from typing import NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from asymfast import _paths
+from asymfast import _storage
 
 _DELIMITERS = ",;\t"
 _SHOWN = 40  # characters of a bad cell in a message
@@ -93,7 +93,7 @@ def read_csv(path: str | Path) -> Table:
     ...
     read_csv: table.csv, line 3, column 'weight' is empty
     """
-    path = _paths.path("read_csv", "path", path)
+    path = _storage.path("read_csv", "path", path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = _lines(path, file.readlines())

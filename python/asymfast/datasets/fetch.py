@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from asymfast._atomic import replacing
+from asymfast._storage import replacing
 from asymfast.datasets import mnist_files, sources, tables
 from asymfast.datasets.csv import format_csv
 from asymfast.datasets.extras import data_extra

@@ -13,7 +13,7 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from asymfast import _paths
+from asymfast import _storage
 
 _UNSIGNED_BYTES = 0x08
 _MOST_AXES = 3
@@ -48,7 +48,7 @@ def read_idx(path: str | Path) -> npt.NDArray[np.uint8]:
     Memory is taken as data arrive, 1 MiB at a time: a header that announces terabytes costs
     nothing.
     """
-    path = _paths.path("read_idx", "path", path)
+    path = _storage.path("read_idx", "path", path)
     with path.open("rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
         file.seek(0)

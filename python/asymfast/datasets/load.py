@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy.typing as npt
 
-from asymfast import _check, _paths
+from asymfast import _check, _storage
 from asymfast.datasets.dataset import Dataset
 from asymfast.datasets.locate import locate
 from asymfast.datasets.mnist import load_mnist
@@ -81,7 +81,7 @@ def load(
     split_seed = _check.integer("load", "split_seed", split_seed, low=0)
     kind = _check.float_dtype("load", dtype)
     if data_dir is not None:
-        data_dir = _paths.path("load", "data_dir", data_dir)
+        data_dir = _storage.path("load", "data_dir", data_dir)
     if name == "mnist":
         if target is not None:
             raise ValueError(f"load: mnist has no choice of target, got {target!r}")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asymfast._atomic import replacing
+from asymfast._storage import replacing
 
 Array = npt.NDArray[Any]
 
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except ImportError as missing:
         raise SystemExit(
             f"this needs torch and torchvision ({missing}); "
-            "install them with: pip install 'asymfast[features]'"
+            "install them with: pip install 'asymfast[torch]'"
         ) from None
     weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
     network = torchvision.models.resnet18(weights=weights)

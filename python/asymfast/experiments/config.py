@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
@@ -9,8 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from asymfast import _check, _paths
-from asymfast._toml import parsed
+from asymfast import _check, _storage
 
 Table = dict[str, Any]
 
@@ -240,7 +240,6 @@ def read_experiment(source: str | Path, *, quick: bool = False) -> Experiment:
     FileNotFoundError
         Neither a known name nor a file.
     ImportError
-        Python 3.10 without the package tomli.
     ValueError
         Not TOML, or an entry is unknown, missing, or of the wrong kind; the message names it.
     """
@@ -248,7 +247,7 @@ def read_experiment(source: str | Path, *, quick: bool = False) -> Experiment:
         own = resources.files("asymfast.experiments") / "configs" / f"{source}.toml"
         name, content = source, _content(own.read_bytes(), f"{source}.toml")
     else:
-        path = _paths.path("read_experiment", "source", source)
+        path = _storage.path("read_experiment", "source", source)
         if not path.is_file():
             raise FileNotFoundError(
                 f"read_experiment: source must be one of {', '.join(NAMES)}, or a TOML file, "
@@ -267,7 +266,7 @@ def read_experiment(source: str | Path, *, quick: bool = False) -> Experiment:
 
 def _content(raw: bytes, name: str) -> dict[str, Any]:
     try:
-        return parsed(raw.decode("utf-8"))
+        return tomllib.loads(raw.decode("utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"{name} is not TOML: {error}") from error
 

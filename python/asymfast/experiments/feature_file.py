@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asymfast._npz import read_npz
+from asymfast._storage import read_npz
 from asymfast.datasets.locate import ENVIRONMENT
 from asymfast.experiments.config import Data
 
@@ -73,11 +73,7 @@ def find_features(data: Data, data_dir: Path | None) -> Path:
 def identified(data: Data, data_dir: Path | None) -> Data:
     """Return the description with the SHA-256 of the feature file, which numbers depend on."""
     with find_features(data, data_dir).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else None
-        if digest is None:  # Python 3.10
-            digest = hashlib.sha256()
-            while piece := file.read(1 << 20):
-                digest.update(piece)
+        digest = hashlib.file_digest(file, "sha256")
     return replace(data, sha256=digest.hexdigest())
 
 

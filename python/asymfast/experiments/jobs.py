@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asymfast._job import DivergenceError
 from asymfast.experiments.stages import Task, carry_out
+from asymfast.run import DivergenceError
 from asymfast.sweeps.store import Store
 
 _LOOK_EVERY = 0.2  # seconds

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from asymfast._atomic import replacing
+from asymfast._run_loop import duration
+from asymfast._storage import replacing
 from asymfast.experiments.claims import CLAIMS, Verdict, verdicts
 from asymfast.experiments.config import Experiment
 from asymfast.experiments.panels import experiment_figure
@@ -19,7 +20,6 @@ from asymfast.experiments.tables import (
     numbers_of,
     setting_name,
 )
-from asymfast.progress import duration
 
 BEGIN = "<!-- Made by: asymfast paper NAMES --no-training --out DIR --page FILE. Do not edit. -->"
 END = "<!-- End of what was made. -->"

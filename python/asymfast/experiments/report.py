@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import asymfast as af
-from asymfast._atomic import replacing
+from asymfast._run_loop import duration
+from asymfast._storage import replacing
 from asymfast.experiments.claims import verdicts
 from asymfast.experiments.results import Results
 from asymfast.experiments.tables import (
@@ -21,7 +22,6 @@ from asymfast.experiments.tables import (
     setting_name,
     verdicts_table,
 )
-from asymfast.progress import duration
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;

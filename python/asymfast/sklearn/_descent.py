@@ -8,10 +8,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .. import _check
-from .._job import DivergenceError
 from ..network import Network
 from ..record import Record
-from ..training import gradient_descent
+from ..run import DivergenceError
+from ..train import gradient_descent
 
 Array = NDArray[Any]
 

@@ -18,13 +18,10 @@ from functools import cache
 from typing import Any
 
 from asymfast.datasets.load import NAMES as TABLES
-from asymfast.flow import gradient_flow
-from asymfast.record import Record
-from asymfast.sgd import sgd
-from asymfast.stop import Stop
+from asymfast.record import Record, Stop
 from asymfast.sweeps.canonical import plain
 from asymfast.sweeps.parameters import nested
-from asymfast.training import gradient_descent
+from asymfast.train import gradient_descent, gradient_flow, sgd
 
 TRAINERS: dict[str, Callable[..., Any]] = {
     "gradient_descent": gradient_descent,

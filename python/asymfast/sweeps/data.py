@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from asymfast import _check
-from asymfast._npz import read_npz
+from asymfast._storage import read_npz
 from asymfast.datasets.load import load
 from asymfast.datasets.samples import read_samples
 from asymfast.datasets.simulated import simulated

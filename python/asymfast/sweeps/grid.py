@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from asymfast._toml import parsed
 from asymfast.sweeps.canonical import plain
 from asymfast.sweeps.config import ConfigError
 from asymfast.sweeps.parameters import copied, flat, merge, nested
@@ -121,6 +121,6 @@ def _tables(name: str, grid: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return parsed(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ConfigError(f"not a TOML file: {error}") from error

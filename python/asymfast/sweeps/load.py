@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asymfast import _paths
+from asymfast import _storage
 from asymfast.sweeps.backends import needs
 from asymfast.sweeps.parameters import short, varying
 from asymfast.sweeps.plan import full_tables
@@ -78,7 +78,7 @@ def load_sweep(
         import xarray
     except ImportError:
         raise needs("load_sweep", "xarray", "sweep") from None
-    store = Store(_paths.path("load_sweep", "folder", folder), create=False)
+    store = Store(_storage.path("load_sweep", "folder", folder), create=False)
     if configs is None:
         found = list(store.items())
     else:

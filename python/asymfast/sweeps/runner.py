@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asymfast import _check, _paths
-from asymfast._backend import MOST_THREADS
+from asymfast import _check, _storage
+from asymfast._device import MOST_THREADS
 from asymfast.sweeps.backends import Backend, needs
 from asymfast.sweeps.plan import Plan, planned
 from asymfast.sweeps.store import Store
@@ -160,7 +160,7 @@ def sweep(
     StoreError
         A ValueError: the folder holds other things.
     ImportError
-        joblib, dask.distributed or tomli is missing.
+        joblib or dask.distributed is missing.
     OSError
         A file or data set cannot be had; the folder cannot be written to.
     KeyboardInterrupt
@@ -189,8 +189,8 @@ def sweep(
     (4, 4, True)
     """
     fn = "sweep"
-    out = _paths.path(fn, "out", out)
-    data_dir = None if data_dir is None else _paths.path(fn, "data_dir", data_dir)
+    out = _storage.path(fn, "out", out)
+    data_dir = None if data_dir is None else _storage.path(fn, "data_dir", data_dir)
     jobs = None if jobs is None else _check.integer(fn, "jobs", jobs, low=1)
     if threads is not None:
         threads = _check.integer(fn, "threads", threads, low=1, high=MOST_THREADS)

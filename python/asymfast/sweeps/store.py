@@ -24,9 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asymfast import _check, _paths
-from asymfast._atomic import replacing, sync_folder
-from asymfast._npz import read_npz
+from asymfast import _check, _storage
+from asymfast._storage import read_npz, replacing, sync_folder
 from asymfast.sweeps.canonical import digest, plain
 from asymfast.sweeps.claims import Claims, clock
 
@@ -84,7 +83,7 @@ class Store:
     def __init__(
         self, folder: str | os.PathLike[str], *, create: bool = True, stale_after: float = 180.0
     ) -> None:
-        self.folder = Path(os.path.realpath(_paths.path("Store", "folder", folder)))
+        self.folder = Path(os.path.realpath(_storage.path("Store", "folder", folder)))
         stale_after = _check.number("Store", "stale_after", stale_after, low=0, low_open=True)
         self._claims = Claims(self.folder / "claims", stale_after)
         if self.folder.exists() and not self.folder.is_dir():

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from asymfast import _check
-from asymfast._job import checks_only
+from asymfast._run_loop import checks_only
 from asymfast.network import Network
-from asymfast.record import Record
+from asymfast.record import Record, Stop
 from asymfast.run import Run
 from asymfast.scaling import node_scaling
-from asymfast.stop import Stop
 from asymfast.sweeps.config import TRAINERS, ConfigError, default, spelled_out
 from asymfast.sweeps.data import Samples, samples
 

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from asymfast._job import DivergenceError
-from asymfast.checkpoint import CheckpointError
-from asymfast.run import Run
+from asymfast._storage import CheckpointError
+from asymfast.run import DivergenceError, Run
 from asymfast.sweeps.store import Store
 from asymfast.sweeps.train import train_config
 

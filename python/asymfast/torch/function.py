@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .. import _check, _core, _pullback
-from .._backend import backend_name, thread_count
+from .. import _check, _core, network
+from .._device import backend_name, thread_count
 from ..network import ACTIVATIONS
 
 _FLOATS = (torch.float64, torch.float32)
@@ -123,7 +123,7 @@ class _Gradients(torch.autograd.Function):
         wanted: tuple[bool, bool, bool],
     ) -> tuple[Tensor | None, ...]:
         arrays = (_array(W), _array(a), _scalings(lam), activation, _array(X), _array(u))
-        kernels = (_pullback.by_inputs, _pullback.by_weights, _pullback.by_outputs)
+        kernels = (network.by_inputs, network.by_weights, network.by_outputs)
         return tuple(
             torch.from_numpy(kernel(*arrays, _backend(), threads)) if want else None
             for kernel, want in zip(kernels, wanted, strict=True)

@@ -1,31 +1,28 @@
-"""What all training functions share: the checked arguments, the call into the core, the result."""
+"""What all training functions share: checks, the schedule, the call into the core, progress."""
 
 from __future__ import annotations
 
 import math
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from os import PathLike
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check, _core, memory
-from ._backend import backend_name, thread_count
-from ._data import LOSSES, inputs, targets
-from ._device_calls import to_host
-from ._dlpack import is_on_cuda
-from .checkpoint import Checkpoint, CheckpointError, identity_of
+from ._check import LOSSES, inputs, is_on_cuda, targets
+from ._device import backend_name, thread_count, to_host
+from ._storage import Checkpoint, CheckpointError, RecordFolder, identity_of
 from .mpi import NetworkPart, is_alone, part_of, require_agreement, summing
 from .network import Network
-from .progress import progress_hooks
-from .record import Record
-from .record_folder import RecordFolder
-from .run import Run
-from .stop import Stop
+from .record import Record, Snapshot, Stop
+from .run import DivergenceError, Run
 
 _DATA = ("X", "y", "X_test", "y_test")
 Columns = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
@@ -44,78 +41,6 @@ _MEASURED = {
     "ntg_eigmax",
     "ntg_matrix",
 }
-
-
-class DivergenceError(RuntimeError):
-    """The loss left all bounds: it is not finite, or 10^10 times what the run began with.
-
-    Attributes
-    ----------
-    run : Run
-        Everything recorded before.
-    step : int
-        Step at which (the first member of) the run was given up.
-    last_loss : float
-        Its last acceptable loss; of sgd, that of its batch.
-    bound : float
-        Largest stable step at the start: 2 / eig_max for gradient descent, 2.78 / eig_max for RK4,
-        3.3 / eig_max for the other flows, with eig_max of the loss' Gauss-Newton matrix, computed
-        to about 1 %; of sgd, that of the first batch and of all weights trained.
-
-    Examples
-    --------
-    >>> import asymfast as af
-    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
-    >>> net = af.Network.init(d=5, m=200, gamma=1.0, activation="identity", rng=1)
-    >>> try:
-    ...     af.gradient_descent(net, X, y, lr=100.0, steps=1000)
-    ... except af.DivergenceError as error:
-    ...     print(f"step {error.step}, lr must be below {error.bound:.2g}")
-    ...
-    step 3, lr must be below 1.4
-    """
-
-    def __init__(self, message: str, run: Run, step: int, last_loss: float, bound: float) -> None:
-        super().__init__(message)
-        self.run = run
-        self.step = step
-        self.last_loss = last_loss
-        self.bound = bound
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self), self.run, self.step, self.last_loss, self.bound)
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What a callback sees of a record.
-
-    Attributes
-    ----------
-    step : int
-    time : float
-    loss, test_loss : float, or (B,) array of an ensemble
-        test_loss is None without test data.
-
-    Examples
-    --------
-    >>> import asymfast as af
-    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
-    >>> net = af.Network.init(d=5, m=200, gamma=1.0, rng=1)
-    >>> def enough(snapshot):
-    ...     return snapshot.loss > 1.0  # False ends the run
-    ...
-    >>> run = af.gradient_descent(
-    ...     net, X, y, steps=10_000, record=af.Record(every=10), callback=enough
-    ... )
-    >>> run.stopped_by
-    'callback'
-    """
-
-    step: int
-    time: float
-    loss: Any
-    test_loss: Any
 
 
 class _CheckedError(Exception):
@@ -607,3 +532,228 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return [None if math.isnan(one) else float(one) for one in value]
     return value
+
+
+RECORDS = 50  # of a run whose schedule is not given
+LOG_DECADES = 6  # of a flow's logarithmic schedule
+
+
+def schedule(
+    every: int = 0, steps: list[int] | None = None, times: list[float] | None = None
+) -> dict[str, Any]:
+    """The core's three arguments."""
+    return {"record_every": every, "record_steps": steps or [], "record_times": times or []}
+
+
+def of_steps(
+    fn: str,
+    record: Record,
+    last: int,
+    end: str,
+    step_at: Callable[[float], float] | None = None,
+    every: int | None = None,
+) -> dict[str, Any]:
+    """Schedule of a run of `last` steps.
+
+    Parameters
+    ----------
+    fn, record
+        The training function and what its user asked for; `times` need `step_at`.
+    last : int
+        The last step.
+    end : str
+        What the last step is called, for messages.
+    step_at : callable, optional
+        The step at a time, not rounded; it may be beyond the last one, and infinite.
+    every : int, optional
+        The default.
+
+    Raises
+    ------
+    ValueError
+        Something lies beyond the end.
+    """
+    if record.times is not None and step_at is not None:
+        nearest = [round(min(step_at(time), last + 1)) for time in record.times]
+        if nearest[-1] > last:
+            raise ValueError(f"{fn}: record.times must end by {end}, got {record.times[-1]:g}")
+        return schedule(steps=sorted(set(nearest)))
+    if record.steps is not None:
+        if record.steps[-1] > last:
+            raise ValueError(f"{fn}: record.steps must end by {end}, got {record.steps[-1]}")
+        return schedule(steps=list(record.steps))
+    if record.log is not None:
+        spaced = np.rint(np.geomspace(1, last, record.log)).astype(int)
+        return schedule(steps=sorted({0, *spaced.tolist()}))
+    return schedule(every=record.every or every or math.ceil(last / RECORDS))
+
+
+def log_times(record: Record, t_end: float) -> list[float]:
+    """Times of a logarithmic schedule, 0 and t_end among them."""
+    assert record.log is not None
+    spaced = np.geomspace(t_end / 10.0**LOG_DECADES, t_end, record.log)
+    return [0.0, *(float(t) for t in spaced[:-1]), t_end]
+
+
+_REDRAW_EVERY = 0.1  # seconds: ten times a second looks smooth and costs nothing
+_BAR_WIDTH = 24
+
+
+class ProgressBar:
+    """One line on a terminal: how far, the loss, the time left.
+
+    Pass an instance as ``progress=`` of a training function and call `close` afterwards, or use
+    it as a context manager. It writes nothing when the stream is not a terminal, redraws at most
+    ten times a second, and leaves an empty line behind.
+
+    Parameters
+    ----------
+    label : str
+        Text in front of the bar.
+    stream : text file, optional
+        Where to draw; ``sys.stderr`` when None, so that results on stdout stay clean.
+
+    Examples
+    --------
+    >>> with ProgressBar("gamma 0.5") as bar:  # doctest: +SKIP
+    ...     run = gradient_descent(net, X, y, steps=50_000, progress=bar)
+    """
+
+    def __init__(self, label: str = "", stream: TextIO | None = None) -> None:
+        self._label = label
+        self._stream = sys.stderr if stream is None else stream
+        self._visible = self._stream is not None and self._stream.isatty()
+        self._begun: tuple[float, float] | None = None  # time and fraction of the first call
+        self._last_drawn = -math.inf
+        self._length = 0  # characters on the line now
+
+    def __call__(self, fraction: float, loss: float | None) -> None:
+        """Show that ``fraction`` (0 to 1) of the work is done, and the loss now, if known."""
+        now = time.monotonic()
+        if self._begun is None:  # a run that goes on from a checkpoint does not begin at 0
+            self._begun = now, fraction
+        if not self._visible or now - self._last_drawn < _REDRAW_EVERY:
+            return
+        self._last_drawn = now
+        start, first = self._begun
+        self._draw(progress_line(self._label, fraction, loss, now - start, first))
+
+    def clear(self) -> None:
+        """Clear the line, so that something else can be printed; the next call draws it again."""
+        if self._visible and self._length:
+            self._draw("")
+            self._stream.write("\r")
+            self._stream.flush()
+            self._last_drawn = -math.inf
+
+    def close(self) -> None:
+        """Clear the line. The bar draws nothing afterwards; calling it again does no harm."""
+        self.clear()
+        self._visible = False
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _draw(self, line: str) -> None:
+        # Spaces overwrite what a longer earlier line left; unlike an escape code they work in
+        # every terminal. The last column stays free because writing there wraps the line.
+        import shutil  # which brings all compressors
+
+        line = line[: shutil.get_terminal_size().columns - 1]
+        self._stream.write("\r" + line.ljust(self._length))
+        self._stream.flush()
+        self._length = len(line)
+
+
+def progress_line(
+    label: str, fraction: float, loss: float | None, elapsed: float, begun: float = 0.0
+) -> str:
+    """Compose the text of the bar after ``elapsed`` seconds.
+
+    Parameters
+    ----------
+    label : str
+        Text in front; may be empty.
+    fraction : float
+        Part of the work that is done; values outside [0, 1] are clipped.
+    loss : float or None
+        Shown with four significant digits; None where there is no one loss to show.
+    elapsed : float
+        Seconds since the start. The time left assumes that the rest goes at the same pace.
+    begun : float
+        Part of the work that was done at the start.
+
+    Returns
+    -------
+    str
+        For example ``gamma 1 [######------------------]  25 %  loss 3.412  0:12 left``.
+    """
+    done = min(max(fraction, 0.0), 1.0)
+    filled = int(done * _BAR_WIDTH)
+    bar = "#" * filled + "-" * (_BAR_WIDTH - filled)
+    now = done - begun
+    left = f"  {duration(elapsed * (1.0 - done) / now)} left" if now > 0.0 else ""
+    shown = "" if loss is None else f"  loss {loss:.4g}"
+    return f"{label} [{bar}] {int(100 * done):3d} %{shown}{left}".lstrip()
+
+
+def duration(seconds: float) -> str:
+    """Show a time span for people: ``0:07``, ``12:34`` or ``1:02:03``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class _TqdmBar:
+    """The same by tqdm, with its look."""
+
+    def __init__(self, label: str, tqdm: Any) -> None:
+        self._bar = tqdm(
+            desc=label,
+            total=1.0,
+            file=sys.stderr,
+            leave=False,
+            mininterval=_REDRAW_EVERY,
+            bar_format="{desc} {percentage:3.0f} %|{bar}|{postfix} [{elapsed}<{remaining}]",
+        )
+        self._begun = False
+
+    def __call__(self, fraction: float, loss: float) -> None:
+        bar = self._bar
+        if not self._begun:  # a run that goes on from a checkpoint does not begin at 0
+            self._begun, bar.initial, bar.n = True, fraction, fraction
+        bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
+        bar.update(min(max(fraction, 0.0), 1.0) - bar.n)
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+def progress_hooks(
+    fn: str, progress: bool | Callable[[float, float], object]
+) -> tuple[Callable[[float, float], object] | None, Callable[[], None]]:
+    """Return the callable that a run is to feed, and what to call at its end.
+
+    True draws by tqdm where it is installed, else by `ProgressBar`; on a terminal only.
+    """
+    if progress is True:
+        if sys.stderr is None or not sys.stderr.isatty():
+            return None, lambda: None
+        bar = _bar(fn)
+        return bar, bar.close
+    if progress is False or progress is None:
+        return None, lambda: None
+    if not callable(progress):
+        raise TypeError(f"{fn}: progress must be True, False or callable, got {progress!r}")
+    return progress, lambda: None
+
+
+def _bar(label: str) -> ProgressBar | _TqdmBar:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return ProgressBar(label)
+    return _TqdmBar(label, tqdm)

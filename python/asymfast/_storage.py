@@ -1,0 +1,567 @@
+"""Files: paths, atomic replacement, digests, npz, record folders and checkpoints."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import re
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import hashlib
+    import zipfile
+
+
+def path(fn: str, name: str, value: Any) -> Path:
+    """Return a path of text.
+
+    Raises
+    ------
+    TypeError
+        Neither a str nor a path-like object of text.
+    ValueError
+        Empty, or with a null character.
+    """
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(text, str):
+        raise TypeError(f"{fn}: {name} must be a path, got {value!r}")
+    if not text or "\0" in text:
+        raise ValueError(f"{fn}: {name} must be a path, got {text!r}")
+    return Path(text)
+
+
+def file_to_write(fn: str, name: str, value: Any) -> Path:
+    """Return the path of a file that can be written, as far as can be known now.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `path`.
+    IsADirectoryError
+        It is a folder.
+    FileNotFoundError
+        Its folder does not exist.
+    """
+    file = path(fn, name, value)
+    if file.is_dir():
+        raise IsADirectoryError(errno.EISDIR, f"{fn}: {name} must be a file", str(file))
+    if not file.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f"{fn}: the folder of {name} must exist", str(file))
+    return file
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to, and move it onto ``path`` once the block has succeeded.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file to create or replace; its folder must exist.
+
+    Yields
+    ------
+    pathlib.Path
+        A path in the same folder with the same ending, so that the final rename never crosses a
+        file system and writers that look at the ending (``numpy.savez``) leave it alone.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written to.
+
+    Notes
+    -----
+    When the block raises, ``path`` is untouched and nothing is left behind. A reader therefore
+    never meets half a file, whatever interrupts the writer.
+    """
+    # Other threads, and other hosts' processes of the same number, may be at the same file.
+    temporary = path.with_name(f".{path.stem}-{os.urandom(8).hex()}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_durably(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Replace a file, at once, when all is safely on the disk: not even a power cut leaves half.
+
+    Raises
+    ------
+    OSError
+        Disk full, folder not writable ...; the file is then what it was.
+    """
+    temporary = path.with_name(f".{path.name}-{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb", buffering=0) as file:
+            for part in parts:
+                data = memoryview(part)
+                while data:
+                    data = data[os.write(file.fileno(), data) :]
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder as durable as its files."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep(path: Path) -> None:
+    """Remove what killed processes left of their `write_durably` to a path."""
+    before, after = f".{path.name}-", ".tmp"
+    for left in path.parent.iterdir():
+        if left.name.startswith(before) and left.name.endswith(after):
+            owner = left.name[len(before) : -len(after)]
+            if owner.isdecimal() and not _runs(int(owner)):
+                left.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def blake2b(data: bytes = b"", size: int = 64) -> hashlib.blake2b:
+    """Return a BLAKE2b hash object over `data`, of so many bytes."""
+    import hashlib  # loads OpenSSL, a sixth of what importing asymfast takes
+
+    return hashlib.blake2b(data, digest_size=size)
+
+
+_MOST_MEMBERS = 1000
+_LARGEST_RATIO = 1032  # of deflate
+_KINDS = "biufcSU"
+_NPZ_MAGIC = b"\x93NUMPY\x01\x00"
+_NPZ_HEADER = re.compile(
+    r"\{ *'descr': *'([<>|=]?[a-zA-Z]\d{0,9})', *'fortran_order': *(True|False),"
+    r" *'shape': *\(((?: *\d{1,18} *,)* *(?:\d{1,18})? *)\),? *\} *\n?"
+)
+
+
+def read_npz(path: str | os.PathLike[str], *, compressed: bool = False) -> dict[str, NDArray[Any]]:
+    """Read all arrays of an .npz file; nothing in it is ever executed.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    compressed : bool
+        Whether it may be one of `numpy.savez_compressed`, which grows to a thousand times its size
+        at most; else as `numpy.savez` writes it.
+
+    Returns
+    -------
+    dict of name to array
+        Of bool, integers, floats or text; C-contiguous, in the machine's byte order.
+
+    Raises
+    ------
+    OSError
+        The file cannot be opened or read.
+    ValueError
+        It is damaged, or something else.
+
+    Notes
+    -----
+    The checksum of every member is verified.
+    """
+    import zipfile  # a tenth of what importing asymfast takes
+    import zlib
+
+    try:
+        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+            size = os.fstat(file.fileno()).st_size
+            members = _members(archive, size, compressed)
+            return {_name(info): _array(archive, info) for info in members}
+    except (zipfile.BadZipFile, struct.error, zlib.error, EOFError, NotImplementedError) as error:
+        raise ValueError(str(error) or "it is cut short") from error
+    except (UnicodeError, TypeError, RuntimeError) as error:
+        raise ValueError(f"it is damaged ({error})") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # zipfile seeks to wherever the directory says
+            raise
+        raise ValueError("it is damaged: a member lies outside of the file") from error
+
+
+def _members(archive: zipfile.ZipFile, size: int, compressed: bool) -> list[zipfile.ZipInfo]:
+    import zipfile
+
+    members = archive.infolist()
+    if len(members) > _MOST_MEMBERS:
+        raise ValueError(f"it has {len(members)} members, more than {_MOST_MEMBERS}")
+    names = [info.filename for info in members]
+    if len(set(names)) < len(names):
+        raise ValueError("two of its members have one name")
+    for info in members:
+        if info.compress_type == zipfile.ZIP_STORED:
+            most = info.compress_size
+        elif compressed and info.compress_type == zipfile.ZIP_DEFLATED:
+            most = _LARGEST_RATIO * info.compress_size
+        else:
+            raise ValueError(f"its member {info.filename!r} is compressed")
+        if info.file_size > most:
+            raise ValueError(f"its member {info.filename!r} announces too many bytes")
+    total = sum(info.compress_size for info in members)
+    if total > size:  # members may overlap
+        raise ValueError(f"its members announce {total} bytes, but the file has {size}")
+    return members
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    if not info.filename.endswith(".npy"):
+        raise ValueError(f"its member {info.filename!r} is no array")
+    return info.filename.removesuffix(".npy")
+
+
+def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
+    with archive.open(info) as member:
+        shape, fortran, dtype = _npz_header(member)
+        there, need = info.file_size - member.tell(), math.prod(shape) * dtype.itemsize
+        if there == need:
+            data = member.read()  # which compares the checksum
+            there = len(data)
+    if there != need:
+        raise ValueError(
+            f"its member {info.filename!r} has {there} bytes of data, "
+            f"but an array of shape {shape} and dtype {dtype} has {need}"
+        )
+    values = np.frombuffer(bytearray(data), dtype).astype(dtype.newbyteorder("="), copy=False)
+    # Not np.ascontiguousarray, which makes an array of one axis of a single number.
+    return np.require(values.reshape(shape, order="F" if fortran else "C"), requirements="C")
+
+
+def _npz_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether in Fortran's order, dtype: what NumPy writes, matched and not evaluated."""
+    start = member.read(len(_NPZ_MAGIC) + 2)
+    if start[: len(_NPZ_MAGIC)] != _NPZ_MAGIC or len(start) < len(_NPZ_MAGIC) + 2:
+        raise ValueError("a member is no array in version 1.0 of its format")
+    (length,) = struct.unpack("<H", start[len(_NPZ_MAGIC) :])
+    found = _NPZ_HEADER.fullmatch(member.read(length).decode("ascii"))
+    if not found:
+        raise ValueError("the header of an array is not what NumPy writes")
+    descr, fortran, lengths = found.groups()
+    dtype = np.dtype(descr)
+    if dtype.kind not in _KINDS or dtype.itemsize == 0:
+        raise ValueError(f"an array has dtype {dtype}, expected numbers or text")
+    return tuple(int(n) for n in lengths.split(",") if n.strip()), fortran == "True", dtype
+
+
+_HEADER = 192  # bytes, a multiple of 64: the number of rows can change in place
+_INDEX = "record.json"
+
+
+class RecordFolder:
+    """The columns of a run's record in a folder.
+
+    Every column is a plain .npy file of shape (T, ...) that `numpy.load` reads, also while the run
+    goes on and after it was killed. Rows are added in chunks; the number in the header grows after
+    the rows themselves are on the disk.
+
+    Parameters
+    ----------
+    fn : str
+        The training function, for messages.
+    path : path-like
+        The folder; made if it does not exist, but not its parents.
+    columns : mapping of name to (dtype, shape)
+        The recorded columns and the shape of a row.
+    identity : mapping
+        What run this is, JSON-able; kept in record.json.
+    """
+
+    def __init__(
+        self,
+        fn: str,
+        path: str | os.PathLike[str],
+        columns: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]],
+        identity: Mapping[str, Any],
+    ) -> None:
+        self.fn = fn
+        self.path = Path(os.path.realpath(path))
+        self.rows = 0
+        self._columns = columns
+        self._identity = json.loads(json.dumps(identity))
+
+    def begin(self, *, again: bool) -> None:
+        """Start with no rows.
+
+        Parameters
+        ----------
+        again : bool
+            The folder may hold rows of this very run: it was killed before its first checkpoint.
+
+        Raises
+        ------
+        FileExistsError
+            The folder holds something else.
+        OSError
+            It cannot be made or written to.
+        """
+        self.path.mkdir(exist_ok=True)
+        sweep(self.path / _INDEX)
+        if any(self.path.iterdir()) and not (again and self._is_ours()):
+            raise FileExistsError(
+                errno.EEXIST, f"{self.fn}: record.folder must be new or empty", str(self.path)
+            )
+        write_durably(self.path / _INDEX, [json.dumps(self._identity, indent=1).encode()])
+        for name, (dtype, shape) in self._columns.items():
+            self._file(name).write_bytes(_header(dtype, shape, 0))
+        sync_folder(self.path)
+
+    def go_on(self, rows: int) -> None:
+        """Go on after so many rows; later ones are forgotten.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            Files or rows are missing.
+        """
+        for name, (dtype, shape) in self._columns.items():
+            need = _HEADER + rows * _row_bytes(dtype, shape)
+            if self._file(name).stat().st_size < need:
+                raise ValueError(f"{self.fn}: {self._file(name)} has lost rows of the record")
+        self.rows = rows
+        self._set_rows()
+
+    def append(self, columns: Mapping[str, memoryview]) -> None:
+        """Add complete rows, all columns or none.
+
+        Raises
+        ------
+        OSError
+            Disk full ...; the rows before are kept.
+        """
+        counts = {
+            len(columns[name]) // _row_bytes(dtype, shape)
+            for name, (dtype, shape) in self._columns.items()
+            if _row_bytes(dtype, shape)
+        }
+        (count,) = counts
+        try:
+            for name, (dtype, shape) in self._columns.items():
+                end = _HEADER + self.rows * _row_bytes(dtype, shape)
+                with self._file(name).open("r+b") as file:
+                    file.truncate(end)
+                    file.seek(end)
+                    file.write(columns[name])
+                    file.flush()
+                    os.fsync(file.fileno())
+        except BaseException:
+            self._set_rows()
+            raise
+        self.rows += count
+        self._set_rows()
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the columns, mapped into memory rather than read."""
+        return {
+            name: np.load(self._file(name), mmap_mode="r" if self.rows else None)
+            for name in self._columns
+        }
+
+    def _set_rows(self) -> None:
+        for name, (dtype, shape) in self._columns.items():
+            with self._file(name).open("r+b") as file:
+                file.truncate(_HEADER + self.rows * _row_bytes(dtype, shape))
+                file.write(_header(dtype, shape, self.rows))
+
+    def _file(self, name: str) -> Path:
+        return self.path / f"{name}.npy"
+
+    def _is_ours(self) -> bool:
+        try:
+            return bool(json.loads((self.path / _INDEX).read_text()) == self._identity)
+        except (OSError, ValueError):
+            return False
+
+
+def _row_bytes(dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
+    return int(dtype.itemsize * np.prod(shape, dtype=np.int64))
+
+
+def _header(dtype: np.dtype[Any], shape: tuple[int, ...], rows: int) -> bytes:
+    """Return the header of the .npy format, version 1.0, padded to a fixed length."""
+    text = repr({"descr": dtype.str, "fortran_order": False, "shape": (rows, *shape)})
+    start = b"\x93NUMPY\x01\x00" + (_HEADER - 10).to_bytes(2, "little")
+    return start + text.encode().ljust(_HEADER - 11) + b"\n"
+
+
+_MAGIC = b"asymfast checkpoint 1\n"
+_LENGTHS = struct.Struct("<QQ")
+_START = len(_MAGIC) + _LENGTHS.size
+_DIGEST = 32  # bytes
+
+
+class CheckpointError(ValueError):
+    """A file is no checkpoint, is damaged, or belongs to another run.
+
+    Examples
+    --------
+    >>> import asymfast as af, pathlib, tempfile
+    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    >>> net = af.Network.init(d=5, m=50, gamma=1.0, rng=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "run.ckpt")
+    ...     run = af.gradient_descent(net, X, y, lr=1.0, steps=10, checkpoint=path)
+    ...     try:
+    ...         af.gradient_descent(net, X, y, lr=0.5, steps=10, checkpoint=path)
+    ...     except af.CheckpointError as error:
+    ...         print(str(error).split("which ")[1].split(";")[0])
+    ...
+    differs in lr: 1.0 then, 0.5 now
+    """
+
+
+class Checkpoint:
+    """The checkpoint file of one run.
+
+    Parameters
+    ----------
+    fn : str
+        The training function, for messages.
+    path : path-like
+        The file. Its folder must exist.
+    identity : mapping
+        What the run's numbers depend on; JSON-able. Only a checkpoint of the same is gone on with.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `path` is no path.
+    FileNotFoundError, IsADirectoryError
+        The folder does not exist, or the path is that of a folder.
+    """
+
+    def __init__(self, fn: str, path: str | os.PathLike[str], identity: Mapping[str, Any]) -> None:
+        self.fn = fn
+        self.path = Path(os.path.realpath(file_to_write(fn, "checkpoint", path)))
+        self.identity = json.loads(json.dumps(identity))
+
+    def write(self, state: memoryview, extra: Mapping[str, Any]) -> None:
+        """Replace the file, at once, when all is safely on the disk.
+
+        Parameters
+        ----------
+        state : memoryview
+            Of the core.
+        extra : mapping
+            More to keep, JSON-able, not compared at reading.
+
+        Raises
+        ------
+        OSError
+            Disk full, folder not writable ...; the file is then what it was.
+        """
+        header = json.dumps({"identity": self.identity, "extra": dict(extra)}).encode()
+        start = _MAGIC + _LENGTHS.pack(len(header), len(state)) + header
+        digest = blake2b(start, _DIGEST)
+        digest.update(state)
+        write_durably(self.path, (start, state, digest.digest()))
+
+    def read(self) -> tuple[bytes, dict[str, Any]] | None:
+        """Return state and extra of the file; None where there is none.
+
+        Raises
+        ------
+        CheckpointError
+            It is damaged, no checkpoint, or that of another run; the message says which.
+        OSError
+            It cannot be read.
+        """
+        sweep(self.path)
+        if not self.path.exists():
+            return None
+        if not self.path.is_file():  # a pipe or a device may have no end
+            raise self.error("is not a regular file")
+        with self.path.open("rb") as file:
+            header_length, state_length = self._lengths(file)
+            self._require_digest(file)
+            file.seek(_START)
+            text, state = file.read(header_length), file.read(state_length)
+        if not state:
+            raise self.error("is empty")
+        try:
+            header = json.loads(text)
+            identity, extra = dict(header["identity"]), dict(header["extra"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise self.error(f"is not a checkpoint: {error}") from error
+        self._compare(identity)
+        return state, extra
+
+    def _lengths(self, file: BinaryIO) -> tuple[int, int]:
+        start = file.read(_START)
+        if not start.startswith(_MAGIC) or len(start) < _START:
+            raise self.error("is not a checkpoint of this version")
+        header, state = _LENGTHS.unpack_from(start, len(_MAGIC))
+        if _START + header + state + _DIGEST != os.fstat(file.fileno()).st_size:
+            raise self.error("is damaged: its length is wrong")
+        return header, state
+
+    def _require_digest(self, file: BinaryIO) -> None:
+        """By pieces: what is to be hashed may be more than the memory holds."""
+        digest = blake2b(size=_DIGEST)
+        left = file.seek(0, os.SEEK_END) - _DIGEST
+        file.seek(0)
+        while left > 0:
+            piece = file.read(min(left, 1 << 20))
+            digest.update(piece)
+            left -= len(piece)
+        if digest.digest() != file.read():
+            raise self.error("is damaged: its checksum is wrong")
+
+    def _compare(self, identity: dict[str, Any]) -> None:
+        for name in dict.fromkeys([*self.identity, *identity]):  # settings first, data last
+            was, now = identity.get(name), self.identity.get(name)
+            if was != now:
+                values = f": {_short(was)} then, {_short(now)} now" if name != "data" else ""
+                raise self.error(
+                    f"belongs to another run, which differs in {name}{values}; "
+                    "give another path, or delete it to start anew"
+                )
+
+    def error(self, what: str) -> CheckpointError:
+        """What to raise when the file is not what it should be."""
+        return CheckpointError(f"{self.fn}: checkpoint {self.path} {what}")
+
+
+def identity_of(
+    config: Mapping[str, Any], schedule: Mapping[str, Any], arrays: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the bits of a run depend on: its settings, the schedule, a hash of all its arrays."""
+    digest = blake2b(size=_DIGEST)
+    for name, values in arrays.items():
+        if values is None:
+            continue
+        data: NDArray[Any] = np.ascontiguousarray(values)
+        digest.update(f"{name} {data.dtype.str} {data.shape};".encode())
+        digest.update(data.data)
+    kept = {name: value for name, value in config.items() if name not in ("threads", "numpy")}
+    return {**kept, **schedule, "data": digest.hexdigest()}
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,516 @@
+"""Training: gradient descent, gradient flow and stochastic gradient descent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _check, _core
+from ._run_loop import RECORDS, Job, log_times, of_steps, schedule
+from .network import Network
+from .record import Record, Snapshot, Stop
+from .run import Run
+
+
+def gradient_descent(
+    net: Network,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    steps: int,
+    lr: float = 1.0,
+    loss: str = "half_sse",
+    record: Record | None = None,
+    X_test: ArrayLike | None = None,
+    y_test: ArrayLike | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+    backend: str | None = None,
+    progress: bool | Callable[[float, float], object] = False,
+    callback: Callable[[Snapshot], object] | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+    checkpoint_every: float = 60.0,
+    stop: Stop | None = None,
+    max_memory: float | None = None,
+    comm: Any = None,
+) -> Run:
+    """Full-batch gradient descent W <- W - lr dL/dW on the input weights.
+
+    Parameters
+    ----------
+    net : Network
+        Where to start. All members of an ensemble are trained at once, each to the very bits of its
+        single run.
+    X : (n, d) array, of an ensemble also (B, n, d)
+        Inputs in the network's dtype.
+    y : (n,) or (n, k) array, of an ensemble also (B, n) or (B, n, k)
+        Targets, or integer labels for cross_entropy.
+    steps : int
+        At least 1.
+    lr : float
+        Step size > 0. Mind the loss: on half_sse the largest stable step falls with n.
+    loss : {"half_sse", "mse", "cross_entropy"}
+        See `Network.loss`. half_sse is the paper's L_m.
+    record : Record, optional
+        What to record, and when.
+    X_test, y_test : arrays, optional
+        Test data as X and y, for `Run.test_loss`.
+    threads : int, optional
+        Default: what OpenMP offers. No result depends on it.
+    device : {"cpu", "cuda"}
+        "cuda" needs a build with CUDA and a GPU, on which the whole run then stays between two
+        records; see docs/cuda.md.
+    backend : {"cpu", "reference"}, optional
+        Fast kernels, or plain loops that read like the paper.
+    progress : bool or callable(fraction, loss)
+        True draws a bar on stderr if that is a terminal.
+    callback : callable(Snapshot), optional
+        Called at every record; returning False ends the run there.
+    checkpoint : path-like, optional
+        A file that keeps the state of the run. If it is there, the run goes on from it, to the very
+        bits of a run that was never interrupted, even by kill -9; the arguments that the numbers
+        depend on must be the same. A finished run is returned at once.
+    checkpoint_every : float
+        Seconds between checkpoints, > 0; there is one at each end as well.
+    stop : Stop, optional
+        Early stopping.
+    max_memory : float, optional
+        Bytes that the run may allocate, its records included. What is left for the slopes
+        sigma'(Z), n m numbers a member, decides whether they are kept from the forward pass to the
+        gradient or computed again, which costs up to half the speed and changes no bit. See
+        `asymfast.memory` for the formula.
+    comm : mpi4py.MPI.Comm, optional
+        Share the nodes with its other ranks, which make the same call with the same data (extra
+        ``mpi``): `net` is the whole network, or this rank's part by `asymfast.mpi`. The run has
+        this rank's nodes, see `asymfast.mpi.gather`; what is no node's is the same on all ranks.
+        `progress` and `callback` may be given on some ranks only. Not with an ensemble,
+        device="cuda", checkpoint, record.folder, record.top_nodes, stop.wall_seconds.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind, dtype, shape or range; before any work is done.
+    DivergenceError
+        With the run so far. Of an ensemble: after the others have finished.
+    OverflowError
+        A recorded number exceeds the range of float64 although the loss does not; the run is in its
+        attribute ``run``.
+    MemoryError
+        The run needs more than this machine has, whatever else runs: before any work is done. Not
+        with `stop` or `callback`, which may end it before its record has grown so large.
+    KeyboardInterrupt
+        Ctrl-C, as any exception of `progress` and `callback`, comes with the run so far in its
+        attribute ``run``.
+    CheckpointError
+        A ValueError: the checkpoint is damaged, no checkpoint, or that of another run.
+    OSError
+        A checkpoint or the record's folder cannot be written, as when the disk is full: with the
+        run so far; the last good checkpoint is kept.
+    RuntimeError
+        device="cuda" without CUDA, saying what is missing.
+
+    Notes
+    -----
+    Source: Sections 2 and H. Cost of a step: 4 n m d flop and n m activations; of a record with
+    NTG and eigenvalue on q samples: q^2 m + q^3 / 3. In float64, 1000 steps agree with a plain
+    NumPy loop to 1e-10.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=100, d=50, rng=0)
+    >>> net = af.Network.init(d=50, m=500, gamma=0.5, alpha=0.7, rng=1)
+    >>> run = af.gradient_descent(net, X, y, lr=1.0, steps=200, record=af.Record(every=100))
+    >>> [f"{loss:.2f}" for loss in run.loss]
+    ['51.30', '30.22', '25.55']
+    >>> f"{run.ntg_change[-1]:.4f}"
+    '0.0164'
+    """
+    fn = "gradient_descent"
+    lr = _check.number(fn, "lr", lr, low=0, low_open=True)
+    steps = _check.integer(fn, "steps", steps, low=1)
+    job = Job(
+        fn,
+        net,
+        X,
+        y,
+        loss,
+        record,
+        X_test,
+        y_test,
+        threads,
+        device,
+        backend,
+        callback,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        stop=stop,
+        max_memory=max_memory,
+        comm=comm,
+    )
+    planned = of_steps(
+        fn,
+        job.record,
+        steps,
+        f"lr * steps = {lr * steps:g}" if job.record.times is not None else f"steps = {steps}",
+        step_at=lambda time: time / lr,
+    )
+    settings = {"method": "gradient_descent", "lr": lr, "steps": steps}
+    return job.train(
+        lambda arguments: _core.gradient_descent(arguments, lr, steps),
+        planned,
+        settings,
+        progress,
+        f"lr = {lr:g}",
+    )
+
+
+def gradient_flow(
+    net: Network,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    t_end: float,
+    method: str = "auto",
+    dt: float | None = None,
+    rtol: float = 1e-6,
+    loss: str = "half_sse",
+    record: Record | None = None,
+    X_test: ArrayLike | None = None,
+    y_test: ArrayLike | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+    backend: str | None = None,
+    progress: bool | Callable[[float, float], object] = False,
+    callback: Callable[[Snapshot], object] | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+    checkpoint_every: float = 60.0,
+    stop: Stop | None = None,
+    max_memory: float | None = None,
+    comm: Any = None,
+) -> Run:
+    """Gradient flow dW/dt = -dL/dW from time 0 to t_end.
+
+    Parameters
+    ----------
+    t_end : float
+        Final time > 0. Gradient descent with step lr is at time lr * step.
+    method : {"auto", "rk4", "dopri5", "tangent"}
+        "rk4": the classical Runge-Kutta method of order 4, with fixed steps or step doubling.
+        "dopri5": Dormand and Prince's pair of orders 5 and 4 with dense output.
+        "tangent": a multistep method of order up to 9 that continues the Jacobian J and the neural
+        tangent matrix J J^T of past points in time and solves the linear equation they leave for
+        f - y exactly; for half_sse and mse, activations but relu, at most 500 outputs n k. Its
+        steps grow with time whatever the stiffness.
+        "auto": dopri5 or tangent, which by stiffness t_end eig_max, rtol and sizes is the cheaper;
+        dopri5 for cross_entropy and for relu, whose kinks cost the high order. With dt: rk4.
+        ``run.config["method_taken"]`` says which.
+    dt : float, optional
+        Of rk4: equal steps of at most dt between the recorded times. None: steps are chosen so that
+        rtol is held.
+    rtol : float
+        For dt=None: relative error of the residual f - y aimed at, in (0, 1). Rounding limits it to
+        about 1e-12 of |f| + |y| in float64 and 1e-5 in float32. With relu it holds for a step; a
+        run errs by more, and work grows as 1 / rtol.
+    net, X, y, loss, record, X_test, y_test, threads, device, backend, progress, callback,
+    checkpoint, checkpoint_every, stop, max_memory, comm
+        As in `gradient_descent`. An ensemble with dt=None, whose members step differently, is
+        recorded at ``Record(times=...)``. Steps of dopri5 and tangent do not end at those times,
+        which are interpolated.
+
+    Returns
+    -------
+    Run
+        ``evaluations`` are gradients; NTGs and eigendecompositions are counted as the gradients
+        that take as many flop.
+
+    Raises
+    ------
+    TypeError, ValueError, DivergenceError, OverflowError, MemoryError, KeyboardInterrupt, OSError,
+    RuntimeError
+        As `gradient_descent`.
+
+    Notes
+    -----
+    Source: Section 2, gradient flow; the methods: docs/flows.md, with their measured accuracy and
+    cost. A step costs 4 gradients (rk4; 6 under error control), 6 (dopri5), or 2 gradients and 2
+    NTGs (tangent). The error in time is estimated in the outputs, step by step, and shared out
+    equally over log t. The measured orders hold for smooth activations; ReLU's kinks lower them.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    >>> net = af.Network.init(d=5, m=200, gamma=0.5, alpha=0.7, rng=1)
+    >>> run = af.gradient_flow(net, X, y, t_end=1000.0, record=af.Record(times=[10, 100, 1000]))
+    >>> [f"{loss:.4g}" for loss in run.loss], run.config["method_taken"]
+    (['7.832', '1.993', '0.1704'], 'tangent')
+    """
+    fn = "gradient_flow"
+    t_end = _check.number(fn, "t_end", t_end, low=0, low_open=True)
+    method = _check.choice(fn, "method", method, ("auto", "rk4", "dopri5", "tangent"))
+    rtol = _check.number(fn, "rtol", rtol, low=0, high=1, low_open=True, high_open=True)
+    if dt is not None:
+        dt = _check.number(fn, "dt", dt, low=0, low_open=True)
+        if method not in ("auto", "rk4"):
+            raise ValueError(f"{fn}: dt must be None for method {method!r}, got {dt:g}")
+    job = Job(
+        fn,
+        net,
+        X,
+        y,
+        loss,
+        record,
+        X_test,
+        y_test,
+        threads,
+        device,
+        backend,
+        callback,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        stop=stop,
+        max_memory=max_memory,
+        comm=comm,
+    )
+    planned = _flow_schedule(fn, job.record, t_end, dt, ensemble=job.net.B is not None)
+    settings = {"method": method, "t_end": t_end, "dt": dt, "rtol": None if dt else rtol}
+    return job.train(
+        lambda arguments: _core.gradient_flow(arguments, method, t_end, dt or 0.0, rtol),
+        planned,
+        settings,
+        progress,
+        f"dt = {dt:g}" if dt else "dt",
+    )
+
+
+def _flow_schedule(
+    fn: str, record: Record, t_end: float, dt: float | None, *, ensemble: bool
+) -> dict[str, Any]:
+    if record.times is not None:
+        if record.times[-1] > t_end:
+            raise ValueError(
+                f"{fn}: record.times must end by t_end = {t_end:g}, got {record.times[-1]:g}"
+            )
+        return schedule(times=list(record.times))
+    if dt is None:
+        if record.steps is not None:
+            raise ValueError(f"{fn}: record.steps needs a fixed dt; with dt=None use record.times")
+        if record.log is not None:
+            return schedule(times=log_times(record, t_end))
+        if record.every is None:
+            return schedule(times=np.linspace(0, t_end, RECORDS + 1).tolist())
+        if ensemble:
+            raise ValueError(
+                f"{fn}: record.every needs a fixed dt for an ensemble, whose members step "
+                "differently; with dt=None use record.times"
+            )
+        return schedule(every=record.every)
+    steps = max(1, math.ceil(t_end / dt * (1 - 1e-12)))
+    return of_steps(fn, record, steps, f"t_end / dt = {steps}")
+
+
+def sgd(
+    net: Network,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    lr: float | Callable[[int], float],
+    batch_size: int,
+    epochs: int,
+    loss: str = "half_sse",
+    train_output: bool = False,
+    rng: Any = 0,
+    record: Record | None = None,
+    X_test: ArrayLike | None = None,
+    y_test: ArrayLike | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+    backend: str | None = None,
+    progress: bool | Callable[[float, float], object] = False,
+    callback: Callable[[Snapshot], object] | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+    checkpoint_every: float = 60.0,
+    stop: Stop | None = None,
+    max_memory: float | None = None,
+) -> Run:
+    """Stochastic gradient descent on mini-batches drawn without replacement.
+
+    Every epoch the samples are put into a new random order and cut into batches; a step is
+    W <- W - lr dL/dW for the loss L of the batch alone, and a <- a - lr dL/da if asked, both
+    gradients taken at the same point.
+
+    Parameters
+    ----------
+    lr : float or callable(epoch) -> float
+        Step size > 0; a callable is asked for epochs 0, 1, ... before the run starts.
+    batch_size : int
+        From 1 to n. Where it does not divide n, the last batch of an epoch holds the rest.
+    epochs : int
+        At least 1. A step is one batch: there are ceil(n / batch_size) of them in an epoch.
+    loss : {"half_sse", "mse", "cross_entropy"}
+        That of a batch: half_sse is half the sum of squares over its samples, mse and cross_entropy
+        are means over them, also over the fewer ones of a last batch.
+    train_output : bool
+        Train the output weights too, with dL/da_jq = sqrt(lam_j) sum_i sigma(Z_ij) dL/df_iq.
+    rng : seed, or list or tuple of B of them
+        What `numpy.random.default_rng` takes. Its first 64-bit integer keys the sampler. One seed
+        draws the same batches for all members of an ensemble, a list one sequence for each.
+    net, X, y, record, X_test, y_test, threads, device, backend, progress, callback, checkpoint,
+    checkpoint_every, stop, max_memory
+        As in `gradient_descent`. Recorded losses are those of all samples; `time` is the sum of the
+        learning rates; `Record(times=...)` takes the nearest step. The default schedule has about
+        50 records at ends of epochs. With `checkpoint`, rng must not be None.
+
+    Returns
+    -------
+    Run
+        Its network has the trained output weights.
+
+    Raises
+    ------
+    TypeError, ValueError, DivergenceError, OverflowError, MemoryError, KeyboardInterrupt, OSError,
+    RuntimeError
+        As `gradient_descent`.
+
+    Notes
+    -----
+    The batches depend on the seed, n, batch_size and the epoch alone: with all integers modulo
+    2^64, mix(z) = SplitMix64's finaliser and u_i(key) = mix(key + (i + 1) 0x9E3779B97F4A7C15),
+    epoch e has the key u_e(key), and its order is the Fisher-Yates shuffle of 0 .. n-1 that for
+    i = n-1, ..., 1 swaps entries i and floor((i + 1) u / 2^64), u being u_0, u_1, ... of that key.
+
+    Cost of a step on b samples: 4 b m d flop, with output weights 2 b m k more; memory O(b m). Late
+    steps below the rounding of the weights are not lost: what a step loses is added to the next.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=200, d=5, rng=0)
+    >>> labels = (X[:, 0] > 0).astype(int)
+    >>> net = af.Network.init(d=5, m=200, gamma=0.5, alpha=0.7, outputs=2, rng=1)
+    >>> run = af.sgd(
+    ...     net, X, labels, lr=1.0, batch_size=20, epochs=20, loss="cross_entropy",
+    ...     train_output=True
+    ... )
+    >>> int(run.steps[-1]), f"{run.accuracy[0]:.2f}", f"{run.accuracy[-1]:.2f}"
+    (200, '0.38', '0.98')
+    """
+    fn = "sgd"
+    epochs = _check.integer(fn, "epochs", epochs, low=1)
+    rates = _rates(fn, lr, epochs)
+    if not isinstance(train_output, (bool, np.bool_)):
+        raise TypeError(f"{fn}: train_output must be True or False, got {train_output!r}")
+    job = Job(
+        fn,
+        net,
+        X,
+        y,
+        loss,
+        record,
+        X_test,
+        y_test,
+        threads,
+        device,
+        backend,
+        callback,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        stop=stop,
+        max_memory=max_memory,
+        trains_output=bool(train_output),
+    )
+    n = job.X.shape[1]
+    batch_size = _check.integer(fn, "batch_size", batch_size, low=1)
+    if batch_size > n:
+        raise ValueError(f"{fn}: batch_size must be at most n = {n}, got {batch_size}")
+    if rng is None and checkpoint is not None:
+        raise ValueError(f"{fn}: checkpoint needs a seed, got rng=None, which differs every time")
+    keys = _keys(fn, rng, net.B)
+    in_epoch = -(-n // batch_size)
+    starts = _starts(rates, in_epoch)
+    end = float(starts[-1]) * (epochs // len(rates))
+    constant = not callable(lr)
+    settings = {
+        "method": "sgd",
+        "lr": rates[0] if constant else rates,
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "train_output": bool(train_output),
+        "sampler_keys": keys,
+    }
+    schedule = of_steps(
+        fn,
+        job.record,
+        epochs * in_epoch,
+        f"the sum of the learning rates, {end:g}"
+        if job.record.times is not None
+        else f"epochs * ceil(n / batch_size) = {epochs * in_epoch}",
+        step_at=_step_at(rates, starts, in_epoch),
+        every=in_epoch * -(-epochs // RECORDS),
+    )
+    return job.train(
+        lambda arguments: _core.sgd(arguments, rates, epochs, batch_size, bool(train_output), keys),
+        schedule,
+        settings,
+        progress,
+        f"lr = {rates[0]:g}" if constant else "this lr",
+    )
+
+
+# The learning rates are one for each epoch, or a single one for all of them.
+
+
+def _rates(fn: str, lr: float | Callable[[int], float], epochs: int) -> list[float]:
+    if not callable(lr):
+        return [_check.number(fn, "lr", lr, low=0, low_open=True)]
+    return [
+        _check.number(fn, f"lr({epoch})", lr(epoch), low=0, low_open=True)
+        for epoch in range(epochs)
+    ]
+
+
+def _keys(fn: str, rng: Any, B: int | None) -> list[int]:
+    """Keys of the members' samplers."""
+
+    def key(seed: Any) -> int:
+        try:
+            generator = np.random.default_rng(seed)
+        except (TypeError, ValueError) as error:
+            raise type(error)(
+                f"{fn}: rng must be what numpy.random.default_rng takes, got {seed!r}"
+            ) from error
+        return int(generator.integers(0, 2**64, dtype=np.uint64))
+
+    if not isinstance(rng, (list, tuple)) or B is None:
+        return [key(rng)] * (B or 1)
+    if len(rng) != B:
+        raise ValueError(f"{fn}: rng must be one seed or a list of B = {B}, got {len(rng)}")
+    return [key(seed) for seed in rng]
+
+
+def _starts(rates: list[float], in_epoch: int) -> NDArray[np.float64]:
+    """The time at the start of every epoch of `rates`, and at the end of the last one."""
+    with np.errstate(over="ignore"):  # infinite times are found in the record
+        return np.concatenate([[0.0], np.cumsum(rates) * in_epoch])
+
+
+def _step_at(
+    rates: list[float], starts: NDArray[np.float64], in_epoch: int
+) -> Callable[[float], float]:
+    """The step at a time, as `of_steps` wants it."""
+
+    def step_at(time: float) -> float:
+        epoch = min(int(np.searchsorted(starts, time, side="right")) - 1, len(rates) - 1)
+        return epoch * in_epoch + float(time - starts[epoch]) / rates[epoch]
+
+    return step_at
