@@ -14,7 +14,7 @@ import shutil
 import struct
 import tempfile
 import zipfile
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -22,8 +22,7 @@ from unittest import mock
 
 import asymfast as af
 import numpy as np
-from asymfast.datasets.idx import idx_header, read_idx
-from asymfast.datasets.originals import extract, read_original
+from asymfast.datasets.files import extract, idx_header, read_idx, read_original
 from asymfast.experiments.config import Data, read_experiment
 from asymfast.experiments.feature_file import load_features
 from asymfast.sweeps.store import Store
@@ -31,7 +30,6 @@ from trainers import data
 
 MAGIC = b"asymfast checkpoint 1\n"
 RECORD = af.Record(every=2, weights=True, top_nodes=2, ntg_on=3)
-COLUMNS = {"airfoil": 6, "concrete": 9, "energy": 10}
 
 
 class Reader(NamedTuple):
@@ -189,11 +187,6 @@ def spreadsheet():
     return file.getvalue()
 
 
-def of_table(name):
-    columns = tuple(f"c{i}" for i in range(COLUMNS[name]))
-    return lambda path: read_original(name, path, columns)
-
-
 def idx_files():
     values = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     content = idx_header(values.shape) + values.tobytes()
@@ -225,12 +218,16 @@ READERS = {
     "csv": Reader(af.datasets.read_csv, (ValueError,), lambda: CSV),
     "idx": Reader(read_idx, (ValueError,), idx_files),
     "zip": Reader(
-        lambda path: extract(path, "in.txt", path.with_name("out")),
+        lambda path: extract(path, "in.txt"),
         (ValueError,),
         lambda: [zipped({"a/in.txt": b"0 1\n" * 99, "b": b""})],
     ),
-    "text table": Reader(of_table("airfoil"), (ValueError,), lambda: [b"1\t2 3 4 5 6\n" * 3]),
-    "xlsx table": Reader(of_table("energy"), (ValueError,), lambda: [spreadsheet()]),
+    "text table": Reader(
+        partial(read_original, ending=".dat"), (ValueError,), lambda: [b"1\t2 3 4 5 6\n" * 3]
+    ),
+    "xlsx table": Reader(
+        partial(read_original, ending=".xlsx"), (ValueError,), lambda: [spreadsheet()]
+    ),
 }
 
 

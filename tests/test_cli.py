@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from asymfast.cli import main
 from asymfast.cli.table import percent, text_table
-from asymfast.datasets.samples import read_samples
+from asymfast.datasets.tables import read_samples
 
 ROWS = 40
 PYTHON = [sys.executable, "-m", "asymfast"]

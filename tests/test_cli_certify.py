@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from asymfast import theory
 from asymfast.cli import main
-from asymfast.datasets.samples import read_samples
+from asymfast.datasets.tables import read_samples
 
 QUICK = ["--width", "30", "--steps", "40", "--samples", "12"]
 FILES = ["certificate.csv", "certificate.json", "certificate.pdf", "certificate.png", "run.npz"]

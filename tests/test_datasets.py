@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import asymfast as af
@@ -48,14 +49,14 @@ def test_unknown_name_and_missing_file(tmp_path):
 
 
 BAD_TABLES = {
-    "text": ("a,b\n1,x\n", "line 2, column 'b' is not a number: 'x'"),
+    "word": ("a,b\n1,x\n", "line 2, column 'b' is not a number: 'x'"),
     "missing value": ("a,b\n1,2\n3,\n", "line 3, column 'b' is empty"),
     "NA": ("a,b\n1,NA\n", "line 2, column 'b' is not a number: 'NA'"),
     "nan": ("a,b\n1,nan\n", "line 2, column 'b' is not finite: nan"),
     "inf": ("a,b\n-inf,1\n", "line 2, column 'a' is not finite: -inf"),
     "overflow": ("a,b\n1e400,1\n", "line 2, column 'a' is not finite: 1e400"),
     "long": ("a,b\n" + "9" * 400 + ",1\n", "is not finite: " + "9" * 40 + "..."),
-    "decimal comma": ("a;b\n1,5;2\n", "'1,5' (the decimal sign must be a point)"),
+    "decimal comma": ("a;b\n1,5;2\n", "'1,5' (the decimal sign must be a point"),
     "underscore": ("a,b\n1_0,1\n", "is not a number: '1_0'"),
     "hexadecimal": ("a,b\n0x10,1\n", "is not a number: '0x10'"),
     "zero byte": ("a,b\n1,\0\n", "line 2, column 'b' is not a number"),
@@ -63,6 +64,12 @@ BAD_TABLES = {
     "long row": ("a,b\n1,2,3\n", "line 2 has 3 cells, but the header has 2"),
     "blank line": ("a,b\n1,2\n\n3,4\n", "line 3 has 0 cells"),
     "open quote": ('a,b\n"1,2\n3,4\n', "cannot be split into cells"),
+    "repeated numbers": ("1,1,2\n3,4,5\n", "line 1 holds numbers, but must hold the column names"),
+    "numbers and a gap": ("1,,2\n3,4,5\n", "line 1 holds numbers, but must hold the column names"),
+    "thousands": ('a,b\n"1,100",2\n', "'1,100' (remove the comma if it separates thousands"),
+    "text": ("a,b\nred,1\nblue,2\n", "is not a number: 'red'; if the column holds categories"),
+    "after a quote": ('a,b\n"1"2,3\n', "line 2 cannot be split into cells"),
+    "named separator": ("sep=;\na;b\n1;x\n", "line 3, column 'b' is not a number: 'x'"),
     "same names": ("a,b,a\n1,2,3\n", "line 1 has two columns with the name 'a'"),
     "no name": ("a,,b\n1,2,3\n", "line 1 has no name for column 2"),
     "no header": ("1,2\n3,4\n", "line 1 holds numbers, but must hold the column names"),
@@ -100,8 +107,12 @@ PLAIN = "a,b\n1.5,-2e-3\n3,0\n"
         PLAIN.replace(",", "\t"),
         PLAIN.replace(",", " , "),
         '"a","b"\n"1.5",-2e-3\n3,"0"\n',
+        'a, "b"\n"1.5", "-2e-3"\n3,0\n',
+        '"a" ,"b" \n"1.5" , "-2e-3"\n3,0\n',
+        "sep=;\n" + PLAIN.replace(",", ";"),
+        "\ufeffsep=\t\r\n" + PLAIN.replace(",", "\t"),
+        "sep=|\n" + PLAIN.replace(",", "|"),
     ],
-    ids=["plain", "open end", "blank end", "BOM", "CRLF", "CR", ";", "tab", "blanks", "quotes"],
 )
 def test_dialects(content, tmp_path):
     path = tmp_path / "table.csv"
@@ -109,6 +120,61 @@ def test_dialects(content, tmp_path):
     table = af.datasets.read_csv(path)
     assert table.columns == ("a", "b")
     np.testing.assert_array_equal(table.values, [[1.5, -2e-3], [3, 0]])
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "options"),
+    [
+        ("Temp, C;Hum, %;wind, m/s;y\n1;2;3;4\n", ("Temp, C", "Hum, %", "wind, m/s", "y"), {}),
+        ("a, b, c;y\n1.5;2\n", ("a, b, c", "y"), {}),
+        ("a;b;c,y\n1,2\n", ("a;b;c", "y"), {}),
+        ("a;b\n1,5;2,25\n", ("a", "b"), {"decimal": ","}),
+        ('a,b\n"1,5",2\n', ("a", "b"), {"decimal": ","}),
+        ("x, m;y, m\n1,5;2,5\n3,5;4,5\n", ("x, m", "y, m"), {"decimal": ","}),
+    ],
+)
+def test_separators_are_told_from_the_rows(content, columns, options, tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text(content)
+    table = af.datasets.read_csv(path, **options)
+    assert table.columns == columns
+    first = content.splitlines()[1].replace('"', "").replace("5;", "5 ").replace(";", " ")
+    if not options:
+        np.testing.assert_array_equal(
+            table.values[0], [float(x) for x in first.replace(",", " ").split()]
+        )
+    else:
+        assert set(table.values[0]) <= {1.5, 2, 2.25, 2.5}
+
+
+def test_points_are_refused_where_the_decimal_sign_is_a_comma(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("a;b\n1.000,5;2\n")
+    with pytest.raises(ValueError, match="the decimal sign is a comma: remove all points"):
+        af.datasets.read_csv(path, decimal=",")
+
+
+def test_rows_with_missing_cells_can_be_left_out(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("a,b,c\n1,2,x\n3,,x\nNA,4,x\n5,6,\n7,n/a,y\n8,9,none\n")
+    table = af.datasets.read_csv(path, missing="drop", text=["c"])
+    assert table.values.tolist() == [[1, 2, 1], [8, 9, 0]]
+    assert table.categories == {"c": ("none", "x")}
+    table = af.datasets.read_csv(path, missing="drop", drop=["c"])
+    assert table.values.tolist() == [[1, 2], [5, 6], [8, 9]]
+    with pytest.raises(ValueError, match=r"line 3, column 'b' is empty; missing='drop'"):
+        af.datasets.read_csv(path, text=["c"])
+    path.write_text("a,b\n,1\n?,2\n")
+    with pytest.raises(ValueError, match="no rows without missing cells"):
+        af.datasets.read_csv(path, missing="drop")
+
+
+def test_what_is_not_a_regular_file_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="/dev/zero is not a regular file"):
+        af.datasets.read_csv("/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe is not a regular file"):
+        af.datasets.read_csv(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("name", ["größe", "日本", 'with, comma and "quotes"', "two\nlines"])

@@ -6,6 +6,7 @@ import gc
 import gzip
 import hashlib
 import io
+import os
 import struct
 import sys
 import threading
@@ -17,10 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from asymfast.datasets import fetch, load, mnist_files, read_csv, sources, tables
-from asymfast.datasets.sources import Source
+from asymfast.datasets import files, load, read_csv
 
-pytest.importorskip("pooch")
+for package in ("pooch", "pandas", "openpyxl", "xlrd"):
+    pytest.importorskip(package)
 
 # pooch leaves the connection of a refused download to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
@@ -65,7 +66,7 @@ class Server:
 
     def serve(self, path, content, member=None):
         self.files[path] = content
-        return Source(self.url(path), member)
+        return self.url(path), member
 
     def close(self):
         self._server.shutdown()
@@ -94,7 +95,7 @@ def as_text(values):
 
 
 def as_xlsx(values):
-    openpyxl = pytest.importorskip("openpyxl")
+    openpyxl = __import__("openpyxl")
     book = openpyxl.Workbook()
     for row in [["a title"] * values.shape[1], *values.tolist()]:
         book.active.append(row)
@@ -105,7 +106,6 @@ def as_xlsx(values):
 
 def as_xls(values):
     """A worksheet of the oldest binary format, BIFF 2: a row of text, then numbers."""
-    pytest.importorskip("xlrd")
 
     def record(kind, body):
         return struct.pack("<HH", kind, len(body)) + body
@@ -130,29 +130,40 @@ def as_zip(name, content):
     return archive.getvalue()
 
 
-def expect_table(monkeypatch, name, values=VALUES):
-    """Make a small table the one that the package knows by this name; its CSV text is returned."""
-    columns = tuple("abcdefghijkl"[: values.shape[1]])
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache and no folder of the user's."""
+    monkeypatch.delenv("ASYMFAST_DATA", raising=False)
+    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def expect(cache, monkeypatch):
+    """Make a small table the one known by a name, with these sources; return what it is."""
+
+    def change(name, *sources, values=VALUES):
+        table = replace(
+            files.TABLES[name],
+            columns=tuple("abcdefghijkl"[: values.shape[1]]),
+            targets=1,
+            shape=values.shape,
+            sha256=hashlib.sha256(values.astype("<f8").tobytes()).hexdigest(),
+            sources=sources,
+        )
+        monkeypatch.setitem(files.TABLES, name, table)
+        return table
+
+    return change
+
+
+def csv_text(values):
     cells = [[repr(cell).removesuffix(".0") for cell in row] for row in values.tolist()]
-    text = "\n".join(",".join(row) for row in [columns, *cells]) + "\n"
-    facts = replace(
-        tables.TABLES[name],
-        columns=columns,
-        targets=1,
-        rows=len(values),
-        file_sha256=hashlib.sha256(text.encode()).hexdigest(),
-        values_sha256=hashlib.sha256(values.astype("<f8").tobytes()).hexdigest(),
-    )
-    monkeypatch.setitem(tables.TABLES, name, facts)
-    return text
+    return "\n".join(",".join(row) for row in ["abcdefghijkl"[: values.shape[1]], *cells]) + "\n"
 
 
-def airfoil(*origins):
-    return {"airfoil.csv": origins}
-
-
-def assert_nothing_left(folder):
-    assert not [path for path in folder.rglob("*") if path.is_file()]
+def assert_nothing_left(cache):
+    assert not cache.exists() or not [path for path in cache.rglob("*") if path.is_file()]
 
 
 # ----------------------------------------------------------------------------------- what arrives
@@ -162,39 +173,36 @@ def assert_nothing_left(folder):
     ("name", "original"),
     [("airfoil", as_text), ("concrete", as_xls), ("energy", as_xlsx), ("plant", as_xlsx)],
 )
-def test_every_format_becomes_the_same_csv(name, original, server, tmp_path, monkeypatch):
-    text = expect_table(monkeypatch, name)
-    plain = server.serve("/plain", original(VALUES))
-    zipped = server.serve("/zipped", as_zip("data.bin", original(VALUES)), "data.bin")
-    for number, origin in enumerate((plain, zipped)):
-        path = tmp_path / str(number) / "new" / f"{name}.csv"
-        fetch.fetch(f"{name}.csv", path, registry={f"{name}.csv": (origin,)})
-        assert path.read_text() == text
-        np.testing.assert_array_equal(read_csv(path).values, VALUES)
-        assert [entry.name for entry in path.parent.iterdir()] == [f"{name}.csv"]
+@pytest.mark.parametrize("zipped", [False, True])
+def test_every_format_becomes_the_same_csv(name, original, zipped, server, expect, cache):
+    file = files.TABLES[name].sources[1][1]
+    plain, packed = original(VALUES), as_zip(file, original(VALUES))
+    source = server.serve("/zip", packed, file) if zipped else server.serve(f"/{file}", plain)
+    path = files.fetch(expect(name, source))
+    assert path == cache / f"{name}.csv"
+    assert path.read_text() == csv_text(VALUES)
+    np.testing.assert_array_equal(read_csv(path).values, VALUES)
+    assert [entry.name for entry in cache.iterdir()] == [f"{name}.csv"]
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_idx_files_arrive_unpacked(pack, server, tmp_path, monkeypatch):
-    digits = bytes(range(10))
-    idx = b"\0\0\x08\x01" + struct.pack(">I", 10) + digits
-    facts = mnist_files.IdxFacts("mnist/labels", (10,), hashlib.sha256(idx).hexdigest())
-    monkeypatch.setitem(mnist_files.MNIST, "test labels", facts)
-    path = tmp_path / facts.file
-    registry = {facts.file: (server.serve("/labels.gz", pack(idx)),)}
-    fetch.fetch(facts.file, path, registry=registry)
-    assert path.read_bytes() == idx
+def test_idx_files_arrive_unpacked(pack, server, cache, monkeypatch):
+    idx = b"\0\0\x08\x01" + struct.pack(">I", 10) + bytes(range(10))
+    source = server.serve("/labels.gz", pack(idx))
+    labels = files.Original("mnist/labels", (10,), hashlib.sha256(idx).hexdigest(), (source,))
+    monkeypatch.setitem(files.MNIST, "test labels", labels)
+    assert files.fetch(labels).read_bytes() == idx
 
 
-def test_the_next_source_is_tried(server, tmp_path, monkeypatch):
-    text = expect_table(monkeypatch, "airfoil")
-    wrong = server.serve("/wrong", as_text(VALUES + 1))
-    right = server.serve("/right", as_text(VALUES))
-    unused = server.serve("/unused", as_text(VALUES))
-    origins = airfoil(Source(server.url("/absent")), wrong, right, unused)
-    fetch.fetch("airfoil.csv", tmp_path / "airfoil.csv", registry=origins)
-    assert (tmp_path / "airfoil.csv").read_text() == text
-    assert server.asked == ["/absent", "/wrong", "/right"]
+def test_the_next_source_is_tried(server, expect):
+    wrong, right, unused = (
+        server.serve(f"/{place}.dat", as_text(VALUES + (place == 0))) for place in range(3)
+    )
+    absent = server.url("/absent.dat"), None
+    assert files.fetch(expect("airfoil", absent, wrong, right, unused)).read_text() == csv_text(
+        VALUES
+    )
+    assert server.asked == ["/absent.dat", "/0.dat", "/1.dat"]
 
 
 # ----------------------------------------------------------------------------- what must not arrive
@@ -204,26 +212,25 @@ ONE_BIT_OFF[1, 2] = np.nextafter(ONE_BIT_OFF[1, 2], 1)
 
 BAD_DOWNLOADS = {
     "one bit": (as_text(ONE_BIT_OFF), "does not hold the values of the original airfoil.csv"),
-    "a row less": (as_text(VALUES[:1]), "the download has 1 rows; expected 2"),
-    "a column less": (as_text(VALUES[:, :4]), "rows that are not of 5 cells"),
-    "a page": (b"<html>log in first</html>", "rows that are not of 5 cells"),
-    "words": (b"a b c d e", "a cell that is not a number"),
-    "bytes": (bytes(range(128, 256)), "it is not plain text"),
-    "nothing": (b"", "the download has 0 rows; expected 2"),
+    "a row less": (as_text(VALUES[:1]), "shape (1, 5); expected (2, 5)"),
+    "a column less": (as_text(VALUES[:, :4]), "shape (2, 4); expected (2, 5)"),
+    "a page": (b"<html>log in first</html>", "is not a table of numbers"),
+    "words": (b"a b c d e", "is not a table of numbers"),
+    "bytes": (bytes(range(128, 256)), "is not a table of numbers"),
+    "nothing": (b"", "shape (0, 1); expected (2, 5)"),
 }
 
 
 @pytest.mark.parametrize(("content", "reason"), BAD_DOWNLOADS.values(), ids=BAD_DOWNLOADS.keys())
-def test_another_file_is_refused(content, reason, server, tmp_path, monkeypatch):
-    expect_table(monkeypatch, "airfoil")
-    origin = server.serve("/file", content)
+def test_another_file_is_refused(content, reason, server, expect, cache):
+    source = server.serve("/file.dat", content)
     with pytest.raises(ValueError, match=r"airfoil\.csv could not be downloaded") as caught:
-        fetch.fetch("airfoil.csv", tmp_path / "new" / "airfoil.csv", registry=airfoil(origin))
+        files.fetch(expect("airfoil", source))
     assert reason in str(caught.value)
-    assert origin.url in str(caught.value)
+    assert source[0] in str(caught.value)
     assert "data_dir" in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert_nothing_left(tmp_path)
+    assert_nothing_left(cache)
 
 
 BAD_ARCHIVES = {
@@ -234,114 +241,100 @@ BAD_ARCHIVES = {
 
 
 @pytest.mark.parametrize(("content", "reason"), BAD_ARCHIVES.values(), ids=BAD_ARCHIVES.keys())
-def test_bad_archives_are_refused(content, reason, server, tmp_path, monkeypatch):
-    expect_table(monkeypatch, "airfoil")
-    origin = server.serve("/file.zip", content, "airfoil.dat")
+def test_bad_archives_are_refused(content, reason, server, expect, cache):
     with pytest.raises(ValueError, match="could not be downloaded") as caught:
-        fetch.fetch("airfoil.csv", tmp_path / "airfoil.csv", registry=airfoil(origin))
+        files.fetch(expect("airfoil", server.serve("/file.zip", content, "airfoil.dat")))
     assert reason in str(caught.value)
-    assert_nothing_left(tmp_path)
+    assert_nothing_left(cache)
 
 
-@pytest.mark.parametrize(
-    ("name", "package"), [("concrete", "xlrd"), ("energy", "openpyxl"), ("plant", "openpyxl")]
-)
+@pytest.mark.parametrize("name", ["concrete.xls", "energy.xlsx"])
 @pytest.mark.parametrize("content", [b"", b"<html></html>", as_zip("x", b"y"), b"\0" * 999])
-def test_no_spreadsheet(name, package, content, server, tmp_path, monkeypatch):
-    pytest.importorskip(package)
-    expect_table(monkeypatch, name)
-    origins = {f"{name}.csv": (server.serve("/sheet", content),)}
-    with pytest.raises(ValueError, match=f"{name}.csv could not be downloaded"):
-        fetch.fetch(f"{name}.csv", tmp_path / f"{name}.csv", registry=origins)
-    assert_nothing_left(tmp_path)
+def test_no_spreadsheet(name, content, server, expect, cache):
+    with pytest.raises(ValueError, match="could not be downloaded"):
+        files.fetch(expect(name.split(".")[0], server.serve(f"/{name}", content)))
+    assert_nothing_left(cache)
 
 
-def test_wrong_labels_are_refused(server, tmp_path):
+def test_wrong_labels_are_refused(server, cache, monkeypatch):
     idx = b"\0\0\x08\x01" + struct.pack(">I", 3) + b"abc"
-    file = "mnist/t10k-labels-idx1-ubyte"
+    labels = replace(files.MNIST["test labels"], sources=(server.serve("/labels", idx),))
+    monkeypatch.setitem(files.MNIST, "test labels", labels)
     with pytest.raises(ValueError, match=r"shape \(3,\); expected \(10000,\)"):
-        fetch.fetch(file, tmp_path / file, registry={file: (server.serve("/labels", idx),)})
-    assert_nothing_left(tmp_path)
+        files.fetch(labels)
+    assert_nothing_left(cache)
 
 
-def test_connection_lost_on_the_way(server, tmp_path, monkeypatch):
-    expect_table(monkeypatch, "airfoil")
-    origin = server.serve("/file", as_text(VALUES))
-    server.cut.add("/file")
+def test_connection_lost_on_the_way(server, expect, cache):
+    source = server.serve("/file.dat", as_text(VALUES))
+    server.cut.add("/file.dat")
     with pytest.raises(ConnectionError, match="could not be downloaded"):
-        fetch.fetch("airfoil.csv", tmp_path / "airfoil.csv", registry=airfoil(origin))
-    assert_nothing_left(tmp_path)
+        files.fetch(expect("airfoil", source))
+    assert_nothing_left(cache)
 
 
-def test_nobody_there(server, tmp_path):
-    gone = Source(server.url("/absent"))
-    closed = Source("http://127.0.0.1:9/file")  # the discard port, where nothing listens
+def test_nobody_there(server, expect):
+    gone = server.url("/absent"), None
+    closed = "http://127.0.0.1:9/file", None  # the discard port, where nothing listens
     with pytest.raises(ConnectionError, match="404") as caught:
-        fetch.fetch("airfoil.csv", tmp_path / "airfoil.csv", registry=airfoil(gone, closed))
-    assert gone.url in str(caught.value)
-    assert closed.url in str(caught.value)
+        files.fetch(expect("airfoil", gone, closed))
+    assert gone[0] in str(caught.value)
+    assert closed[0] in str(caught.value)
 
 
-def test_interrupt_leaves_nothing(server, tmp_path, monkeypatch):
-    expect_table(monkeypatch, "airfoil")
-
+def test_interrupt_leaves_nothing(server, expect, cache, monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fetch.os, "fsync", interrupted)
-    origin = server.serve("/file", as_text(VALUES))
+    table = expect("airfoil", server.serve("/file.dat", as_text(VALUES)))
+    monkeypatch.setattr(os, "fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fetch.fetch("airfoil.csv", tmp_path / "airfoil.csv", registry=airfoil(origin))
-    assert_nothing_left(tmp_path)
+        files.fetch(table)
+    assert_nothing_left(cache)
 
 
-def test_a_folder_that_cannot_be_made(server, tmp_path, monkeypatch):
-    expect_table(monkeypatch, "airfoil")
-    (tmp_path / "file").write_text("in the way")
-    origin = server.serve("/file", as_text(VALUES))
-    with pytest.raises(OSError, match="file"):
-        fetch.fetch("airfoil.csv", tmp_path / "file" / "airfoil.csv", registry=airfoil(origin))
+def test_a_folder_that_cannot_be_made(server, expect, cache):
+    cache.write_text("in the way")
+    with pytest.raises(OSError, match="cache"):
+        files.fetch(expect("airfoil", server.serve("/file.dat", as_text(VALUES))))
 
 
-@pytest.mark.parametrize("package", ["pooch", "xlrd"])
-def test_missing_package(package, server, tmp_path, monkeypatch):
-    expect_table(monkeypatch, "concrete")
+@pytest.mark.parametrize("package", ["pooch", "xlrd", "pandas"])
+def test_missing_package(package, server, expect, monkeypatch):
+    table = expect("concrete", server.serve("/sheet.xls", as_xls(VALUES)))
     monkeypatch.setitem(sys.modules, package, None)
-    origins = {"concrete.csv": (server.serve("/sheet", b"not looked at"),)}
     with pytest.raises(ImportError, match=rf"needs {package}; .*pip install 'asymfast\[data\]'"):
-        fetch.fetch("concrete.csv", tmp_path / "concrete.csv", registry=origins)
+        files.fetch(table)
 
 
 # --------------------------------------------------------------------------- load, with downloads
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty cache and no folder of the user's."""
-    monkeypatch.delenv("ASYMFAST_DATA", raising=False)
-    monkeypatch.setattr("asymfast.datasets.locate.cache_folder", lambda: tmp_path / "cache")
-    return tmp_path / "cache"
-
-
-def test_load_downloads_once(server, cache, monkeypatch):
+def test_load_downloads_once(server, expect, cache):
     values = np.random.default_rng(0).standard_normal((10, 4))
-    expect_table(monkeypatch, "airfoil", values)
-    origin = server.serve("/airfoil.dat", as_text(values))
-    monkeypatch.setitem(sources.SOURCES, "airfoil.csv", (origin,))
+    expect("airfoil", server.serve("/airfoil.dat", as_text(values)), values=values)
     first, second = load("airfoil"), load("airfoil")
     assert server.asked == ["/airfoil.dat"]
     assert first.X_train.shape == (4, 3)
     np.testing.assert_array_equal(first.X_train, second.X_train)
-    (cache / "airfoil.csv").write_text("a,b,c,d\n1,2,3,4\n")
-    with pytest.raises(ValueError, match=r"airfoil\.csv has 1 rows; expected 10"):
-        load("airfoil")
+    for content, message in {
+        "a,b,c,d\n1,2,3,4\n": r"airfoil\.csv has shape \(1, 4\); expected \(10, 4\)",
+        "a,b,c\n1,2,3\n": "it has the columns a, b, c; expected the columns a, b, c, d",
+        "a,b,c,d\n1,2,x,4\n": "could not convert",
+        "a,b,c,d\n": r"shape \(0, 1\)",
+        "": "expected the columns a, b, c, d",
+    }.items():
+        (cache / "airfoil.csv").write_text(content)
+        with pytest.raises(ValueError, match=message) as caught:
+            load("airfoil")
+        assert str(cache / "airfoil.csv") in str(caught.value)
 
 
 @pytest.mark.parametrize("from_environment", [False, True])
 def test_a_folder_of_the_users_is_never_filled(
-    from_environment, server, cache, tmp_path, monkeypatch
+    from_environment, server, expect, tmp_path, monkeypatch
 ):
-    monkeypatch.setitem(sources.SOURCES, "airfoil.csv", (Source(server.url("/airfoil.dat")),))
+    expect("airfoil", (server.url("/airfoil.dat"), None))
     if from_environment:
         monkeypatch.setenv("ASYMFAST_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"airfoil\.csv"):
@@ -351,19 +344,18 @@ def test_a_folder_of_the_users_is_never_filled(
 
 def test_the_cache_is_the_operating_systems(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert fetch.cache_folder().name == "asymfast"
+    assert files.cache_folder().name == "asymfast"
 
 
 def test_the_real_original(data_dir, server, cache, monkeypatch):
     """All 1503 rows of airfoil and a file of MNIST, against the checksums in the package."""
     values = read_csv(data_dir / "airfoil.csv").values
     labels = (data_dir / "mnist" / "t10k-labels-idx1-ubyte.gz").read_bytes()
-    file = "mnist/t10k-labels-idx1-ubyte"
-    registry = {
-        "airfoil.csv": (server.serve("/airfoil.dat", as_text(values)),),
-        file: (server.serve("/labels.gz", labels),),
-    }
-    for name in registry:
-        fetch.fetch(name, cache / name, registry=registry)
-    assert (cache / "airfoil.csv").read_bytes() == (data_dir / "airfoil.csv").read_bytes()
-    assert (cache / file).read_bytes() == gzip.decompress(labels)
+    for known, key, source in (
+        (files.TABLES, "airfoil", server.serve("/airfoil.dat", as_text(values))),
+        (files.MNIST, "test labels", server.serve("/labels.gz", labels)),
+    ):
+        monkeypatch.setitem(known, key, replace(known[key], sources=(source,)))
+    airfoil = files.fetch(files.TABLES["airfoil"])
+    assert airfoil.read_bytes() == (data_dir / "airfoil.csv").read_bytes()
+    assert files.fetch(files.MNIST["test labels"]).read_bytes() == gzip.decompress(labels)

@@ -7,8 +7,8 @@ import os
 import asymfast as af
 import numpy as np
 import pytest
-from asymfast.datasets.csv import read_csv
-from asymfast.datasets.idx import read_idx
+from asymfast.datasets import read_csv
+from asymfast.datasets.files import read_idx
 from asymfast.experiments.config import read_experiment
 from cases import problem
 

@@ -22,8 +22,8 @@ from asymfast.cli.errors import INCOMPLETE, INTERRUPTED, CommandError
 from asymfast.cli.output import checkpoint, require_device, require_figures, require_folder
 from asymfast.cli.results import write_json
 from asymfast.cli.table import setting_name
-from asymfast.datasets.samples import read_samples
-from asymfast.datasets.simulated import simulated
+from asymfast.datasets.paper import simulated
+from asymfast.datasets.tables import read_samples
 from asymfast.network import ACTIVATIONS
 
 Floats = npt.NDArray[np.float64]

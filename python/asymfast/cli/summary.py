@@ -8,7 +8,7 @@ from typing import Any
 
 import asymfast as af
 from asymfast.cli.results import records
-from asymfast.datasets.samples import Samples
+from asymfast.datasets.tables import Samples
 
 _NO_SETTINGS = {"command", "execute", "file", "out", "no_figure"}
 

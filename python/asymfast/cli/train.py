@@ -21,7 +21,7 @@ from asymfast.cli.output import checkpoint, require_device, require_figures, req
 from asymfast.cli.results import records_table, write_json, write_records
 from asymfast.cli.summary import root_mean_squares, summary
 from asymfast.cli.table import number, setting_name
-from asymfast.datasets.samples import Samples, read_samples
+from asymfast.datasets.tables import Samples, read_samples
 from asymfast.network import ACTIVATIONS
 
 # The NTG of n samples takes n^2 memory, and n^3 time for its eigenvalue, at every record.

@@ -15,10 +15,7 @@ once, verifies them and keeps them in the user's cache (extra ``data``).
 
 from __future__ import annotations
 
-from asymfast.datasets.csv import Table, read_csv
-from asymfast.datasets.dataset import Dataset
-from asymfast.datasets.load import NAMES, load
-from asymfast.datasets.mnist import load_mnist
-from asymfast.datasets.simulated import simulated
+from asymfast.datasets.paper import NAMES, Dataset, load, load_mnist, simulated
+from asymfast.datasets.tables import Table, read_csv
 
 __all__ = ["NAMES", "Dataset", "Table", "load", "load_mnist", "read_csv", "simulated"]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asymfast._storage import read_npz
-from asymfast.datasets.locate import ENVIRONMENT
+from asymfast.datasets.files import ENVIRONMENT
 from asymfast.experiments.config import Data
 
 Array = npt.NDArray[Any]

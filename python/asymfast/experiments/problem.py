@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asymfast.datasets.load import load
-from asymfast.datasets.mnist import load_mnist
-from asymfast.datasets.simulated import simulated
+from asymfast.datasets.paper import load, load_mnist, simulated
 from asymfast.experiments.config import Data
 from asymfast.experiments.feature_file import load_features
 

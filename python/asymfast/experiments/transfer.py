@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 import asymfast as af
-from asymfast.datasets.split import statistics
+from asymfast.datasets.tables import statistics
 from asymfast.experiments import external
 from asymfast.experiments.config import Transfer, as_table
 from asymfast.experiments.problem import Problem

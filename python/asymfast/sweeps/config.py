@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
-from asymfast.datasets.load import NAMES as TABLES
+from asymfast.datasets.paper import NAMES as TABLES
 from asymfast.record import Record, Stop
 from asymfast.sweeps.canonical import plain
 from asymfast.sweeps.parameters import nested

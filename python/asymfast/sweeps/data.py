@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from asymfast import _check
 from asymfast._storage import read_npz
-from asymfast.datasets.load import load
-from asymfast.datasets.samples import read_samples
-from asymfast.datasets.simulated import simulated
+from asymfast.datasets.paper import load, simulated
+from asymfast.datasets.tables import read_samples
 from asymfast.sweeps.canonical import canonical
 from asymfast.sweeps.config import ConfigError
 

@@ -1,0 +1,528 @@
+"""Files of the paper's data sets: what identifies them, where they are, how they are fetched."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import hashlib
+import io
+import math
+import os
+import struct
+import tempfile
+import warnings
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asymfast import _storage
+from asymfast._optional import require
+
+ENVIRONMENT = "ASYMFAST_DATA"
+_TIMEOUT = 30  # seconds without an answer or without data
+_LARGEST = 1 << 26  # bytes of an original, unpacked: several times the largest
+_UNSIGNED_BYTES = 0x08
+_MOST_AXES = 3
+_CHUNK = 1 << 20
+
+Bytes = npt.NDArray[np.uint8]
+Source = tuple[str, str | None]  # address, and the name of the file in it if it is a zip archive
+
+
+@dataclass(frozen=True)
+class Original:
+    """What identifies one file of a data set.
+
+    Attributes
+    ----------
+    file : str
+        Its path below the data folder, an idx file without ``.gz``.
+    shape : tuple of int
+        Of the array in it.
+    sha256 : str
+        SHA-256 of an unpacked idx file; of a table that of its values as little-endian float64,
+        row by row, which does not depend on how they are written down.
+    sources : tuple of Source
+        Where it is published, in the order in which they are tried.
+    columns : tuple of str
+        Header of a table; the targets come last.
+    targets : int
+        How many of the columns are targets.
+    """
+
+    file: str
+    shape: tuple[int, ...]
+    sha256: str
+    sources: tuple[Source, ...]
+    columns: tuple[str, ...] = ()
+    targets: int = 0
+
+
+def _uci(files: str, archive: str, original: str, *, zipped: bool = False) -> tuple[Source, ...]:
+    folder = "https://archive.ics.uci.edu"
+    first = f"{folder}/ml/machine-learning-databases/{files}"
+    return (first, original if zipped else None), (
+        f"{folder}/static/public/{archive}.zip",
+        original,
+    )
+
+
+def _idx(name: str, shape: tuple[int, ...], sha256: str) -> Original:
+    mirrors = (
+        "https://storage.googleapis.com/cvdf-datasets/mnist",
+        "https://ossci-datasets.s3.amazonaws.com/mnist",
+    )
+    return Original(
+        f"mnist/{name}", shape, sha256, tuple((f"{mirror}/{name}.gz", None) for mirror in mirrors)
+    )
+
+
+TABLES = {
+    "concrete": Original(
+        "concrete.csv",
+        (1030, 9),
+        "8b9a7af0366e0f437ad04cfba6bb729ec0c3ea76fa780ff3d3f4d057356b6af6",
+        _uci(
+            "concrete/compressive/Concrete_Data.xls",
+            "165/concrete+compressive+strength",
+            "Concrete_Data.xls",
+        ),
+        (
+            "cement_kg_m3",
+            "blast_furnace_slag_kg_m3",
+            "fly_ash_kg_m3",
+            "water_kg_m3",
+            "superplasticizer_kg_m3",
+            "coarse_aggregate_kg_m3",
+            "fine_aggregate_kg_m3",
+            "age_days",
+            "compressive_strength_mpa",
+        ),
+        1,
+    ),
+    "energy": Original(
+        "energy.csv",
+        (768, 10),
+        "9911e8d48851b4c8189c02346a26d6f42eadf7a56c43ccc4331f7ab9c4f75fa4",
+        _uci("00242/ENB2012_data.xlsx", "242/energy+efficiency", "ENB2012_data.xlsx"),
+        (
+            "relative_compactness",
+            "surface_area_m2",
+            "wall_area_m2",
+            "roof_area_m2",
+            "overall_height_m",
+            "orientation",
+            "glazing_area",
+            "glazing_area_distribution",
+            "heating_load",
+            "cooling_load",
+        ),
+        2,
+    ),
+    "airfoil": Original(
+        "airfoil.csv",
+        (1503, 6),
+        "11fab2c660f61031935f9995d27929df39a175d3551271b397c8aa254b19b6b6",
+        _uci("00291/airfoil_self_noise.dat", "291/airfoil+self+noise", "airfoil_self_noise.dat"),
+        (
+            "frequency_hz",
+            "angle_of_attack_deg",
+            "chord_length_m",
+            "free_stream_velocity_m_s",
+            "suction_side_displacement_thickness_m",
+            "scaled_sound_pressure_level_db",
+        ),
+        1,
+    ),
+    # Sheet1; the other four hold the same rows in other orders.
+    "plant": Original(
+        "plant.csv",
+        (9568, 5),
+        "99a3e1a8b4d8640155030577f49c00789d0d390e4e5b4cd8e28f1a6a288abab2",
+        _uci("00294/CCPP.zip", "294/combined+cycle+power+plant", "Folds5x2_pp.xlsx", zipped=True),
+        (
+            "ambient_temperature_c",
+            "exhaust_vacuum_cm_hg",
+            "ambient_pressure_mbar",
+            "relative_humidity_pct",
+            "net_electrical_output_mw",
+        ),
+        1,
+    ),
+}
+"""The tables by name. The paper counts the target among the inputs of concrete and airfoil."""
+
+MNIST = {
+    "train images": _idx(
+        "train-images-idx3-ubyte",
+        (60000, 28, 28),
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    ),
+    "train labels": _idx(
+        "train-labels-idx1-ubyte",
+        (60000,),
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    ),
+    "test images": _idx(
+        "t10k-images-idx3-ubyte",
+        (10000, 28, 28),
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    ),
+    "test labels": _idx(
+        "t10k-labels-idx1-ubyte",
+        (10000,),
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+}
+"""The four files of MNIST."""
+
+
+def read(original: Original, data_dir: str | Path | None) -> npt.NDArray[Any]:
+    """Read one file of a data set and verify it, downloading it if it must be and may be.
+
+    Parameters
+    ----------
+    original : Original
+        Which file.
+    data_dir : str or pathlib.Path, optional
+        The user's folder. Without it the environment variable ASYMFAST_DATA names one; without
+        that, too, the file is taken from the user's cache, which is filled by a download.
+
+    Returns
+    -------
+    array
+        float64 of a table, uint8 of an idx file.
+
+    Raises
+    ------
+    FileNotFoundError
+        The user's folder does not have the file; nothing is downloaded then.
+    ConnectionError, ImportError, OSError
+        It cannot be downloaded, see `fetch`, or not be read.
+    ValueError
+        It is not the original.
+    """
+    origin = "data_dir" if data_dir else ENVIRONMENT
+    folder = data_dir or os.environ.get(ENVIRONMENT)
+    if not folder:
+        return _verified(original, fetch(original))
+    paths = [Path(folder, original.file)]
+    if not original.columns:
+        paths.append(Path(folder, original.file + ".gz"))
+    for path in paths:
+        if path.is_file():
+            return _verified(original, path)
+    raise FileNotFoundError(
+        f"load: {original.file.split('/')[0].removesuffix('.csv')} needs "
+        f"{' or '.join(map(str, paths))}, which does not exist (the folder was given by {origin})"
+    )
+
+
+def _verified(original: Original, path: Path) -> npt.NDArray[Any]:
+    values = _read_table(original, path) if original.columns else read_idx(path)
+    return verify(original, values, str(path))
+
+
+def _read_table(original: Original, path: Path) -> npt.NDArray[Any]:
+    """Numbers below a header; whether they are right is for their SHA-256 to say."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            header = tuple(cell.strip() for cell in file.readline().split(","))
+            if header != original.columns:
+                raise ValueError(f"the columns {', '.join(header)}")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that it is empty; its shape will say so
+                return np.loadtxt(file, delimiter=",", ndmin=2)
+    except ValueError as error:  # also of text that is not UTF-8
+        raise ValueError(
+            f"load: {path} is not the original {original.file}: it has {error}; "
+            f"expected the columns {', '.join(original.columns)}, and numbers"
+        ) from None
+
+
+def verify(original: Original, values: npt.NDArray[Any], source: str) -> npt.NDArray[Any]:
+    """Return the values if they are the original's.
+
+    Raises
+    ------
+    ValueError
+        Their shape or their SHA-256 differs; the message names ``source``.
+    """
+    if values.shape != original.shape:
+        raise ValueError(f"load: {source} has shape {values.shape}; expected {original.shape}")
+    digest = hashlib.sha256(b"" if original.columns else idx_header(values.shape))
+    digest.update(np.ascontiguousarray(values, "<f8" if original.columns else np.uint8).tobytes())
+    if digest.hexdigest() != original.sha256:
+        raise ValueError(
+            f"load: {source} does not hold the values of the original {original.file}: "
+            f"their SHA-256 is {digest.hexdigest()}, expected {original.sha256}"
+        )
+    return values
+
+
+# ----------------------------------------------------------------------------------- downloads
+
+
+def _pooch() -> Any:
+    return require(
+        "pooch", "data", f"downloading data (or name a folder that has the files in {ENVIRONMENT})"
+    )
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for asymfast, as the operating system has it; it may not exist yet.
+
+    Raises
+    ------
+    ImportError
+        The extra ``data`` is not installed.
+    """
+    return Path(_pooch().os_cache("asymfast"))
+
+
+def fetch(original: Original) -> Path:
+    """Return the path of a file in the user's cache, downloading it if it is not there.
+
+    Parameters
+    ----------
+    original : Original
+        Which file.
+
+    Returns
+    -------
+    pathlib.Path
+        A CSV or an unpacked idx file.
+
+    Raises
+    ------
+    ConnectionError
+        No source could be reached.
+    ImportError
+        The extra ``data`` is not installed.
+    OSError
+        The file cannot be written.
+    ValueError
+        A source was reached, but what it has is not the original. The message names every source
+        with its reason.
+
+    Notes
+    -----
+    Sources are tried in turn. What arrives is judged by the SHA-256 of its values alone, which is
+    pinned in this package, so neither the connection nor the mirror needs to be trusted. The file
+    appears complete and synchronised to disk, or not at all.
+    """
+    path = cache_folder() / original.file
+    if path.is_file():
+        return path
+    failures = []
+    for url, member in original.sources:
+        try:
+            with tempfile.TemporaryDirectory(prefix="asymfast-") as scratch:
+                values = _converted(original, _download(url, scratch), member)
+        except (OSError, ValueError) as error:
+            failures.append((url, error))
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _storage.write_durably(path, _content(original, values))
+        return path
+    reasons = "; ".join(f"{url}: {error}" for url, error in failures)
+    unreachable = all(isinstance(error, OSError) for _, error in failures)
+    raise (ConnectionError if unreachable else ValueError)(
+        f"load: {original.file} could not be downloaded ({reasons}); "
+        f"a folder that has it can be given as data_dir or in {ENVIRONMENT}"
+    )
+
+
+def _download(url: str, folder: str) -> Path:
+    """Download one of the originals into a folder."""
+    pooch = _pooch()
+    urls = {
+        url.split("://")[1].replace("/", "_"): url
+        for one in (*TABLES.values(), *MNIST.values())
+        for url, _ in one.sources
+    }
+    originals = pooch.create(folder, "", registry=dict.fromkeys(urls), urls=urls)
+    log = pooch.get_logger()
+    level = log.level
+    log.setLevel("WARNING")  # a library prints nothing
+    try:
+        name = next(name for name, one in urls.items() if one == url)
+        downloader = pooch.HTTPDownloader(timeout=_TIMEOUT)
+        return Path(originals.fetch(name, downloader=downloader))
+    finally:
+        log.setLevel(level)
+
+
+def _converted(original: Original, path: Path, member: str | None) -> npt.NDArray[Any]:
+    """The verified values of a file as its authors published it."""
+    if member is not None:
+        path = extract(path, member)
+    if not original.columns:
+        return verify(original, read_idx(path), "the download")
+    name = original.sources[-1][1] or path.name
+    return verify(original, read_original(path, Path(name).suffix), "the download")
+
+
+def _content(original: Original, values: npt.NDArray[Any]) -> list[bytes]:
+    """A file of the values: idx, or CSV with the fewest digits that give every number back."""
+    if not original.columns:
+        return [idx_header(values.shape), values.tobytes()]
+    rows = [[repr(cell).removesuffix(".0") for cell in row] for row in values.tolist()]
+    return [("\n".join(map(",".join, [original.columns, *rows])) + "\n").encode()]
+
+
+def extract(archive: Path, member: str) -> Path:
+    """Unpack one file of a zip archive, given without its folder, beside the archive.
+
+    Raises
+    ------
+    ValueError
+        This is not a zip archive, it is damaged, or it has no or several files of that name.
+    """
+    try:
+        with zipfile.ZipFile(archive) as content:
+            found = [name for name in content.namelist() if name.rsplit("/", 1)[-1] == member]
+            if len(found) != 1:
+                raise ValueError(f"the archive has {len(found)} files with the name {member}")
+            with content.open(found[0]) as packed:
+                data = packed.read(_LARGEST + 1)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"it is not a usable zip archive ({error})") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # zipfile seeks to wherever the directory says
+            raise
+        raise ValueError(f"it is not a usable zip archive ({error})") from error
+    if len(data) > _LARGEST:
+        raise ValueError(f"the archive's {member} has more than {_LARGEST} bytes")
+    path = archive.with_name(f"{archive.name}-{member}")
+    path.write_bytes(data)
+    return path
+
+
+def read_original(path: Path, ending: str) -> npt.NDArray[np.float64]:
+    """Read a table in the format of its authors: columns separated by blanks, .xls or .xlsx.
+
+    Raises
+    ------
+    ImportError
+        The format needs a package that is not installed.
+    ValueError
+        The file is not of that format, or holds something else than numbers.
+    """
+    engine = {".xls": "xlrd", ".xlsx": "openpyxl"}.get(ending)
+    try:
+        # Remarks on styles or an empty file are no concern: shape and SHA-256 decide.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if engine is None:
+                return np.loadtxt(path, ndmin=2, encoding="ascii")
+            pandas = require("pandas", "data", f"reading {ending} files")
+            require(engine, "data", f"reading {ending} files")
+            if ending == ".xlsx":
+                with zipfile.ZipFile(path) as parts:
+                    if sum(part.file_size for part in parts.infolist()) > _LARGEST:
+                        raise ValueError(f"it unpacks to more than {_LARGEST} bytes")
+            quiet = {"logfile": io.StringIO()} if engine == "xlrd" else {}  # not to stdout
+            frame = pandas.read_excel(path, engine=engine, engine_kwargs=quiet)
+        # Spreadsheets may have empty cells beyond the table.
+        frame = frame.dropna(axis="index", how="all").dropna(axis="columns", how="all")
+        values: npt.NDArray[np.float64] = frame.to_numpy(np.float64)
+        return values
+    except ImportError:
+        raise
+    except Exception as error:  # a parser on foreign bytes fails in many ways
+        raise ValueError(f"it is not a table of numbers in the format {ending}: {error}") from error
+
+
+# ----------------------------------------------------------------------------------- idx files
+
+
+def read_idx(path: str | Path) -> npt.NDArray[np.uint8]:
+    """Read an idx file.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The file: a big-endian header (two zero bytes, 8 for unsigned bytes, the number of axes,
+        and 4 bytes for the length of each) followed by the array in C order. It may be compressed
+        with gzip, which is told from its first bytes and not from its name.
+
+    Returns
+    -------
+    uint8 array of one to three axes
+        None of them of length zero.
+
+    Raises
+    ------
+    OSError
+        The file cannot be opened.
+    ValueError
+        The header is not that of an idx file of unsigned bytes, the array has no entries, there
+        are fewer or more bytes than the header announces, or the compressed data are damaged.
+
+    Notes
+    -----
+    Memory is taken as data arrive, 1 MiB at a time: a header that announces terabytes costs
+    nothing.
+    """
+    path = _storage.path("read_idx", "path", path)
+    with path.open("rb") as file:
+        compressed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not compressed:
+            return _read(path, file)
+        try:
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                return _read(path, unpacked)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(f"read_idx: {path} holds damaged gzip data ({error})") from error
+
+
+def idx_header(shape: tuple[int, ...]) -> bytes:
+    """The bytes before the data in an idx file of unsigned bytes of that shape."""
+    return bytes([0, 0, _UNSIGNED_BYTES, len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
+
+
+def _read(path: Path, stream: IO[bytes] | gzip.GzipFile) -> npt.NDArray[np.uint8]:
+    shape = _read_header(path, stream)
+    expected = math.prod(shape)
+    data = bytearray()
+    while len(data) < expected:
+        chunk = stream.read(min(_CHUNK, expected - len(data)))
+        if not chunk:
+            raise ValueError(
+                f"read_idx: {path} ends after {len(data)} of {expected} bytes "
+                f"for an array of shape {shape}"
+            )
+        data += chunk
+    if stream.read(1):
+        raise ValueError(
+            f"read_idx: {path} goes on after the {expected} bytes of its array of shape {shape}"
+        )
+    return np.frombuffer(data, dtype=np.uint8).reshape(shape)
+
+
+def _read_header(path: Path, stream: IO[bytes] | gzip.GzipFile) -> tuple[int, ...]:
+    magic = stream.read(4)
+    if len(magic) < 4 or magic[:3] != bytes([0, 0, _UNSIGNED_BYTES]):
+        raise ValueError(
+            f"read_idx: {path} is not an idx file of unsigned bytes; it begins with "
+            f"0x{magic.hex()}, expected 0x000008 and the number of axes"
+        )
+    axes = magic[3]
+    if not 1 <= axes <= _MOST_AXES:
+        raise ValueError(
+            f"read_idx: {path} announces {axes} axes; an idx file has 1 to {_MOST_AXES} here"
+        )
+    lengths = stream.read(4 * axes)
+    if len(lengths) < 4 * axes:
+        raise ValueError(f"read_idx: {path} ends within its header")
+    shape = struct.unpack(f">{axes}I", lengths)
+    if 0 in shape:
+        raise ValueError(f"read_idx: {path} holds an empty array of shape {shape}")
+    return shape
