@@ -247,13 +247,16 @@ def test_dollar_signs_in_a_column_name_are_no_mathematics(table):
 
 def test_split_uses_every_row_once_and_training_statistics(table):
     samples = read_samples(table, "heat", 0.25, seed=3)
-    assert samples.columns == ("speed", "tilt", "lift")
+    assert samples.columns.names == ("speed", "tilt", "lift")
     assert (len(samples.y_train), len(samples.y_test)) == (30, 10)
     np.testing.assert_allclose(samples.X_train.mean(axis=0), 0.0, atol=1e-13)
     np.testing.assert_allclose(samples.X_train.std(axis=0), 1.0, rtol=1e-13)
     np.testing.assert_allclose(samples.y_train.std(), 1.0, rtol=1e-13)
-    X = np.r_[samples.X_test, samples.X_train] * samples.input_scale + samples.input_mean
-    y = np.r_[samples.y_test, samples.y_train] * samples.target_scale + samples.target_mean
+    X = (
+        np.r_[samples.X_test, samples.X_train] * samples.columns.input_scale
+        + samples.columns.input_mean
+    )
+    y = samples.columns.in_units(np.r_[samples.y_test, samples.y_train])
     values = np.loadtxt(table, delimiter=",", skiprows=1)
     back = np.c_[X[:, 0], y, X[:, 1:]]
     order = np.random.default_rng([3, 1]).permutation(ROWS)

@@ -165,7 +165,8 @@ def _data(options: argparse.Namespace) -> _Data:
         raise CommandError(f"the inputs of the {len(y)} chosen rows are all equal to their mean")
     text = (
         f"{options.file.name}: {len(y)} of {rows} rows, {X.shape[1]} inputs, target "
-        f"{samples.target}; inputs standardised and divided by the longest row, {longest:.4g}"
+        f"{samples.columns.targets[0]}; inputs standardised and divided by the longest row, "
+        f"{longest:.4g}"
     )
     return _Data(X / longest, y, text)
 

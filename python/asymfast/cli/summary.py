@@ -45,7 +45,8 @@ def summary(
         Nested, of strings, numbers, lists and None.
     """
     train, test = root_mean_squares(options.loss, samples, run)
-    columns = zip(samples.columns, samples.input_mean, samples.input_scale, strict=True)
+    of = samples.columns
+    columns = zip(of.names, of.input_mean, of.input_scale, strict=True)
     return {
         "ending": ending,
         "seconds": seconds,
@@ -61,9 +62,9 @@ def summary(
                 {"column": column, "mean": mean, "scale": scale} for column, mean, scale in columns
             ],
             "target": {
-                "column": samples.target,
-                "mean": samples.target_mean,
-                "scale": samples.target_scale,
+                "column": of.targets[0],
+                "mean": float(of.target_mean[0]),
+                "scale": float(of.target_scale[0]),
             },
             "prediction": "target = mean + scale * run.network((inputs - mean) / scale)",
         },
@@ -98,7 +99,7 @@ def root_mean_squares(loss: str, samples: Samples, run: af.Run) -> tuple[float, 
 
     def in_units(value: float, rows: int) -> float:
         mean_square = value if loss == "mse" else 2.0 * value / rows
-        return samples.target_scale * math.sqrt(mean_square)
+        return float(samples.columns.target_scale[0]) * math.sqrt(mean_square)
 
     train = in_units(float(run.loss[-1]), len(samples.y_train))
     if run.test_loss is None:

@@ -104,7 +104,7 @@ def execute(options: argparse.Namespace) -> int:
     try:
         samples = read_samples(options.file, options.target, options.test_fraction, options.seed)
         network = af.Network.init(
-            d=len(samples.columns),
+            d=samples.X_train.shape[1],
             m=options.width,
             gamma=options.gamma,
             alpha=options.alpha,
@@ -157,8 +157,8 @@ def _check(options: argparse.Namespace) -> None:
 def _announce(options: argparse.Namespace, samples: Samples) -> None:
     train, test = len(samples.y_train), len(samples.y_test)
     print(
-        f"{options.file.name}: {train} training and {test} test rows, {len(samples.columns)} "
-        f"inputs, target {samples.target}"
+        f"{options.file.name}: {train} training and {test} test rows, {samples.X_train.shape[1]} "
+        f"inputs, target {samples.columns.targets[0]}"
     )
     if samples.constant_columns:
         print(f"inputs without effect, constant in training: {', '.join(samples.constant_columns)}")
@@ -282,7 +282,9 @@ def _write(
         return written
     against: Literal["step", "time"] = "time" if options.flow else "step"
     name = setting_name(options.gamma, options.alpha, symbols=True)
-    shown = f"{options.file.name}, {samples.target}".replace("$", r"\$")  # no mathematics in there
+    shown = f"{options.file.name}, {samples.columns.targets[0]}".replace(
+        "$", r"\$"
+    )  # no mathematics in there
     figure = figures.training_figure({name: run}, against=against, title=f"{shown}; {name}")
     return written + [path.name for path in figures.save(figure, folder / "figure")]
 
@@ -299,4 +301,4 @@ def _report(
             )
     train, test = root_mean_squares(options.loss, samples, run)
     shown = f"training {number(train)}" + ("" if test is None else f", test {number(test)}")
-    print(f"root mean squared error in the units of {samples.target}: {shown}")
+    print(f"root mean squared error in the units of {samples.columns.targets[0]}: {shown}")
