@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     from .phases import PhaseDiagram, phase_diagram
     from .pruning import PruningCurve, pruning_curve
     from .sweeps import ConfigError, StoreError, SweepResult, load_sweep, sweep, train_config
-    from .theory.limits import limiting_ntg
-    from .theory.mean_ntg import mean_ntg
+    from .theory import limiting_ntg, mean_ntg
 
 __version__: str = _core.build_config()["version"]
 

@@ -29,34 +29,25 @@ from __future__ import annotations
 
 from asymfast.theory import activations
 from asymfast.theory.activations import suprema
-from asymfast.theory.assumptions import Assumptions, Check, check_assumptions
+from asymfast.theory.assumptions import (
+    Assumptions,
+    Check,
+    c_1,
+    check_assumptions,
+    d_0,
+    output_moment,
+    target_bound,
+)
 from asymfast.theory.certificate import Certificate, Claim, certify
-from asymfast.theory.constants import c_1, d_0, output_moment, target_bound
 from asymfast.theory.convergence import (
+    LemmaE1,
+    NtgChange,
     PropositionD1,
+    SufficientCondition,
     Theorem41,
     TheoremA1,
     TheoremH1,
-    proposition_b1,
-    proposition_d1,
-    theorem_4_1,
-    theorem_a1,
-    theorem_h1,
-)
-from asymfast.theory.eigenvalue_law import MinEigenvalueLaw, Probability, min_eigenvalue_law
-from asymfast.theory.feature_learning import (
-    Estimate,
-    g_1,
-    g_2,
-    simulated_drift,
-    simulated_ntg_velocity,
-    theorem_4_3,
-    theorem_4_4,
-)
-from asymfast.theory.lemmas import (
-    LemmaE1,
-    NtgChange,
-    SufficientCondition,
+    Widths,
     lemma_e1,
     lemma_e2,
     lemma_e3,
@@ -64,10 +55,35 @@ from asymfast.theory.lemmas import (
     lemma_e5,
     lemma_h2,
     lemma_h3,
+    proposition_b1,
+    proposition_d1,
+    theorem_4_1,
+    theorem_a1,
+    theorem_h1,
 )
-from asymfast.theory.limits import Kappa, Truncation, c_0, kappa_n, limiting_ntg, ntg_variance
-from asymfast.theory.mean_ntg import mean_ntg
-from asymfast.theory.network import ntg_velocity, theta_3
+from asymfast.theory.feature_learning import (
+    Estimate,
+    g_1,
+    g_2,
+    ntg_velocity,
+    simulated_drift,
+    simulated_ntg_velocity,
+    theorem_4_3,
+    theorem_4_4,
+    theta_3,
+)
+from asymfast.theory.limits import (
+    Kappa,
+    MinEigenvalueLaw,
+    Probability,
+    Truncation,
+    c_0,
+    kappa_n,
+    limiting_ntg,
+    mean_ntg,
+    min_eigenvalue_law,
+    ntg_variance,
+)
 from asymfast.theory.scaling import (
     NodeScalingParts,
     PropositionB2,
@@ -79,7 +95,6 @@ from asymfast.theory.scaling import (
     zipf_tail,
     zipf_weights,
 )
-from asymfast.theory.widths import Widths
 
 __all__ = [
     "Assumptions",

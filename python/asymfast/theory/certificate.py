@@ -1,38 +1,261 @@
-"""Certificates: what the theorems promise for a training run, and what it did."""
+"""What a certificate takes from a `Run`, through its public attributes, in float64 and as L_m.
+
+Certificates: what the theorems promise for a training run, and what it did.
+
+A certificate as text.
+
+A certificate as a figure: the four claims against their bounds.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from asymfast.theory import inputs
-from asymfast.theory.assumptions import Assumptions, check_assumptions
-from asymfast.theory.constants import c_1
+import asymfast._check as _check
+from asymfast.theory import checks
+from asymfast.theory.assumptions import Assumptions, c_1, check_assumptions
+from asymfast.theory.checks import within_range
 from asymfast.theory.convergence import (
     Theorem41,
     TheoremA1,
     TheoremH1,
+    Widths,
+    lemma_e1,
+    lemma_h3,
     theorem_4_1,
     theorem_a1,
     theorem_h1,
 )
-from asymfast.theory.lemmas import lemma_e1, lemma_h3
+from asymfast.theory.feature_learning import Model
 from asymfast.theory.limits import Kappa, kappa_n
-from asymfast.theory.network import Model
-from asymfast.theory.ranges import within_range
-from asymfast.theory.run_numbers import RunNumbers, run_numbers
-from asymfast.theory.widths import Widths
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Floats = npt.NDArray[np.float64]
+
+# ----- run_numbers
+
+
+@dataclass(frozen=True, eq=False)
+class RunNumbers:
+    """One member of a run, as the theorems see it.
+
+    Attributes
+    ----------
+    X, y : (n, d) and (n,) float64 arrays
+    kind : {"descent", "flow"}
+    eta : float
+        Learning rate on L_m, half the sum of squares; NaN-free: 0 for a flow.
+    steps : (T,) int64 array
+    time : (T,) float64 array
+        Of the gradient flow of L_m; eta * step for descent.
+    loss : (T,) float64 array
+        L_m, whatever loss was recorded.
+    weight_change : (T, m) float64 array
+    eigmin, ntg_change : (T,) float64 arrays
+        Smallest eigenvalue, and spectral norm of the change, where ``known``; of ``ntg_change``
+        only an upper bound, the Frobenius norm, where it was recorded and not recomputed.
+    known : (T,) bool array
+        Records at which the NTG on all samples is known.
+    spectral : (T,) bool array
+        Records at which ``ntg_change`` is the spectral norm itself.
+    initial, final : Model
+    gamma : float
+        Of the scaling; where the network does not say, the largest that lam allows.
+    rounding : float
+        Of an output, relative to the sum of its absolute terms: 4 units of the run's dtype.
+    diverged : bool
+    """
+
+    X: Floats
+    y: Floats
+    kind: Literal["descent", "flow"]
+    eta: float
+    steps: npt.NDArray[np.int64]
+    time: Floats
+    loss: Floats
+    weight_change: Floats
+    eigmin: Floats
+    ntg_change: Floats
+    known: npt.NDArray[np.bool_]
+    spectral: npt.NDArray[np.bool_]
+    initial: Model
+    final: Model
+    gamma: float
+    rounding: float
+    diverged: bool
+
+
+def run_numbers(fn: str, run: Any, X: Any, y: Any, member: int | None) -> RunNumbers:
+    """Read a run and check that it is one the theorems speak of, on these data.
+
+    Raises
+    ------
+    TypeError
+        `run` is not a Run.
+    ValueError
+        The run has another loss, several outputs, trained output weights, mini-batches, or no
+        records; `member` does not fit; X and y are not its data.
+    """
+    for name in ("steps", "time", "loss", "weight_change", "initial", "network", "config"):
+        if not hasattr(run, name):
+            raise TypeError(f"{fn}: run must be a Run, got {type(run).__name__}")
+    if not len(run.steps):
+        raise ValueError(f"{fn}: run must have records, got none")
+    member = _member(fn, run, member)
+
+    def of(values: Any) -> Any:
+        return values if member is None or values is None else values[:, member]
+
+    start, end = (_network(fn, each, member) for each in (run.initial, run.network))
+    if not np.array_equal(start.a, end.a):
+        raise ValueError(f"{fn}: the theorems train the input weights only; this run trained a too")
+    X = checks.array(fn, "X", X, ("n", start.W.shape[1]))
+    X = checks.samples(fn, X)
+    y = checks.array(fn, "y", y, (len(X),))
+    # d mse / dW = (2 / n) dL_m / dW, so its flow is that of L_m slowed down by n / 2
+    speed, size = _loss(fn, run.config.get("loss"), len(X))
+    method = run.config.get("method")
+    if method == "gradient_descent":
+        kind: Literal["descent", "flow"] = "descent"
+        eta = speed * float(run.config["lr"])
+    elif "t_end" in run.config:
+        kind, eta = "flow", 0.0
+    else:
+        raise ValueError(
+            f"{fn}: the theorems are on full-batch gradient descent and gradient flow, "
+            f"this run's method is {method!r}"
+        )
+    steps = run.steps if run.steps.ndim == 1 else run.steps[:, member]
+    loss = size * np.asarray(of(run.loss), dtype=np.float64)
+    if steps[0] == 0:
+        _same_data(fn, start, X, y, float(loss[0]), run.config.get("dtype"))
+    gamma = _gamma(run.initial, start, member)
+    known, spectral, eigmin, change = _ntg(run, of, start, end, X)
+    diverged = np.asarray(run.diverged)
+    return RunNumbers(
+        X=X,
+        y=y,
+        kind=kind,
+        eta=eta,
+        steps=np.asarray(steps),
+        time=speed * np.asarray(run.time, dtype=np.float64),
+        loss=loss,
+        weight_change=np.asarray(of(run.weight_change), dtype=np.float64),
+        eigmin=eigmin,
+        ntg_change=change,
+        known=known,
+        spectral=spectral,
+        initial=start,
+        final=end,
+        gamma=gamma,
+        rounding=4 * float(np.finfo(run.config.get("dtype", "float64")).eps),
+        diverged=bool(diverged if diverged.ndim == 0 else diverged[member]),
+    )
+
+
+def _member(fn: str, run: Any, member: int | None) -> int | None:
+    size = run.network.B
+    if size is None:
+        if member is not None:
+            raise ValueError(f"{fn}: member is for ensembles, and this run is a single network's")
+        return None
+    if member is None:
+        raise ValueError(f"{fn}: this run has {size} members; pass member=0, ..., {size - 1}")
+    return _check.integer(fn, "member", member, low=0, high=size - 1)
+
+
+def _network(fn: str, net: Any, member: int | None) -> Model:
+    """The numbers of one member; its weights are not finite after a divergence."""
+    W, a, lam = (
+        np.asarray(each if member is None else each[member], dtype=np.float64)
+        for each in (net.W, net.a, net.lam)
+    )
+    if a.ndim == 2 and a.shape[1] == 1:
+        a = a[:, 0]
+    if a.ndim != 1:
+        raise ValueError(f"{fn}: the theorems are on one output, this network has {a.shape[1]}")
+    return Model(W, a, lam, net.activation)
+
+
+def _loss(fn: str, loss: Any, n: int) -> tuple[float, float]:
+    """(dL/dW over dL_m/dW, L_m over L)."""
+    if loss == "half_sse":
+        return 1.0, 1.0
+    if loss == "mse":
+        return 2 / n, n / 2
+    raise ValueError(f"{fn}: the theorems are on the squared loss, this run's is {loss!r}")
+
+
+def _same_data(fn: str, net: Model, X: Floats, y: Floats, recorded: float, dtype: Any) -> None:
+    loss = 0.5 * float(np.sum((net.outputs(X) - y) ** 2))
+    allowed = 1e-3 if dtype == "float32" else 1e-8
+    size = max(loss, recorded) + 0.5 * float(np.sum(y**2))
+    if not abs(loss - recorded) <= allowed * size:
+        raise ValueError(
+            f"{fn}: X and y are not the data of this run; L_m at its start is {loss:.8g} on them, "
+            f"and was {recorded:.8g}"
+        )
+
+
+def _gamma(net: Any, start: Model, member: int | None) -> float:
+    given = net.gamma
+    if given is not None:
+        value = float(given if np.ndim(given) == 0 else given[member])
+        if math.isfinite(value):
+            return value
+    return min(1.0, len(start.lam) * float(start.lam.min()))
+
+
+def _ntg(
+    run: Any, of: Any, start: Model, end: Model, X: Floats
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], Floats, Floats]:
+    """Smallest eigenvalue and change of the NTG on all samples, at as many records as possible."""
+    T = len(run.steps)
+    eigmin, change = np.zeros(T), np.zeros(T)
+    known, spectral = np.zeros(T, dtype=bool), np.zeros(T, dtype=bool)
+    on = run.config.get("record", {}).get("ntg_on")
+    everywhere = on is None or (np.ndim(on) == 0 and on >= len(X))
+    if everywhere and run.ntg_change is not None and run.ntg_eigmin is not None:
+        eigmin, change = (
+            np.array(of(each), dtype=np.float64) for each in (run.ntg_eigmin, run.ntg_change)
+        )
+        known[:] = True
+        if getattr(run, "ntg_change_2norm", None) is not None:
+            change = np.array(of(run.ntg_change_2norm), dtype=np.float64)
+            spectral[:] = True
+    weights = of(run.weights)
+    if weights is not None:
+        at = {t: np.asarray(W, dtype=np.float64) for t, W in enumerate(weights)}
+    elif everywhere and known.all():
+        at = {}
+    else:
+        at = {0: start.W} if run.steps[0].min() == 0 else {}
+        at[T - 1] = end.W
+    if not at:
+        return known, spectral, eigmin, change
+    K0 = start.ntg(X)
+    for t, W in at.items():
+        if not np.isfinite(W).all():
+            continue
+        K = Model(W, start.a, start.lam, start.activation).ntg(X)
+        eigmin[t] = np.linalg.eigvalsh(K)[0]
+        change[t] = np.abs(np.linalg.eigvalsh(K - K0)).max()
+        known[t] = spectral[t] = True
+    return known, spectral, eigmin, change
+
+
+# ----- certificate
+
 Bools = npt.NDArray[np.bool_]
 Theorem = Theorem41 | TheoremA1 | TheoremH1
 
@@ -217,9 +440,7 @@ class Certificate:
 
     def table(self, rows: int = 11) -> str:
         """The certificate as text: verdicts, constants, and up to so many records."""
-        from asymfast.theory.certificate_table import certificate_table
-
-        return certificate_table(self, rows)
+        return _table(self, rows)
 
     def figure(self, title: str | None = None) -> Figure:
         """The claims against their bounds, four panels (extra ``plot``).
@@ -229,9 +450,7 @@ class Certificate:
         ImportError
             matplotlib is not installed.
         """
-        from asymfast.theory.certificate_figure import certificate_figure
-
-        return certificate_figure(self, title)
+        return _figure(self, title)
 
     def __str__(self) -> str:
         return self.table()
@@ -309,7 +528,7 @@ def certify(
     ('the width must be at least 2.27e+19, and is 500',)
     """
     fn = "certify"
-    (delta,) = inputs.scalars(fn, delta=delta)
+    (delta,) = checks.scalars(fn, delta=delta)
     if not isinstance(corrected, (bool, np.bool_)):
         raise TypeError(f"{fn}: corrected must be True or False, got {corrected!r}")
     numbers = run_numbers(fn, run, X, y, member)
@@ -650,3 +869,232 @@ def _ntg_claim(
         claim.passed,
         above & (least <= bound),
     )
+
+
+# ----- certificate_table
+
+_WORDS = {True: "yes", False: "NO", None: "undecided"}
+
+
+def _table(certificate: Certificate, rows: int) -> str:
+    """Lay out verdicts, reasons, constants and up to ``rows`` records, as lines of text."""
+    rows = _check.integer("table", "rows", rows, low=1)
+    lines = [*_head(certificate), "", *_records(certificate, rows)]
+    for claim in (*certificate.claims.values(), *certificate.measured.values()):
+        lines.append(f"{claim.name}: {claim.text} [{claim.source}]: {_WORDS[claim.holds]}")
+    for claim in certificate.initial.values():
+        shown = f"{claim.observed[0]:.4g} {'<=' if claim.upper else '>='} {claim.bound[0]:.4g}"
+        lines.append(f"{claim.name}: {claim.text} [{claim.source}]: {shown}, {_WORDS[claim.holds]}")
+    return "\n".join(lines)
+
+
+def _head(certificate: Certificate) -> list[str]:
+    c = certificate.constants
+    lines = [
+        f"{certificate.theorem}, delta = {c['delta']:g}",
+        f"theorem applies:  {_WORDS[certificate.applies]}",
+        *(f"  - {reason}" for reason in certificate.reasons),
+    ]
+    if certificate.claims:
+        lines.append(f"conclusion holds: {_WORDS[certificate.holds]}")
+    else:
+        lines.append("conclusion holds: the theorem has no bounds for this run")
+    if certificate.diverged:
+        lines.append("the run diverged")
+    kappa = certificate.kappa
+    lines.append(
+        f"kappa_n = {kappa.value:.6g} (+- {kappa.error:.1g}), "
+        + ", ".join(f"{name} = {value:.6g}" for name, value in c.items() if name != "delta")
+    )
+    if certificate.width is not None:
+        lines.append(f"width required: {power_of_ten(certificate.width.log10)}")
+    if certificate.learning_rate is not None:
+        lines.append(f"learning rate required: below {certificate.learning_rate:.4g}")
+    return lines
+
+
+def _records(certificate: Certificate, rows: int) -> list[str]:
+    """A table with observed value and bound of every claim; an asterisk marks what fails."""
+    claims = list({**certificate.claims, **certificate.measured}.values())
+    if not claims:
+        return []
+    total = len(certificate.steps)
+    shown = sorted({round(i) for i in np.linspace(0, total - 1, min(rows, total))})
+    titles = {"(a)": "eig_min", "(b)": "L_m", "(c)": "|dw|/sqrt(lam)", "(d)": "|dNTG|"}
+    header = ["step", "time"]
+    for claim in claims:
+        header += [titles.get(claim.name, claim.name), "<=" if claim.upper else ">="]
+    cells = [
+        [f"{certificate.steps[t]}", f"{certificate.time[t]:.4g}"]
+        + [cell for claim in claims for cell in _cells(certificate, claim, t)]
+        for t in shown
+    ]
+    key = "F: Frobenius norm, above the spectral norm; *: bound not kept; ?: undecided"
+    return [*_aligned([header, *cells]), key, ""]
+
+
+def _cells(certificate: Certificate, claim: Claim, t: int) -> list[str]:
+    where = np.flatnonzero(claim.records == t)
+    if not len(where):
+        return ["-", "-"]
+    i = int(where[0])
+    mark = "" if claim.passed[i] else "?" if claim.undecided[i] else "*"
+    if claim.name == "(d)" and not certificate.spectral[t]:
+        mark = f" F{mark}"  # Frobenius norm
+    return [f"{claim.observed[i]:.4g}{mark}", f"{claim.bound[i]:.4g}"]
+
+
+def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in table
+    ]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return lines
+
+
+# ----- certificate_figure
+
+# Okabe and Ito's palette, as in the other figures of the package.
+_OBSERVED, _BOUND, _MEASURED = "#0072B2", "#D55E00", "#009E73"
+_STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "legend.fontsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e2e2e2",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.6,
+    "pdf.fonttype": 42,
+}
+_PANELS = {
+    "(a)": (r"smallest eigenvalue of the NTG", r"$\mathrm{eig}_{\min}(\widehat{\Theta}_t)$"),
+    "(b)": ("training risk", r"$L_m$"),
+    "(c)": (
+        "largest scaled weight change",
+        r"$\max_j \Vert w_{tj} - w_{0j} \Vert / \sqrt{\lambda_j}$",
+    ),
+    "(d)": ("change of the NTG", r"$\Vert \widehat{\Theta}_t - \widehat{\Theta}_0 \Vert$"),
+}
+_MEASURED_IN = {"(b)": ("E.1 loss", "H.3 loss"), "(c)": ("E.1 weights",)}
+
+
+def _figure(certificate: Certificate, title: str | None = None) -> Figure:
+    """Draw (a) to (d) over time: what was observed, the theorem's bound, the measured one.
+
+    Values that are not positive have no place on the logarithmic axes and are left out. Crosses
+    mark records at which the bound is not kept.
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as missing:
+        raise ImportError(
+            "plotting needs matplotlib; install it with: pip install 'asymfast[plot]'"
+        ) from missing
+
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(8.0, 6.0), layout="constrained")
+        panels = figure.subplots(2, 2, sharex=True)
+        for axes, name in zip(panels.flat, _PANELS, strict=True):
+            _panel(axes, name, certificate)
+        for axes in panels[1]:
+            axes.set_xlabel("time $t$ of the gradient flow of $L_m$")
+        handles: dict[str, Any] = {}
+        for axes in panels.flat:
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+                handles.setdefault(label, handle)
+        figure.legend(
+            list(handles.values()),
+            list(handles),
+            loc="outside lower center",
+            ncols=len(handles) or 1,
+            frameon=False,
+        )
+        figure.suptitle(title or _verdicts(certificate))
+    return figure
+
+
+def _verdicts(certificate: Certificate) -> str:
+    holds = {True: "holds", False: "fails", None: "is undecided"}[certificate.holds]
+    applies = "applies" if certificate.applies else "does not apply"
+    return f"{certificate.theorem} {applies}; its conclusion {holds}"
+
+
+def _panel(axes: Axes, name: str, certificate: Certificate) -> None:
+    title, symbol = _PANELS[name]
+    axes.set_title(f"{name} {title}")
+    axes.set_ylabel(symbol)
+    claim = certificate.claims.get(name)
+    drawn = False
+    if claim is not None:
+        drawn |= _line(axes, certificate, claim, claim.observed, "observed", _OBSERVED, "-", "o")
+        drawn |= _line(axes, certificate, claim, claim.bound, "bound", _BOUND, (0, (6, 1.5)), None)
+        failed = ~claim.passed & np.isfinite(claim.observed) & (claim.observed > 0)
+        if failed.any():
+            axes.plot(
+                certificate.time[claim.records[failed]],
+                claim.observed[failed],
+                "x",
+                color="black",
+                label="bound exceeded",
+            )
+    for other in _MEASURED_IN.get(name, ()):
+        measured = certificate.measured.get(other)
+        if measured is None:
+            continue
+        if claim is None:
+            drawn |= _line(
+                axes, certificate, measured, measured.observed, "observed", _OBSERVED, "-", "o"
+            )
+        drawn |= _line(
+            axes,
+            certificate,
+            measured,
+            measured.bound,
+            f"bound, {measured.source} (measured)",
+            _MEASURED,
+            (0, (1.5, 1.2)),
+            None,
+        )
+    if drawn:
+        axes.set_yscale("log")
+    else:
+        axes.text(0.03, 0.04, "no bound, or not recorded", transform=axes.transAxes, fontsize=8)
+
+
+def _line(
+    axes: Axes,
+    certificate: Certificate,
+    claim: Claim,
+    values: npt.NDArray[np.float64],
+    label: str,
+    colour: str,
+    dashes: Any,
+    marker: str | None,
+) -> bool:
+    """Draw the positive values; whether there were any."""
+    shown = np.isfinite(values) & (values > 0)
+    if not shown.any():
+        return False
+    axes.plot(
+        certificate.time[claim.records],
+        np.where(shown, values, np.nan),
+        color=colour,
+        linestyle=dashes,
+        marker=marker,
+        markersize=3,
+        label=label,
+    )
+    return True

@@ -1,27 +1,202 @@
-"""Limits of wide networks: kappa_n, the limiting NTG of Proposition 3.1, and its variance."""
+"""Theta*, the mean neural tangent Gram matrix at initialisation, whose smallest eigenvalue is
+the kappa_n of the theorems.
+
+
+Limits of wide networks: kappa_n, the limiting NTG of Proposition 3.1, and its variance.
+
+The law of the NTG's smallest eigenvalue at initialisation, by sampling.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
 
 import asymfast._check as _check
-from asymfast.theory import gaussian, hermite, inputs
+from asymfast.theory import checks, expectations
 from asymfast.theory.activations import ACTIVATIONS
-from asymfast.theory.geometry import RowGeometry, row_geometry
-from asymfast.theory.mean_ntg import mean_ntg
-from asymfast.theory.ranges import within_range
+from asymfast.theory.checks import within_range
+from asymfast.theory.expectations import RowGeometry, row_geometry
+from asymfast.theory.extras import theory_extra
 from asymfast.theory.scaling import (
     feature_learning_measure,
     limiting_power_sum,
+    node_scaling_parts,
     zipf_tail,
     zipf_weights,
 )
 
 Floats = npt.NDArray[np.float64]
+
+# ----- mean_ntg
+
+# Beyond this |x_i| / sqrt(d) the Hermite expansion of parallel rows has no hope of converging and
+# the quadrature needs 10^4 nodes and more.
+_LONGEST_ROW = 100.0
+
+
+@overload
+def mean_ntg(
+    X: npt.ArrayLike,
+    activation: str = ...,
+    *,
+    tol: float = ...,
+    return_error: Literal[False] = ...,
+) -> Floats: ...
+
+
+@overload
+def mean_ntg(
+    X: npt.ArrayLike,
+    activation: str = ...,
+    *,
+    tol: float = ...,
+    return_error: Literal[True],
+) -> tuple[Floats, float]: ...
+
+
+@within_range
+def mean_ntg(
+    X: npt.ArrayLike,
+    activation: str = "swish",
+    *,
+    tol: float = 1e-12,
+    return_error: bool = False,
+) -> Floats | tuple[Floats, float]:
+    """Mean neural tangent Gram matrix at initialisation.
+
+    Theta*_ij = (x_i . x_j / d) E[sigma'(u_i) sigma'(u_j)],   u_i = w . x_i / sqrt(d),  w ~ N(0, I).
+
+    This is the limit of the NTG of wide networks for gamma = 1, and gamma times it is the part
+    that does not depend on the draw otherwise. Its smallest eigenvalue is kappa_n.
+
+    Parameters
+    ----------
+    X : (n, d) array_like, float64 or float32
+        Inputs, one sample per row; any normalisation.
+    activation : str
+        As in `asymfast.Network`.
+    tol : float
+        Accuracy asked for, relative to the largest entry of Theta*.
+    return_error : bool
+        Return the error bound beside the matrix, and do so even where it exceeds ``tol``.
+
+    Returns
+    -------
+    K : (n, n) float64 array
+        Exactly symmetric, positive semi-definite to rounding. Rows and columns of zero rows of X
+        are exactly zero.
+    error : float
+        Only with ``return_error``: bound on |K - Theta*| over all entries, in the units of K.
+
+    Raises
+    ------
+    TypeError
+        X is not of a floating point type.
+    ValueError
+        X is empty, not finite or not a matrix; the activation is unknown; the entries of X exceed
+        1e75; |x_i| / sqrt(d) exceeds 100 (swish, tanh, gelu, softplus, sigmoid); ``tol`` cannot be
+        met, which happens below 1e-14 because of rounding, and for long rows that are nearly
+        parallel (swish: |x_i| / sqrt(d) above 15 or so).
+
+    Notes
+    -----
+    relu, erf, sin, cos and identity have closed forms, which are evaluated through 1 - |cosine| so
+    that nearly parallel rows keep their accuracy; the error bound is an allowance for rounding.
+    The others are expanded in Hermite polynomials, see `asymfast.theory.hermite` for the bound.
+
+    Source: the paper's definition of Theta* (Section 2, mean NTG at initialisation); Cho and Saul
+    (2009) for relu, Williams (1997) for erf. relu'(0) = 0 does not matter here, as a zero row has
+    x_i . x_j = 0. Cost: O(n^2 (d + K)) time with K terms, 32 for unit rows; O(n^2) memory.
+
+    Examples
+    --------
+    >>> import asymfast as af, numpy as np
+    >>> X = np.eye(2)
+    >>> af.mean_ntg(X, "relu")  # |x|^2 / d = 1/2, times Pr(w.x > 0) = 1/2
+    array([[0.25, 0.  ],
+           [0.  , 0.25]])
+    >>> K, error = af.mean_ntg(X, "swish", return_error=True)
+    >>> bool(error < 1e-12 * K.max())
+    True
+    """
+    name = _check.choice("mean_ntg", "activation", activation, tuple(ACTIVATIONS))
+    tol = _check.number("mean_ntg", "tol", tol, low=0, low_open=True)
+    rows = row_geometry(checks.samples("mean_ntg", X))
+    if name in _CLOSED_FORMS:
+        E, error = _CLOSED_FORMS[name](rows), None
+    else:
+        if rows.scale.max() > _LONGEST_ROW:
+            raise ValueError(
+                f"mean_ntg: the rows of X are too long for {name}; |x_i| / sqrt(d) must be at most "
+                f"{_LONGEST_ROW:g}, got {rows.scale.max():.4g}"
+            )
+        bandwidth = expectations.BANDWIDTH[name]
+        E, error = expectations.pair_means(ACTIVATIONS[name].slope, bandwidth, rows, tol)
+    K = rows.gram * E
+    largest = float(np.max(np.diagonal(K)))  # of all entries, as K is positive semi-definite
+    if error is None:
+        # erf, sin and cos vary on the scale of one unit of u, whatever the length of the rows.
+        steepness = 1.0 if name in ("relu", "identity") else 1 + float(rows.scale.max())
+        error = rows.rounding * steepness * largest
+    if return_error:
+        return K, error
+    if error > tol * largest:
+        raise ValueError(
+            f"mean_ntg: the error bound is {error / largest:.1e} of the largest entry, above "
+            f"tol={tol:g}; pass a larger tol, shorter rows of X, or return_error=True"
+        )
+    return K
+
+
+def _relu(rows: RowGeometry) -> Floats:
+    """(pi - angle) / (2 pi): both pre-activations are positive."""
+    acute = 2 * np.arcsin(np.sqrt(0.5 * rows.gap))
+    return np.where(rows.rho < 0, acute, math.pi - acute) / (2 * math.pi)
+
+
+def _erf(rows: RowGeometry) -> Floats:
+    """(4 / pi) E[exp(-u^2 - v^2)] = (4 / pi) det(I + 2 Sigma)^(-1/2)."""
+    a = rows.scale**2
+    sine_squared = rows.gap * (2 - rows.gap)
+    determinant = 1 + 2 * np.add.outer(a, a) + 4 * np.multiply.outer(a, a) * sine_squared
+    return 4 / (math.pi * np.sqrt(determinant))
+
+
+def _sin(rows: RowGeometry) -> Floats:
+    """E[cos u cos v] = exp(-(a + b) / 2) cosh(c) for variances a, b and covariance c."""
+    damping, c = _damping_and_covariance(rows)
+    return np.asarray(0.5 * damping * (1 + np.exp(-2 * c)))
+
+
+def _cos(rows: RowGeometry) -> Floats:
+    """E[sin u sin v] = exp(-(a + b) / 2) sinh(c)."""
+    damping, c = _damping_and_covariance(rows)
+    return -0.5 * np.sign(rows.rho) * damping * np.expm1(-2 * c)
+
+
+def _damping_and_covariance(rows: RowGeometry) -> tuple[Floats, Floats]:
+    """exp(-(a + b - 2 |c|) / 2) and |c|; a + b - 2 |c| is the squared distance of x_i / sqrt(d)
+    to the nearer of +-x_j / sqrt(d).
+    """
+    s = rows.scale
+    products = np.multiply.outer(s, s)
+    distance = np.subtract.outer(s, s) ** 2 + 2 * products * rows.gap
+    return np.exp(-0.5 * distance), products * np.abs(rows.rho)
+
+
+def _identity(rows: RowGeometry) -> Floats:
+    return np.ones_like(rows.rho)
+
+
+_CLOSED_FORMS = {"relu": _relu, "erf": _erf, "sin": _sin, "cos": _cos, "identity": _identity}
+
+
+# ----- limits
 
 _MOST_TERMS = 2**24
 _BLOCK_BYTES = 2**25  # of sigma' at a time
@@ -87,7 +262,7 @@ def kappa_n(X: npt.ArrayLike, activation: str = "swish") -> Kappa:
     >>> f"{kappa.value:.6e}", kappa.positive
     ('5.886716e-05', True)
     """
-    inputs.samples("kappa_n", X)
+    checks.samples("kappa_n", X)
     K, entry_error = mean_ntg(X, activation, return_error=True)
     eigenvalues = np.linalg.eigvalsh(K)
     rounding = 4 * float(np.finfo(np.float64).eps) * math.sqrt(len(K)) * float(eigenvalues[-1])
@@ -130,8 +305,8 @@ def c_0(X: npt.ArrayLike, activation: str = "swish") -> float:
     ('0.060626', 0.0)
     """
     fn = "c_0"
-    name = inputs.activation(fn, activation)
-    rows = row_geometry(inputs.samples(fn, X))
+    name = checks.activation(fn, activation)
+    rows = row_geometry(checks.samples(fn, X))
     if name == "identity":
         return 0.0
     first = mean_ntg(X, name)
@@ -316,9 +491,9 @@ def limiting_ntg(
     True
     """
     fn = "limiting_ntg"
-    checked = inputs.samples(fn, X)
+    checked = checks.samples(fn, X)
     gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
-    name = inputs.activation(fn, activation)
+    name = checks.activation(fn, activation)
     tol = _check.number(fn, "tol", tol, low=0, low_open=True)
     if terms is not None:
         terms = _check.integer(fn, "terms", terms, low=1, high=_MOST_TERMS)
@@ -328,7 +503,7 @@ def limiting_ntg(
     limiting_power_sum(fn, 2.0, alpha, weights)  # checks alpha and weights
     spread = (1 - gamma) * math.sqrt(c_0(checked, name))
     if weights is not None:
-        t = inputs.non_negative(fn, "weights", weights, ("K",))
+        t = checks.non_negative(fn, "weights", weights, ("K",))
         t = t / t.max()
         t = t / t.sum()
         missing, rms = 0.0, 0.0
@@ -394,6 +569,183 @@ def _slope_squares(name: str, rows: RowGeometry) -> Floats:
         single = np.exp(-2 * a)
         return np.asarray(0.25 * (1 + sign * np.add.outer(single, single) + both))
     slope = ACTIVATIONS[name].slope
-    bandwidth = 1.25 * gaussian.BANDWIDTH[name]  # poles of twice the order
-    E, _ = hermite.expectations(lambda z: slope(z) ** 2, bandwidth, rows, 1e-14)
+    bandwidth = 1.25 * expectations.BANDWIDTH[name]  # poles of twice the order
+    E, _ = expectations.pair_means(lambda z: slope(z) ** 2, bandwidth, rows, 1e-14)
     return E
+
+
+# ----- eigenvalue_law
+
+
+class Probability(NamedTuple):
+    """A probability estimated from draws, with an exact confidence interval.
+
+    Attributes
+    ----------
+    estimate : float
+        Share of the draws.
+    low, high : float
+        Ends of the interval of Clopper and Pearson.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+    >>> law = af.theory.min_eigenvalue_law(X, gamma=1.0, m=200, draws=50, rng=0)
+    >>> p = law.probability_below(0.5 * law.kappa)
+    >>> p.estimate, p.low, f"{p.high:.3f}"
+    (0.0, 0.0, '0.071')
+    """
+
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class MinEigenvalueLaw:
+    """Draws of eig_min(Theta(X; W_0)); see `min_eigenvalue_law`.
+
+    Attributes
+    ----------
+    values : (draws,) float64 array
+        In increasing order.
+    kappa : float
+        kappa_n. By concavity of the smallest eigenvalue the mean of the law is at most kappa_n.
+    gamma : float
+        Every draw in the limit of wide networks is at least gamma kappa_n.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+    >>> law = af.theory.min_eigenvalue_law(X, gamma=0.5, alpha=0.7, draws=50, rng=0)
+    >>> bool(0.5 * law.kappa <= law.values[0]), law.mean < law.kappa
+    (True, True)
+    """
+
+    values: Floats
+    kappa: float
+    gamma: float
+
+    @property
+    def mean(self) -> float:
+        """Mean of the draws."""
+        return float(self.values.mean())
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of the mean."""
+        return float(self.values.std(ddof=1)) / math.sqrt(len(self.values))
+
+    def quantile(self, q: float) -> float:
+        """Empirical quantile, by linear interpolation; q in [0, 1]."""
+        return float(np.quantile(self.values, _check.number("quantile", "q", q, low=0, high=1)))
+
+    def probability_below(self, x: float, confidence: float = 0.95) -> Probability:
+        """Pr(eig_min <= x) with the interval of Clopper and Pearson.
+
+        Proposition D.1 bounds it for x = gamma kappa_n / 2.
+
+        Parameters
+        ----------
+        x : float
+            Where the distribution function is asked for.
+        confidence : float
+            Of the interval, in (0, 1); it covers at least so often.
+
+        Raises
+        ------
+        ImportError
+            SciPy is not installed.
+        TypeError, ValueError
+            An argument of the wrong kind or range.
+        """
+        fn = "probability_below"
+        x = _check.number(fn, "x", x)
+        confidence = _check.number(
+            fn, "confidence", confidence, low=0, high=1, low_open=True, high_open=True
+        )
+        quantile = theory_extra("scipy.special").betaincinv
+        draws = len(self.values)
+        below = int(np.searchsorted(self.values, x, side="right"))
+        outside = (1 - confidence) / 2
+        low = 0.0 if below == 0 else float(quantile(below, draws - below + 1, outside))
+        high = 1.0 if below == draws else float(quantile(below + 1, draws - below, 1 - outside))
+        return Probability(below / draws, low, high)
+
+
+@within_range
+def min_eigenvalue_law(
+    X: npt.ArrayLike,
+    gamma: float,
+    alpha: float | None = None,
+    activation: str = "swish",
+    *,
+    m: int | None = None,
+    weights: npt.ArrayLike | None = None,
+    draws: int = 200,
+    terms: int | None = None,
+    rng: Any = None,
+) -> MinEigenvalueLaw:
+    """Sample the smallest eigenvalue of the NTG at initialisation.
+
+    Parameters
+    ----------
+    X : (n, d) array_like, float64 or float32
+        Inputs, one sample a row.
+    gamma, alpha, weights
+        Node scaling, as in `node_scaling_parts`; in the limit as in `limiting_ntg`.
+    activation : str
+        As in `asymfast.Network`.
+    m : int, optional
+        Width of the networks; None for the limit, Proposition 3.1.
+    draws : int
+        Networks, at least 2.
+    terms : int, optional
+        For the limit: of `limiting_ntg`.
+    rng : seed or Generator
+        What `numpy.random.default_rng` takes.
+
+    Returns
+    -------
+    MinEigenvalueLaw
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind or range.
+
+    Notes
+    -----
+    Source: Sections 3 and D. Cost: draws times O(n^2 m + n^3).
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+    >>> law = af.theory.min_eigenvalue_law(X, gamma=0.5, alpha=0.7, m=200, draws=50, rng=0)
+    >>> len(law.values), law.quantile(0.1) < law.quantile(0.9)
+    (50, True)
+    """
+    fn = "min_eigenvalue_law"
+    checked = checks.samples(fn, X)
+    gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
+    name = checks.activation(fn, activation)
+    draws = _check.integer(fn, "draws", draws, low=2)
+    generator = _check.generator(fn, rng)
+    kappa = kappa_n(checked, name).value
+    if m is not None:
+        lam1, lam2 = node_scaling_parts(m, gamma, alpha, weights=weights)
+        lam = lam1 + lam2
+
+    def drawn() -> Floats:
+        if m is not None:
+            return weighted_ntg(checked, lam, name, generator)
+        return limiting_ntg(checked, gamma, alpha, name, generator, weights=weights, terms=terms)
+
+    if m is None and gamma == 1:
+        values = np.full(draws, kappa)  # no draw differs from Theta*
+    else:
+        values = np.sort([float(np.linalg.eigvalsh(drawn())[0]) for _ in range(draws)])
+    return MinEigenvalueLaw(values=values, kappa=kappa, gamma=gamma)

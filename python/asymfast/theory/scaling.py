@@ -1,4 +1,11 @@
-"""The node scalings of Eqs. (1) and (35), their two parts, and sums of their powers (Prop. B.2)."""
+"""Sums of powers of the integers by the Euler-Maclaurin formula: zeta functions and their tails.
+
+The argument is s = 1 + excess, given by its excess over 1, so that nothing is lost near the pole,
+where zeta(s) ~ 1 / excess.
+
+
+The node scalings of Eqs. (1) and (35), their two parts, and sums of their powers (Prop. B.2).
+"""
 
 from __future__ import annotations
 
@@ -11,11 +18,69 @@ import numpy as np
 import numpy.typing as npt
 
 import asymfast._check as _check
-from asymfast.theory import inputs
-from asymfast.theory.ranges import within_range
-from asymfast.theory.zeta import tail, zeta
+from asymfast.theory import checks
+from asymfast.theory.checks import within_range
 
 Floats = npt.NDArray[np.float64]
+
+# ----- zeta
+
+# B_2k / (2k)!, k = 1, ..., 8, the coefficients of the odd derivatives.
+_COEFFICIENTS = (
+    1 / 12,
+    -1 / 720,
+    1 / 30240,
+    -1 / 1209600,
+    1 / 47900160,
+    -691 / 1307674368000,
+    1 / 74724249600,
+    -3617 / 10670622842880000,
+)
+
+# From here on even 2^-s is exactly 0 in float64.
+_UNDERFLOW = 1100.0
+
+
+def tail(excess: float, first: float = 1.0) -> float:
+    """sum_{j >= first} j^-(1 + excess): the Hurwitz zeta function at a whole number.
+
+    Parameters
+    ----------
+    excess : float
+        s - 1 > 0.
+    first : float
+        A whole number >= 1; 1 gives Riemann's zeta(s).
+
+    Returns
+    -------
+    float
+        To a few units in the last place, times s log(first) for the power itself.
+
+    Notes
+    -----
+    Terms are added up to N >= 2 s + 16, from where the formula's terms fall by a factor of 150 and
+    more each. Cost: O(s).
+    """
+    s = 1 + excess
+    if s > _UNDERFLOW:
+        return 1.0 if first == 1 else 0.0
+    start = max(first, math.ceil(2 * s) + 16.0)
+    head = np.arange(first, start) ** -s if start > first else np.zeros(0)
+    power = start**-s
+    rest = start * power / excess + 0.5 * power
+    derivative = s / start * power  # minus the derivative of x^-s
+    for k, coefficient in enumerate(_COEFFICIENTS):
+        rest += coefficient * derivative
+        derivative *= (s + 2 * k + 1) * (s + 2 * k + 2) / start**2
+    return float(math.fsum(head) + rest)
+
+
+def zeta(excess: float) -> float:
+    """Riemann's zeta(1 + excess), excess > 0, to a few units in the last place."""
+    return tail(excess)
+
+
+# ----- scaling
 
 _MOST_NODES = 10**9  # for functions that return one number a node
 _STEEPEST = 1e5  # 2 to the minus this is 0, and so would it be to any larger power
@@ -83,7 +148,7 @@ def node_scaling_parts(
         raise ValueError(f"{fn}: give either alpha or weights, got both")
     lam1 = np.full(m, gamma / m)
     if weights is not None:
-        t = inputs.non_negative(fn, "weights", weights, (m,))
+        t = checks.non_negative(fn, "weights", weights, (m,))
         t = t / t.max()
     elif alpha is not None:
         alpha = _check.number(fn, "alpha", alpha, low=0, low_open=True)
@@ -227,7 +292,7 @@ def limiting_power_sum(
         both = "neither" if alpha is None else "both"
         raise ValueError(f"{fn}: give either alpha or weights, got {both}")
     if weights is not None:
-        t = inputs.non_negative(fn, "weights", weights, ("K",))
+        t = checks.non_negative(fn, "weights", weights, ("K",))
         t = t / t.max()
         return float(np.sum((t / t.sum()) ** r))
     _excess(fn, alpha)
@@ -316,7 +381,7 @@ def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float =
     '0.100000'
     """
     fn = "sum_of_powers"
-    m = inputs.width(fn, _check.number(fn, "m", m, low=1, high=1e300))
+    m = checks.width(fn, _check.number(fn, "m", m, low=1, high=1e300))
     gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
     r = _check.number(fn, "r", r, low=0, low_open=True)
     if gamma == 1:
@@ -477,7 +542,7 @@ def proposition_b2(
     True
     """
     fn = "proposition_b2"
-    m = inputs.width(fn, _check.number(fn, "m", m, low=1, high=1e300))
+    m = checks.width(fn, _check.number(fn, "m", m, low=1, high=1e300))
     gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
     r = _check.number(fn, "r", r, low=1, low_open=True)
     if weights is not None or m <= _ADDED_UP:

@@ -1,0 +1,531 @@
+"""Lengths of the rows of X and the angles between them, accurate also for nearly parallel rows.
+
+E[f(s z)], z ~ N(0, 1), by the trapezoidal rule, which converges geometrically for analytic f.
+
+E[f(u) f(v)] of jointly normal u, v by the expansion in Hermite polynomials (Mehler's formula).
+
+With normalised Hermite polynomials h_k, standard deviations s_i and correlations rho_ij,
+
+    E[f(u_i) f(u_j)] = sum_k c_k(s_i) c_k(s_j) rho_ij^k,  c_k(s) = E[f(s z) h_k(z)],  z ~ N(0,1).
+
+The coefficients are integrals of analytic functions that decay like a Gaussian, for which the
+trapezoidal rule converges geometrically in 1 / step.
+
+
+E[f(z_k) g(z_l) h(z_i)] of jointly normal variables, for all pairs k, l and all i.
+
+Given z_i = s_i t the other two are normal with means b_k t and standard deviations r_k, and their
+conditional correlation rho enters through Mehler's formula:
+
+    E[f(z_k) g(z_l) | t] = sum_q A_q(k, t) B_q(l, t) rho_kl^q,
+    A_q(k, t) = E[f(b_k t + r_k z) h_q(z)],  h_q the normalised Hermite polynomials.
+
+The integrals over t and z are trapezoidal sums. Nothing is divided by a conditional variance but
+rho, whose powers meet A_q B_q = O(r_k^q r_l^q), so that equal, parallel and zero rows need no care.
+
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Function = Callable[[Floats], Floats]
+
+# ----- geometry
+
+# From here on 1 - |rho| is taken from the difference of the unit rows; below, subtraction loses
+# less than one digit.
+_NEARLY_PARALLEL = 0.9
+
+
+@dataclass(frozen=True)
+class RowGeometry:
+    """What the mean NTG needs to know about n rows.
+
+    Attributes
+    ----------
+    gram : (n, n) float64 array
+        x_i . x_j / d, exactly symmetric.
+    scale : (n,) float64 array
+        s_i = |x_i| / sqrt(d), the standard deviation of u_i = w . x_i / sqrt(d).
+    rho : (n, n) float64 array
+        Correlation of u_i and u_j in [-1, 1], exactly symmetric, exactly 1 on the diagonal; 0 in
+        the rows and columns of zero rows, where it is undefined.
+    gap : (n, n) float64 array
+        1 - |rho|. Its absolute error is about eps sqrt(gap) where rho is near 1 or -1, whereas
+        1 - abs(rho) would be off by eps: the difference between an angle good to 1e-16 and one
+        good to 1e-8.
+    rounding : float
+        Allowance for the rounding error of products over d inputs, relative to the lengths that
+        enter: (10 + sqrt(d)) units of 2.2e-16. The worst case would be d units; rounding errors
+        do not conspire.
+    """
+
+    gram: Floats
+    scale: Floats
+    rho: Floats
+    gap: Floats
+    rounding: float
+
+
+def row_geometry(X: Floats) -> RowGeometry:
+    """Measure the rows of X (n, d).
+
+    Notes
+    -----
+    Cost: O(n^2 d) time, O(n^2 + n d) memory. Rows are divided by their largest entry before their
+    length is taken, so that squares neither overflow nor underflow.
+    """
+    d = X.shape[1]
+    largest = np.abs(X).max(axis=1)
+    zero = largest == 0
+    rescaled = X / np.where(zero, 1.0, largest)[:, None]
+    length = np.sqrt(np.sum(rescaled**2, axis=1))
+    unit = rescaled / np.where(zero, 1.0, length)[:, None]
+
+    rho = np.clip(_mirrored(unit @ unit.T), -1.0, 1.0)
+    gap = 1 - np.abs(rho)
+    for i in range(len(X)):
+        near = i + 1 + np.flatnonzero(gap[i, i + 1 :] < 1 - _NEARLY_PARALLEL)
+        if near.size:
+            sign = np.sign(rho[i, near])
+            chord = unit[near] - sign[:, None] * unit[i]
+            gap[i, near] = gap[near, i] = 0.5 * np.sum(chord**2, axis=1)
+            rho[i, near] = rho[near, i] = sign * (1 - gap[i, near])
+    np.fill_diagonal(rho, np.where(zero, 0.0, 1.0))
+    np.fill_diagonal(gap, np.where(zero, 1.0, 0.0))
+    return RowGeometry(
+        gram=_mirrored(X @ X.T / d),
+        scale=largest * length / math.sqrt(d),
+        rho=rho,
+        gap=gap,
+        rounding=(10 + math.sqrt(d)) * float(np.finfo(np.float64).eps),
+    )
+
+
+def _mirrored(K: Floats) -> Floats:
+    """The lower triangle of K on both sides: a matrix product is symmetric only to rounding."""
+    lower = np.tril(K)
+    return np.asarray(lower + np.tril(K, -1).T)
+
+
+# ----- gaussian
+
+
+# The normal density times z^4 is below 1e-19 beyond.
+_CUT = 10.0
+_DIGITS = 37.0  # exp(-37) = 1e-16
+
+# Frequencies in sigma' and sigma'': 37 / (distance of the poles from the real line) and a tenth or
+# so for multiple poles. erf, gelu, sin, cos and identity are entire; their Gaussians and waves have
+# died out by the frequencies named.
+BANDWIDTH = {
+    "swish": 14.0,
+    "tanh": 27.0,
+    "gelu": 10.0,
+    "softplus": 13.0,
+    "sigmoid": 14.0,
+    "erf": 13.0,
+    "sin": 4.0,
+    "cos": 4.0,
+    "identity": 1.0,
+}
+
+
+def resolution(bandwidth: float, scale: float) -> float:
+    """Frequency from which f(s z) times the normal density is below 1e-16 of its size.
+
+    The Fourier transform of the product is a convolution of exp(-w^2 / 2) and exp(-37 |w| / b), b =
+    s * bandwidth; the decay at W is that of the best split of W between the two.
+    """
+    decay = _DIGITS / max(bandwidth * scale, 1e-300)
+    gauss = math.sqrt(2 * _DIGITS)
+    return gauss if decay >= gauss else 0.5 * decay + _DIGITS / decay
+
+
+def rule(
+    bandwidth: float, scale: float, *, refine: float = 1.0, degree: int = 0
+) -> tuple[Floats, Floats]:
+    """Nodes and weights of a trapezoidal rule for E[f(s z) h(z)], all s up to ``scale``.
+
+    Parameters
+    ----------
+    bandwidth, scale
+        As in `resolution`.
+    refine : float
+        So many times the nodes that it takes.
+    degree : int
+        h is a Hermite polynomial up to this degree. Normalised and times the normal density it is
+        largest at sqrt(degree), and so is its Fourier transform.
+
+    Returns
+    -------
+    z, w : (N,) float64 arrays
+        An odd number of nodes, symmetric about 0; the weights sum to 1 within 1e-16.
+    """
+    shift = math.sqrt(degree)
+    step = 2 * math.pi / ((resolution(bandwidth, scale) + shift) * refine)
+    half = math.ceil((_CUT + shift) / step)
+    z = step * np.arange(-half, half + 1, dtype=np.float64)
+    return z, step / math.sqrt(2 * math.pi) * np.exp(-0.5 * z**2)
+
+
+def mean(f: Function, bandwidth: float, scale: Floats) -> tuple[Floats, float]:
+    """E[f(s_i z)] for all i.
+
+    Parameters
+    ----------
+    f : callable
+        Elementwise, analytic in a strip around the real line, growing at most like z^2.
+    bandwidth : float
+        As in `BANDWIDTH`.
+    scale : (n,) float64 array
+        s_i >= 0.
+
+    Returns
+    -------
+    values : (n,) float64 array
+    error : float
+        Estimated: the largest difference to the rule of two thirds of the nodes, plus 4 units of
+        rounding of E|f|.
+
+    Notes
+    -----
+    Cost: O(n N), N = 28 nodes for short rows and about 45 s for long ones (swish).
+    """
+    longest = float(scale.max())
+    values = []
+    for refine in (1.5, 1.0):
+        z, w = rule(bandwidth, longest, refine=refine)
+        at_nodes = f(scale[:, None] * z)
+        values.append(at_nodes @ w)
+        size = float(np.max(np.abs(at_nodes) @ w))
+    error = float(np.max(np.abs(values[0] - values[1])))
+    return values[0], error + 4 * float(np.finfo(np.float64).eps) * size
+
+
+# ----- hermite
+
+
+MOST_TERMS = 4096
+_BLOCK = 32  # terms between two looks at the error: enough for short rows, and a BLAS 3 product
+
+# |z| <= 13 leaves out less than 1e-18 of any coefficient: exp(-13^2 / 4) = 4.5e-19.
+_HERMITE_CUT = 13.0
+
+
+@dataclass(frozen=True)
+class Trapezoid:
+    """Two interleaved trapezoidal rules for integrals of f(s_i z) against the normal density.
+
+    Their mean is the rule of half the step, which is what is used; half their difference bounds
+    the error of either, and by far that of the mean.
+
+    Attributes
+    ----------
+    z : (N,) float64 array
+        Nodes; the even ones belong to one rule, the odd ones to the other.
+    root_density : (N,) float64 array
+        Square root of the standard normal density at the nodes.
+    weighted : (n, N) float64 array
+        f(s_i z) times the root of the density and the step of either rule.
+    moment, moment_error : (n,) float64 arrays
+        E[f(s_i z)^2] and half the difference of the two rules for it.
+    """
+
+    z: Floats
+    root_density: Floats
+    weighted: Floats
+    moment: Floats
+    moment_error: Floats
+
+
+def trapezoid(f: Function, bandwidth: float, scale: Floats) -> Trapezoid:
+    """Place the nodes and evaluate f there.
+
+    Parameters
+    ----------
+    f : callable
+        Elementwise, bounded and analytic in a strip around the real line.
+    bandwidth : float
+        Frequency beyond which the Fourier transform of f is below 1e-16 of its size: 37 / a for
+        poles at distance a from the real line, a little more for double ones.
+    scale : (n,) float64 array
+        The values s_i.
+
+    Notes
+    -----
+    The integrand of c_k has frequencies up to about sqrt(k) + 7 from h_k times the normal density,
+    and s * bandwidth from f; a step of 2 pi over their sum leaves nothing to alias.
+    """
+    frequencies = math.sqrt(MOST_TERMS) + 7 + bandwidth * float(scale.max())
+    step = 2 * math.pi / frequencies
+    half = math.ceil(2 * _HERMITE_CUT / step)
+    z = 0.5 * step * np.arange(-half, half + 1, dtype=np.float64)
+    root_density = np.exp(-(z**2) / 4) / (2 * math.pi) ** 0.25
+    weighted = f(scale[:, None] * z) * root_density
+    moment_even, moment_odd = (step * np.sum(part**2, axis=1) for part in _even_odd(weighted))
+    return Trapezoid(
+        z=z,
+        root_density=root_density,
+        weighted=step * weighted,
+        moment=0.5 * (moment_even + moment_odd),
+        moment_error=0.5 * np.abs(moment_even - moment_odd),
+    )
+
+
+def coefficients(rule: Trapezoid) -> Iterator[tuple[Floats, Floats]]:
+    """Hermite coefficients of z -> f(s_i z), in blocks without end.
+
+    Yields
+    ------
+    c : (n, 32) float64 array
+        The next coefficients c_k(s_i).
+    error : (n, 32) float64 array
+        Half the difference of the two rules for each of them.
+
+    Notes
+    -----
+    The recurrence h_{k+1} = (z h_k - sqrt(k) h_{k-1}) / sqrt(k+1) runs over h_k times the root of
+    the density, which stays of order one where h_k alone would overflow. Cost: O(n N) a term.
+    """
+    before, now = np.zeros_like(rule.z), rule.root_density
+    block = np.empty((_BLOCK, len(rule.z)))
+    k = 0
+    while True:
+        for row in block:
+            row[:] = now
+            before, now = now, (rule.z * now - math.sqrt(k) * before) / math.sqrt(k + 1)
+            k += 1
+        even, odd = (
+            part @ hermite.T
+            for part, hermite in zip(_even_odd(rule.weighted), _even_odd(block), strict=True)
+        )
+        yield 0.5 * (even + odd), 0.5 * np.abs(even - odd)
+
+
+def pair_means(
+    f: Function, bandwidth: float, rows: RowGeometry, tol: float
+) -> tuple[Floats, float]:
+    """E[f(u_i) f(u_j)] for all pairs of rows, to an accuracy measured on ``rows.gram * E``.
+
+    Parameters
+    ----------
+    f, bandwidth
+        As in `trapezoid`.
+    rows : RowGeometry
+        Of the n rows; u_i has standard deviation ``rows.scale[i]``.
+    tol : float
+        Terms are added until ``error`` is at most ``tol`` times the largest entry of
+        ``rows.gram * E``, or until there are 4096.
+
+    Returns
+    -------
+    E : (n, n) float64 array
+        Exactly symmetric. Positive semi-definite to rounding: a truncated sum of positive
+        semi-definite matrices, plus a diagonal that is larger because it is not truncated.
+    error : float
+        Bound on |rows.gram * (E - exact)| over all entries, the sum of three parts: truncation
+        after K terms, at most |rho_ij|^K sqrt(T_i T_j) with T_i = sum_{k >= K} c_k(s_i)^2 by the
+        inequality of Cauchy and Schwarz; quadrature, estimated by the two rules; and rounding,
+        ``rows.rounding`` times the moments and the condition numbers sum_k k c_k(s_i)^2 with
+        which an error of rho enters.
+
+    Notes
+    -----
+    Cost: O(n^2 K + n N K) time, O(n^2 + n N) memory, N = 8 (71 + bandwidth max(s)) nodes. K is 32
+    for short rows; long and nearly parallel ones take about 10 s^2 terms (swish).
+    """
+    rule = trapezoid(f, bandwidth, rows.scale)
+    square = rows.scale**2
+    target = tol * float(np.max(square * rule.moment))
+
+    E = np.zeros_like(rows.rho)
+    power = np.ones_like(rows.rho)
+    term = np.empty_like(rows.rho)
+    captured = np.zeros_like(rule.moment)
+    c_error = np.zeros_like(rule.moment)  # squares summed over k, as captured and condition are
+    condition = np.zeros_like(rule.moment)
+    blocks = coefficients(rule)
+    for k in range(0, MOST_TERMS, _BLOCK):
+        c, c_off = next(blocks)
+        for column in c.T:
+            np.multiply.outer(column, column, out=term)
+            term *= power
+            E += term
+            power *= rows.rho
+        captured += np.sum(c**2, axis=1)
+        c_error += np.sum(c_off**2, axis=1)
+        condition += c**2 @ np.arange(k, k + _BLOCK)
+
+        root = np.sqrt(rule.moment)
+        floor = rule.moment_error + 2 * root * np.sqrt(c_error) + rows.rounding * rule.moment
+        tail = np.sqrt(np.maximum(rule.moment - captured, 0.0) + floor)
+        truncation = np.abs(rows.gram * power) * np.multiply.outer(tail, tail)
+        np.fill_diagonal(truncation, 0.0)
+        quadrature = np.max(square * rule.moment_error) + 2 * np.max(rows.scale * root) * np.max(
+            rows.scale * np.sqrt(c_error)
+        )
+        rounding = rows.rounding * np.max(square * (rule.moment + condition))
+        error = float(truncation.max() + quadrature + rounding)
+        if error <= target:
+            break
+    np.fill_diagonal(E, rule.moment)
+    return E, error
+
+
+def _even_odd(values: Floats) -> tuple[Floats, Floats]:
+    """The columns of the two rules."""
+    return values[:, 0::2], values[:, 1::2]
+
+
+# ----- triple
+
+
+_LONGEST_ROW = 30.0
+# Terms and refinement of the nodes; each computation is judged by its change from the one before.
+_LEVELS = (
+    (8, 0.9),
+    (16, 1.35),
+    (32, 1.6),
+    (64, 1.8),
+    (128, 2.0),
+    (192, 2.2),
+    (256, 2.4),
+    (384, 2.6),
+)
+
+
+def triple_sums(
+    fn: str,
+    f: Function,
+    g: Function,
+    h: Function,
+    bandwidth: float,
+    Q: Floats,
+    X: Floats,
+    tol: float,
+    weigh: Callable[[Floats, int], Floats],
+) -> tuple[Floats, float, float]:
+    """sum_i weigh(E_i, i), E_i[k, l] = E[f(z_k) g(z_l) h(z_i)], z_k = w.q_k / sqrt(d), z_i = w.x_i
+    / sqrt(d), w ~ N(0, I).
+
+    Parameters
+    ----------
+    fn : str
+        Who asks, for the messages.
+    f, g, h : callable
+        Elementwise, analytic in a strip around the real line.
+    bandwidth : float
+        As in `BANDWIDTH`, for the worst of them.
+    Q, X : (q, d) and (n, d) float64 arrays
+        Rows of length up to 30 sqrt(d).
+    tol : float
+        Resolution is raised until the estimated error is at most ``tol * size``.
+    weigh : callable(E_i, i)
+        Applied to the (q, q) matrices before they are summed.
+
+    Returns
+    -------
+    total : (q, q) float64 array
+    error : float
+        Estimated error of an E_i: the largest change from a coarser computation, with two thirds
+        of the nodes and half of the terms, which as a rule errs by far more, plus rounding.
+    size : float
+        Largest sqrt(E[f^2] E[g^2] E[h^2]), what errors are measured in.
+
+    Raises
+    ------
+    ValueError
+        A row is too long.
+
+    Notes
+    -----
+    Cost: O(n q^2 N K + n q N^2 K) with N nodes and K terms; memory O(q N K + q^2).
+    """
+    rows = row_geometry(np.concatenate([Q, X]))
+    longest = float(rows.scale.max())
+    if longest > _LONGEST_ROW:
+        raise ValueError(
+            f"{fn}: |x_i| / sqrt(d) must be at most {_LONGEST_ROW:g}, got {longest:.4g}"
+        )
+    q = len(Q)
+    size = math.prod(_root_mean_square(u, bandwidth, longest) for u in (f, g, h))
+    total, error = np.zeros((q, q)), 0.0
+    rounding = 8 * rows.rounding * (1 + longest) * size
+    level = 1
+    for i in range(q, q + len(X)):
+        given = _Given(rows, q, i, f, g, h, bandwidth)
+        before = given.matrix(*_LEVELS[level - 1])
+        while True:
+            E = given.matrix(*_LEVELS[level])
+            change = float(np.abs(E - before).max())
+            if change + rounding <= tol * size or level == len(_LEVELS) - 1:
+                break
+            before = E
+            level += 1
+        total += weigh(E, i - q)
+        error = max(error, change + rounding)
+    return total, error, size
+
+
+def _root_mean_square(u: Function, bandwidth: float, scale: float) -> float:
+    """sqrt(E[u(s z)^2])."""
+    square, _ = mean(lambda z: u(z) ** 2, bandwidth, np.array([scale]))
+    return math.sqrt(float(square[0]))
+
+
+class _Given:
+    """The conditional expectations given z_i, and their mean over z_i."""
+
+    def __init__(
+        self,
+        rows: RowGeometry,
+        q: int,
+        i: int,
+        f: Function,
+        g: Function,
+        h: Function,
+        bandwidth: float,
+    ) -> None:
+        self.f, self.g, self.h, self.bandwidth = f, g, h, bandwidth
+        self.longest = float(rows.scale.max())
+        self.s = rows.scale[i]
+        scale, rho, gap = rows.scale[:q], rows.rho[:q, i], rows.gap[:q, i]
+        self.slope = scale * rho  # b_k
+        self.spread = scale * np.sqrt(gap * (2 - gap))  # r_k
+        covariance = np.multiply.outer(scale, scale) * (rows.rho[:q, :q] - np.outer(rho, rho))
+        products = np.multiply.outer(self.spread, self.spread)
+        defined = products > 0
+        self.rho = np.clip(covariance / np.where(defined, products, 1.0), -1.0, 1.0) * defined
+
+    def matrix(self, terms: int, refine: float) -> Floats:
+        """E[f(z_k) g(z_l) h(z_i)] by so many terms and nodes."""
+        t, w = rule(self.bandwidth, self.longest, refine=refine)
+        z, v = rule(self.bandwidth, self.longest, refine=refine, degree=terms)
+        projection = (hermite_polynomials(z, terms) * v).T
+        at = (self.slope[:, None] * t)[:, :, None] + (self.spread[:, None] * z)[:, None, :]
+        A, B = self.f(at) @ projection, self.g(at) @ projection
+        A *= (w * self.h(self.s * t))[:, None]
+        E = np.zeros_like(self.rho)
+        power = np.ones_like(self.rho)
+        for k in range(terms):
+            E += (A[:, :, k] @ B[:, :, k].T) * power
+            power *= self.rho
+        return E
+
+
+def hermite_polynomials(z: Floats, terms: int) -> Floats:
+    """h_0, ..., h_{terms - 1} at z, normalised for the standard normal density: (terms, N)."""
+    values = np.ones((terms, len(z)))
+    before = np.zeros_like(z)
+    for k in range(terms - 1):
+        values[k + 1] = (z * values[k] - math.sqrt(k) * before) / math.sqrt(k + 1)
+        before = values[k]
+    return values
