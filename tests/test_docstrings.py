@@ -11,7 +11,7 @@ import pytest
 NAMES = {
     af: af.__all__,
     af.datasets: af.datasets.__all__,
-    af.figures: ("training_figure", "save", "require_matplotlib"),
+    af.plot: ("training_figure", "save", "require_matplotlib"),
     af.cuda: ("devices", "is_available", "versions", "what_is_missing"),
     af.mpi: af.mpi.__all__,
     af.theory: af.theory.__all__,
@@ -42,11 +42,11 @@ PUBLIC = public()
 
 @pytest.mark.parametrize("name", sorted(PUBLIC))
 def test_examples(name, tmp_path, monkeypatch):
-    if name.startswith("asymfast.figures"):
+    if name.startswith("asymfast.plot"):
         pytest.importorskip("matplotlib")
     if name.endswith("to_xarray"):
         pytest.importorskip("xarray")
-    if name.endswith("eigenvalue_law.Probability"):
+    if name.endswith("limits.Probability"):
         pytest.importorskip("scipy")
     if name.startswith("asymfast.sweeps"):
         pytest.importorskip("joblib")

@@ -47,11 +47,11 @@ def test_heavy_modules_are_left_for_later():
     loaded = in_fresh_process(code)
     lazy = {"matplotlib", "scipy", "pooch", "xarray", "pandas", "mpmath", "sklearn", "torch"}
     lazy |= {"hashlib", "shutil", "secrets", "zipfile"}  # half of what asymfast itself takes
-    lazy |= {f"asymfast.{name}" for name in ("datasets", "theory", "figures", "cli")}
+    lazy |= {f"asymfast.{name}" for name in ("datasets", "theory", "plot", "cli")}
     assert not lazy & set(loaded)
 
 
-@pytest.mark.parametrize("name", ["datasets", "theory", "figures"])
+@pytest.mark.parametrize("name", ["datasets", "theory", "plot"])
 def test_submodules_arrive_on_first_use(name):
     assert in_fresh_process(f"import asymfast; print(asymfast.{name}.__name__)") == [
         f"asymfast.{name}"

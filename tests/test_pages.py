@@ -57,6 +57,6 @@ def test_reference_has_every_public_name():
     names |= {f"datasets.{name}" for name in af.datasets.__all__}
     names |= {f"mpi.{name}" for name in af.mpi.__all__}
     # modules and constants; mean_ntg and limiting_ntg stand under their shorter names
-    elsewhere = {"__version__", "cuda", "datasets", "figures", "mpi", "theory"}
+    elsewhere = {"__version__", "cuda", "datasets", "plot", "mpi", "theory"}
     elsewhere |= {"theory.activations", "datasets.NAMES", "theory.mean_ntg", "theory.limiting_ntg"}
     assert names - listed == elsewhere

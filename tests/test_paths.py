@@ -52,7 +52,7 @@ CALLS = {
     "sweep: data_dir": lambda run, path: af.sweep([], out="folder", data_dir=path),
     "load_sweep: folder": lambda run, path: load_sweep(path),
     "read_experiment: source": lambda run, path: read_experiment(path),
-    "figures.save: path": lambda run, path: af.figures.save(None, path),
+    "plot.save: path": lambda run, path: af.plot.save(None, path),
 }
 # None is their default.
 OPTIONAL = ("gradient_descent: checkpoint", "gradient_flow: checkpoint", "sgd: checkpoint")

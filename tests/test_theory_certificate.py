@@ -266,8 +266,7 @@ def test_frobenius_norms_that_decide_nothing():
     certificate = theory.certify(run, X, y)
     assert not certificate.spectral.any()
     np.testing.assert_array_equal(certificate.claims["(d)"].observed, run.ntg_change)
-    from asymfast.theory.certificate import _ntg_claim
-    from asymfast.theory.run_numbers import run_numbers
+    from asymfast.theory.certificate import _ntg_claim, run_numbers
 
     numbers = run_numbers("test", run, X, y, None)
     last = run.ntg_change[-1]

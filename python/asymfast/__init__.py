@@ -34,8 +34,8 @@ from .scaling import node_scaling
 from .train import gradient_descent, gradient_flow, sgd
 
 if TYPE_CHECKING:
-    from . import datasets, figures, mpi, theory
-    from .phases import PhaseDiagram, phase_diagram
+    from . import datasets, mpi, plot, theory
+    from .plot.phases import PhaseDiagram, phase_diagram
     from .pruning import PruningCurve, pruning_curve
     from .sweeps import ConfigError, StoreError, SweepResult, load_sweep, sweep, train_config
     from .theory import limiting_ntg, mean_ntg
@@ -61,7 +61,6 @@ __all__ = [
     "build_config",
     "cuda",
     "datasets",
-    "figures",
     "gradient_descent",
     "gradient_flow",
     "limiting_ntg",
@@ -72,6 +71,7 @@ __all__ = [
     "mpi",
     "node_scaling",
     "phase_diagram",
+    "plot",
     "pruning_curve",
     "sgd",
     "sweep",
@@ -81,7 +81,7 @@ __all__ = [
 
 # Loaded on first use, so that `import asymfast` stays quick. sklearn and torch need their extras
 # and are not in __all__: `from asymfast import *` must go without.
-_LAZY_MODULES = ("datasets", "figures", "sklearn", "theory", "torch")
+_LAZY_MODULES = ("datasets", "plot", "sklearn", "theory", "torch")
 _LAZY_NAMES = {
     "ConfigError": "sweeps",
     "StoreError": "sweeps",
@@ -89,11 +89,11 @@ _LAZY_NAMES = {
     "load_sweep": "sweeps",
     "sweep": "sweeps",
     "train_config": "sweeps",
-    "PhaseDiagram": "phases",
+    "PhaseDiagram": "plot.phases",
     "PruningCurve": "pruning",
     "limiting_ntg": "theory",
     "mean_ntg": "theory",
-    "phase_diagram": "phases",
+    "phase_diagram": "plot.phases",
     "pruning_curve": "pruning",
 }
 

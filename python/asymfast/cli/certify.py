@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 import asymfast as af
-from asymfast import figures, theory
+from asymfast import plot, theory
 from asymfast._run_loop import ProgressBar
 from asymfast._storage import replacing
 from asymfast.cli.arguments import real, run_options, whole
@@ -254,7 +254,7 @@ def _write(options: argparse.Namespace, run: af.Run, certificate: theory.Certifi
         for name in ("certificate.png", "certificate.pdf"):
             (options.out / name).unlink(missing_ok=True)
         return written
-    drawn = figures.save(certificate.figure(), options.out / "certificate")
+    drawn = plot.save(certificate.figure(), options.out / "certificate")
     return written + [path.name for path in drawn]
 
 

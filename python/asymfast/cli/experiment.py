@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asymfast as af
-from asymfast import figures
+from asymfast import plot
 from asymfast._run_loop import ProgressBar, duration
 from asymfast.cli.results import write_json
 from asymfast.cli.table import text_table
@@ -91,7 +91,7 @@ def repeat(experiment: Experiment, session: Session) -> list[str]:
     name = stem(experiment, session.activation)
     if experiment.kind == "closed_form":
         if session.draw:
-            paths = figures.save(figure1(), session.out / name)
+            paths = plot.save(figure1(), session.out / name)
             print(f"{experiment.title}: written to {session.out}: {_names(paths)}\n", flush=True)
         return []
     print(_heading(experiment, session.activation), flush=True)
@@ -109,7 +109,7 @@ def repeat(experiment: Experiment, session: Session) -> list[str]:
     print(f"\n{text_table(*verdicts_table(verdicts(experiment, measures)), left=2)}\n")
     written = [session.out / f"{name}.json"]
     if session.draw:
-        written += figures.save(experiment_figure(found), session.out / name)
+        written += plot.save(experiment_figure(found), session.out / name)
     print(f"written to {session.out}: {_names(written)}\n", flush=True)
     return failures
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asymfast import cuda, figures
+from asymfast import cuda, plot
 from asymfast._storage import replacing
 from asymfast.cli.errors import CommandError
 
@@ -65,6 +65,6 @@ def require_figures() -> None:
         matplotlib is missing; the message says how to install it and how to do without.
     """
     try:
-        figures.require_matplotlib()
+        plot.require_matplotlib()
     except ImportError as missing:
         raise CommandError(f"{missing}, or add --no-figure") from missing

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 import asymfast as af
-from asymfast import figures
+from asymfast import plot
 from asymfast._run_loop import ProgressBar, duration
 from asymfast.cli.arguments import real, run_options, whole
 from asymfast.cli.errors import INCOMPLETE, INTERRUPTED, CommandError
@@ -282,11 +282,9 @@ def _write(
         return written
     against: Literal["step", "time"] = "time" if options.flow else "step"
     name = setting_name(options.gamma, options.alpha, symbols=True)
-    shown = f"{options.file.name}, {samples.columns.targets[0]}".replace(
-        "$", r"\$"
-    )  # no mathematics in there
-    figure = figures.training_figure({name: run}, against=against, title=f"{shown}; {name}")
-    return written + [path.name for path in figures.save(figure, folder / "figure")]
+    shown = f"{options.file.name}, {samples.columns.targets[0]}".replace("$", r"\$")  # no formula
+    figure = plot.training_figure({name: run}, against=against, title=f"{shown}; {name}")
+    return written + [path.name for path in plot.save(figure, folder / "figure")]
 
 
 def _report(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from asymfast import figures
+from asymfast import plot
 from asymfast.experiments.folder import stem
 from asymfast.experiments.panels import panels_figure
 from asymfast.experiments.results import Results
@@ -55,5 +55,5 @@ def write_overviews(folder: Path, everything: Sequence[Results]) -> list[Path]:
             )
             first = by_name[panels[0][0]]
             ending = stem(first.experiment, activation).removeprefix(first.experiment.name)
-            written += figures.save(figure, folder / f"{name}{ending}")
+            written += plot.save(figure, folder / f"{name}{ending}")
     return written

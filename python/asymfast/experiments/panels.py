@@ -1,6 +1,6 @@
 """The panels of the paper's figures, drawn from results.
 
-As `asymfast.figures`, whose look they share, these need matplotlib when they are drawn.
+As `asymfast.plot`, whose look they share, these need matplotlib when they are drawn.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from asymfast import figures
 from asymfast.experiments.results import Repeats, Results
 from asymfast.experiments.tables import setting_name
+from asymfast.plot import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -153,13 +153,11 @@ def panels_figure(
     title : str, optional
         One line above the figure.
     """
-    figures.require_matplotlib()
-    import matplotlib
-    from matplotlib.figure import Figure
-
     columns = {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
     rows = -(-len(panels) // columns)
-    with matplotlib.rc_context(figures.STYLE):
+    with style.drawing("experiment_figure"):
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(4.0 * columns, 2.9 * rows + 0.6), layout="constrained")
         grid = list(figure.subplots(rows, columns, squeeze=False).flat)
         for place, (axes, (results, name, prefix)) in enumerate(zip(grid, panels, strict=False)):
@@ -168,14 +166,7 @@ def panels_figure(
             axes.set_title(f"({chr(ord('a') + place)}) {above}")
         for axes in grid[len(panels) :]:
             axes.remove()
-        figure.legend(
-            *grid[0].get_legend_handles_labels(),
-            loc="outside lower center",
-            ncols=len(panels[0][0].repeats) if len(panels[0][0].repeats) <= 4 else 3,
-            frameon=False,
-            handlelength=3.5,
-            columnspacing=1.5,
-        )
+        style.legend_below(figure, grid[0])
         if title:
             figure.suptitle(title)
         figure.align_ylabels()
@@ -186,14 +177,12 @@ def closed_form_figure(
     x: Floats, y: Floats, labels: tuple[str, str], title: str | None = None
 ) -> Figure:
     """Draw a curve without data, as Figure 1 is."""
-    figures.require_matplotlib()
-    import matplotlib
-    from matplotlib.figure import Figure
+    with style.drawing("closed_form_figure"):
+        from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(figures.STYLE):
         figure = Figure(figsize=(4.6, 3.4), layout="constrained")
         axes = figure.subplots()
-        axes.plot(x, y, color=figures.COLOURS[0])
+        axes.plot(x, y, color=style.COLOURS[0])
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
         axes.set_xlim(0, 1)
@@ -218,19 +207,18 @@ def _draw(axes: Axes, results: Results, panel: Panel) -> None:
         _line(axes, place, label, x, shown, evenly=panel.along != "kept")
         if values.ndim == 3:
             others = values[..., 1:_NODES].mean(axis=0)
-            axes.plot(x, others, color=figures.COLOURS[place], linewidth=0.7, alpha=0.7)
+            axes.plot(x, others, color=style.COLOURS[place], linewidth=0.7, alpha=0.7)
     if panel.scale == "log" and any(np.isfinite(values).any() for values in kept):
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0 if panel.label != "accuracy" else None)
     if left_out:
-        figures.remark(axes, f"{left_out} of {sum(v.size for v in kept)} values not shown")
+        style.remark(axes, f"{left_out} of {sum(v.size for v in kept)} values not shown")
     if panel.along == "kept":
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
     elif panel.along == "steps":
-        axes.xaxis.set_major_formatter("{x:,g}")
-        axes.locator_params(axis="x", nbins=5)
+        style.whole_numbers(axes.xaxis)
     axes.set_xlabel(panel.below)
     loss = results.experiment.training.loss if results.experiment.training else ""
     if panel.stage == "transfer" and results.experiment.transfer:
@@ -252,10 +240,10 @@ def _line(axes: Axes, place: int, label: str, x: Floats, values: Floats, *, even
     mean, low, high = (
         part.filled(np.nan) for part in (shown.mean(axis=0), shown.min(axis=0), shown.max(axis=0))
     )
-    look = figures.look(place, label, len(x))
+    look = style.line_style(place, label, len(x))
     if not evenly:  # on a logarithmic axis all markers would gather at its end
         positions = len(x) ** ((np.arange(6) + (place + 1) / 5) / 6.2) - 1
         look["markevery"] = sorted({int(position) for position in positions})
     axes.plot(x, mean, **look)
     if len(values) > 1:
-        axes.fill_between(x, low, high, color=figures.COLOURS[place], alpha=0.13, linewidth=0)
+        axes.fill_between(x, low, high, color=style.COLOURS[place], alpha=0.13, linewidth=0)

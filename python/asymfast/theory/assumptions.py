@@ -21,8 +21,6 @@ from asymfast.theory.expectations import row_geometry
 
 Floats = npt.NDArray[np.float64]
 
-# ----- constants
-
 
 @within_range
 def output_moment(activation: str, scale: npt.ArrayLike) -> Floats:
@@ -195,8 +193,6 @@ def target_bound(y: npt.ArrayLike) -> float:
     """
     return float(np.abs(checks.array("target_bound", "y", y, ("n",))).max())
 
-
-# ----- assumptions
 
 _NOT_ANALYTIC = ("relu",)
 _POLYNOMIAL = ("identity",)

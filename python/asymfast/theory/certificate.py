@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-# ----- run_numbers
-
 
 @dataclass(frozen=True, eq=False)
 class RunNumbers:
@@ -253,8 +251,6 @@ def _ntg(
         known[t] = spectral[t] = True
     return known, spectral, eigmin, change
 
-
-# ----- certificate
 
 Bools = npt.NDArray[np.bool_]
 Theorem = Theorem41 | TheoremA1 | TheoremH1
@@ -871,8 +867,6 @@ def _ntg_claim(
     )
 
 
-# ----- certificate_table
-
 _WORDS = {True: "yes", False: "NO", None: "undecided"}
 
 
@@ -954,25 +948,6 @@ def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
     return lines
 
 
-# ----- certificate_figure
-
-# Okabe and Ito's palette, as in the other figures of the package.
-_OBSERVED, _BOUND, _MEASURED = "#0072B2", "#D55E00", "#009E73"
-_STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 10,
-    "legend.fontsize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e2e2e2",
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.6,
-    "pdf.fonttype": 42,
-}
 _PANELS = {
     "(a)": (r"smallest eigenvalue of the NTG", r"$\mathrm{eig}_{\min}(\widehat{\Theta}_t)$"),
     "(b)": ("training risk", r"$L_m$"),
@@ -985,44 +960,26 @@ _PANELS = {
 _MEASURED_IN = {"(b)": ("E.1 loss", "H.3 loss"), "(c)": ("E.1 weights",)}
 
 
-def _figure(certificate: Certificate, title: str | None = None) -> Figure:
-    """Draw (a) to (d) over time: what was observed, the theorem's bound, the measured one.
+def _figure(certificate: Certificate, title: str | None) -> Figure:
+    """Draw (a) to (d) over time: the observed values, the theorem's bound and the measured one.
 
-    Values that are not positive have no place on the logarithmic axes and are left out. Crosses
-    mark records at which the bound is not kept.
-
-    Raises
-    ------
-    ImportError
-        matplotlib is not installed.
+    Values that are not positive cannot be shown on the logarithmic axes and are left out. Crosses
+    mark records at which a bound is violated.
     """
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as missing:
-        raise ImportError(
-            "plotting needs matplotlib; install it with: pip install 'asymfast[plot]'"
-        ) from missing
+    import asymfast.plot.style as style
 
-    with matplotlib.rc_context(_STYLE):
+    with style.drawing("Certificate.figure"):
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(8.0, 6.0), layout="constrained")
         panels = figure.subplots(2, 2, sharex=True)
         for axes, name in zip(panels.flat, _PANELS, strict=True):
             _panel(axes, name, certificate)
         for axes in panels[1]:
             axes.set_xlabel("time $t$ of the gradient flow of $L_m$")
-        handles: dict[str, Any] = {}
-        for axes in panels.flat:
-            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-                handles.setdefault(label, handle)
-        figure.legend(
-            list(handles.values()),
-            list(handles),
-            loc="outside lower center",
-            ncols=len(handles) or 1,
-            frameon=False,
-        )
-        figure.suptitle(title or _verdicts(certificate))
+        style.whole_numbers(panels[1, 1].xaxis)
+        style.legend_below(figure, *panels.flat)
+        figure.suptitle(style.readable(title or _verdicts(certificate)))
     return figure
 
 
@@ -1033,68 +990,37 @@ def _verdicts(certificate: Certificate) -> str:
 
 
 def _panel(axes: Axes, name: str, certificate: Certificate) -> None:
+    from asymfast.plot.style import COLOURS, DASHES, remark
+
+    drawn = False
+
+    def line(claim: Claim, values: Floats, label: str, place: int, **marks: Any) -> None:
+        nonlocal drawn
+        shown = np.isfinite(values) & (values > 0)
+        if shown.any():
+            drawn = True
+            time, values = certificate.time[claim.records], np.where(shown, values, np.nan)
+            axes.plot(
+                time, values, color=COLOURS[place], linestyle=DASHES[place], label=label, **marks
+            )
+
     title, symbol = _PANELS[name]
     axes.set_title(f"{name} {title}")
     axes.set_ylabel(symbol)
     claim = certificate.claims.get(name)
-    drawn = False
+    measured = [certificate.measured.get(each) for each in _MEASURED_IN.get(name, ())]
+    bounds = [each for each in measured if each is not None]
+    for observed in [claim] if claim is not None else bounds[:1]:
+        line(observed, observed.observed, "observed", 0, marker="o", markersize=3)
     if claim is not None:
-        drawn |= _line(axes, certificate, claim, claim.observed, "observed", _OBSERVED, "-", "o")
-        drawn |= _line(axes, certificate, claim, claim.bound, "bound", _BOUND, (0, (6, 1.5)), None)
+        line(claim, claim.bound, "bound", 1)
         failed = ~claim.passed & np.isfinite(claim.observed) & (claim.observed > 0)
         if failed.any():
-            axes.plot(
-                certificate.time[claim.records[failed]],
-                claim.observed[failed],
-                "x",
-                color="black",
-                label="bound exceeded",
-            )
-    for other in _MEASURED_IN.get(name, ()):
-        measured = certificate.measured.get(other)
-        if measured is None:
-            continue
-        if claim is None:
-            drawn |= _line(
-                axes, certificate, measured, measured.observed, "observed", _OBSERVED, "-", "o"
-            )
-        drawn |= _line(
-            axes,
-            certificate,
-            measured,
-            measured.bound,
-            f"bound, {measured.source} (measured)",
-            _MEASURED,
-            (0, (1.5, 1.2)),
-            None,
-        )
+            time = certificate.time[claim.records[failed]]
+            axes.plot(time, claim.observed[failed], "x", color="black", label="bound exceeded")
+    for each in bounds:
+        line(each, each.bound, f"bound, {each.source} (measured)", 2)
     if drawn:
         axes.set_yscale("log")
     else:
-        axes.text(0.03, 0.04, "no bound, or not recorded", transform=axes.transAxes, fontsize=8)
-
-
-def _line(
-    axes: Axes,
-    certificate: Certificate,
-    claim: Claim,
-    values: npt.NDArray[np.float64],
-    label: str,
-    colour: str,
-    dashes: Any,
-    marker: str | None,
-) -> bool:
-    """Draw the positive values; whether there were any."""
-    shown = np.isfinite(values) & (values > 0)
-    if not shown.any():
-        return False
-    axes.plot(
-        certificate.time[claim.records],
-        np.where(shown, values, np.nan),
-        color=colour,
-        linestyle=dashes,
-        marker=marker,
-        markersize=3,
-        label=label,
-    )
-    return True
+        remark(axes, "no bound, or not recorded")

@@ -16,7 +16,6 @@ from asymfast.theory.activations import ACTIVATIONS
 
 Floats = npt.NDArray[np.float64]
 
-# ----- ranges
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,8 +65,6 @@ def _numbers(result: Any) -> Iterator[Any]:
         elif isinstance(value, tuple) and not hasattr(value, "_fields"):
             yield from _numbers(value)
 
-
-# ----- inputs
 
 # Beyond this the product of two squared lengths could overflow.
 _LARGEST_ENTRY = 1e75

@@ -30,7 +30,6 @@ from asymfast.theory.checks import within_range
 
 Floats = npt.NDArray[np.float64]
 
-# ----- widths
 
 _LARGEST_LOG = math.log(1.7e308)
 
@@ -99,9 +98,6 @@ class Widths:
     def met_by(self, m: float) -> bool:
         """Whether a network of m nodes is wide enough."""
         return math.log(checks.width("met_by", m)) >= self.log
-
-
-# ----- lemmas
 
 
 @dataclass(frozen=True)
@@ -664,8 +660,6 @@ def _condition(
         ntg_change=ntg_change,
     )
 
-
-# ----- convergence
 
 _SMALLEST_ALPHA = 1e-290  # of Theorem H.1, with all its digits and those of 1 - sqrt(1 - alpha)
 

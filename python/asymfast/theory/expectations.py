@@ -37,7 +37,6 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Function = Callable[[Floats], Floats]
 
-# ----- geometry
 
 # From here on 1 - |rho| is taken from the difference of the unit rows; below, subtraction loses
 # less than one digit.
@@ -113,9 +112,6 @@ def _mirrored(K: Floats) -> Floats:
     """The lower triangle of K on both sides: a matrix product is symmetric only to rounding."""
     lower = np.tril(K)
     return np.asarray(lower + np.tril(K, -1).T)
-
-
-# ----- gaussian
 
 
 # The normal density times z^4 is below 1e-19 beyond.
@@ -208,9 +204,6 @@ def mean(f: Function, bandwidth: float, scale: Floats) -> tuple[Floats, float]:
         size = float(np.max(np.abs(at_nodes) @ w))
     error = float(np.max(np.abs(values[0] - values[1])))
     return values[0], error + 4 * float(np.finfo(np.float64).eps) * size
-
-
-# ----- hermite
 
 
 MOST_TERMS = 4096
@@ -383,9 +376,6 @@ def pair_means(
 def _even_odd(values: Floats) -> tuple[Floats, Floats]:
     """The columns of the two rules."""
     return values[:, 0::2], values[:, 1::2]
-
-
-# ----- triple
 
 
 _LONGEST_ROW = 30.0

@@ -24,8 +24,6 @@ from asymfast.theory.expectations import row_geometry
 
 Floats = npt.NDArray[np.float64]
 
-# ----- network
-
 
 @dataclass(frozen=True, eq=False)
 class Model:
@@ -227,8 +225,6 @@ def smooth(fn: str, activation: str) -> None:
         raise ValueError(f"{fn}: activation must have a second derivative, got 'relu'")
 
 
-# ----- feature_learning
-
 _ODD_OR_EVEN = ("tanh", "erf", "sin", "cos", "identity")
 
 
@@ -426,7 +422,7 @@ def g_2(
 
     Notes
     -----
-    Source: above Theorem 4.4. See `asymfast.theory.triple` for the method.
+    Source: above Theorem 4.4. See `asymfast.theory.expectations` for the method.
 
     Cost: a product rule, of about N^2 K terms; see `theorem_4_4`.
 

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 import asymfast._check as _check
+import asymfast._optional as _optional
 from asymfast.theory import checks, expectations
 from asymfast.theory.activations import ACTIVATIONS
 from asymfast.theory.checks import within_range
 from asymfast.theory.expectations import RowGeometry, row_geometry
-from asymfast.theory.extras import theory_extra
 from asymfast.theory.scaling import (
     feature_learning_measure,
     limiting_power_sum,
@@ -32,7 +32,6 @@ from asymfast.theory.scaling import (
 
 Floats = npt.NDArray[np.float64]
 
-# ----- mean_ntg
 
 # Beyond this |x_i| / sqrt(d) the Hermite expansion of parallel rows has no hope of converging and
 # the quadrature needs 10^4 nodes and more.
@@ -107,7 +106,7 @@ def mean_ntg(
     -----
     relu, erf, sin, cos and identity have closed forms, which are evaluated through 1 - |cosine| so
     that nearly parallel rows keep their accuracy; the error bound is an allowance for rounding.
-    The others are expanded in Hermite polynomials, see `asymfast.theory.hermite` for the bound.
+    The others are expanded in Hermite polynomials, whose bound `expectations.pair_means` explains.
 
     Source: the paper's definition of Theta* (Section 2, mean NTG at initialisation); Cho and Saul
     (2009) for relu, Williams (1997) for erf. relu'(0) = 0 does not matter here, as a zero row has
@@ -195,8 +194,6 @@ def _identity(rows: RowGeometry) -> Floats:
 
 _CLOSED_FORMS = {"relu": _relu, "erf": _erf, "sin": _sin, "cos": _cos, "identity": _identity}
 
-
-# ----- limits
 
 _MOST_TERMS = 2**24
 _BLOCK_BYTES = 2**25  # of sigma' at a time
@@ -574,9 +571,6 @@ def _slope_squares(name: str, rows: RowGeometry) -> Floats:
     return E
 
 
-# ----- eigenvalue_law
-
-
 class Probability(NamedTuple):
     """A probability estimated from draws, with an exact confidence interval.
 
@@ -666,7 +660,7 @@ class MinEigenvalueLaw:
         confidence = _check.number(
             fn, "confidence", confidence, low=0, high=1, low_open=True, high_open=True
         )
-        quantile = theory_extra("scipy.special").betaincinv
+        quantile = _optional.require("scipy.special", "theory", "probability_below").betaincinv
         draws = len(self.values)
         below = int(np.searchsorted(self.values, x, side="right"))
         outside = (1 - confidence) / 2

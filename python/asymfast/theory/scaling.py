@@ -23,7 +23,6 @@ from asymfast.theory.checks import within_range
 
 Floats = npt.NDArray[np.float64]
 
-# ----- zeta
 
 # B_2k / (2k)!, k = 1, ..., 8, the coefficients of the odd derivatives.
 _COEFFICIENTS = (
@@ -41,7 +40,7 @@ _COEFFICIENTS = (
 _UNDERFLOW = 1100.0
 
 
-def tail(excess: float, first: float = 1.0) -> float:
+def zeta_tail(excess: float, first: float = 1.0) -> float:
     """sum_{j >= first} j^-(1 + excess): the Hurwitz zeta function at a whole number.
 
     Parameters
@@ -77,10 +76,8 @@ def tail(excess: float, first: float = 1.0) -> float:
 
 def zeta(excess: float) -> float:
     """Riemann's zeta(1 + excess), excess > 0, to a few units in the last place."""
-    return tail(excess)
+    return zeta_tail(excess)
 
-
-# ----- scaling
 
 _MOST_NODES = 10**9  # for functions that return one number a node
 _STEEPEST = 1e5  # 2 to the minus this is 0, and so would it be to any larger power
@@ -337,7 +334,7 @@ def zipf_tail(alpha: float, terms: int, r: float = 1.0) -> float:
     excess = _excess(fn, alpha)
     terms = _check.integer(fn, "terms", terms, low=0)
     r = _check.number(fn, "r", r, low=1)
-    left = tail((r - 1) + r * excess, terms + 1.0)
+    left = zeta_tail((r - 1) + r * excess, terms + 1.0)
     return 0.0 if left == 0 else float(math.exp(math.log(left) - r * math.log(zeta(excess))))
 
 

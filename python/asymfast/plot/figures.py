@@ -1,9 +1,4 @@
-"""The four-panel figure of the paper's experiments (Figure 2): loss, weights, NTG, eigenvalue.
-
-matplotlib is imported when a figure is drawn, not when this module is, and only through its object
-interface: no window is opened, no display is needed, and the user's own pyplot state and settings
-stay as they are.
-"""
+"""The four-panel figure of the paper's experiments (Figure 2): loss, weights, NTG, eigenvalue."""
 
 from __future__ import annotations
 
@@ -15,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from asymfast import _storage
-from asymfast._storage import replacing
+from asymfast import _check, _storage
+from asymfast.plot import style
+from asymfast.plot.style import remark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,57 +22,11 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-# Okabe and Ito's palette. With the dashes and markers beside it, the lines stay apart in grey
-# print and for every kind of colour vision.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_DASHES = ("-", (0, (6, 1.5)), (0, (6, 1.5, 1.2, 1.5)), (0, (1.5, 1.2)))
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_MARKERS_PER_LINE = 6
-
-STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.xmargin": 0.02,
-    "figure.titlesize": 11,
-    "axes.labelsize": 10,
-    "legend.fontsize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e2e2e2",
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.6,
-    "pdf.fonttype": 42,  # TrueType outlines: many journals refuse the default, Type 3
-}
-
 _LOSS_SYMBOLS = {
     "half_sse": r"$L_m$ (half the sum of squares)",
     "mse": "mean squared error",
     "cross_entropy": "mean cross-entropy",
 }
-
-
-def require_matplotlib() -> None:
-    """Raise the ImportError that says how to install matplotlib, if it cannot be imported.
-
-    Raises
-    ------
-    ImportError
-        With the command that installs it.
-
-    Examples
-    --------
-    >>> from asymfast import figures
-    >>> figures.require_matplotlib()
-    """
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as missing:
-        raise ImportError(
-            "plotting needs matplotlib; install it with: pip install 'asymfast[plot]'"
-        ) from missing
 
 
 def training_figure(
@@ -100,8 +50,8 @@ def training_figure(
         What to compare, by the name that the legend gives it; one to seven entries. A single run
         gets no legend.
     against : {"step", "time"}
-        The horizontal axis: training steps, or training time (step times learning rate, or the
-        time of the gradient flow).
+        The horizontal axis: training steps (the mean over members that took different steps), or
+        training time (step times learning rate, or the time of the gradient flow).
     top : int
         How many nodes panel (b) follows in every member: the one that moved most as a bold line,
         the next ones as thin lines.
@@ -118,15 +68,21 @@ def training_figure(
     ImportError
         matplotlib is not installed.
     TypeError
-        ``runs`` is not a mapping.
+        ``runs`` is not a mapping, or ``top`` is not an integer.
     ValueError
-        ``runs`` is empty or has more than seven entries, ``against`` is unknown, or ``top`` < 1.
+        ``runs`` is empty or has more than seven entries, a run has no records, ``against`` is
+        unknown, or ``top`` < 1.
+    FigureError
+        matplotlib failed to draw.
 
     Notes
     -----
     Losses and eigenvalues have logarithmic axes. Values that are zero, negative (an eigenvalue
-    that vanishes up to rounding) or not finite have no place there; they are left out and the
-    panel says how many. A panel without any positive value gets a linear axis instead.
+    that vanishes up to rounding) or not finite cannot be shown there; the panel says how many
+    were left out. A panel without any positive value gets a linear axis instead.
+
+    Names and titles may contain formulas, as in ``r"$\\gamma$"``. The figure has the style of
+    asymfast; of the settings of your matplotlib only the fonts are used.
 
     Source: paper, Appendix J, Figure 2.
 
@@ -136,50 +92,44 @@ def training_figure(
     >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=100, gamma=0.5, alpha=0.7, rng=1)
     >>> run = af.gradient_descent(net, X, y, steps=100)
-    >>> figure = af.figures.training_figure({"gamma = 0.5": run})
+    >>> figure = af.plot.training_figure({"gamma = 0.5": run})
     >>> len(figure.axes)
     4
     """
-    require_matplotlib()
-    import matplotlib
-    from matplotlib.figure import Figure
-
+    fn = "training_figure"
     if not isinstance(runs, Mapping):
         raise TypeError(
-            "training_figure: runs must be a mapping from names to runs, as {'mine': run}, "
+            f"{fn}: runs must be a mapping from names to runs, such as {{'mine': run}}, "
             f"got {type(runs).__name__}"
         )
-    if not 1 <= len(runs) <= len(COLOURS):
-        raise ValueError(
-            f"training_figure: runs must have 1 to {len(COLOURS)} entries, got {len(runs)}"
-        )
-    if against not in ("step", "time"):
-        raise ValueError(f"training_figure: against must be 'step' or 'time', got {against!r}")
-    if top < 1:
-        raise ValueError(f"training_figure: top must be >= 1, got {top}")
+    if not 1 <= len(runs) <= len(style.COLOURS):
+        raise ValueError(f"{fn}: runs must have 1 to {len(style.COLOURS)} entries, got {len(runs)}")
+    _check.choice(fn, "against", against, ("step", "time"))
+    top = _check.integer(fn, "top", top, low=1)
+    for name, run in runs.items():
+        if not len(run.steps):
+            raise ValueError(f"{fn}: the run {name!r} has no records to draw")
 
-    with matplotlib.rc_context(STYLE):
+    with style.drawing(fn):
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(8.0, 6.0), layout="constrained")
         panels = figure.subplots(2, 2, sharex=True).flat
-        lines = [_Line(name, run, against, place) for place, (name, run) in enumerate(runs.items())]
+        lines = [
+            _Line(style.readable(str(name)), run, against, place)
+            for place, (name, run) in enumerate(runs.items())
+        ]
         _loss_panel(panels[0], lines)
         _weight_panel(panels[1], lines, top)
         _ntg_panel(panels[2], lines)
         _eigenvalue_panel(panels[3], lines)
         for panel in panels[2:4]:
             panel.set_xlabel("training step" if against == "step" else "training time $t$")
-            panel.xaxis.set_major_formatter("{x:,g}")
+        style.whole_numbers(panels[3].xaxis)
         if len(runs) > 1:
-            figure.legend(
-                *panels[0].get_legend_handles_labels(),
-                loc="outside lower center",
-                ncols=len(runs) if len(runs) <= 4 else (len(runs) + 1) // 2,
-                frameon=False,
-                handlelength=3.5,
-                columnspacing=1.5,
-            )
+            style.legend_below(figure, panels[0])
         if title:
-            figure.suptitle(title)
+            figure.suptitle(style.readable(title))
         figure.align_ylabels()
     return figure
 
@@ -192,58 +142,45 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
     figure : matplotlib.figure.Figure
         What to write.
     path : str or Path
-        Where to; the folder must exist. ``run-gamma0.5`` becomes ``run-gamma0.5.png`` and
-        ``run-gamma0.5.pdf``, and so does either of these two.
+        Where to write; the folder must exist. ``run-gamma0.5``, ``run-gamma0.5.png`` and
+        ``run-gamma0.5.pdf`` all give the two files ``run-gamma0.5.png`` and ``run-gamma0.5.pdf``.
 
     Returns
     -------
     tuple of two Path
-        The files, PNG first. Each is complete or not there at all, and the same figure gives the
-        same bytes: neither file carries a date.
+        The files, PNG first. A file is either complete or absent. The same figure gives the same
+        bytes, as neither file contains a date.
 
     Raises
     ------
     TypeError, ValueError
-        `path` is no path.
+        `path` is not a valid path.
     OSError
         The folder is missing or cannot be written to.
+    FigureError
+        matplotlib failed to draw.
 
     Examples
     --------
     >>> import pathlib, tempfile
+    >>> import asymfast as af
     >>> from matplotlib.figure import Figure
-    >>> from asymfast import figures
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     written = figures.save(Figure(), pathlib.Path(folder, "empty"))
+    ...     written = af.plot.save(Figure(), pathlib.Path(folder, "empty"))
     ...
     >>> [path.name for path in written]
     ['empty.png', 'empty.pdf']
     """
-    import matplotlib
-
-    stem = _storage.path("figures.save", "path", path)
+    stem = _storage.path("plot.save", "path", path)
     if stem.suffix in (".png", ".pdf"):
         stem = stem.with_suffix("")
     png, pdf = (stem.with_name(stem.name + ending) for ending in (".png", ".pdf"))
-    with matplotlib.rc_context(STYLE):
-        with replacing(png) as temporary:
+    with style.drawing("plot.save"):
+        with _storage.replacing(png) as temporary:
             figure.savefig(temporary, dpi=150)
-        with replacing(pdf) as temporary:
+        with _storage.replacing(pdf) as temporary:
             figure.savefig(temporary, metadata={"CreationDate": None})
     return png, pdf
-
-
-def look(place: int, label: str, records: int) -> dict[str, Any]:
-    """Keywords of a bold line; the markers of different lines start at different records."""
-    gap = max(1, records // _MARKERS_PER_LINE)
-    return {
-        "color": COLOURS[place],
-        "linestyle": _DASHES[place % len(_DASHES)],
-        "marker": _MARKERS[place],
-        "markersize": 4.5,
-        "markevery": (place * gap // 4 % gap, gap),
-        "label": label,
-    }
 
 
 @dataclass(frozen=True)
@@ -258,11 +195,14 @@ class _Line:
     @property
     def x(self) -> npt.NDArray[Any]:
         """(T,) horizontal positions of the records."""
-        return self.run.steps if self.against == "step" else self.run.time
+        if self.against == "time":
+            return self.run.time
+        steps = self.run.steps  # (T, B) where the members of an ensemble chose their own steps
+        return steps if steps.ndim == 1 else steps.mean(axis=1)
 
     @property
     def colour(self) -> str:
-        return COLOURS[self.place]
+        return style.COLOURS[self.place]
 
 
 def _loss_panel(axes: Axes, lines: Sequence[_Line]) -> None:
@@ -338,15 +278,9 @@ def _bold(axes: Axes, line: _Line, values: Floats, *, positive: bool = False) ->
     mean, low, high = values.mean(axis=1), values.min(axis=1), values.max(axis=1)
     if positive:
         mean, low, high = _positive(mean), _positive(low), _positive(high)
-    axes.plot(line.x, mean, **look(line.place, line.name, len(line.x)))
+    axes.plot(line.x, mean, **style.line_style(line.place, line.name, len(line.x)))
     if values.shape[1] > 1:
         axes.fill_between(line.x, low, high, color=line.colour, alpha=0.13, linewidth=0)
-
-
-def remark(axes: Axes, text: str) -> None:
-    """Write a remark into the corner of a panel."""
-    paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
-    axes.text(0.03, 0.04, text, transform=axes.transAxes, fontsize=8, color="#555555", bbox=paper)
 
 
 def _by_member(values: Floats) -> Floats:
@@ -362,12 +296,13 @@ def _positive(values: Floats) -> Floats:
 def _most_moved(weight_change: Floats, top: int) -> Floats:
     """Pick the records (T, B, top) of the nodes that moved most, the farthest first.
 
-    Every member ranks its own nodes, at the last record that is finite throughout: after a
-    divergence the final one tells nothing.
+    Every member ranks its own nodes, at the last record without NaN or infinity: after a
+    divergence the final record has no usable values.
     """
     nodes = weight_change.shape[-1]
     change = _by_member(weight_change).reshape(len(weight_change), -1, nodes)
-    last = np.flatnonzero(np.isfinite(change).all(axis=(1, 2)))[-1]
+    finite = np.flatnonzero(np.isfinite(change).all(axis=(1, 2)))
+    last = finite[-1] if len(finite) else 0
     order = np.argsort(-change[last], axis=-1, kind="stable")[:, :top]
     moved: Floats = np.take_along_axis(change, order[None], axis=-1)
     return moved

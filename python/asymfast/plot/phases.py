@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _check, theory
-from .memory import require_room
-from .network import Network
-from .record import Record
-from .scaling import node_scaling
-from .train import gradient_descent
+from asymfast import _check, theory
+from asymfast.memory import require_room
+from asymfast.network import Network
+from asymfast.plot import style
+from asymfast.record import Record
+from asymfast.scaling import node_scaling
+from asymfast.train import gradient_descent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,10 +110,9 @@ class PhaseDiagram:
         ------
         ImportError
             matplotlib is not installed.
+        FigureError
+            matplotlib failed to draw.
         """
-        from .figures import require_matplotlib
-
-        require_matplotlib()
         return _figure(self)
 
 
@@ -280,26 +280,26 @@ def _ranks(values: Floats) -> Floats:
 
 
 def _figure(diagram: PhaseDiagram) -> Figure:
-    import matplotlib
-    from matplotlib.figure import Figure
+    with style.drawing("PhaseDiagram.figure"):
+        from matplotlib.figure import Figure
 
-    style: dict[Any, Any] = {
-        "font.size": 10,
-        "axes.titlesize": 10,
-        "axes.titlelocation": "left",
-        "pdf.fonttype": 42,
-    }
-    with matplotlib.rc_context(style):
         figure = Figure(figsize=(11.0, 3.6), layout="constrained")
         panels = figure.subplots(1, 3)
         maps = (
-            (r"(a) $(1-\gamma)^2 \sum_j \tilde\lambda_j^2$", diagram.measure),
-            (f"(b) change of the NTG after {diagram.steps} steps", diagram.mean_change),
+            ("(a) measure of feature learning", diagram.measure),
+            (f"(b) NTG change after {diagram.steps:,} steps", diagram.mean_change),
         )
         for axes, (title, values) in zip(panels[:2], maps, strict=True):
-            image = axes.imshow(values, origin="lower", aspect="auto", cmap="viridis", vmin=0)
-            axes.set_xticks(range(len(diagram.alpha)), [f"{a:g}" for a in diagram.alpha])
-            axes.set_yticks(range(len(diagram.gamma)), [f"{g:g}" for g in diagram.gamma])
+            image = axes.imshow(values, origin="lower", aspect="auto", vmin=0)
+            axes.grid(visible=False)
+            axes.spines[:].set_visible(True)
+            for axis, grid, room in (
+                (axes.xaxis, diagram.alpha, 32),
+                (axes.yaxis, diagram.gamma, 60),
+            ):
+                labels = [f"{value:.3g}" for value in grid]
+                shown = style.every_label(labels, room)
+                axis.set_ticks(range(len(grid))[shown], labels[shown])
             axes.set_xlabel(r"$\alpha$")
             axes.set_ylabel(r"$\gamma$")
             axes.set_title(title)
@@ -313,11 +313,9 @@ def _figure(diagram: PhaseDiagram) -> Figure:
         )
         figure.colorbar(scatter, ax=panels[2], label=r"$\gamma$")
         panels[2].set_title("(c) one against the other")
-        panels[2].set_xlabel(r"$(1-\gamma)^2 \sum_j \tilde\lambda_j^2$")
+        panels[2].set_xlabel(r"measure $(1-\gamma)^2 \sum_j \tilde\lambda_j^2$")
         panels[2].set_ylabel(
             r"$\Vert \widehat{\Theta}_t - \widehat{\Theta}_0 \Vert_F / \Vert \widehat{\Theta}_0"
             r" \Vert_F$"
         )
-        panels[2].grid(color="#e2e2e2", linewidth=0.6)
-        panels[2].set_axisbelow(True)
     return figure

@@ -1,0 +1,195 @@
+"""What all figures share: their style, their colours, and how drawing is made safe.
+
+matplotlib is imported when a figure is drawn, and only through its object interface: no window is
+opened, no display and no backend are needed, and the settings of the user's matplotlib neither
+change nor matter, except for the fonts.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+import asymfast._optional as _optional
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+Floats = npt.NDArray[np.float64]
+
+# Okabe and Ito's palette. With the dashes and markers beside it, the lines stay apart in grey
+# print and for every kind of colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (6, 1.5, 1.2, 1.5)), (0, (1.5, 1.2)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS_PER_LINE = 6
+
+_STYLE = Path(__file__).with_name("asymfast.mplstyle")
+_FONTS = ("font.family", "font.sans-serif", "font.serif", "font.monospace")
+
+
+class FigureError(RuntimeError):
+    """A figure could not be drawn; the results it was to show are not affected.
+
+    Drawing raises no other error, so that a program can catch this one and keep its results. Only
+    arguments that are wrong, files that cannot be written and a missing matplotlib are reported
+    by their own types.
+    """
+
+
+def require_matplotlib(what: str = "plotting") -> None:
+    """Import matplotlib, whatever backend the environment asks for.
+
+    Parameters
+    ----------
+    what : str
+        What needs it, for the message.
+
+    Raises
+    ------
+    ImportError
+        It is not installed; the message has the command that installs it.
+
+    Notes
+    -----
+    A notebook names its own backend in ``MPLBACKEND``, and programs started from it inherit that.
+    Where the backend is not installed, matplotlib refuses to be imported. Figures of asymfast do
+    not need one.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> af.plot.require_matplotlib()
+    """
+    backend = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
+    try:
+        matplotlib = _optional.require("matplotlib", "plot", what)
+        _optional.require("matplotlib.figure", "plot", what)
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if backend:
+        with suppress(ValueError):  # then matplotlib keeps its default
+            matplotlib.rcParams["backend"] = backend
+
+
+@contextmanager
+def drawing(what: str) -> Iterator[None]:
+    """Draw in the style of asymfast; ``what`` is the function that draws, for the messages.
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    OSError
+        A file cannot be written.
+    FigureError
+        Any other error inside the block.
+    """
+    require_matplotlib(what)
+    import matplotlib
+    import matplotlib.style
+
+    settings: Any = matplotlib.rcParams
+    fonts = {key: settings[key] for key in _FONTS}
+    try:
+        with (
+            np.errstate(all="ignore"),
+            matplotlib.style.context(str(_STYLE), after_reset=True),
+            matplotlib.rc_context(fonts),
+        ):
+            yield
+    except (FigureError, OSError):
+        raise
+    except Exception as error:
+        raise FigureError(
+            f"{what}: the figure could not be drawn: {type(error).__name__}: {error}"
+        ) from error
+
+
+def readable(text: str) -> str:
+    r"""Return a text that can be drawn: what is not a formula between $ signs is plain text.
+
+    Bytes of a file name that are not UTF-8 are written as ``\xff``.
+    """
+    from matplotlib.mathtext import MathTextParser
+
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    text = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    if text.count("$") - text.count(r"\$") > 1:
+        try:
+            MathTextParser("path").parse(text)
+        except Exception:  # whatever the parser of this version of matplotlib raises
+            return text.replace(r"\$", "$").replace("$", r"\$")
+    return text
+
+
+def line_style(place: int, label: str, records: int) -> dict[str, Any]:
+    """Keywords of a bold line; the markers of different lines start at different records."""
+    gap = max(1, records // MARKERS_PER_LINE)
+    return {
+        "color": COLOURS[place],
+        "linestyle": DASHES[place % len(DASHES)],
+        "marker": MARKERS[place],
+        "markersize": 4.5,
+        "markevery": (place * gap // 4 % gap, gap),
+        "label": label,
+    }
+
+
+def remark(axes: Axes, text: str) -> None:
+    """Write a remark into the corner of a panel."""
+    paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
+    axes.text(0.03, 0.04, text, transform=axes.transAxes, fontsize=8, color="#555555", bbox=paper)
+
+
+def whole_numbers(axis: Axis) -> None:
+    """Label an axis of steps or times with few enough numbers that they stay apart."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter("{x:,g}")
+
+
+def every_label(labels: Sequence[str], room: int = 32) -> slice:
+    """Which of the labels of an axis to show so that together they take ``room`` characters."""
+    longest = max(map(len, labels)) + 2
+    return slice(None, None, max(1, math.ceil(len(labels) * longest / room)))
+
+
+def legend_below(figure: Figure, *panels: Axes) -> None:
+    """Put the legend of panels below the figure, in as many columns as the names allow."""
+    entries: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    if not entries:
+        return
+    labels = list(entries)
+    room = 12.5 * figure.get_size_inches()[0]  # characters of 10 points
+    lengths = [len(label) + 10 for label in labels]
+    columns = len(labels)
+    while columns > 1:
+        rows = math.ceil(len(labels) / columns)
+        columns = math.ceil(len(labels) / rows)
+        if sum(max(lengths[i : i + rows]) for i in range(0, len(labels), rows)) <= room:
+            break
+        columns -= 1
+    figure.legend(
+        list(entries.values()),
+        labels,
+        loc="outside lower center",
+        ncols=columns,
+        handlelength=3.5,
+        columnspacing=1.5,
+    )
