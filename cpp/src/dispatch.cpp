@@ -16,6 +16,7 @@
 #include "asymfast/version.h"
 #include "backend.hpp"
 #include "cuda/emulated.hpp"
+#include "interface_hash.hpp"
 #include "reference/kernels.hpp"
 
 namespace asymfast {
@@ -34,8 +35,14 @@ namespace {
 // Best last; only what this machine can run.
 std::vector<const KernelTable*> runnable_tables() {
 #if defined(ASYMFAST_MULTI_ISA)
-  std::vector<const KernelTable*> tables{asymfast_kernels_v2()};
   __builtin_cpu_init();
+  const bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("ssse3") &&
+                  __builtin_cpu_supports("popcnt");
+  if (!v2)
+    throw std::runtime_error(
+        "this processor is too old: the kernels need x86-64-v2 (SSE4.2 and POPCNT), as processors "
+        "have since about 2009");
+  std::vector<const KernelTable*> tables{asymfast_kernels_v2()};
   const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                   __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -81,6 +88,20 @@ constexpr std::pair<Backend, std::string_view> kBackends[] = {{Backend::referenc
 
 std::atomic<const KernelTable*> of_cuda{nullptr};
 
+// What devices leave to the CPU, by the instruction set in force when it is called.
+constexpr KernelTable kOfTheCpu{"cpu",
+                                {},
+                                {},
+                                [](MatrixView<const double> K, const Context& context) {
+                                  return chosen().load()->min_eigenvalue(K, context);
+                                },
+                                [](MatrixView<const double> K, double* values,
+                                   MatrixView<double> vectors, const Context& context) {
+                                  chosen().load()->eigen_decomposition(K, values, vectors, context);
+                                },
+                                [](MatrixView<const double> A, MatrixView<const double> B,
+                                   MatrixView<double> C) { chosen().load()->product(A, B, C); }};
+
 }  // namespace
 
 const KernelTable& kernel_table(Backend backend) {
@@ -88,7 +109,7 @@ const KernelTable& kernel_table(Backend backend) {
     case Backend::reference: return reference::table();
     case Backend::cpu: return *chosen();
 #if defined(ASYMFAST_EMULATION)
-    case Backend::emulated: return cuda::emulated_table(*chosen());
+    case Backend::emulated: return cuda::emulated_table(kOfTheCpu);
 #else
     case Backend::emulated: throw std::runtime_error("this build has no backend 'emulated'");
 #endif
@@ -99,10 +120,10 @@ const KernelTable& kernel_table(Backend backend) {
 }
 
 void cuda::use_module(const Module& module) {
-  if (std::string_view(module.version) != ASYMFAST_VERSION)
-    throw std::invalid_argument("the CUDA module is of version " + std::string(module.version) +
-                                ", the library of " ASYMFAST_VERSION);
-  of_cuda = static_cast<const KernelTable*>(module.table(chosen()));
+  if (module.interface_hash != kInterfaceHash)
+    throw std::invalid_argument(
+        "the CUDA module and the library are of different builds; install both from one build");
+  of_cuda = static_cast<const KernelTable*>(module.table(&kOfTheCpu));
 }
 
 cuda::Emulation& cuda::emulation() {
@@ -113,7 +134,7 @@ cuda::Emulation& cuda::emulation() {
 int team_size([[maybe_unused]] int requested) {
   if (one_thread_only) return 1;
 #if defined(_OPENMP)
-  return requested > 0 ? requested : std::clamp(omp_get_max_threads(), 1, kMostThreads);
+  return std::clamp(requested > 0 ? requested : omp_get_max_threads(), 1, kMostThreads);
 #else
   return 1;
 #endif

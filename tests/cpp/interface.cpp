@@ -1,6 +1,7 @@
 // What programs in C++ rely on beyond the numbers: types that own, exceptions and what they say,
 // callbacks that throw, and many threads on one network.
 #include <asymfast/asymfast.hpp>
+#include <asymfast/cuda.hpp>
 #include <cmath>
 #include <cstdio>
 #include <stdexcept>
@@ -141,6 +142,73 @@ void check_refusals() {
   });
 }
 
+// Nodes can be shared among processes by one network on the CPU; anything else is refused, not done
+// with one part of the nodes.
+void check_refused_ranks() {
+  using std::invalid_argument;
+  const Problem at;
+  asymfast::Hooks hooks;
+  hooks.sum_over_ranks = [](double*, Index) { return true; };
+  const auto ensemble = at.net.ensemble();
+  const auto descend = [&](const asymfast::Hooks& how, asymfast::Backend backend) {
+    asymfast::Execution exec;
+    exec.backend = backend;
+    asymfast::gradient_descent(ensemble, at.data, {}, Loss::mse, 0.1, 2, losses_only(), how, exec);
+  };
+  asymfast::Flow flow;
+  flow.t_end = 1;
+  descend(hooks, asymfast::Backend::reference);
+  expect_throws<invalid_argument>("sgd: sum_over_ranks", [&] {
+    const asymfast::Sgd sgd{{0.1}, 3, 7, false, {1}};
+    asymfast::sgd(ensemble, at.data, {}, Loss::mse, sgd, losses_only(), hooks);
+  });
+  for (const auto backend : {asymfast::Backend::emulated, asymfast::Backend::cuda}) {
+    expect_throws<invalid_argument>("needs backend 'cpu'", [&] { descend(hooks, backend); });
+    asymfast::Execution exec;
+    exec.backend = backend;
+    expect_throws<invalid_argument>("needs backend 'cpu'", [&] {
+      asymfast::gradient_flow(ensemble, at.data, {}, Loss::mse, flow, losses_only(), hooks, exec);
+    });
+  }
+  const std::vector<double> W(2 * 64 * 5), a(2 * 64), lam(2 * 64, 1.0 / 64);
+  const asymfast::EnsembleView<double> two{2,        64,       5,          1,
+                                           W.data(), a.data(), lam.data(), Activation::swish};
+  expect_throws<invalid_argument>("got B = 2", [&] {
+    asymfast::gradient_descent(two, at.data, {}, Loss::mse, 0.1, 2, losses_only(), hooks);
+  });
+  expect_throws<invalid_argument>("got B = 2", [&] {
+    asymfast::gradient_flow(two, at.data, {}, Loss::mse, flow, losses_only(), hooks);
+  });
+  asymfast::Hooks more = hooks;
+  more.checkpoints.write = [](std::string_view) { return true; };
+  expect_throws<invalid_argument>("checkpoints", [&] { descend(more, asymfast::Backend::cpu); });
+  more = hooks;
+  more.take_rows = [](const std::vector<asymfast::Column>&) { return true; };
+  expect_throws<invalid_argument>("take_rows", [&] { descend(more, asymfast::Backend::cpu); });
+  more = hooks;
+  more.stop.wall_seconds = 1e9;
+  expect_throws<invalid_argument>("wall_seconds", [&] { descend(more, asymfast::Backend::cpu); });
+}
+
+// A module that was compiled from other headers is not looked into.
+void check_foreign_module() {
+  const asymfast::cuda::Module foreign{0x123, nullptr};
+  expect_throws<std::invalid_argument>("different builds",
+                                       [&] { asymfast::cuda::use_module(foreign); });
+}
+
+// More threads than any system gives are as many as C and Python allow.
+void check_many_threads() {
+  const Problem at;
+  const Matrix<double> X(300, 5, std::vector<double>(1500, 0.25));
+  asymfast::Execution exec;
+  const Matrix<double> K = at.net.ntg(X, exec);
+  for (const int threads : {100000, 1 << 30}) {
+    exec.threads = threads;
+    expect(at.net.ntg(X, exec)(7, 3) == K(7, 3), "an NTG with very many threads");
+  }
+}
+
 struct OwnError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -207,9 +275,12 @@ int main() {
   check_draws();
   check_gradient();
   check_refusals();
+  check_refused_ranks();
+  check_foreign_module();
   check_callbacks();
   check_runs();
   check_threads();
+  check_many_threads();
   std::printf("%d failures\n", failures);
   return failures ? 1 : 0;
 }

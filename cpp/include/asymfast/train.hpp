@@ -136,8 +136,8 @@ struct Hooks {
   Stop stop;
   // Where several processes share the nodes of one network (B = 1), each with its own in `nets` and
   // all with the same data: adds up `values` over them in place, to the same bits in each; false:
-  // it failed, and the run ends. Empty: there is one process. Without checkpoints, take_rows and
-  // stop.wall_seconds, which would go by the clock of each.
+  // it failed, and the run ends. Empty: there is one process. Not with sgd, a device, checkpoints,
+  // take_rows and stop.wall_seconds (which would go by the clock of each): std::invalid_argument.
   std::function<bool(double* values, Index count)> sum_over_ranks;
 };
 

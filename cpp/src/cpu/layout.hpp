@@ -45,6 +45,15 @@ inline Range samples_of_piece(Index n, Index pieces, Index index) {
   return {edge(index), edge(index + 1)};
 }
 
+// How many samples a single call works on at once, with so many doubles for each: full tiles and
+// full groups of kTogether, as many as 32 MB hold, at most 4032.
+inline Index samples_at_once(Index doubles) {
+  constexpr Index kBytes = 32 << 20, kMost = 42 * kLargestTile;
+  static_assert(kLargestTile % kTogether == 0);
+  const Index fitting = kBytes / (doubles * Index(sizeof(double)));
+  return std::clamp(fitting / kLargestTile * kLargestTile, kLargestTile, kMost);
+}
+
 template <class T>
 struct Layout {
   Index n, d, m, k;

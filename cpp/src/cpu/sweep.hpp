@@ -78,8 +78,11 @@ class Sweep {
   template <class Work>
   void for_nodes(const Context& context, Work&& work) {
     const int threads = gather(context);
+    Rescue rescue;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (Index chunk = 0; chunk < at.chunks; ++chunk) work(chunk, scratch_[thread_number()]);
+    for (Index chunk = 0; chunk < at.chunks; ++chunk)
+      rescue([&] { work(chunk, scratch_[thread_number()]); });
+    rescue.rethrow();
   }
 
   // f (n, k): the slots' outputs added in their order.
@@ -116,8 +119,16 @@ class Sweep {
   // anew where slopes is null.
   void gradient(Index chunk, const T* W, const T* slopes, const T* residual,
                 Scratch<T>& scratch) const {
+    T* G = scratch.G.data();
+    std::fill_n(G, at.blocks_of_chunk(chunk).size() * at.weights_per_block(), T(0));
+    add_gradient(chunk, W, slopes, residual, G, scratch);
+    complete_gradient(chunk, G);
+  }
+
+  // In two steps, where samples come in pieces: G of the chunk += the sum over the samples here ...
+  void add_gradient(Index chunk, const T* W, const T* slopes, const T* residual, T* G,
+                    Scratch<T>& scratch) const {
     const Range blocks = at.blocks_of_chunk(chunk);
-    std::fill_n(scratch.G.data(), blocks.size() * at.weights_per_block(), T(0));
     for (Index tile = 0; tile < at.tiles; ++tile) {
       const Range rows = at.samples_of_tile(tile);
       const T* r = residual + rows.first * at.k;
@@ -126,14 +137,17 @@ class Sweep {
       for (Index block = blocks.first; block < blocks.last; ++block) {
         const T* D = weighs_inputs() ? slopes_of(block, rows, W, slopes, scratch)
                                      : pulled(block, rows, W, slopes, r, scratch);
-        accumulate_gradient(X, D,
-                            scratch.G.data() + (block - blocks.first) * at.weights_per_block());
+        accumulate_gradient(X, D, G + (block - blocks.first) * at.weights_per_block());
       }
     }
+  }
+
+  // ... and what all of them have in common.
+  void complete_gradient(Index chunk, T* G) const {
     if (!weighs_inputs()) return;
-    for (Index block = blocks.first; block < blocks.last; ++block)
-      scale_nodes(scratch.G.data() + (block - blocks.first) * at.weights_per_block(), at.d,
-                  c(block));
+    const Range blocks = at.blocks_of_chunk(chunk);
+    for (Index block = blocks.first; block < blocks.last; ++block, G += at.weights_per_block())
+      scale_nodes(G, at.d, c(block));
   }
 
   // scratch.G = sum_l J_l^T u_l of the chunk: J_l by its slopes as evaluate() left them, u (l, n,

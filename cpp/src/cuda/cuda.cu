@@ -1,8 +1,8 @@
 // The CUDA backend: its table of kernels, and what can be said of the devices.
 #include "asymfast/cuda.hpp"
-#include "asymfast/version.h"
 #include "cuda/device.cuh"
 #include "cuda/table.hpp"
+#include "interface_hash.hpp"
 
 namespace asymfast::cuda {
 
@@ -26,7 +26,7 @@ constexpr int kOldest = 80;  // compute capability: the first with code here
 }  // namespace
 
 Module module() {
-  return {ASYMFAST_VERSION, &table};
+  return {kInterfaceHash, &table};
 }
 
 int runtime_version() {

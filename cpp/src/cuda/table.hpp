@@ -23,15 +23,24 @@ void forward(const NetworkView<T>& net, MatrixView<const T> X, double* f, const 
   }
 }
 
+// The pieces' gradients are added in double, in their order.
 template <class Setup, class T>
 void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* residual,
-                    MatrixView<T> G, const Context&) {
+                    MatrixView<T> G, const Context& context) {
   const DeviceLock lock(device_mutex());
-  auto fleet = fleet_of<Setup, T>(net, X);
-  fleet.evaluate(0);
-  const Memory<typename Setup::Device, T> r(residual, X.rows * net.k()), gradient(G.size());
-  fleet.gradient(0, gradient.data(), r.data());
-  gradient.copy_out(G.data, 0, G.size());
+  const Memory<typename Setup::Device, T> gradient(G.size());
+  std::vector<double> sums(static_cast<std::size_t>(G.size()));
+  for (Index first = 0; first < X.rows && !context.watch.stopped(); first += kSamplesAtOnce) {
+    context.watch.tick();
+    const Index rows = std::min(kSamplesAtOnce, X.rows - first);
+    auto fleet = fleet_of<Setup, T>(net, {X.row(first), rows, X.cols});
+    fleet.evaluate(0);
+    const Memory<typename Setup::Device, T> r(residual + first * net.k(), rows * net.k());
+    fleet.gradient(0, gradient.data(), r.data());
+    gradient.copy_out(G.data, 0, G.size());
+    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += double(G.data[i]);
+  }
+  for (std::size_t i = 0; i < sums.size(); ++i) G.data[i] = T(sums[i]);
 }
 
 template <class Setup, class T>

@@ -11,16 +11,6 @@
 
 namespace asymfast {
 
-// f (n, k) of all samples. By pieces: the forward pass keeps a copy of its inputs.
-template <class T>
-void forward_in_pieces(const Kernels<T>& kernels, const NetworkView<T>& net, MatrixView<const T> X,
-                       double* f, const Context& context) {
-  constexpr Index kPiece = 4096;
-  for (Index first = 0; first < X.rows && !context.watch.stopped(); first += kPiece)
-    kernels.forward(net, {X.row(first), std::min(kPiece, X.rows - first), X.cols},
-                    f + first * net.k(), context);
-}
-
 template <class T>
 class BatchMember : public Standing {
  public:
@@ -105,7 +95,7 @@ class BatchMember : public Standing {
     NetworkView<T> now = net_;
     now.W.data = W_.data();
     now.a.data = a_.data();
-    forward_in_pieces(kernels_->of<T>(), now, data_.X, f_.data(), context);
+    kernels_->of<T>().forward(now, data_.X, f_.data(), context);
     loss_at_look_ =
         loss_and_residual<T>(loss_, {f_.data(), data_.y.rows, data_.y.cols}, data_.y, nullptr);
   }

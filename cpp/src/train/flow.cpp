@@ -74,6 +74,7 @@ RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train
                            const DataView<T>& test, Loss loss, const Flow& flow,
                            const Recording& recording, const Hooks& hooks, const Execution& exec) {
   require_run("gradient_flow", nets, train, test, recording, true);
+  require_ranks_possible("gradient_flow", nets.B, hooks, exec);
   const Index n = train.X.rows;
   const KernelTable& kernels = kernel_table(exec.backend);
   require_possible(flow, loss, nets.activation, n * nets.k, kernels);

@@ -163,7 +163,7 @@ class Recorder {
   void measure_test(Index b, const NetworkView<T>& net, const Context& context) {
     const DataView<T> data = test_.member(b);
     std::vector<double> f(size_of(data.y.size()));
-    forward_in_pieces(kernels_.of<T>(), net, data.X, f.data(), context);
+    kernels_.of<T>().forward(net, data.X, f.data(), context);
     sum_over_ranks(f.data(), data.y.size(), context);
     last(rows_.test_loss, b) =
         loss_and_residual<T>(loss_, {f.data(), data.y.rows, data.y.cols}, data.y, nullptr);

@@ -1,6 +1,7 @@
 #include "train/requirements.hpp"
 
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -70,6 +71,20 @@ void require_run(const char* who, const EnsembleView<T>& nets, const DataView<T>
   if (recording.top_nodes < 0 || recording.top_nodes > nets.m)
     refuse(who, "top_nodes must be in [0, " + std::to_string(nets.m) + "], got " +
                     std::to_string(recording.top_nodes));
+}
+
+void require_ranks_possible(const char* who, Index B, const Hooks& hooks, const Execution& exec) {
+  if (!hooks.sum_over_ranks) return;
+  const auto without = [&](bool asked, const std::string& what) {
+    if (asked) refuse(who, "sum_over_ranks is for runs without " + what);
+  };
+  if (B != 1) refuse(who, "sum_over_ranks is for a single network, got B = " + std::to_string(B));
+  if (exec.backend != Backend::cpu && exec.backend != Backend::reference)
+    refuse(who, "sum_over_ranks needs backend 'cpu' or 'reference', got '" +
+                    std::string(name_of(exec.backend)) + "'");
+  without(hooks.checkpoints.write || !hooks.checkpoints.resume_from.empty(), "checkpoints");
+  without(bool(hooks.take_rows), "take_rows");
+  without(hooks.stop.wall_seconds < std::numeric_limits<double>::infinity(), "stop.wall_seconds");
 }
 
 void require_positive(const char* who, const char* name, double value) {

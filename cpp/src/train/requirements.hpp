@@ -11,6 +11,9 @@ template <class T>
 void require_run(const char* who, const EnsembleView<T>& nets, const DataView<T>& train,
                  const DataView<T>& test, const Recording& recording, bool takes_times);
 
+// What a run whose nodes are shared among processes (hooks.sum_over_ranks) cannot do.
+void require_ranks_possible(const char* who, Index B, const Hooks& hooks, const Execution& exec);
+
 // A setting that must be a finite number > 0.
 void require_positive(const char* who, const char* name, double value);
 

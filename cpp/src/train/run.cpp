@@ -13,6 +13,7 @@ RunResult<T> gradient_descent(const EnsembleView<T>& nets, const DataView<T>& tr
                               const Execution& exec) {
   constexpr const char* who = "gradient_descent";
   require_run(who, nets, train, test, recording, false);
+  require_ranks_possible(who, nets.B, hooks, exec);
   require_positive(who, "lr", lr);
   require_count(who, "steps", steps);
   const Goals goals(recording.schedule, steps, kNoTimeLimit);

@@ -113,6 +113,9 @@ RunResult<T> sgd(const EnsembleView<T>& nets, const DataView<T>& train, const Da
                  Loss loss, const Sgd& settings, const Recording& recording, const Hooks& hooks,
                  const Execution& exec) {
   require_run("sgd", nets, train, test, recording, false);
+  if (hooks.sum_over_ranks)
+    throw std::invalid_argument(
+        "sgd: sum_over_ranks is for gradient_descent and gradient_flow alone");
   const Index n = train.X.rows;
   require_settings(settings, n, nets.B);
   const Goals goals(recording.schedule, settings.epochs * settings.steps_per_epoch(n),
