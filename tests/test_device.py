@@ -251,6 +251,20 @@ def test_no_result_depends_on_blocks_or_on_the_order_of_threads():
             assert_same_run(one, two)
 
 
+def test_eigenvalues_are_those_of_the_instruction_set_in_force(isa):
+    """Which the device leaves to the CPU: not those of the set at its first call."""
+    case = simulated(n=80, d=5, m=20)
+    record = af.Record(every=3, ntg_matrix=True)
+    run = af.gradient_descent(case.net, case.X, case.y, lr=0.5, steps=3, record=record, **EMULATED)
+    assert [af.min_eigenvalue(K) for K in run.ntg_matrix] == list(run.ntg_eigmin)
+
+
+def test_gradients_of_many_samples_are_summed_in_pieces():
+    case = problem(4100, 1, 3)
+    got = case.net.node_gradients(case.X, case.y, **EMULATED)
+    assert_close(got, case.net.node_gradients(case.X, case.y), PER_CALL["float64"])
+
+
 @pytest.mark.parametrize("on", ON)
 def test_a_member_has_the_bits_of_its_single_run(on):
     net, X, y, (descent, *_) = runs_of_every_kind(**on)

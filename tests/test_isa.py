@@ -6,6 +6,10 @@ the order of sums, and in nothing else.
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+
 import asymfast as af
 import bounds
 import numpy as np
@@ -55,6 +59,28 @@ def test_kernels(isa, activation, dtype):
         assert_within(
             case.net.ntg(case.X), oracles.ntg(*arguments), bounds.ntg(*arguments, eps=case.eps)
         )
+
+
+@pytest.mark.skipif("v2" not in ISAS, reason="built for one instruction set")
+def test_a_processor_that_is_too_old_is_told_so():
+    """On an emulated Core 2 of 2006, without SSE4.2: a sentence, no illegal instruction."""
+    qemu = shutil.which("qemu-x86_64") or shutil.which("qemu-x86_64-static")
+    if qemu is None:
+        pytest.skip("no qemu-x86_64")
+    # Only the extension: NumPy may be built for newer processors itself.
+    code = (
+        "import importlib.util, sys\n"
+        "spec = importlib.util.spec_from_file_location('_core', sys.argv[1])\n"
+        "try: spec.loader.exec_module(importlib.util.module_from_spec(spec))\n"
+        "except ImportError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [qemu, "-cpu", "core2duo-v1", sys.executable, "-c", code, _core.__file__],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "x86-64-v2" in done.stdout, done.stderr
 
 
 @several

@@ -12,7 +12,15 @@ import numpy as np
 import oracles
 import pytest
 from asymfast import memory
-from cases import BACKENDS, DTYPES, assert_same_bits, assert_same_run, problem, run_arrays
+from cases import (
+    BACKENDS,
+    DTYPES,
+    assert_same_bits,
+    assert_same_run,
+    assert_within,
+    problem,
+    run_arrays,
+)
 
 SCIPY = pytest.importorskip("scipy.sparse.linalg")
 
@@ -86,6 +94,92 @@ def test_the_peak_is_that_of_the_formula():
     ).stdout
     limit, peak = map(int, printed.split())
     assert 0.5 * limit <= peak <= 1.2 * limit
+
+
+BOUNDED = """
+import re, sys, numpy as np, asymfast as af
+
+def peak():
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+
+n, d, m, k, dtype = 200_000, 4, 512, 10, np.float32
+if sys.argv[1] in ("features", "pullback"):
+    n, d, m, k, dtype = 50_000, 400, 8, 1, np.float64
+X = np.random.default_rng(0).standard_normal((n, d), dtype=dtype)
+y = X[:, [0] * k].copy() if k > 1 else X[:, 0].copy()
+net = af.Network.init(d, m, 0.5, 0.7, outputs=k, rng=1, dtype=dtype)
+call = {
+    "forward": lambda X, y: net(X),
+    "loss": lambda X, y: net.loss(X, y),
+    "node_gradients": lambda X, y: net.node_gradients(X, y),
+    "pullback": lambda X, y: net.pullback(X, y),
+    "features": lambda X, y: net.features(X),
+}[sys.argv[1]]
+call(X[:64].copy(), y[:64].copy())           # what the first call of all loads
+before = peak()
+call(X, y)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("call", ["forward", "loss", "node_gradients", "pullback", "features"])
+def test_the_work_space_of_a_call_is_bounded(call):
+    """Not a sum of outputs for each share of the nodes (256 MB), nor a copy of X (160 MB).
+
+    What is left: the checks' two bools for each number of X, n k outputs in double, and the result.
+    """
+    printed = subprocess.run(
+        [sys.executable, "-c", BOUNDED, call], capture_output=True, text=True, check=True
+    ).stdout
+    assert int(printed) <= 90e6
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_samples_in_pieces_have_the_same_bits(dtype):
+    """Pieces end at 4032 samples; those of a call with fewer samples end elsewhere."""
+    case = problem(8200, 5, 70, 3, dtype=dtype)
+    f, H = case.net(case.X), case.net.features(case.X)
+    for rows in (slice(0, 37), slice(4000, 4100), slice(8000, 8200)):
+        part = np.ascontiguousarray(case.X[rows])
+        np.testing.assert_array_equal(case.net(part), f[rows])
+        np.testing.assert_array_equal(case.net.features(part), H[rows])
+    assert_within(
+        case.net.node_gradients(case.X, case.y),
+        oracles.node_gradients(case.model, case.x64, case.y64),
+        bounds.node_gradients(case.model, case.x64, case.y64, "half_sse", case.eps),
+    )
+
+
+@pytest.mark.parametrize("rows", [10**9, 10**12])
+def test_a_broadcast_that_no_memory_holds_is_refused_before_any_work(rows):
+    """Not after a look at each of its numbers, which takes minutes."""
+    case = problem(5, 11, 7)
+    X = np.broadcast_to(case.X[:1], (rows, 11))
+    y = np.broadcast_to(case.y[:1], (rows,))
+    for call in (
+        lambda: case.net(X),
+        lambda: case.net.loss(X, y),
+        lambda: case.net.node_gradients(X, y),
+        lambda: case.net.features(X),
+        lambda: case.net.ntg(X),
+        lambda: case.net.ntg(case.X, X),
+        lambda: af.gradient_descent(case.net, X, y, lr=0.1, steps=1),
+        lambda: af.Network(X, np.broadcast_to(1.0, (rows,)), np.broadcast_to(1.0, (rows,))),
+    ):
+        with pytest.raises(MemoryError, match=f"a copy of [XW]2? of shape .{rows}, 11"):
+            call()
+
+
+def test_values_of_a_broadcast_are_looked_at_once():
+    case = problem(5, 11, 7)
+    row = case.X[:1].copy()
+    row[0, 3] = np.nan
+    with pytest.raises(ValueError, match=r"X must be finite, got nan at index \(0, 3\)"):
+        case.net(np.broadcast_to(row, (40, 11)))
+    np.testing.assert_array_equal(
+        case.net(np.broadcast_to(case.X[:1], (40, 11))), case.net(np.repeat(case.X[:1], 40, axis=0))
+    )
 
 
 # In each process one run, whose arrays dwarf what the interpreter and NumPy take: (method, sizes,

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 try:
     from . import _core
 except ImportError as error:
-    if "ASYMFAST_ISA" in str(error):  # it is there, but was asked for what this machine lacks
+    # It is there, but was asked for what this machine lacks, or the processor is too old for it.
+    if "ASYMFAST_ISA" in str(error) or "x86-64-v2" in str(error):
         raise ImportError(f"asymfast: {error}") from None
     raise ImportError(
         f"the compiled core of asymfast cannot be loaded ({error}); "

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -145,6 +148,8 @@ def array(
         Another dtype, or a masked array.
     ValueError
         Another shape, no elements, or a value that is NaN or infinite.
+    MemoryError
+        No memory holds the copy that an array needs which is not C-contiguous.
     """
     given = plain(fn, name, value)
     accepted = dtype if isinstance(dtype, tuple) else (np.dtype(dtype),)
@@ -155,8 +160,12 @@ def array(
         require_shape(fn, name, given.shape, shape)
     if given.size == 0:
         raise ValueError(f"{fn}: {name} must not be empty, got shape {given.shape}")
-    finite(fn, name, given)
     # NumPy calls an array at an odd address contiguous; vector loads and C++ do not.
+    if not (given.flags.c_contiguous and given.flags.aligned):
+        require_room(
+            fn, given.nbytes, f"a copy of {name} of shape {given.shape}", "pass fewer rows"
+        )
+    finite(fn, name, given)
     return np.require(given, requirements=["C", "A"])
 
 
@@ -211,11 +220,46 @@ def reals(fn: str, name: str, values: Any, *, low: float = -math.inf) -> NDArray
     given = plain(fn, name, values)
     if given.dtype.kind not in "iuf":
         raise TypeError(f"{fn}: {name} must be real numbers, got dtype {given.dtype}")
+    require_room(fn, 8 * given.size, f"a copy of {name} of shape {given.shape}", "pass fewer")
     finite(fn, name, given)
     checked = given.astype(np.float64)
     if checked.size and checked.min() < low:
         raise ValueError(f"{fn}: {name} must be at least {low:g}, got {checked.min():g}")
     return checked
+
+
+def machine_bytes() -> float:
+    """Memory that this process can have at most: the machine's, or less where it is limited."""
+    limits = [math.inf]
+    with suppress(ValueError, OSError, AttributeError):
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with suppress(ValueError, OSError):
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if soft != resource.RLIM_INFINITY:
+            limits.append(soft)
+    return min(limits)
+
+
+def require_room(
+    fn: str, need: float, sizes: str, remedy: str = "record less, or to a folder"
+) -> None:
+    """Refuse at once what would run out of memory later.
+
+    Raises
+    ------
+    MemoryError
+        It needs more than there is on this machine, whatever else runs.
+    """
+    most = machine_bytes()
+    if need > most:
+        raise MemoryError(
+            f"{fn}: needs {need / 1e9:.3g} GB for {sizes}, but this process can have "
+            f"{most / 1e9:.3g} GB; {remedy}"
+        )
 
 
 def in_range(fn: str, values: NDArray[Any]) -> NDArray[Any]:
@@ -246,7 +290,9 @@ def gram_in_range(fn: str, K: NDArray[Any]) -> NDArray[Any]:
 
 def finite(fn: str, name: str, values: NDArray[Any]) -> None:
     """Raise ValueError if a value is NaN or infinite, saying where the first one stands."""
-    bad = ~np.isfinite(values)
+    # Of an axis that broadcasting repeats, once.
+    once = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in values.strides)
+    bad = ~np.isfinite(values[once])
     if bad.any():
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         raise ValueError(f"{fn}: {name} must be finite, got {values[where]} at index {where}")
@@ -329,6 +375,7 @@ def _one_hot(fn: str, net: AnyNetwork, labels: NDArray[Any], n: int, name: str) 
     if net.B is not None:
         shapes.append((net.B, n))
     require_shape(fn, name, labels.shape, *shapes)
+    require_room(fn, n * net.k * net.dtype.itemsize, f"{n} labels of {net.k} classes", "pass fewer")
     for label in (labels.min(), labels.max()):
         if not 0 <= label < net.k:
             raise ValueError(f"{fn}: {name} must hold labels from 0 to {net.k - 1}, got {label}")

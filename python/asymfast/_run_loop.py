@@ -292,7 +292,7 @@ class Job:
             fixed += memory.test_bytes(self.X_test.shape[1], members=members, **sizes)
         text = f"n = {self.X.shape[1]}, d = {net.d}, m = {net.m}, B = {B} and its records"
         if self.stop is None and self.callback is None:  # else it may end before all that
-            memory.require_room(self.fn, fixed, text)
+            _check.require_room(self.fn, fixed, text)
         return memory.slopes_allowed(self.fn, self.max_memory, fixed, 0, text)
 
     def _methods(self, settings: dict[str, Any]) -> list[str]:

@@ -28,9 +28,6 @@ bytes to 64 more:
 from __future__ import annotations
 
 import math
-import os
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -199,40 +196,6 @@ def _records(d: int, m: int, B: int, q: int, rows: int, threads: int, itemsize: 
         slopes = min(_SLOPES, itemsize * _padded(q) * m)
         records += min(B, threads) * (36 * q * q + 1200 * q + (8 + 2 * itemsize) * q * d + slopes)
     return records
-
-
-def machine_bytes() -> float:
-    """Memory that this process can have at most: the machine's, or less where it is limited."""
-    limits = [math.inf]
-    with suppress(ValueError, OSError, AttributeError):
-        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    with suppress(ValueError, OSError):
-        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    with suppress(ImportError, ValueError, OSError):
-        import resource
-
-        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-        if soft != resource.RLIM_INFINITY:
-            limits.append(soft)
-    return min(limits)
-
-
-def require_room(
-    fn: str, need: float, sizes: str, remedy: str = "record less, or to a folder"
-) -> None:
-    """Refuse at once what would run out of memory later.
-
-    Raises
-    ------
-    MemoryError
-        It needs more than there is on this machine, whatever else runs.
-    """
-    most = machine_bytes()
-    if need > most:
-        raise MemoryError(
-            f"{fn}: needs {need / 1e9:.3g} GB for {sizes}, but this process can have "
-            f"{most / 1e9:.3g} GB; {remedy}"
-        )
 
 
 def slopes_allowed(fn: str, max_memory: Any, fixed: int, least: int, sizes: str) -> float:

@@ -420,7 +420,8 @@ class Network:
 
         Notes
         -----
-        Cost: 2 n m (d + k) flop and n m activations.
+        Cost: 2 n m (d + k) flop and n m activations; beside the result n k doubles, copies of the
+        weights and of at most 4032 samples, and 32 MB of partial sums (more where k > 340).
         Source: Eq. (2).
 
         Examples
@@ -543,7 +544,8 @@ class Network:
 
         Notes
         -----
-        Source: Section 2, gradient flow. Cost: 6 n m d flop.
+        Source: Section 2, gradient flow. Cost: 6 n m d flop, and the memory of `__call__` with two
+        more copies of the weights.
 
         Examples
         --------
@@ -601,7 +603,8 @@ class Network:
 
         Notes
         -----
-        Cost: 4 n m d flop; of "a", 2 n m (d + k).
+        Cost: 4 n m d flop; of "a", 2 n m (d + k). Memory: two copies of the weights and one of at
+        most 4032 samples beside the result.
         Source: Section 2, gradient flow, with u in place of f - y.
 
         Examples
@@ -708,7 +711,8 @@ class Network:
 
         Notes
         -----
-        Source: Appendix J, transfer learning. Cost: 2 n m d flop and n m activations.
+        Source: Appendix J, transfer learning. Cost: 2 n m d flop and n m activations; copies of the
+        weights and of at most 4032 samples beside the result.
 
         Examples
         --------

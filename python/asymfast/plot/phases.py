@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from asymfast import _check, theory
-from asymfast.memory import require_room
 from asymfast.network import Network
 from asymfast.plot import style
 from asymfast.record import Record
@@ -201,7 +200,9 @@ def phase_diagram(
         lr = _check.number(fn, "lr", lr, low=0, low_open=True)
     networks, d = len(gammas) * len(alphas) * seeds, inputs.shape[1]
     each = _NETWORK_BYTES + 3 * inputs.itemsize * m * d
-    require_room(fn, networks * each, f"{networks} networks, m = {m}, d = {d}", "take fewer seeds")
+    _check.require_room(
+        fn, networks * each, f"{networks} networks, m = {m}, d = {d}", "take fewer seeds"
+    )
     points = [(g, a, s) for g in gammas for a in alphas for s in range(seeds)]
     net = Network.init(
         d=d,
