@@ -384,7 +384,9 @@ def test_refusals(settings, error, message):
 
 def test_seeds_of_an_ensemble():
     case = problem()
-    with pytest.raises(ValueError, match=r"sgd: rng must be one seed or a list of B = 2, got 3"):
+    with pytest.raises(
+        ValueError, match=r"sgd: rng must be one seed or a sequence of B = 2, got 3"
+    ):
         af.sgd(
             af.Network.stack([case.net] * 2),
             case.X,

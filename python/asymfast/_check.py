@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -90,6 +90,13 @@ def generator(fn: str, rng: Any) -> np.random.Generator:
     except (TypeError, ValueError) as error:
         kind = type(error)
         raise kind(f"{fn}: rng must be a seed >= 0 or a generator, got {rng!r}") from None
+
+
+def is_sequence(value: Any) -> bool:
+    """Whether a value stands for several: a list, tuple, range, array with axes ..., not a text."""
+    if isinstance(value, (str, bytes, Mapping, Set)) or not hasattr(value, "__len__"):
+        return False
+    return not isinstance(value, np.ndarray) or value.ndim > 0
 
 
 def choice(fn: str, name: str, value: Any, options: Iterable[str]) -> str:

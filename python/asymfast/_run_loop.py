@@ -104,6 +104,7 @@ class Job:
             _require_alone(fn, net, self.backend, record, checkpoint, stop)
             net = part_of(fn, net, comm)
         self.comm = comm
+        self.checks_only = _checks_only.get()
         self.fn, self.net, self.device = fn, net, device
         self.loss = _check.choice(fn, "loss", loss, LOSSES)
         self.record = record or Record()
@@ -192,7 +193,7 @@ class Job:
         step_text: str,
     ) -> Run:
         """Call the core and return its run, or raise what ended it with the run attached."""
-        if _checks_only.get():
+        if self.checks_only:
             raise _CheckedError
         config = {**settings, **self._config()}
         if self.comm is not None:
@@ -342,6 +343,7 @@ class Job:
         for name in limits:
             if self.stop is not None and getattr(self.stop, name) is not None:
                 limits[name] = getattr(self.stop, name)
+        limits["time"] *= 1 - ROUNDING  # 100 steps of 0.29 end at 28.999999999999996
         return {f"stop_{name}": limit for name, limit in limits.items()}
 
     def _on_record(self) -> Callable[..., bool]:
@@ -353,7 +355,7 @@ class Job:
             return float(losses[0]) if single and losses is not None else losses
 
         return lambda step, time, loss, test_loss: (
-            callback(Snapshot(step, time, value(loss), value(test_loss))) is not False
+            not _ends(self.fn, callback(Snapshot(step, time, value(loss), value(test_loss))))
         )
 
     def _run(
@@ -398,7 +400,7 @@ class Job:
             "gamma": _plain(net.gamma),
             "alpha": _plain(net.alpha),
             "dtype": str(net.dtype),
-            "record": {name: _plain(value) for name, value in asdict(self.record).items()},
+            "record": self._recorded(),
             "device": self.device,
             "backend": self.backend,
             "isa": core["isa"],
@@ -407,6 +409,14 @@ class Job:
             "numpy": np.__version__,
             **self._ranks(),
         }
+
+    def _recorded(self) -> dict[str, Any]:
+        """The settings of the record, with the number of samples in place of a default `ntg_on`."""
+        record = {name: _plain(value) for name, value in asdict(self.record).items()}
+        if record["ntg_on"] in (None, "all"):
+            q = len(self.ntg_on)
+            record["ntg_on"] = None if q == self.X.shape[1] else q  # None: all
+        return record
 
     def _ranks(self) -> dict[str, Any]:
         if not isinstance(self.net, NetworkPart):
@@ -525,6 +535,27 @@ def _rows(schedule: dict[str, Any], settings: dict[str, Any], n: int) -> int:
     return int(steps) // int(schedule["record_every"]) + 2
 
 
+def _ends(fn: str, answer: Any) -> bool:
+    """Whether a callback returned False: Python's, NumPy's or an array of no axes.
+
+    Raises
+    ------
+    TypeError
+        An array of several truth values, such as a comparison of an ensemble's losses.
+    """
+    if not hasattr(answer, "dtype"):
+        return answer is False
+    truth = np.asarray(answer)
+    if truth.dtype != np.bool_:
+        return False
+    if truth.ndim:
+        raise TypeError(
+            f"{fn}: callback must return True, False or None, got an array of shape "
+            f"{truth.shape}; combine its elements with .any() or .all()"
+        )
+    return not truth
+
+
 def _plain(value: Any) -> Any:
     """Return a setting as JSON has it: without tuples, arrays and NaN."""
     if isinstance(value, tuple):
@@ -534,6 +565,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
+ROUNDING = 1e-12  # relative difference below which two times are the same
 RECORDS = 50  # of a run whose schedule is not given
 LOG_DECADES = 6  # of a flow's logarithmic schedule
 

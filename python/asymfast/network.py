@@ -171,9 +171,10 @@ class Network:
             See `Network`.
         outputs : int
             1 gives a of shape (m,) and outputs of shape (n,); k > 1 gives (m, k) and (n, k).
-        rng : seed, Generator, or list or tuple of B of them
-            What `numpy.random.default_rng` takes; a list makes an ensemble with one draw a member.
-            Where only gamma or alpha are sequences, all members share one draw.
+        rng : seed, Generator, or sequence of B of them
+            What `numpy.random.default_rng` takes; a list, tuple, range or array makes an ensemble
+            with one draw per member. If only gamma or alpha is a sequence, all members share one
+            draw.
         dtype : "float64" or "float32"
             Draws are made in float64 and rounded afterwards.
         weights : (m,) array_like, optional
@@ -227,7 +228,9 @@ class Network:
             name: _check.as_numpy(fn, name, value) if _check.is_foreign(value) else value
             for name, value in (("gamma", gamma), ("alpha", alpha), ("rng", rng))
         }
-        sequences = {name: list(value) for name, value in given.items() if _is_sequence(value)}
+        sequences = {
+            name: list(value) for name, value in given.items() if _check.is_sequence(value)
+        }
         lengths = {name: len(values) for name, values in sequences.items()}
         if len(set(lengths.values())) > 1 or 0 in lengths.values():
             raise ValueError(f"{fn}: sequences must have one length B >= 1, got {lengths}")
@@ -1022,10 +1025,6 @@ def _read_only(values: NDArray[Any]) -> NDArray[Any]:
 def _row(values: NDArray[Any], b: int) -> NDArray[Any]:
     """Member b's part of data with a leading axis of length 1 (shared) or B."""
     return np.asarray(values[b if values.shape[0] > 1 else 0])
-
-
-def _is_sequence(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
 def _draw(

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from . import _check, _storage
 
+NTG_SAMPLES = 500  # that the NTG is measured on unless Record(ntg_on=...) says otherwise
+
 
 @dataclass(frozen=True)
 class Record:
@@ -21,20 +23,21 @@ class Record:
     Parameters
     ----------
     every : int, optional
-        Step 0 and every so many steps: of gradient descent, or of the integrator of a flow.
+        Step 0 and every N-th step of gradient descent, or of the integrator of a flow.
     times : sequence of float, optional
         Times >= 0, increasing. A flow lands on them exactly; gradient descent, whose time is
         lr * step, takes the nearest step, and ``run.time`` says which time that is.
     steps : sequence of int, optional
         Steps >= 0, increasing.
     log : int, optional
-        About so many records with logarithmic spacing besides step 0: steps from 1 to the last, or
-        in a flow that chooses its steps, times from t_end / 10^6 to t_end.
+        About this many records with logarithmic spacing besides step 0: steps from 1 to the last
+        one, or times from t_end / 10^6 to t_end in a flow that chooses its steps.
     ntg : bool
         Record the change |NTG_t - NTG_0|_F of the neural tangent Gram matrix.
-    ntg_on : int or sequence of int, optional
-        Samples the NTG is taken on: the first so many, or those of these indices. None: all. The
-        cost of a record is O(n^2 m + n^3) in their number.
+    ntg_on : int, sequence of int or "all", optional
+        Samples on which the NTG is measured: the first N, those with the given indices, or all of
+        them. Default: all, but at most the first 500, because a record costs O(q^2 m + q^3) for q
+        samples; ``run.config["record"]["ntg_on"]`` says which.
     eigmin : bool
         Record the smallest eigenvalue of the NTG.
     weights : bool
@@ -57,16 +60,16 @@ class Record:
     ntg_matrix : bool
         Record the NTG itself; q^2 numbers a record.
     top_nodes : int
-        Record the numbers of so many nodes that moved the most, the farthest first; 0: none.
+        Record the indices of the nodes that moved the most, the farthest first; 0: none.
     folder : path-like, optional
-        A new folder, to which the record is appended as the run goes on: a .npy file for each
-        column, and the columns of the run are mapped from there. The memory then holds some 16 MB
-        of it, however long the run.
+        A new folder to which the record is appended during the run: one .npy file per column, from
+        which the run's columns are memory-mapped. At most about 16 MB of the record are then held
+        in memory, however long the run.
 
     Raises
     ------
     TypeError, ValueError
-        A field of the wrong kind or range, or more than one of `every`, `times`, `steps` and `log`.
+        A field of the wrong type or range, or more than one of `every`, `times`, `steps` and `log`.
 
     Notes
     -----
@@ -88,7 +91,7 @@ class Record:
     times: Sequence[float] | None = None
     steps: Sequence[int] | None = None
     ntg: bool = True
-    ntg_on: int | Sequence[int] | None = None
+    ntg_on: int | Sequence[int] | str | None = None
     eigmin: bool = True
     weights: bool = False
     log: int | None = None
@@ -114,7 +117,9 @@ class Record:
             self._set("times", _increasing("times", self.times, "iuf", float))
         if self.steps is not None:
             self._set("steps", _increasing("steps", self.steps, "iu", int))
-        if self.ntg_on is not None:
+        if isinstance(self.ntg_on, str):
+            _check.choice("Record", "ntg_on", self.ntg_on, ("all",))
+        elif self.ntg_on is not None:
             self._set("ntg_on", _samples(self.ntg_on))
         self._set("top_nodes", _check.integer("Record", "top_nodes", self.top_nodes, low=0))
         if self.folder is not None:
@@ -142,15 +147,15 @@ class Record:
         return loss == "cross_entropy" if self.accuracy is None else self.accuracy
 
     def samples(self, fn: str, n: int) -> NDArray[np.int64]:
-        """Rows of X that the NTG is taken on, for a training set of n samples.
+        """Rows of X on which the NTG is measured, for a training set of n samples.
 
         Raises
         ------
         ValueError
             `ntg_on` reaches beyond n.
         """
-        if self.ntg_on is None:
-            return np.arange(n)
+        if self.ntg_on is None or isinstance(self.ntg_on, str):
+            return np.arange(n if self.ntg_on else min(n, NTG_SAMPLES))
         rows = np.arange(self.ntg_on) if isinstance(self.ntg_on, int) else np.asarray(self.ntg_on)
         if rows.max() >= n:
             raise ValueError(

@@ -136,8 +136,13 @@ class Run:
     def __repr__(self) -> str:
         last = "nothing recorded"
         if len(self.steps):
-            losses = np.array2string(np.asarray(self.loss[-1]), precision=4)
-            last = f"step {np.max(self.steps[-1])}, time {self.time[-1]:g}, loss {losses}"
+            losses = np.asarray(self.loss[-1])
+            shown = np.array2string(losses, precision=4)
+            if losses.size > 6:
+                shown = (
+                    f"{np.nanmin(losses):.4g} to {np.nanmax(losses):.4g} of {losses.size} members"
+                )
+            last = f"step {np.max(self.steps[-1])}, time {self.time[-1]:g}, loss {shown}"
         return f"Run({len(self.steps)} records; last: {last})"
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -325,13 +330,14 @@ class Run:
         return columns
 
     def to_xarray(self) -> xarray.Dataset:
-        """Return the record as an xarray Dataset (extra ``xarray``).
+        """Return the record as an xarray Dataset (extra ``sweep``).
 
         Returns
         -------
         xarray.Dataset
-            Dimensions record, member (ensembles only), node, input, output, sample, rank; step and
-            time are coordinates of record, the settings are attributes.
+            Dimensions record, member (ensembles only), node, input, output, sample, rank. Step and
+            time are coordinates of record, gamma and alpha of member where members differ. The
+            settings are attributes: texts and numbers as they are, everything else as JSON.
 
         Raises
         ------
@@ -354,12 +360,15 @@ class Run:
                 "Run.to_xarray needs xarray; install it with: pip install 'asymfast[sweep]'"
             ) from None
         variables: dict[str, Any] = self.columns()
-        coordinates = {name: variables.pop(name) for name in ("steps", "time")}
-        return xarray.Dataset(
-            variables,
-            coords={"step": coordinates["steps"], "time": coordinates["time"]},
-            attrs={key: json.dumps(value) for key, value in self.config.items()},
-        )
+        coordinates = {"step": variables.pop("steps"), "time": variables.pop("time")}
+        for name in ("gamma", "alpha"):
+            if np.ndim(getattr(self.network, name)):
+                coordinates[name] = ("member",), getattr(self.network, name)
+        attributes = {
+            name: value if type(value) in (str, int, float) else json.dumps(value)
+            for name, value in self.config.items()
+        }
+        return xarray.Dataset(variables, coords=coordinates, attrs=attributes)
 
 
 class DivergenceError(RuntimeError):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check, _core
-from ._run_loop import RECORDS, Job, log_times, of_steps, schedule
+from ._run_loop import RECORDS, ROUNDING, Job, log_times, of_steps, schedule
+from .mpi import require_agreement
 from .network import Network
 from .record import Record, Snapshot, Stop
-from .run import Run
+from .run import DivergenceError, Run
 
 
 def gradient_descent(
@@ -23,7 +26,7 @@ def gradient_descent(
     y: ArrayLike,
     *,
     steps: int,
-    lr: float = 1.0,
+    lr: float | Literal["auto"] = "auto",
     loss: str = "half_sse",
     record: Record | None = None,
     X_test: ArrayLike | None = None,
@@ -52,8 +55,14 @@ def gradient_descent(
         Targets, or integer labels for cross_entropy.
     steps : int
         At least 1.
-    lr : float
-        Step size > 0. Mind the loss: on half_sse the largest stable step falls with n.
+    lr : "auto" or float
+        Step size > 0. "auto": half of the largest stable step at the start, 2 / eig_max of the
+        loss' Gauss-Newton matrix (`Network.stable_step`), rounded to three digits; of an ensemble,
+        of the smallest of its members' (pass that number to reproduce a member alone). With `comm`
+        the eigenvalues of the ranks' parts are added, which is an upper bound. ``run.config["lr"]``
+        is the number used. On half_sse, a sum over samples, the largest stable step falls with n:
+        a UserWarning says when a number of your own exceeds 2 / eig_max (of half_sse or mse, in
+        runs of 10 steps or more if the loss rose, of 600 or more in any case).
     loss : {"half_sse", "mse", "cross_entropy"}
         See `Network.loss`. half_sse is the paper's L_m.
     record : Record, optional
@@ -136,7 +145,7 @@ def gradient_descent(
     '0.0164'
     """
     fn = "gradient_descent"
-    lr = _check.number(fn, "lr", lr, low=0, low_open=True)
+    lr = _learning_rate(fn, "lr", lr)
     steps = _check.integer(fn, "steps", steps, low=1)
     job = Job(
         fn,
@@ -157,6 +166,11 @@ def gradient_descent(
         max_memory=max_memory,
         comm=comm,
     )
+    if comm is not None:  # before anything that all ranks must do together
+        require_agreement(fn, comm, lr=lr, steps=steps)
+    own = None if isinstance(lr, str) else lr
+    if isinstance(lr, str):
+        lr = _automatic(_largest_step(job))
     planned = of_steps(
         fn,
         job.record,
@@ -165,13 +179,109 @@ def gradient_descent(
         step_at=lambda time: time / lr,
     )
     settings = {"method": "gradient_descent", "lr": lr, "steps": steps}
-    return job.train(
-        lambda arguments: _core.gradient_descent(arguments, lr, steps),
-        planned,
-        settings,
-        progress,
-        f"lr = {lr:g}",
+
+    def train() -> Run:
+        return job.train(
+            lambda arguments: _core.gradient_descent(arguments, lr, steps),
+            planned,
+            settings,
+            progress,
+            f"lr = {lr:g}",
+        )
+
+    return _warning_beyond(job, own, steps, lambda: _largest_step(job), train)
+
+
+def _learning_rate(fn: str, name: str, lr: Any) -> float | Literal["auto"]:
+    if isinstance(lr, str):
+        _check.choice(fn, name, lr, ("auto",))
+        return "auto"
+    return _check.number(fn, name, lr, low=0, low_open=True)
+
+
+_SAFETY = 0.5  # of the largest stable step, which shrinks where the tangent matrix grows in a run
+_WARNED_FROM = 10  # steps
+_CHECKED_FROM = 600  # steps; from there the 30 gradients of an eigenvalue are at most 5 % of a run
+_BATCH_ROWS = 500  # of a batch of sgd that the step is chosen on
+
+
+def _automatic(largest: float) -> float:
+    """The step that lr="auto" stands for; 1 where the tangent matrix is 0: nothing can move."""
+    return float(f"{_SAFETY * largest:.3g}") if 0 < largest < math.inf else 1.0
+
+
+def _largest_step(job: Job, X: NDArray[Any] | None = None) -> float:
+    """2 / (1.01 eig_max) at the start, of an ensemble the smallest, of ranks a lower bound.
+
+    Not looked for while arguments are checked only, where it is infinite.
+    """
+    if job.checks_only:
+        return math.inf
+    X = job.X if X is None else X
+    steps = job.net.stable_step(
+        X if len(X) > 1 else X[0],
+        job.loss,
+        threads=job.threads or None,
+        device=job.device,
+        backend=None if job.device == "cuda" else job.backend,
     )
+    largest = float(np.min(steps))
+    if job.comm is None:
+        return largest
+    inverse = sum(1 / one for one in job.comm.allgather(largest))
+    return 1 / inverse if inverse > 0 else math.inf
+
+
+def _largest_batch_step(job: Job, batch_size: int, key: int) -> float:
+    """The same for a batch, measured on at most 500 rows of one, with the output weights."""
+    rows = np.random.default_rng(key).permutation(job.X.shape[1])[:batch_size][:_BATCH_ROWS]
+    X = np.ascontiguousarray(job.X[:, rows])
+    share = len(rows) / batch_size if job.loss == "half_sse" else 1.0
+    largest = _largest_step(job, X) * share
+    if not job.trains_output or job.checks_only:
+        return largest
+    sums = {"half_sse": 1.0, "mse": 2 / (len(rows) * job.net.k), "cross_entropy": 0.5 / len(rows)}
+    H = job.net.features(X if len(X) > 1 else X[0], threads=job.threads or None)
+    norms = np.linalg.norm(H.astype(np.float64), ord=2, axis=(-2, -1))
+    of_output = 1.01 * sums[job.loss] / share * float(np.max(norms)) ** 2 / 2
+    return 1 / (1 / largest + of_output) if largest > 0 else largest
+
+
+def _warning_beyond(
+    job: Job,
+    lr: float | None,
+    steps: int,
+    largest: Callable[[], float],
+    train: Callable[[], Run],
+) -> Run:
+    """Train, then warn if the caller's lr (None: "auto") exceeded 2 / eig_max at the start.
+
+    eig_max is computed only where the loss rose or the run was long, so that no run becomes
+    noticeably slower; never for cross_entropy, of which only an upper bound is known, nor in runs
+    of a few steps, which compare numbers rather than train.
+    """
+    try:
+        run = train()
+    except DivergenceError as error:
+        with suppress(UserWarning):  # filters that raise it must not hide what happened
+            _warn_beyond(job, lr, error.bound)
+        raise
+    rose = steps >= _WARNED_FROM and bool((np.diff(run.loss, axis=0) > 0).any())
+    if lr is not None and job.loss != "cross_entropy" and (rose or steps >= _CHECKED_FROM):
+        with suppress(OverflowError):
+            _warn_beyond(job, lr, largest())
+    return run
+
+
+def _warn_beyond(job: Job, lr: float | None, largest: float) -> None:
+    if lr is not None and lr > 1.01 * largest:  # without the margin of Network.stable_step
+        warnings.warn(
+            f"{job.fn}: lr = {lr:g} exceeds the largest stable step at the start, "
+            f"2 / eig_max = {1.01 * largest:.3g} with loss {job.loss!r}; "
+            "use lr='auto' or a step below that",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def gradient_flow(
@@ -297,11 +407,12 @@ def _flow_schedule(
     fn: str, record: Record, t_end: float, dt: float | None, *, ensemble: bool
 ) -> dict[str, Any]:
     if record.times is not None:
-        if record.times[-1] > t_end:
+        if record.times[-1] > t_end * (1 + ROUNDING):
             raise ValueError(
-                f"{fn}: record.times must end by t_end = {t_end:g}, got {record.times[-1]:g}"
+                f"{fn}: record.times must end by t_end = {t_end!r}, got {record.times[-1]!r}"
             )
-        return schedule(times=list(record.times))
+        times = [time for time in record.times if time < t_end * (1 - ROUNDING)]
+        return schedule(times=times if len(times) == len(record.times) else [*times, t_end])
     if dt is None:
         if record.steps is not None:
             raise ValueError(f"{fn}: record.steps needs a fixed dt; with dt=None use record.times")
@@ -315,7 +426,7 @@ def _flow_schedule(
                 "differently; with dt=None use record.times"
             )
         return schedule(every=record.every)
-    steps = max(1, math.ceil(t_end / dt * (1 - 1e-12)))
+    steps = max(1, math.ceil(t_end / dt * (1 - ROUNDING)))
     return of_steps(fn, record, steps, f"t_end / dt = {steps}")
 
 
@@ -324,9 +435,9 @@ def sgd(
     X: ArrayLike,
     y: ArrayLike,
     *,
-    lr: float | Callable[[int], float],
     batch_size: int,
     epochs: int,
+    lr: float | Literal["auto"] | Callable[[int], float] = "auto",
     loss: str = "half_sse",
     train_output: bool = False,
     rng: Any = 0,
@@ -351,20 +462,22 @@ def sgd(
 
     Parameters
     ----------
-    lr : float or callable(epoch) -> float
-        Step size > 0; a callable is asked for epochs 0, 1, ... before the run starts.
     batch_size : int
         From 1 to n. Where it does not divide n, the last batch of an epoch holds the rest.
     epochs : int
         At least 1. A step is one batch: there are ceil(n / batch_size) of them in an epoch.
+    lr : "auto", float or callable(epoch) -> float
+        Step size > 0; a callable is asked for epochs 0, 1, ... before the run starts. "auto": half
+        of the largest stable step of a batch at the start, as in `gradient_descent`, measured on
+        at most 500 of its rows; with `train_output`, of W and a together.
     loss : {"half_sse", "mse", "cross_entropy"}
         That of a batch: half_sse is half the sum of squares over its samples, mse and cross_entropy
         are means over them, also over the fewer ones of a last batch.
     train_output : bool
         Train the output weights too, with dL/da_jq = sqrt(lam_j) sum_i sigma(Z_ij) dL/df_iq.
-    rng : seed, or list or tuple of B of them
-        What `numpy.random.default_rng` takes. Its first 64-bit integer keys the sampler. One seed
-        draws the same batches for all members of an ensemble, a list one sequence for each.
+    rng : seed, or sequence of B of them
+        What `numpy.random.default_rng` takes. Its first 64-bit integer keys the sampler. With one
+        seed all members of an ensemble draw the same batches, with a sequence each has its own.
     net, X, y, record, X_test, y_test, threads, device, backend, progress, callback, checkpoint,
     checkpoint_every, stop, max_memory
         As in `gradient_descent`. Recorded losses are those of all samples; `time` is the sum of the
@@ -407,7 +520,7 @@ def sgd(
     """
     fn = "sgd"
     epochs = _check.integer(fn, "epochs", epochs, low=1)
-    rates = _rates(fn, lr, epochs)
+    rates = [] if isinstance(lr, str) else _rates(fn, lr, epochs)
     if not isinstance(train_output, (bool, np.bool_)):
         raise TypeError(f"{fn}: train_output must be True or False, got {train_output!r}")
     job = Job(
@@ -437,6 +550,14 @@ def sgd(
         raise ValueError(f"{fn}: checkpoint needs a seed, got rng=None, which differs every time")
     keys = _keys(fn, rng, net.B)
     in_epoch = -(-n // batch_size)
+    own = rates[0] if len(rates) == 1 else None
+
+    def largest() -> float:
+        return _largest_batch_step(job, batch_size, keys[0])
+
+    if isinstance(lr, str):
+        _learning_rate(fn, "lr", lr)
+        rates = [_automatic(largest())]
     starts = _starts(rates, in_epoch)
     end = float(starts[-1]) * (epochs // len(rates))
     constant = not callable(lr)
@@ -458,13 +579,19 @@ def sgd(
         step_at=_step_at(rates, starts, in_epoch),
         every=in_epoch * -(-epochs // RECORDS),
     )
-    return job.train(
-        lambda arguments: _core.sgd(arguments, rates, epochs, batch_size, bool(train_output), keys),
-        schedule,
-        settings,
-        progress,
-        f"lr = {rates[0]:g}" if constant else "this lr",
-    )
+
+    def train() -> Run:
+        return job.train(
+            lambda arguments: _core.sgd(
+                arguments, rates, epochs, batch_size, bool(train_output), keys
+            ),
+            schedule,
+            settings,
+            progress,
+            f"lr = {rates[0]:g}" if constant else "this lr",
+        )
+
+    return _warning_beyond(job, own, epochs * in_epoch, largest, train)
 
 
 # The learning rates are one for each epoch, or a single one for all of them.
@@ -483,18 +610,12 @@ def _keys(fn: str, rng: Any, B: int | None) -> list[int]:
     """Keys of the members' samplers."""
 
     def key(seed: Any) -> int:
-        try:
-            generator = np.random.default_rng(seed)
-        except (TypeError, ValueError) as error:
-            raise type(error)(
-                f"{fn}: rng must be what numpy.random.default_rng takes, got {seed!r}"
-            ) from error
-        return int(generator.integers(0, 2**64, dtype=np.uint64))
+        return int(_check.generator(fn, seed).integers(0, 2**64, dtype=np.uint64))
 
-    if not isinstance(rng, (list, tuple)) or B is None:
+    if B is None or not _check.is_sequence(rng):
         return [key(rng)] * (B or 1)
     if len(rng) != B:
-        raise ValueError(f"{fn}: rng must be one seed or a list of B = {B}, got {len(rng)}")
+        raise ValueError(f"{fn}: rng must be one seed or a sequence of B = {B}, got {len(rng)}")
     return [key(seed) for seed in rng]
 
 

@@ -1,0 +1,209 @@
+"""What a call without options does: the step size, the samples of the NTG, what it warns of."""
+
+from __future__ import annotations
+
+import warnings
+
+import asymfast as af
+import numpy as np
+import pytest
+from cases import problem, simulated
+
+QUIET = af.Record(every=10, ntg=False, eigmin=False)
+
+
+def standardised_table(n=412, d=8):
+    """Correlated columns of mean 0 and variance 1, as of the concrete data."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, d)) @ rng.standard_normal((d, d))
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    y = X[:, 0] + 0.1 * rng.standard_normal(n)
+    return af.Network.init(d, 200, 0.5, 0.5, rng=1), X, y
+
+
+def test_the_default_step_trains_a_standardised_table():
+    net, X, y = standardised_table()
+    with pytest.raises(af.DivergenceError):
+        af.gradient_descent(net, X, y, lr=1.0, steps=200, record=QUIET)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run = af.gradient_descent(net, X, y, steps=200, record=QUIET)
+    assert run.loss[-1] < 0.1 * run.loss[0]
+    assert (np.diff(run.loss) < 0).all()
+
+
+@pytest.mark.parametrize("loss", ["half_sse", "mse", "cross_entropy"])
+def test_the_default_step_is_half_of_the_largest_stable_one(loss):
+    case = problem(outputs=3, loss=loss)
+    run = af.gradient_descent(case.net, case.X, case.y, loss=loss, steps=3)
+    assert run.config["lr"] == pytest.approx(0.5 * case.net.stable_step(case.X, loss), rel=5e-3)
+    again = af.gradient_descent(case.net, case.X, case.y, loss=loss, steps=3, lr=run.config["lr"])
+    assert (again.network.W == run.network.W).all()
+
+
+def test_the_default_step_of_an_ensemble_is_that_of_its_stiffest_member():
+    X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    nets = af.Network.init(5, 30, [1.0, 0.1, 0.5], 0.5, rng=range(3))
+    run = af.gradient_descent(nets, X, y, steps=2)
+    assert run.config["lr"] == pytest.approx(0.5 * nets.stable_step(X).min(), rel=5e-3)
+
+
+def test_where_nothing_can_move_the_default_step_is_one():
+    net = af.Network(-np.ones((4, 2)), np.ones(4), np.ones(4), activation="relu")
+    run = af.gradient_descent(net, np.ones((3, 2)), np.ones(3), steps=2)
+    assert run.config["lr"] == 1.0
+
+
+@pytest.mark.parametrize("train_output", [False, True])
+@pytest.mark.parametrize("loss", ["half_sse", "mse", "cross_entropy"])
+def test_the_default_step_of_sgd_trains(loss, train_output):
+    net, X, y = standardised_table()
+    if loss == "cross_entropy":
+        net = af.Network.init(8, 200, 0.5, 0.5, outputs=2, rng=1)
+        y = (y > 0).astype(int)
+    run = af.sgd(
+        net, X, y, batch_size=40, epochs=20, loss=loss, train_output=train_output, record=QUIET
+    )
+    assert run.config["lr"] > 0
+    assert run.loss[-1] < 0.2 * run.loss[0]
+
+
+@pytest.mark.parametrize("train", [af.gradient_descent, af.sgd])
+def test_other_words_than_auto_are_refused(train):
+    case = problem()
+    rest = {"steps": 2} if train is af.gradient_descent else {"batch_size": 2, "epochs": 1}
+    with pytest.raises(ValueError, match=f"{train.__name__}: lr must be one of auto, got 'fast'"):
+        train(case.net, case.X, case.y, lr="fast", **rest)
+
+
+@pytest.mark.parametrize(("factor", "warned"), [(0.9, False), (1.2, True)])
+@pytest.mark.parametrize("steps", [30, 1000])
+def test_an_lr_beyond_the_largest_stable_step_warns_once(factor, warned, steps):
+    """Of a saturating activation, where the loss stays bounded; the default warns never."""
+    case = simulated(n=15, d=4, m=60, activation="tanh")
+    bound = case.net.stable_step(case.X)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        af.gradient_descent(
+            case.net, case.X, case.y, lr=factor * bound, steps=steps, record=af.Record(every=1)
+        )
+    assert len(caught) == (1 if warned else 0)
+    if warned:
+        assert "exceeds the largest stable step at the start, 2 / eig_max = " in str(caught[0])
+        assert caught[0].filename == __file__
+
+
+def test_a_warning_never_hides_a_divergence():
+    """Neither where warnings are errors, as here, nor where they are shown."""
+    net, X, y = standardised_table()
+    with pytest.raises(af.DivergenceError):
+        af.gradient_descent(net, X, y, lr=1.0, steps=1000, record=QUIET)
+    with pytest.warns(UserWarning, match="lr = 1 exceeds"), pytest.raises(af.DivergenceError):
+        af.gradient_descent(net, X, y, lr=1.0, steps=1000, record=QUIET)
+
+
+@pytest.mark.parametrize(
+    ("n", "ntg_on", "used", "stated"),
+    [(520, None, 500, 500), (520, "all", 520, None), (9, None, 9, None), (520, 510, 510, 510)],
+)
+def test_the_ntg_is_measured_on_at_most_500_samples(n, ntg_on, used, stated):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((n, 3)), rng.standard_normal(n)
+    net = af.Network.init(3, 5, 1.0, rng=0)
+    record = af.Record(every=1, eigmin=False, ntg_matrix=True, ntg_on=ntg_on)
+    run = af.gradient_descent(net, X, y, steps=1, loss="mse", record=record)
+    assert run.ntg_matrix.shape == (2, used, used)
+    assert run.config["record"]["ntg_on"] == stated
+
+
+def test_ntg_on_takes_no_other_word():
+    with pytest.raises(ValueError, match="Record: ntg_on must be one of all, got 'none'"):
+        af.Record(ntg_on="none")
+
+
+@pytest.mark.parametrize("answer", [np.False_, np.array(False), False])
+@pytest.mark.parametrize("train", ["descent", "flow", "sgd"])
+def test_every_false_of_a_callback_ends_the_run(answer, train):
+    case = problem()
+    data = {"record": af.Record(every=1), "callback": lambda snapshot: answer}
+    run = {
+        "descent": lambda: af.gradient_descent(case.net, case.X, case.y, steps=9, **data),
+        "flow": lambda: af.gradient_flow(case.net, case.X, case.y, t_end=1.0, dt=0.1, **data),
+        "sgd": lambda: af.sgd(case.net, case.X, case.y, batch_size=5, epochs=2, **data),
+    }[train]()
+    assert run.stopped_by == "callback"
+    assert len(run.loss) == 1
+
+
+def test_other_answers_of_a_callback_go_on():
+    case = problem()
+    for answer in (None, True, np.True_, 0, "no", np.zeros(3), []):
+        run = af.gradient_descent(
+            case.net, case.X, case.y, steps=2, callback=lambda _, answer=answer: answer
+        )
+        assert not run.stopped
+
+
+def test_several_truth_values_are_no_answer():
+    X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    nets = af.Network.init(5, 30, 1.0, rng=range(3))
+    with pytest.raises(TypeError, match=r"callback must return True, False or None.*\.any\(\)"):
+        af.gradient_descent(nets, X, y, steps=9, callback=lambda snapshot: snapshot.loss > 0)
+
+
+def test_times_within_rounding_of_the_end():
+    case = simulated(n=9, d=3, m=20)
+    times = np.arange(0.1, 0.31, 0.1)
+    assert times[-1] > 0.3
+    run = af.gradient_flow(case.net, case.X, case.y, t_end=0.3, record=af.Record(times=times))
+    assert run.time.tolist() == [0.1, 0.2, 0.3]
+    below = [0.1, np.nextafter(0.3, 0)]
+    run = af.gradient_flow(case.net, case.X, case.y, t_end=0.3, record=af.Record(times=below))
+    assert run.time.tolist() == [0.1, 0.3]
+    with pytest.raises(ValueError, match=r"must end by t_end = 0.3, got 0.3001"):
+        af.gradient_flow(case.net, case.X, case.y, t_end=0.3, record=af.Record(times=[0.1, 0.3001]))
+
+
+def test_a_time_to_stop_at_within_rounding():
+    case = simulated(n=9, d=3, m=20)
+    assert 0.29 * 100 < 29
+    run = af.gradient_descent(
+        case.net, case.X, case.y, lr=0.29, steps=200, record=QUIET, stop=af.Stop(time=29)
+    )
+    assert run.steps[-1] == 100
+
+
+@pytest.mark.parametrize("seeds", [range(3), np.arange(3), [0, 1, 2], (0, 1, 2)])
+@pytest.mark.parametrize("gamma", [1.0, [1.0, 0.5, 0.2]])
+def test_every_sequence_of_seeds_draws_once_a_member(seeds, gamma):
+    nets = af.Network.init(5, 7, gamma, 0.5, rng=seeds)
+    for seed, net in enumerate(nets):
+        assert (net.W == af.Network.init(5, 7, 1.0, rng=seed).W).all()
+
+
+def test_every_sequence_of_seeds_keys_the_samplers_of_an_ensemble():
+    X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    nets = af.Network.init(5, 7, 1.0, rng=[0, 0])
+    for seeds in (range(2), np.arange(2)):
+        run = af.sgd(nets, X, y, batch_size=5, epochs=1, rng=seeds)
+        assert (
+            run.config["sampler_keys"]
+            == af.sgd(nets, X, y, batch_size=5, epochs=1, rng=[0, 1]).config["sampler_keys"]
+        )
+
+
+def test_what_is_no_seed_is_refused():
+    with pytest.raises(TypeError, match=r"Network\.init: rng must be a seed"):
+        af.Network.init(5, 7, 1.0, rng={1: 2})
+
+
+def test_a_run_of_many_members_is_shown_in_one_line():
+    X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    run = af.gradient_descent(af.Network.init(5, 7, 1.0, rng=range(100)), X, y, steps=1)
+    assert len(repr(run)) < 120
+    assert "of 100 members" in repr(run)
+
+
+def test_the_package_lists_what_users_are_to_see():
+    listed = [name for name in dir(af) if not name.startswith("__")]
+    assert set(listed) <= set(af.__all__) | {"sklearn", "torch"}
