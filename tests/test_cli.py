@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import asymfast as af
 import numpy as np
 import pytest
 from asymfast.cli import main
-from asymfast.cli.table import percent, text_table
+from asymfast.cli._common import percent, text_table
 from asymfast.datasets.tables import read_samples
 
 ROWS = 40
@@ -48,7 +49,9 @@ def read_rows(path):
 
 def train(*options):
     """A train command that takes a fraction of a second."""
-    return main(["train", *map(str, options), "--target", "lift", "--width", "30", "--steps", "40"])
+    lr = [] if "--lr" in options else ["--lr", "1"]
+    small = ["--target", "lift", "--width", "30", "--steps", "40", *lr]
+    return main(["train", *map(str, options), *small])
 
 
 # ---------------------------------------------------------------------------------------- train
@@ -69,10 +72,13 @@ def test_train_writes_and_prints_everything(table, capsys):
     out, err = capsys.readouterr()
     assert err == ""
     folder = table.parent / "asymfast-small"
-    names = ["figure.pdf", "figure.png", "results.csv", "run.npz", "summary.json"]
+    names = ["figure.pdf", "figure.png", "model.npz", "results.csv", "run.npz", "summary.json"]
     assert sorted(path.name for path in folder.iterdir()) == names
     assert all(name in out for name in names)
-    assert "small.csv: 32 training and 8 test rows, 3 inputs, target lift" in out
+    assert (
+        "small.csv: 32 training and 8 test rows, 3 inputs, target lift\ninputs: speed, heat, tilt\n"
+        in out
+    )
     header = "step  time  loss  test loss  weight change  NTG change  smallest eigenvalue"
     lines = out.splitlines()
     (start,) = [i for i, line in enumerate(lines) if line.split() == header.split()]
@@ -231,7 +237,7 @@ def test_repeated_rows_are_said(table, capsys):
 
 def test_a_new_run_leaves_no_figure_of_an_old_one(table):
     assert train(table, "--out", "here") == 0
-    assert train(table, "--out", "here", "--no-figure") == 0
+    assert train(table, "--out", "here", "--no-figure", "--overwrite") == 0
     assert not list((table.parent / "here").glob("figure.*"))
 
 
@@ -263,6 +269,91 @@ def test_split_uses_every_row_once_and_training_statistics(table):
     np.testing.assert_allclose(back, values[order], rtol=1e-12, atol=1e-12)
 
 
+# ------------------------------------------------------------------------ the choice of columns
+
+
+def test_several_targets(table, capsys):
+    options = ["--width", "30", "--steps", "40", "--lr", "1", "--out", "here"]
+    assert main(["train", str(table), "--target", "lift", "--target", "tilt ", *options]) == 0
+    out = capsys.readouterr().out
+    assert "32 training and 8 test rows, 2 inputs, targets lift, tilt" in out
+    assert "\ninputs: speed, heat\n" in out
+    summary = read_json("here/summary.json")
+    network = af.Run.load("here/run.npz").network
+    assert network.k == 2
+    samples = read_samples(table, ["lift", "tilt"], 0.2, 0)
+    error = (network(samples.X_train) - samples.y_train) * samples.columns.target_scale
+    expected = np.sqrt((error**2).mean(axis=0))
+    np.testing.assert_allclose(summary["final"]["training_rmse_in_target_units"], expected, 1e-10)
+    for target in ("lift", "tilt"):
+        assert f"root mean squared error in the units of {target}: training" in out
+    assert [target["column"] for target in summary["data"]["target"]] == ["lift", "tilt"]
+
+
+def test_columns_are_dropped_and_listed(table, capsys):
+    assert train(table, "--no-figure", "--drop", "heat", "--drop", "speed ", "--out", "here") == 0
+    assert "1 inputs, target lift\ninputs: tilt\n" in capsys.readouterr().out
+
+
+def test_an_input_that_is_nearly_a_target_is_named(table, capsys):
+    values = np.loadtxt(table, delimiter=",", skiprows=1)
+    values[:, 2] = 2 * values[:, 3] + 0.01 * values[:, 1]
+    write_table(table, values, "speed,heat,tilt,lift")
+    assert train(table, "--no-figure", "--out", "here") == 0
+    out = capsys.readouterr().out
+    assert "the input tilt is nearly a target (correlation above 0.95)" in out
+    assert "the input heat" not in out
+
+
+def test_categories_and_missing_cells(table, capsys):
+    lines = table.read_text().splitlines()
+    lines = [lines[0] + ",fuel,note"] + [
+        f"{line},{'oil' if i % 3 else 'gas'},any" for i, line in enumerate(lines[1:])
+    ]
+    lines[4] = lines[4].replace("oil", "").replace("gas", "")
+    table.write_text("\n".join([*lines, ""]))
+    assert train(table, "--no-figure") == 2
+    err = capsys.readouterr().err
+    assert "column 'fuel' is not a number: 'gas'; if the column holds categories" in err
+    assert "use --one-hot 'fuel'" in err
+    options = ["--no-figure", "--one-hot", "fuel", "--drop", "note", "--out", "here"]
+    assert train(table, *options) == 2
+    assert "line 5, column 'fuel' is empty; missing='drop' (--missing drop)" in (
+        capsys.readouterr().err
+    )
+    assert train(table, *options, "--missing", "drop") == 0
+    out = capsys.readouterr().out
+    assert "31 training and 8 test rows, 5 inputs" in out
+    assert "inputs: speed, heat, tilt, fuel=gas, fuel=oil" in out
+
+
+def test_bias_is_an_input_of_ones(table, capsys):
+    assert train(table, "--no-figure", "--bias", "--out", "here") == 0
+    assert "inputs: speed, heat, tilt, (ones)\n" in capsys.readouterr().out
+    run = af.Run.load("here/run.npz")
+    samples = read_samples(table, "lift", 0.2, 0)
+    X = np.c_[samples.X_train, np.ones(32)]
+    np.testing.assert_allclose(run.network.loss(X, samples.y_train, loss="mse"), run.loss[-1])
+
+
+@pytest.mark.parametrize(
+    ("change", "options"),
+    [
+        (lambda text: "\ufeffsep=;\r\n" + text.replace(",", ";").replace("\n", "\r\n"), []),
+        (lambda text: text.replace("speed,heat", '"speed", "heat"'), []),
+        (lambda text: text.replace(",", ";").replace(".", ","), ["--decimal", ","]),
+        (lambda text: text.replace(",", ";").replace("speed", "speed, m/s"), []),
+    ],
+)
+def test_other_dialects_give_the_same_run(change, options, table):
+    text = table.read_text().replace("lift", "lift ")
+    assert train(table, "--no-figure", "--out", "plain") == 0
+    table.write_text(change(text), newline="")
+    assert train(table, "--no-figure", "--out", "here", *options) == 0
+    plain, here = (af.Run.load(f"{folder}/run.npz") for folder in ("plain", "here"))
+    np.testing.assert_array_equal(plain.loss, here.loss)
+
+
 # ---------------------------------------------------------------------------- mistakes in train
 
 
@@ -276,7 +367,12 @@ def test_split_uses_every_row_once_and_training_statistics(table):
         (["--width", "0"], "argument --width: must be a whole number >= 1, got 0"),
         (["--width", "2.5"], "argument --width: must be a whole number >= 1, got 2.5"),
         (["--steps", "many"], "argument --steps: must be a whole number >= 1, got many"),
-        (["--lr", "-1"], "argument --lr: must be a number > 0, got -1"),
+        (["--lr", "-1"], "argument --lr: must be a number > 0 or auto, got -1"),
+        (["--lr", "1", "--lr", "2"], "argument --lr: given more than once"),
+        (["--seed", "1", "--gamma", "1", "--seed=2"], "argument --seed: given more than once"),
+        (["--drop", "drag"], "has no column 'drag'; its columns are speed, heat, tilt, lift"),
+        (["--drop", "lifts"], "has no column 'lifts' (did you mean 'lift'?)"),
+        (["--one-hot", "lift"], "the target 'lift' must hold numbers, not categories"),
         (["--threads", "0"], "argument --threads: must be a whole number >= 1, got 0"),
         (["--threads", "100000"], "argument --threads: must be at most 1024, got 100000"),
         (["--steps", "1" * 30], "argument --steps: must be at most 9223372036854775807, got 1111"),
@@ -394,7 +490,7 @@ def test_interrupted_training_writes_what_was_recorded(table, capsys, monkeypatc
     out, err = capsys.readouterr()
     assert err == (
         "asymfast train: interrupted at step 10; the records so far are in here; "
-        "the same command goes on\n"
+        "the same command resumes\n"
     )
     assert "smallest eigenvalue" in out
     assert af.Run.load("here/run.npz").steps[-1] == 10
@@ -412,13 +508,13 @@ def test_the_same_command_goes_on_after_an_interrupt(table, capsys, monkeypatch,
     assert af.Run.load("cut/run.npz").steps[-1] == 10
     capsys.readouterr()
     assert train(*options, "--out", "cut") == 0
-    assert "going on from cut" in capsys.readouterr().out
+    assert "resuming from cut" in capsys.readouterr().out
     assert read_rows("cut/results.csv") == read_rows("whole/results.csv")
     assert {path.name for path in Path("cut").iterdir()} == {
         path.name for path in Path("whole").iterdir()
     }
-    assert train(*options, "--out", "cut") == 0  # from the beginning
-    assert "going on" not in capsys.readouterr().out
+    assert train(*options, "--out", "cut", "--overwrite") == 0  # from the beginning
+    assert "resuming" not in capsys.readouterr().out
 
 
 def interrupted_at(step, train_function):
@@ -443,7 +539,7 @@ def test_the_checkpoint_of_another_command_is_left_alone(table, capsys, monkeypa
     assert train(table, "--no-figure", "--record-every", "5", "--lr", "0.5", "--out", "here") == 2
     error = capsys.readouterr().err
     assert "differs in lr: 1.0 then, 0.5 now" in error
-    assert "delete it to start anew" in error
+    assert "replace it by --overwrite" in error
     assert {path.name: path.read_bytes() for path in Path("here").iterdir()} == before
 
 
@@ -490,6 +586,184 @@ def test_ctrl_c_in_a_real_process(table):
     assert len(run.steps) == len(run.loss) >= 1
 
 
+# ------------------------------------------------------------------ the results of another run
+
+
+def test_another_run_gets_another_folder(table, capsys, tmp_path):
+    (tmp_path / "b").mkdir()
+    twin = tmp_path / "b" / "small.csv"
+    twin.write_bytes(table.read_bytes())
+    assert train(table, "--no-figure") == 0
+    first = {path.name: path.read_bytes() for path in Path("asymfast-small").iterdir()}
+    capsys.readouterr()
+    for file, options, folder in (
+        (table, [], "asymfast-small-2"),
+        (table, ["--gamma", "1"], "asymfast-small-3"),
+        (twin, [], "asymfast-small-4"),
+    ):
+        assert train(file, "--no-figure", *options) == 0
+        out = capsys.readouterr().out
+        assert "asymfast-small holds the results of another run (run.npz, model.npz" in out
+        assert f"this run goes to {folder}\n" in out
+        assert f"written to {folder}:" in out
+    assert {path.name: path.read_bytes() for path in Path("asymfast-small").iterdir()} == first
+    assert train(table, "--no-figure", "--gamma", "1", "--overwrite") == 0
+    assert read_json("asymfast-small/summary.json")["settings"]["gamma"] == 1
+
+
+def test_a_folder_that_is_named_is_replaced_only_if_asked(table, capsys):
+    Path("here").mkdir()
+    Path("here/results.csv").write_text("mine")
+    assert train(table, "--no-figure", "--out", "here") == 2
+    assert capsys.readouterr().err == (
+        "asymfast train: here holds the results of another run (results.csv); replace it by "
+        "--overwrite, or name another folder by --out\n"
+    )
+    assert Path("here/results.csv").read_text() == "mine"
+    assert train(table, "--no-figure", "--out", "here", "--overwrite") == 0
+    assert not Path("here/unfinished.json").exists()
+
+
+def test_an_unfinished_run_of_another_table_is_left_alone(table, capsys, monkeypatch):
+    with monkeypatch.context() as cut:
+        cut.setattr(af, "gradient_descent", interrupted_at(20, af.gradient_descent))
+        assert train(table, "--no-figure", "--record-every", "5") == 130
+    values = np.loadtxt(table, delimiter=",", skiprows=1)
+    write_table(table, values + 1, "speed,heat,tilt,lift")
+    assert train(table, "--no-figure", "--record-every", "5") == 0
+    out = capsys.readouterr().out
+    assert "holds an unfinished run, which differs in the content of the file" in out
+    assert "this run goes to asymfast-small-2" in out
+    assert Path("asymfast-small/unfinished.checkpoint").exists()
+
+
+# --------------------------------------------------------------------- hostile surroundings
+
+
+def test_an_error_while_drawing_keeps_the_results(table, capsys, monkeypatch, tmp_path):
+    folder = tmp_path / "settings"
+    folder.mkdir()
+
+    def fails(*args, **options):
+        raise RuntimeError("latex could not be found,\nsee its log")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fails)
+    for command in (
+        ["train", str(table), "--target", "lift", "--width", "5", "--steps", "3"],
+        ["certify", "--samples", "5", "--width", "5", "--steps", "3"],
+    ):
+        out_folder = tmp_path / command[0]
+        assert main([*command, "--lr", "1", "--out", str(out_folder)]) == 1
+        out, err = capsys.readouterr()
+        assert err.startswith(f"asymfast {command[0]}: the figure could not be drawn (")
+        assert "latex could not be found, see its log" in err
+        assert err.count("\n") == 1
+        assert f"written to {out_folder}: run.npz" in out
+        names = {path.name for path in out_folder.iterdir()}
+        assert "run.npz" in names
+        assert not [name for name in names if name.startswith("unfinished")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file names there are text")
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252"])
+def test_names_that_cannot_be_shown_are_escaped(encoding, tmp_path):
+    path = os.fsencode(tmp_path) + b"/\xff\xce\xb1.csv"
+    rows = "\n".join(f"{i},{i * i % 7}" for i in range(12))
+    Path(os.fsdecode(path)).write_text(f"größe,日本\n{rows}\n", encoding="utf-8")
+    options = ["--target", "日本", "--width", "5", "--steps", "3", "--lr", "1"]
+    done = subprocess.run(
+        [*PYTHON, "train", path, *options],
+        capture_output=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+    )
+    assert done.returncode == 0, done.stderr  # where matplotlib may name glyphs that it lacks
+    assert b"\\udcff" in done.stdout
+    if encoding != "utf-8":
+        assert b"\\u65e5\\u672c" in done.stdout
+    (folder,) = (entry for entry in tmp_path.iterdir() if entry.is_dir())
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert os.fsencode(summary["data"]["file"]) == path
+    assert summary["data"]["target"]["column"] == "日本"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uses a shell")
+def test_closed_streams(table):
+    command = " ".join([*PYTHON, "train", str(table), "--target lift --width 5 --steps 3 --lr 1"])
+    for number, closed in enumerate((">&-", "2>&-", ">&- 2>&-")):
+        done = subprocess.run(
+            f"{command} --out {number} {closed}", shell=True, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert Path(str(number), "figure.png").exists()
+
+
+def test_streams_of_a_program_that_do_not_say_whether_they_are_terminals(table, monkeypatch):
+    class Stream:
+        def __init__(self):
+            self.text = ""
+
+        def write(self, text):
+            self.text += text
+
+        def flush(self):
+            pass
+
+    monkeypatch.setattr(sys, "stdout", Stream())
+    monkeypatch.setattr(sys, "stderr", Stream())
+    assert train(table, "--no-figure") == 0
+    assert "inputs: speed, heat, tilt" in sys.stdout.text
+    assert sys.stderr.text == ""
+
+
+@pytest.mark.parametrize("command", [["train", "small.csv", "--target", "lift"], ["certify"]])
+def test_a_misspelt_backend_is_said_at_once(command, table, capsys, monkeypatch):
+    monkeypatch.setenv("ASYMFAST_BACKEND", "refrence")
+    assert main(command) == 2
+    assert capsys.readouterr() == (
+        "",
+        f"asymfast {command[0]}: backend (ASYMFAST_BACKEND) must be one of cpu, reference, "
+        "emulated, got 'refrence'\n",
+    )
+    assert [path.name for path in table.parent.iterdir()] == ["small.csv"]
+
+
+@pytest.mark.parametrize("value", ["1e200", "-1e300", "-3.4028234663852886e38"])
+@pytest.mark.parametrize("column", [1, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_extreme_value_in_a_test_row(value, column, dtype, table, capsys):
+    """It is refused before training, or the test loss is a number."""
+    lines = table.read_text().splitlines()
+    row = 1 + int(np.random.default_rng([0, 1]).permutation(ROWS)[0])
+    cells = lines[row].split(",")
+    cells[column] = value
+    lines[row] = ",".join(cells)
+    table.write_text("\n".join([*lines, ""]))
+    code = train(table, "--no-figure", "--dtype", dtype, "--out", "here")
+    out, err = capsys.readouterr()
+    if code == 0:
+        assert (dtype, value) == ("float64", "-3.4028234663852886e38")
+        assert np.isfinite(af.Run.load("here/run.npz").test_loss).all()
+    else:
+        assert (code, out) == (2, "")
+        name = ["speed", "heat", "tilt", "lift"][column]
+        assert err.startswith(f"asymfast train: column {name!r} has a value in a test row that is")
+        assert err.count("\n") == 1
+        assert not Path("here").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs device files")
+@pytest.mark.parametrize("command", [["train"], ["certify"], ["predict", "model.npz"]])
+def test_endless_files_are_refused(command, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if command[0] == "predict":
+        os.mkfifo("model.npz")
+        assert main([*command, "/dev/zero"]) == 2
+    else:
+        assert main([*command, "/dev/zero", "--target", "x"]) == 2
+    assert "is not a regular file" in capsys.readouterr().err
+
+
 # ------------------------------------------------------------------------- info, version, table
 
 
@@ -505,9 +779,7 @@ def test_info(capsys):
 
 
 def test_info_says_how_to_get_what_is_missing(capsys, monkeypatch):
-    from asymfast.cli import info
-
-    monkeypatch.setattr(info, "_version", lambda name: None if name == "pooch" else "1.0")
+    monkeypatch.setattr("asymfast.cli._version", lambda name: None if name == "pooch" else "1.0")
     assert main(["info"]) == 0
     out = capsys.readouterr().out
     assert (
@@ -522,7 +794,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"asymfast {af.__version__}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["paper"], ["info"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["predict"], ["certify"], ["paper"], ["info"]])
 def test_help(command, capsys):
     assert main([*command, "--help"]) == 0
     assert "usage: " + " ".join(["asymfast", *command]) in capsys.readouterr().out

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import asymfast as af
 import pytest
-from asymfast.cli import info
+from asymfast import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -51,9 +51,9 @@ def test_all_holds_every_extra_of_users():
 
 def test_info_lists_the_extras_as_they_are():
     shown = set(EXTRAS) - DEVELOPERS - {"all"}
-    assert set(info._EXTRAS) == shown
+    assert set(cli._EXTRAS) == shown
     for extra in shown:
-        assert set(info._EXTRAS[extra]) == set(packages(EXTRAS[extra])), extra
+        assert set(cli._EXTRAS[extra]) == set(packages(EXTRAS[extra])), extra
 
 
 def test_the_test_extra_stays_light():

@@ -36,6 +36,7 @@ from .train import gradient_descent, gradient_flow, sgd
 
 if TYPE_CHECKING:
     from . import datasets, mpi, plot, theory
+    from ._model import Model, load_model
     from .plot.phases import PhaseDiagram, phase_diagram
     from .pruning import PruningCurve, pruning_curve
     from .sweeps import ConfigError, StoreError, SweepResult, load_sweep, sweep, train_config
@@ -48,6 +49,7 @@ __all__ = [
     "ConfigError",
     "DivergenceError",
     "LinearisedFlow",
+    "Model",
     "NTGOperator",
     "Network",
     "PhaseDiagram",
@@ -66,6 +68,7 @@ __all__ = [
     "gradient_flow",
     "limiting_ntg",
     "linearised_flow",
+    "load_model",
     "load_sweep",
     "mean_ntg",
     "min_eigenvalue",
@@ -87,6 +90,8 @@ _LAZY_NAMES = {
     "ConfigError": "sweeps",
     "StoreError": "sweeps",
     "SweepResult": "sweeps",
+    "Model": "_model",
+    "load_model": "_model",
     "load_sweep": "sweeps",
     "sweep": "sweeps",
     "train_config": "sweeps",

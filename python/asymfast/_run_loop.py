@@ -654,7 +654,7 @@ class ProgressBar:
     def __init__(self, label: str = "", stream: TextIO | None = None) -> None:
         self._label = label
         self._stream = sys.stderr if stream is None else stream
-        self._visible = self._stream is not None and self._stream.isatty()
+        self._visible = _is_terminal(self._stream)
         self._begun: tuple[float, float] | None = None  # time and fraction of the first call
         self._last_drawn = -math.inf
         self._length = 0  # characters on the line now
@@ -772,7 +772,7 @@ def progress_hooks(
     True draws by tqdm where it is installed, else by `ProgressBar`; on a terminal only.
     """
     if progress is True:
-        if sys.stderr is None or not sys.stderr.isatty():
+        if not _is_terminal(sys.stderr):
             return None, lambda: None
         bar = _bar(fn)
         return bar, bar.close
@@ -781,6 +781,12 @@ def progress_hooks(
     if not callable(progress):
         raise TypeError(f"{fn}: progress must be True, False or callable, got {progress!r}")
     return progress, lambda: None
+
+
+def _is_terminal(stream: Any) -> bool:
+    """Whether progress can be drawn; a closed stream is None, and a program's own may not say."""
+    isatty = getattr(stream, "isatty", None)
+    return isatty is not None and bool(isatty())
 
 
 def _bar(label: str) -> ProgressBar | _TqdmBar:

@@ -1,5 +1,5 @@
-"""The command ``asymfast``: train on a CSV file, repeat the paper, certify a run, sweep a grid,
-describe the build.
+"""The command ``asymfast``: train on a CSV file, predict, certify a run, repeat the paper, sweep a
+grid, describe the build.
 
 Exit codes: 0 when everything was done; 1 when the work began but did not all succeed; 2 when the
 request could not be carried out (the sentence on stderr says why); 130 after Ctrl-C.
@@ -7,14 +7,52 @@ request could not be carried out (the sentence on stderr says why); 130 after Ct
 
 from __future__ import annotations
 
+import argparse
+import io
 import os
+import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from typing import Any
 
-from asymfast import __version__
-from asymfast.cli import certify, info, locations, paper, sweep, train
-from asymfast.cli.arguments import Parser
-from asymfast.cli.errors import INCOMPLETE, INTERRUPTED, CommandError
+import numpy as np
+
+import asymfast as af
+from asymfast import _build
+from asymfast.cli import certify, paper, sweep, train
+from asymfast.cli._common import INCOMPLETE, INTERRUPTED, CommandError, Parser, text_table
+
+# Extra by extra, what each installs: pip install 'asymfast[plot]'.
+_EXTRAS = {
+    "plot": ("matplotlib",),
+    "data": ("pandas", "pooch", "openpyxl", "xlrd"),
+    "theory": ("scipy",),
+    "sklearn": ("scikit-learn",),
+    "sweep": (
+        "joblib",
+        "dask",
+        "distributed",
+        "filelock",
+        "jinja2",
+        "msgspec",
+        "pandas",
+        "tqdm",
+        "xarray",
+    ),
+    "mpi": ("mpi4py",),
+    "torch": ("torch", "torchvision"),
+    "onnx": ("torch", "onnx", "onnxscript"),
+}
+
+
+# Option, what it prints, and how help describes it.
+_LOCATIONS: dict[str, tuple[Callable[[], str], str]] = {
+    "--cmakedir": (lambda: str(_build.cmake_dir()), "print the folder of the CMake package"),
+    "--includes": (lambda: f"-I{_build.include_dir()}", "print the compiler's option"),
+    "--library": (lambda: str(_build.library()), "print the path of the shared library"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,27 +68,53 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit code. Nothing is raised for a mistake of the user: one sentence goes to stderr.
     """
+    with _streams():
+        try:
+            options = _parser().parse_args(argv)
+        except SystemExit as leaving:  # --help, --version and mistakes; argparse has had its say
+            return int(leaving.code or 0)
+        vars(options).pop("options_seen", None)
+        try:
+            code: int = options.execute(options)
+            sys.stdout.flush()
+        except CommandError as stopped:
+            return _fail(options.command, str(stopped), stopped.exit_code)
+        except MemoryError as shortage:
+            return _fail(options.command, f"not enough memory: {shortage}", INCOMPLETE)
+        except KeyboardInterrupt:
+            return _fail(options.command, "interrupted", INTERRUPTED)
+        except BrokenPipeError:
+            # The reader of our output has gone (`| head`). The interpreter flushes stdout once
+            # more on its way out; give it somewhere to write.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return INCOMPLETE
+        except OSError as refused:  # a full disk, at the end of a run
+            return _fail(options.command, f"cannot write the results: {refused}", INCOMPLETE)
+        return code
+
+
+@contextmanager
+def _streams() -> Iterator[None]:
+    """Escape what stdout and stderr cannot show, and let closed ones swallow what is printed."""
+    before = sys.stdout, sys.stderr
+    errors = [getattr(stream, "errors", None) for stream in before]
+    opened = []
     try:
-        options = _parser().parse_args(argv)
-    except SystemExit as leaving:  # --help, --version and mistakes; argparse has had its say
-        return int(leaving.code or 0)
-    try:
-        code: int = options.execute(options)
-        sys.stdout.flush()
-    except CommandError as stopped:
-        return _fail(options.command, str(stopped), stopped.exit_code)
-    except MemoryError as shortage:
-        return _fail(options.command, f"not enough memory: {shortage}", INCOMPLETE)
-    except KeyboardInterrupt:
-        return _fail(options.command, "interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`). The interpreter flushes stdout once more on
-        # its way out; give it somewhere to write.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return INCOMPLETE
-    except OSError as refused:  # a full disk, at the end of a run
-        return _fail(options.command, f"cannot write the results: {refused}", INCOMPLETE)
-    return code
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is None:
+                opened.append(open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+                setattr(sys, name, opened[-1])
+            elif isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+        for stream, mode in zip(before, errors, strict=True):
+            if isinstance(stream, io.TextIOWrapper) and not stream.closed:
+                stream.reconfigure(errors=mode)
+        for file in opened:
+            file.close()
 
 
 def _fail(command: str, message: str, code: int) -> int:
@@ -65,11 +129,66 @@ def _parser() -> Parser:
         epilog="Exit codes: 0 everything was done; 1 the work began but did not all succeed; 2 the "
         "request could not be carried out, stderr says why; 130 after Ctrl-C.",
     )
-    parser.add_argument("--version", action="version", version=f"asymfast {__version__}")
-    locations.register(parser)
+    parser.add_argument("--version", action="version", version=f"asymfast {af.__version__}")
+    for option, (_, description) in _LOCATIONS.items():
+        parser.add_argument(option, action=_Print, help=f"{description} and exit")
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="{train,paper,certify,sweep,info}"
+        dest="command", required=True, metavar="{train,predict,certify,paper,sweep,info}"
     )
-    for command in (train, paper, certify, sweep, info):
+    for command in (train, certify, paper, sweep):
         command.register(commands)
+    show = commands.add_parser(
+        "info", help="show version, compiler, instruction set, threads and extras"
+    )
+    show.set_defaults(execute=info)
     return parser
+
+
+class _Print(argparse.Action):
+    def __init__(self, option_strings: list[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **options)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        _namespace: argparse.Namespace,
+        _values: Any,
+        option: str | None = None,
+    ) -> None:
+        assert option is not None
+        try:
+            print(_LOCATIONS[option][0]())
+        except FileNotFoundError as missing:
+            parser.exit(2, f"{parser.prog}: {missing}\n")
+        parser.exit(0)
+
+
+def info(_options: argparse.Namespace) -> int:
+    """Print the build configuration and the optional packages, aligned."""
+    rows = [[name, _shown(value)] for name, value in af.build_config().items()]
+    rows += [["python", platform.python_version()], ["numpy", np.__version__]]
+    rows += [[f"extra: {extra}", _extra(extra, names)] for extra, names in _EXTRAS.items()]
+    print(text_table([], rows, left=2))
+    return 0
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "none" if value is None else str(value)
+
+
+def _extra(extra: str, packages: tuple[str, ...]) -> str:
+    found = {name: _version(name) for name in packages}
+    shown = ", ".join(f"{name} {version or 'missing'}" for name, version in found.items())
+    complete = all(found.values())
+    return shown if complete else f"{shown}; install with: pip install 'asymfast[{extra}]'"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import math
-from collections.abc import Mapping, Sequence
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +14,14 @@ import numpy.typing as npt
 import asymfast as af
 from asymfast import plot, theory
 from asymfast._run_loop import ProgressBar
-from asymfast._storage import replacing
-from asymfast.cli.arguments import real, run_options, whole
-from asymfast.cli.errors import INCOMPLETE, INTERRUPTED, CommandError
-from asymfast.cli.output import checkpoint, require_device, require_figures, require_folder
-from asymfast.cli.results import write_json
-from asymfast.cli.table import setting_name
+from asymfast.cli import _common as common
+from asymfast.cli._common import CommandError, real, whole
 from asymfast.datasets.paper import simulated
-from asymfast.datasets.tables import read_samples
+from asymfast.datasets.tables import listed
 from asymfast.network import ACTIVATIONS
 
+_NUMBERS = ("run.npz", "certificate.json", "certificate.csv")
+_FIGURES = ("certificate.png", "certificate.pdf")
 Floats = npt.NDArray[np.float64]
 
 
@@ -38,12 +34,13 @@ def register(commands: Any) -> None:
         "line, then numbers), and compare the run with Theorem H.1 (gradient descent), 4.1 or A.1 "
         "(gradient flow). The inputs of a file are standardised and then divided by the length of "
         "the longest row, as Assumption 2.1 asks for; its target is standardised. The verdicts are "
-        "printed and do not change the exit code. After Ctrl-C or a kill, the same command goes on "
-        "from a checkpoint in the folder of the results, written every minute.",
+        "printed and do not change the exit code. After Ctrl-C or a kill, the same command resumes "
+        "from a checkpoint in the folder of the results, which is written every minute.",
     )
     option = parser.add_argument
     option("file", type=Path, nargs="?", metavar="FILE.csv", help="the table (simulated data)")
     option("--target", metavar="COLUMN", help="of the file: what to learn from the other columns")
+    common.table_options(parser)
     option("--samples", type=whole(1), default=100, metavar="N", help="rows at most (100)")
     option("--inputs", type=whole(1), metavar="D", help="of the simulated data (50)")
     option(
@@ -58,18 +55,13 @@ def register(commands: Any) -> None:
     option("--alpha", type=real(0, low_open=True), default=0.7, metavar="A", help="decay (0.7)")
     option("--width", type=whole(1), default=2000, metavar="M", help="hidden nodes (2000)")
     option("--activation", choices=ACTIVATIONS, default="swish", help="of the hidden nodes (swish)")
-    option(
-        "--lr",
-        type=real(0, low_open=True),
-        metavar="L",
-        help="learning rate on half the sum of squares (1, or less where that is not stable)",
-    )
+    option("--lr", type=common.rate, default="auto", metavar="L", help="learning rate (auto)")
     option("--steps", type=whole(1), default=2000, metavar="N", help="training steps (2000)")
     option("--flow", action="store_true", help="gradient flow instead of gradient descent")
-    option("--t-end", type=real(0, low_open=True), metavar="T", help="end of the flow (steps * lr)")
+    option("--t-end", type=real(0, low_open=True), metavar="T", help="end of the flow (steps)")
     option("--record-every", type=whole(1), metavar="N", help="steps (about 50 records in all)")
     option("--seed", type=whole(0), default=0, metavar="N", help="of data and network (0)")
-    run_options(parser, out="asymfast-certify")
+    common.run_options(parser, out="asymfast-certify")
     parser.set_defaults(execute=execute)
 
 
@@ -97,9 +89,9 @@ def execute(options: argparse.Namespace) -> int:
         recorded was certified and written), or it was interrupted (its checkpoint is kept).
     """
     _check(options)
-    require_device(options.device)
+    common.require_device(options.device)
     if not options.no_figure:
-        require_figures()
+        common.require_figures()
     data = _data(options)
     network = af.Network.init(
         d=data.X.shape[1],
@@ -111,20 +103,37 @@ def execute(options: argparse.Namespace) -> int:
         dtype=options.dtype,
     )
     X, y = data.X.astype(options.dtype), data.y.astype(options.dtype)
-    lr = options.lr or _stable_rate(network.ntg(X, threads=options.threads))
-    require_folder(options.out)
-    _announce(options, data, lr)
-    kept = checkpoint(options.out)
-    run, message = _train(options, network, X, y, lr, kept)
-    try:
-        certificate = theory.certify(run, X, y, delta=options.delta, corrected=options.corrected)
-    except ValueError as refused:  # rows of X that the mean NTG cannot be computed for
-        raise CommandError(str(refused), INCOMPLETE) from refused
-    print(f"\n{certificate.table()}\n")
-    print(f"written to {options.out}: {', '.join(_write(options, run, certificate))}")
-    kept.unlink(missing_ok=True)
+    files = (*_NUMBERS, *_FIGURES)
+    with common.results_folder(options, "asymfast-certify", files) as folder:
+        _announce(options, data)
+        run, message = _train(options, network, X, y, folder.checkpoint)
+        if options.lr == "auto" and not options.flow:
+            print(f"learning rate {run.config['lr']:.4g}, chosen from the largest eigenvalue")
+        try:
+            certificate = theory.certify(
+                run, X, y, delta=options.delta, corrected=options.corrected
+            )
+        except ValueError as refused:  # rows of X that the mean NTG cannot be computed for
+            raise CommandError(str(refused), common.INCOMPLETE) from refused
+        print(f"\n{certificate.table()}\n")
+        for name in _FIGURES:  # that of an earlier run would pass for one of this run
+            (folder.path / name).unlink(missing_ok=True)
+        run.save(folder.path / "run.npz")
+        common.write_json(folder.path / "certificate.json", certificate.to_dict())
+        common.write_rows(folder.path / "certificate.csv", list(certificate.rows()))
+        folder.finished()
+        written, problem = list(_NUMBERS), ""
+        if not options.no_figure:
+            drawn, problem = common.drawn(
+                lambda: plot.save(certificate.figure(), folder.path / "certificate")
+            )
+            written += drawn
+    print(f"written to {folder.path}: {', '.join(written)}")
+    sys.stdout.flush()
     if message:
-        raise CommandError(f"{message}; what there is of it is in {options.out}", INCOMPLETE)
+        raise CommandError(f"{message}; what there is of it is in {folder.path}", common.INCOMPLETE)
+    if problem:
+        raise CommandError(problem, common.INCOMPLETE)
     return 0
 
 
@@ -138,10 +147,10 @@ def _check(options: argparse.Namespace) -> None:
         raise CommandError("a file needs --target")
     if options.file is not None and options.inputs is not None:
         raise CommandError("--inputs is for simulated data")
+    if options.file is None and (options.drop or options.one_hot):
+        raise CommandError("--drop and --one-hot need a file")
     if options.gamma == 1.0:
         options.alpha = None  # plays no part
-    if options.out is None:
-        options.out = Path("asymfast-certify")
 
 
 def _data(options: argparse.Namespace) -> _Data:
@@ -150,14 +159,7 @@ def _data(options: argparse.Namespace) -> _Data:
         d = 50 if options.inputs is None else options.inputs
         X, y = simulated(n=options.samples, d=d, rng=options.seed)
         return _Data(X, y, f"simulated data: n = {len(y)}, d = {d}")
-    try:
-        samples = read_samples(options.file, options.target, 0.0, options.seed)
-    except OSError as refused:
-        raise CommandError(
-            f"cannot read {options.file}: {refused.strerror or refused}"
-        ) from refused
-    except ValueError as wrong:
-        raise CommandError(str(wrong)) from wrong
+    samples = common.samples_of(options, 0.0)
     rows = len(samples.y_train)
     X, y = samples.X_train[: options.samples], samples.y_train[: options.samples]
     longest = float(np.linalg.norm(X, axis=1).max())
@@ -168,7 +170,7 @@ def _data(options: argparse.Namespace) -> _Data:
         f"{samples.columns.targets[0]}; inputs standardised and divided by the longest row, "
         f"{longest:.4g}"
     )
-    return _Data(X / longest, y, text)
+    return _Data(X / longest, y, f"{text}\ninputs: {listed(samples.columns.names)}")
 
 
 def _network_seed(options: argparse.Namespace) -> np.random.Generator:
@@ -179,31 +181,23 @@ def _network_seed(options: argparse.Namespace) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def _stable_rate(ntg: npt.NDArray[Any]) -> float:
-    """1, or 1 / eig_max of the initial NTG with two digits, whichever is less."""
-    largest = float(np.linalg.eigvalsh(ntg.astype(np.float64))[-1])
-    if largest <= 1:
-        return 1.0
-    rate = 1 / largest
-    unit = 10.0 ** (math.floor(math.log10(rate)) - 1)
-    return math.floor(rate / unit) * unit
-
-
-def _announce(options: argparse.Namespace, data: _Data, lr: float) -> None:
+def _announce(options: argparse.Namespace, data: _Data) -> None:
     print(data.text)
     print(
         f"network: {options.width} hidden nodes, {options.activation}, "
-        f"{setting_name(options.gamma, options.alpha)}, {options.dtype}, seed {options.seed}"
+        f"{common.setting_name(options.gamma, options.alpha)}, {options.dtype}, seed {options.seed}"
     )
+    lr = options.lr if options.lr == "auto" else f"{options.lr:g}"
     how = (
-        f"gradient flow to time {_t_end(options, lr):g}"
+        f"gradient flow to time {_t_end(options):g}"
         if options.flow
-        else f"{options.steps} steps of gradient descent, learning rate {lr:g}"
+        else f"{options.steps} steps of gradient descent, learning rate {lr}"
     )
-    print(f"training: {how}, loss half_sse")
+    print(f"training: {how}, loss half_sse", flush=True)
 
 
-def _t_end(options: argparse.Namespace, lr: float) -> float:
+def _t_end(options: argparse.Namespace) -> float:
+    lr = 1.0 if options.lr == "auto" else options.lr
     return float(options.steps * lr if options.t_end is None else options.t_end)
 
 
@@ -212,55 +206,30 @@ def _train(
     network: af.Network,
     X: npt.NDArray[Any],
     y: npt.NDArray[Any],
-    lr: float,
-    kept: Path,
+    checkpoint: Path,
 ) -> tuple[af.Run, str]:
     """Return the run, and what went wrong with it, if anything."""
-    common: dict[str, Any] = {
-        "record": af.Record(every=options.record_every, ntg_change_2norm=True),
+    settings: dict[str, Any] = {
+        "record": af.Record(every=options.record_every, ntg_on=len(y), ntg_change_2norm=True),
         "threads": options.threads,
         "device": options.device,
-        "checkpoint": kept,
+        "checkpoint": checkpoint,
+        "loss": "half_sse",
     }
     try:
         with ProgressBar() as bar:
             if options.flow:
-                t_end = _t_end(options, lr)
-                return af.gradient_flow(network, X, y, t_end=t_end, progress=bar, **common), ""
-            return (
-                af.gradient_descent(
-                    network, X, y, lr=lr, steps=options.steps, progress=bar, **common
-                ),
-                "",
-            )
-    except af.CheckpointError as other:
-        raise CommandError(str(other)) from other
+                end = _t_end(options)
+                return af.gradient_flow(network, X, y, t_end=end, progress=bar, **settings), ""
+            settings |= {"lr": options.lr, "steps": options.steps, "progress": bar}
+            return af.gradient_descent(network, X, y, **settings), ""
+    except (af.CheckpointError, OverflowError, ValueError) as refused:
+        raise CommandError(str(refused)) from refused
     except KeyboardInterrupt:
-        raise CommandError("interrupted; the same command goes on", INTERRUPTED) from None
+        raise CommandError("interrupted; the same command resumes", common.INTERRUPTED) from None
     except af.DivergenceError as left:
         if not len(left.run.steps):
-            raise CommandError(f"training diverged at step {left.step}", INCOMPLETE) from left
+            raise CommandError(
+                f"training diverged at step {left.step}", common.INCOMPLETE
+            ) from left
         return left.run, f"training diverged at step {left.step}; try --lr below {left.bound:.2g}"
-
-
-def _write(options: argparse.Namespace, run: af.Run, certificate: theory.Certificate) -> list[str]:
-    """Write the files and return their names."""
-    run.save(options.out / "run.npz")
-    write_json(options.out / "certificate.json", certificate.to_dict())
-    _write_rows(options.out / "certificate.csv", list(certificate.rows()))
-    written = ["run.npz", "certificate.json", "certificate.csv"]
-    if options.no_figure:
-        # The picture of an earlier run in the same folder would pass for one of this run.
-        for name in ("certificate.png", "certificate.pdf"):
-            (options.out / name).unlink(missing_ok=True)
-        return written
-    drawn = plot.save(certificate.figure(), options.out / "certificate")
-    return written + [path.name for path in drawn]
-
-
-def _write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write one line a record, floats with all their digits, empty cells for what is unknown."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)

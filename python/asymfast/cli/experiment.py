@@ -10,8 +10,7 @@ from pathlib import Path
 import asymfast as af
 from asymfast import plot
 from asymfast._run_loop import ProgressBar, duration
-from asymfast.cli.results import write_json
-from asymfast.cli.table import text_table
+from asymfast.cli._common import text_table, write_json
 from asymfast.experiments.claims import verdicts
 from asymfast.experiments.closed_form import figure1
 from asymfast.experiments.config import Experiment

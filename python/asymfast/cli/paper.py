@@ -7,10 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from asymfast.cli.arguments import whole
-from asymfast.cli.errors import INCOMPLETE, INTERRUPTED, CommandError
+from asymfast.cli._common import (
+    INCOMPLETE,
+    INTERRUPTED,
+    CommandError,
+    require_figures,
+    require_folder,
+    whole,
+)
 from asymfast.cli.experiment import Session, repeat, write_overall
-from asymfast.cli.output import require_figures, require_folder
 from asymfast.experiments.config import ACTIVATIONS, NAMES, Experiment, read_experiment
 from asymfast.experiments.feature_file import identified
 from asymfast.experiments.problem import problem

@@ -1,11 +1,13 @@
-"""``asymfast train``: train a network on the user's table and write down how it went."""
+"""``asymfast train`` and ``asymfast predict``: from a table to a trained network and its use."""
 
 from __future__ import annotations
 
 import argparse
+import csv
 import math
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,33 +16,43 @@ import numpy as np
 
 import asymfast as af
 from asymfast import plot
+from asymfast._model import Model, load_model
 from asymfast._run_loop import ProgressBar, duration
-from asymfast.cli.arguments import real, run_options, whole
-from asymfast.cli.errors import INCOMPLETE, INTERRUPTED, CommandError
-from asymfast.cli.output import checkpoint, require_device, require_figures, require_folder
-from asymfast.cli.results import records_table, write_json, write_records
-from asymfast.cli.summary import root_mean_squares, summary
-from asymfast.cli.table import number, setting_name
-from asymfast.datasets.tables import Samples, read_samples
+from asymfast._storage import replacing
+from asymfast.cli import _common as common
+from asymfast.cli._common import CommandError, number, real, whole
+from asymfast.datasets.tables import Floats, Samples, listed, read_csv, read_header
 from asymfast.network import ACTIVATIONS
 
 # The NTG of n samples takes n^2 memory, and n^3 time for its eigenvalue, at every record.
 _NTG_SAMPLES = 500
+_ROWS_ON_SCREEN = 11
+_NUMBERS = ("run.npz", "model.npz", "results.csv", "summary.json")
+_FIGURES = ("figure.png", "figure.pdf")
 
 
 def register(commands: Any) -> None:
-    """Add the command and its options to the subparsers of ``asymfast``."""
+    """Add both commands and their options to the subparsers of ``asymfast``."""
     parser = commands.add_parser(
         "train",
         help="train on a CSV file",
         description="Train on the rows of a CSV file (a header line, then numbers), and write "
-        "run.npz, results.csv, summary.json and a figure. Inputs and target are standardised by "
-        "the mean and the standard deviation of the training rows. After Ctrl-C or a kill, the "
-        "same command goes on from a checkpoint in the folder of results, written every minute.",
+        "run.npz, model.npz, results.csv, summary.json and a figure; `asymfast predict` applies "
+        "the model to new rows. Inputs and targets are standardised by the mean and the standard "
+        "deviation of the training rows. After Ctrl-C or a kill, the same command resumes from a "
+        "checkpoint in the folder of results, which is written every minute.",
     )
     option = parser.add_argument
     option("file", type=Path, metavar="FILE.csv", help="the table")
-    option("--target", required=True, metavar="COLUMN", help="what to learn from the other columns")
+    option(
+        "--target",
+        required=True,
+        action="append",
+        metavar="COLUMN",
+        help="what to learn from the other columns (repeatable)",
+    )
+    common.table_options(parser)
+    option("--bias", action="store_true", help="add an input that is always 1")
     option(
         "--gamma", type=real(0, 1), default=0.5, metavar="G", help="even part of the scaling (0.5)"
     )
@@ -54,10 +66,10 @@ def register(commands: Any) -> None:
     option("--width", type=whole(1), default=2000, metavar="M", help="hidden nodes (2000)")
     option("--activation", choices=ACTIVATIONS, default="swish", help="of the hidden nodes (swish)")
     option("--loss", choices=("mse", "half_sse"), default="mse", help="mean or half sum of squares")
-    option("--lr", type=real(0, low_open=True), default=1.0, metavar="L", help="learning rate (1)")
+    option("--lr", type=common.rate, default="auto", metavar="L", help="learning rate (auto)")
     option("--steps", type=whole(1), default=2000, metavar="N", help="training steps (2000)")
     option("--flow", action="store_true", help="gradient flow instead of gradient descent")
-    option("--t-end", type=real(0, low_open=True), metavar="T", help="end of the flow (steps * lr)")
+    option("--t-end", type=real(0, low_open=True), metavar="T", help="end of the flow (steps)")
     option(
         "--rtol",
         type=real(0, 1, low_open=True, high_open=True),
@@ -70,8 +82,23 @@ def register(commands: Any) -> None:
     )
     option("--ntg-on", type=whole(0), metavar="N", help="samples in the NTG (up to 500; 0: no NTG)")
     option("--seed", type=whole(0), default=0, metavar="N", help="of the split and the network (0)")
-    run_options(parser, out="asymfast-FILE")
-    parser.set_defaults(execute=execute)
+    common.run_options(parser, out="asymfast-FILE")
+    parser.set_defaults(execute=train)
+
+    parser = commands.add_parser(
+        "predict",
+        help="apply a trained model to new rows",
+        description="Predict the targets of the rows of a CSV file by a model of `asymfast train`, "
+        "in the units of the targets. Columns are found by their names; others are ignored.",
+    )
+    option = parser.add_argument
+    option("model", type=Path, metavar="MODEL", help="model.npz, or the folder that has it")
+    option("file", type=Path, metavar="NEW.csv", help="a table with the inputs of the model")
+    option("--decimal", choices=(".", ","), default=".", help="decimal sign of the numbers (.)")
+    option("--threads", type=common.threads, metavar="N", help="(all cores)")
+    option("--out", type=Path, metavar="FILE.csv", help="where the predictions go (the screen)")
+    option("--overwrite", action="store_true", help="replace the file of --out")
+    parser.set_defaults(execute=predict)
 
 
 @dataclass(frozen=True)
@@ -83,7 +110,7 @@ class _Outcome:
     message: str = ""
 
 
-def execute(options: argparse.Namespace) -> int:
+def train(options: argparse.Namespace) -> int:
     """Train as the options say, write the results and print them.
 
     Returns
@@ -95,48 +122,53 @@ def execute(options: argparse.Namespace) -> int:
     ------
     CommandError
         The request cannot be carried out (nothing was written), or training diverged or was
-        interrupted (what had been recorded was written).
+        interrupted, or the figure could not be drawn (what there is was written).
     """
     _check(options)
-    require_device(options.device)
+    common.require_device(options.device)
     if not options.no_figure:
-        require_figures()
+        common.require_figures()
+    samples = common.samples_of(options, options.test_fraction, bias=options.bias)
+    _require_moderate(samples, np.dtype(options.dtype))
     try:
-        samples = read_samples(options.file, options.target, options.test_fraction, options.seed)
         network = af.Network.init(
             d=samples.X_train.shape[1],
             m=options.width,
             gamma=options.gamma,
             alpha=options.alpha,
             activation=options.activation,
+            outputs=len(samples.columns.targets),
             rng=options.seed,
             dtype=options.dtype,
         )
-    except OSError as refused:
-        raise CommandError(
-            f"cannot read {options.file}: {refused.strerror or refused}"
-        ) from refused
     except ValueError as wrong:
         raise CommandError(str(wrong)) from wrong
-    require_folder(options.out)
 
-    _announce(options, samples)
-    kept = checkpoint(options.out)
-    started = time.monotonic()
-    outcome = _train(options, samples, network, kept)
-    seconds = time.monotonic() - started
-
-    norm = _initial_ntg_norm(options, samples, network)
-    files = _write(options, samples, outcome, norm, seconds)
-    if outcome.exit_code != INTERRUPTED:
-        kept.unlink(missing_ok=True)
-    _report(options, samples, outcome.run, norm)
-    print(f"{duration(seconds)} of training; written to {options.out}: {', '.join(files)}")
+    files = (*_NUMBERS, *_FIGURES)
+    with common.results_folder(options, f"asymfast-{options.file.stem}", files) as folder:
+        _announce(options, samples)
+        started = time.monotonic()
+        outcome = _train(options, samples, network, folder.checkpoint)
+        seconds = time.monotonic() - started
+        norm = _initial_ntg_norm(options, samples, network)
+        written = _write(options, folder.path, samples, outcome, norm, seconds)
+        if outcome.exit_code != common.INTERRUPTED:
+            folder.finished()
+        _report(options, samples, outcome.run, norm)
+        sys.stdout.flush()
+        problem = ""
+        if not options.no_figure:
+            drawn, problem = common.drawn(lambda: _draw(options, folder.path, samples, outcome.run))
+            written += drawn
+    print(f"{duration(seconds)} of training; written to {folder.path}: {', '.join(written)}")
     if outcome.exit_code:
-        more = "; the same command goes on" if outcome.exit_code == INTERRUPTED else ""
+        more = "; the same command resumes" if outcome.exit_code == common.INTERRUPTED else ""
         raise CommandError(
-            f"{outcome.message}; the records so far are in {options.out}{more}", outcome.exit_code
+            f"{outcome.message}; the records so far are in {folder.path}{more}", outcome.exit_code
         )
+    if problem:
+        raise CommandError(problem, common.INCOMPLETE)
+    print(f"to predict the targets of new rows: asymfast predict {folder.path} NEW.csv")
     return 0
 
 
@@ -146,32 +178,61 @@ def _check(options: argparse.Namespace) -> None:
         if getattr(options, name) is not None and not options.flow:
             raise CommandError(f"--{name.replace('_', '-')} needs --flow")
     if options.flow:
-        options.t_end = options.steps * options.lr if options.t_end is None else options.t_end
+        if options.t_end is None:
+            options.t_end = options.steps * (1.0 if options.lr == "auto" else options.lr)
         options.rtol = 1e-6 if options.rtol is None else options.rtol
     if options.gamma == 1.0:
         options.alpha = None  # plays no part
-    if options.out is None:
-        options.out = Path(f"asymfast-{options.file.stem}")
+
+
+def _require_moderate(samples: Samples, dtype: np.dtype[Any]) -> None:
+    """Refuse rows whose squared outputs, and so the loss, may exceed the range of the numbers."""
+    limit = math.sqrt(float(np.finfo(dtype).max)) / 1e6
+    columns = samples.columns
+    parts = {
+        "test": (samples.X_test, samples.y_test),
+        "training": (samples.X_train, samples.y_train),
+    }
+    for part, (X, y) in parts.items():
+        values = np.c_[X, y.reshape(len(X), len(columns.targets))]
+        bad = np.argwhere(np.abs(values) > limit)
+        if len(bad):
+            row, column = bad[0]
+            name = (*columns.names, *columns.targets)[column]
+            raise CommandError(
+                f"column {name!r} has a value in a {part} row that is {values[row, column]:.2g} "
+                f"standard deviations from the mean of the training rows: too far to compute a "
+                f"loss in {dtype}; correct or remove that row"
+            )
 
 
 def _announce(options: argparse.Namespace, samples: Samples) -> None:
     train, test = len(samples.y_train), len(samples.y_test)
+    columns = samples.columns
+    d, k = len(columns.names), len(columns.targets)
     print(
-        f"{options.file.name}: {train} training and {test} test rows, {samples.X_train.shape[1]} "
-        f"inputs, target {samples.columns.targets[0]}"
+        f"{options.file.name}: {train} training and {test} test rows, {d} inputs, "
+        f"target{'s' if k > 1 else ''} {', '.join(columns.targets)}"
     )
+    print(f"inputs: {listed(columns.names)}")
     if samples.constant_columns:
-        print(f"inputs without effect, constant in training: {', '.join(samples.constant_columns)}")
+        print(f"inputs without effect, constant in training: {listed(samples.constant_columns)}")
+    for name in samples.suspects:
+        print(
+            f"the input {name} is nearly a target (correlation above 0.95); if it is not known "
+            f"when predicting, leave it out: --drop {name!r}"
+        )
     print(
         f"network: {options.width} hidden nodes, {options.activation}, "
-        f"{setting_name(options.gamma, options.alpha)}, {options.dtype}, seed {options.seed}"
+        f"{common.setting_name(options.gamma, options.alpha)}, {options.dtype}, seed {options.seed}"
     )
+    lr = options.lr if options.lr == "auto" else f"{options.lr:g}"
     how = (
         f"gradient flow to time {options.t_end:g}"
         if options.flow
-        else f"{options.steps} steps of gradient descent, learning rate {options.lr:g}"
+        else f"{options.steps} steps of gradient descent, learning rate {lr}"
     )
-    print(f"training: {how}, loss {options.loss} of the standardised target")
+    print(f"training: {how}, loss {options.loss} of the standardised target{'s' if k > 1 else ''}")
     watched = _ntg_samples(options, samples)
     if watched < train:
         part = f"from the first {watched} of {train} training samples"
@@ -191,11 +252,11 @@ def _ntg_samples(options: argparse.Namespace, samples: Samples) -> int:
 
 
 def _train(
-    options: argparse.Namespace, samples: Samples, network: af.Network, kept: Path
+    options: argparse.Namespace, samples: Samples, network: af.Network, checkpoint: Path
 ) -> _Outcome:
     watched = _ntg_samples(options, samples)
     tested = len(samples.y_test) > 0
-    common: dict[str, Any] = {
+    common_settings: dict[str, Any] = {
         "loss": options.loss,
         "record": af.Record(
             every=options.record_every,
@@ -207,39 +268,27 @@ def _train(
         "y_test": samples.y_test.astype(options.dtype) if tested else None,
         "threads": options.threads,
         "device": options.device,
-        "checkpoint": kept,
+        "checkpoint": checkpoint,
     }
     X, y = samples.X_train.astype(options.dtype), samples.y_train.astype(options.dtype)
     try:
         with ProgressBar() as bar:
             if options.flow:
-                return _Outcome(
-                    af.gradient_flow(
-                        network,
-                        X,
-                        y,
-                        t_end=options.t_end,
-                        rtol=options.rtol,
-                        progress=bar,
-                        **common,
-                    )
-                )
-            return _Outcome(
-                af.gradient_descent(
-                    network, X, y, lr=options.lr, steps=options.steps, progress=bar, **common
-                )
-            )
-    except af.CheckpointError as other:
-        raise CommandError(str(other)) from other
+                settings = {"t_end": options.t_end, "rtol": options.rtol, **common_settings}
+                return _Outcome(af.gradient_flow(network, X, y, progress=bar, **settings))
+            settings = {"lr": options.lr, "steps": options.steps, **common_settings}
+            return _Outcome(af.gradient_descent(network, X, y, progress=bar, **settings))
+    except (af.CheckpointError, OverflowError, ValueError) as refused:
+        raise CommandError(str(refused)) from refused
     except af.DivergenceError as left:
         remedy = "a smaller --rtol" if options.flow else f"--lr below {_rounded_down(left.bound)}"
         message = f"training diverged at step {left.step}, last finite loss {left.last_loss:.3g}"
-        return _Outcome(left.run, INCOMPLETE, f"{message}; try {remedy}")
+        return _Outcome(left.run, common.INCOMPLETE, f"{message}; try {remedy}")
     except KeyboardInterrupt as stop:
         run = getattr(stop, "run", None)
         if run is None or not len(run.steps):  # before the first record
             raise
-        return _Outcome(run, INTERRUPTED, f"interrupted at step {run.steps[-1]}")
+        return _Outcome(run, common.INTERRUPTED, f"interrupted at step {run.steps[-1]}")
 
 
 def _rounded_down(bound: float) -> str:
@@ -259,44 +308,213 @@ def _initial_ntg_norm(
     return float(np.linalg.norm(network.ntg(X, threads=options.threads)))
 
 
+# ------------------------------------------------------------------------------------- results
+
+
 def _write(
     options: argparse.Namespace,
+    folder: Path,
     samples: Samples,
     outcome: _Outcome,
     ntg_norm: float | None,
     seconds: float,
 ) -> list[str]:
-    """Write the files, the numbers before the picture of them, and return their names."""
-    folder, run = options.out, outcome.run
+    """Write all numbers and return the names of the files."""
+    run = outcome.run
+    # The picture or the model of an earlier run in the same folder would pass for this run's.
+    for name in ("model.npz", *_FIGURES):
+        (folder / name).unlink(missing_ok=True)
     run.save(folder / "run.npz")
-    write_records(folder / "results.csv", run, ntg_norm)
-    write_json(
+    if not run.diverged:
+        about = {"settings": common.settings_of(options), "seed": options.seed, **run.config}
+        Model(run.network, samples.columns, about).save(folder / "model.npz")
+    common.write_rows(folder / "results.csv", list(_records(run, ntg_norm)))
+    common.write_json(
         folder / "summary.json",
-        summary(options, samples, run, ntg_norm, seconds, outcome.message or "finished"),
+        _summary(options, samples, run, ntg_norm, seconds, outcome.message or "finished"),
     )
-    written = ["run.npz", "results.csv", "summary.json"]
-    if options.no_figure:
-        # The picture of an earlier run in the same folder would pass for one of this run.
-        for name in ("figure.png", "figure.pdf"):
-            (folder / name).unlink(missing_ok=True)
-        return written
+    return [name for name in _NUMBERS if (folder / name).exists()]
+
+
+def _draw(
+    options: argparse.Namespace, folder: Path, samples: Samples, run: af.Run
+) -> tuple[Path, ...]:
     against: Literal["step", "time"] = "time" if options.flow else "step"
-    name = setting_name(options.gamma, options.alpha, symbols=True)
-    shown = f"{options.file.name}, {samples.columns.targets[0]}".replace("$", r"\$")  # no formula
+    name = common.setting_name(options.gamma, options.alpha, symbols=True)
+    shown = f"{options.file.name}, {', '.join(samples.columns.targets)}"
+    shown = shown.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")
     figure = plot.training_figure({name: run}, against=against, title=f"{shown}; {name}")
-    return written + [path.name for path in plot.save(figure, folder / "figure")]
+    return plot.save(figure, folder / "figure")
+
+
+def _records(run: af.Run, ntg_norm: float | None) -> Iterator[dict[str, float | None]]:
+    """Give the records one by one; None stands for what was not recorded."""
+    for t, step in enumerate(run.steps):
+        change = None if run.ntg_change is None else float(run.ntg_change[t])
+        yield {
+            "step": int(step),
+            "time": float(run.time[t]),
+            "loss": float(run.loss[t]),
+            "test_loss": None if run.test_loss is None else float(run.test_loss[t]),
+            "weight_change_max": float(run.weight_change[t].max()),
+            "weight_change_mean": float(run.weight_change[t].mean()),
+            "ntg_change": change,
+            "ntg_change_relative": change / ntg_norm if change is not None and ntg_norm else None,
+            "ntg_eigmin": None if run.ntg_eigmin is None else float(run.ntg_eigmin[t]),
+        }
+
+
+def _records_table(run: af.Run, ntg_norm: float | None) -> str:
+    """Lay out about a dozen records, evenly spaced over the run, as a table for people."""
+    rows = list(_records(run, ntg_norm))
+    shown = sorted({round(i) for i in np.linspace(0, len(rows) - 1, _ROWS_ON_SCREEN)})
+    columns: dict[str, tuple[str, Callable[[Any], str]]] = {
+        "step": ("step", str),
+        "time": ("time", number),
+        "loss": ("loss", number),
+        "test loss": ("test_loss", number),
+        "weight change": ("weight_change_max", number),
+        "NTG change": ("ntg_change_relative", common.percent),
+        "smallest eigenvalue": ("ntg_eigmin", number),
+    }
+    recorded = {
+        title: column for title, column in columns.items() if rows[0][column[0]] is not None
+    }
+    return common.text_table(
+        list(recorded),
+        [[form(rows[t][key]) for key, form in recorded.values()] for t in shown],
+    )
 
 
 def _report(
     options: argparse.Namespace, samples: Samples, run: af.Run, ntg_norm: float | None
 ) -> None:
-    print(f"\n{records_table(run, ntg_norm)}\n")
+    print(f"\n{_records_table(run, ntg_norm)}\n")
+    if options.lr == "auto" and not options.flow:
+        print(f"learning rate {run.config['lr']:.4g}, chosen from the largest eigenvalue")
     if ntg_norm is not None and run.ntg_eigmin is not None:
         rounding = float(np.finfo(options.dtype).eps) * ntg_norm
         if np.nanmin(run.ntg_eigmin) < rounding:
             print(
                 f"an eigenvalue below {rounding:.0e}, the rounding of {options.dtype}, may be zero"
             )
-    train, test = root_mean_squares(options.loss, samples, run)
-    shown = f"training {number(train)}" + ("" if test is None else f", test {number(test)}")
-    print(f"root mean squared error in the units of {samples.columns.targets[0]}: {shown}")
+    trained, tested = _root_mean_squares(options.loss, samples, run)
+    for k, target in enumerate(samples.columns.targets):
+        test = "" if tested is None else f", test {number(tested[k])}"
+        print(
+            f"root mean squared error in the units of {target}: training {number(trained[k])}{test}"
+        )
+
+
+def _summary(
+    options: argparse.Namespace,
+    samples: Samples,
+    run: af.Run,
+    ntg_norm: float | None,
+    seconds: float,
+    ending: str,
+) -> dict[str, Any]:
+    """Describe a run so that it can be repeated."""
+    trained, tested = _root_mean_squares(options.loss, samples, run)
+    columns = samples.columns
+    names = columns.names[: len(columns.input_mean)]
+    targets = zip(columns.targets, columns.target_mean, columns.target_scale, strict=True)
+    described = [
+        {"column": column, "mean": mean, "scale": scale} for column, mean, scale in targets
+    ]
+    several = len(described) > 1
+    return {
+        "ending": ending,
+        "seconds": seconds,
+        "settings": common.settings_of(options),
+        "data": {
+            "file": str(options.file),
+            "training_rows": len(samples.y_train),
+            "test_rows": len(samples.y_test),
+            "split": "the test rows come first in default_rng([seed, 1]).permutation(rows)",
+            "inputs": [
+                {"column": column, "mean": mean, "scale": scale}
+                for column, mean, scale in zip(
+                    names, columns.input_mean, columns.input_scale, strict=True
+                )
+            ],
+            "target": described if several else described[0],
+            "categories": columns.categories,
+            "prediction": "asymfast predict, or asymfast.load_model(folder).predict(table); "
+            "target = mean + scale * run.network((inputs - mean) / scale)",
+        },
+        "ntg_initial_norm": ntg_norm,
+        "final": {
+            **list(_records(run, ntg_norm))[-1],
+            "training_rmse_in_target_units": trained if several else trained[0],
+            "test_rmse_in_target_units": tested if several or tested is None else tested[0],
+        },
+        "run": run.config,
+        "build": af.build_config(),
+    }
+
+
+def _root_mean_squares(
+    loss: str, samples: Samples, run: af.Run
+) -> tuple[list[float], list[float] | None]:
+    """Errors of the final network in the units of every target, on training and test rows."""
+    scale = samples.columns.target_scale
+
+    def errors(X: Floats, y: Floats, value: float) -> list[float]:
+        if len(scale) == 1:
+            mean_square = value if loss == "mse" else 2.0 * value / len(y)
+            return [float(scale[0]) * math.sqrt(mean_square)]
+        dtype = run.network.dtype
+        difference = run.network(X.astype(dtype)).astype(np.float64) - y
+        return [float(one) for one in scale * np.sqrt(np.mean(difference**2, axis=0))]
+
+    trained = errors(samples.X_train, samples.y_train, float(run.loss[-1]))
+    if run.test_loss is None:
+        return trained, None
+    return trained, errors(samples.X_test, samples.y_test, float(run.test_loss[-1]))
+
+
+# ------------------------------------------------------------------------------------- predict
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Apply a model to the rows of a table, and write or print the predictions.
+
+    Returns
+    -------
+    int
+        0.
+
+    Raises
+    ------
+    CommandError
+        The model or the table cannot be read, or they do not fit, or ``--out`` exists.
+    """
+    common.require_device("cpu")
+    out = options.out
+    if out is not None and out.exists() and not options.overwrite:
+        raise CommandError(f"{out} exists; --overwrite replaces it")
+    try:
+        model = load_model(options.model)
+        columns = model.columns
+        given = read_header(options.file)
+        unused = [name for name in given if name not in columns.inputs]
+        text = [name for name in columns.categories if name in given]
+        table = read_csv(options.file, decimal=options.decimal, text=text, drop=unused)
+        for note in columns.notes(given):
+            print(f"{options.file.name}: {note}", file=sys.stderr)
+        predicted = model.predict(table, threads=options.threads)
+    except OSError as refused:
+        raise CommandError(
+            f"cannot read {refused.filename or options.file}: {refused.strerror or refused}"
+        ) from refused
+    except (ValueError, OverflowError) as wrong:
+        raise CommandError(str(wrong)) from wrong
+    rows = [columns.targets, *predicted.reshape(len(predicted), -1).tolist()]
+    if out is None:
+        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+        return 0
+    with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+    print(f"{len(predicted)} predictions of {', '.join(columns.targets)} written to {out}")
+    return 0

@@ -169,6 +169,14 @@ def read_csv(
     return Table(columns, values, categories)
 
 
+def read_header(path: Path) -> tuple[str, ...]:
+    """The names in the first line of a CSV file, as `read_csv` takes them; errors likewise."""
+    lines = _split(path, _text(path))
+    if not lines:
+        raise ValueError(f"read_csv: {path} is empty")
+    return _header(path, *lines[0])
+
+
 def as_table(fn: str, frame: Any) -> Table:
     """Turn a pandas DataFrame, or another mapping of names to columns, into a table.
 
@@ -260,7 +268,8 @@ class Columns:
         unused = [name for name in given if name not in self.inputs and name not in self.targets]
         if unused:
             said.append(f"ignored columns: {listed(unused)}")
-        if [name for name in given if name in self.inputs] != list(self.inputs):
+        found = [name for name in given if name in self.inputs]
+        if found != list(self.inputs) and len(found) == len(self.inputs):
             said.append(f"columns are in another order; taken by name: {listed(self.inputs)}")
         return said
 
@@ -292,9 +301,17 @@ class Columns:
         return np.c_[X, np.ones(len(X))] if self.bias else X
 
     def in_units(self, outputs: npt.NDArray[Any]) -> Floats:
-        """Return (n,) or (n, k) outputs of the network in the units of the targets."""
-        scaled = outputs.astype(np.float64).reshape(len(outputs), -1) * self.target_scale
-        return (scaled + self.target_mean).reshape(outputs.shape)
+        """Return (n,) or (n, k) outputs of the network in the units of the targets.
+
+        Raises
+        ------
+        OverflowError
+            One exceeds the range of float64.
+        """
+        rows = outputs.astype(np.float64).reshape(len(outputs), -1)
+        with np.errstate(over="ignore"):
+            values = (rows * self.target_scale + self.target_mean).reshape(outputs.shape)
+        return _check.in_range("Columns.in_units", values)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,250 @@
+"""A trained network with everything that predictions from a user's table need."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asymfast import _check, _storage
+from asymfast.datasets.tables import Columns, Table, as_table
+from asymfast.network import Network
+
+_FORMAT = "asymfast model 1"
+_NUMBERS = ("input_mean", "input_scale", "target_mean", "target_scale")
+
+
+class Model:
+    """A network that predicts the targets of a table, in their units.
+
+    Parameters
+    ----------
+    network : Network
+        Not an ensemble; its inputs are those of `columns`.
+    columns : Columns
+        Names, order and standardisation of the table's columns.
+    about : mapping
+        JSON-able: settings, seed and versions, for the record.
+
+    Attributes
+    ----------
+    network, columns, about
+        As given.
+
+    Raises
+    ------
+    ValueError
+        The network does not have the inputs and outputs of the columns.
+    """
+
+    def __init__(self, network: Network, columns: Columns, about: Mapping[str, Any]) -> None:
+        names, targets = len(columns.names), len(columns.targets)
+        if network.B is not None or (network.d, network.k) != (names, targets):
+            raise ValueError(
+                f"Model: network must be a single one with {names} inputs and {targets} outputs, "
+                f"as the columns have, got {network!r}"
+            )
+        self.network, self.columns, self.about = network, columns, dict(about)
+
+    def __repr__(self) -> str:
+        inputs, targets = ", ".join(self.columns.inputs), ", ".join(self.columns.targets)
+        return f"Model({targets} from {inputs}; m={self.network.m}, {self.network.activation})"
+
+    def predict(self, X: Any, *, threads: int | None = None) -> NDArray[np.float64]:
+        """Predict the targets of new rows.
+
+        Parameters
+        ----------
+        X : (n, c) array, DataFrame, or mapping of names to columns
+            The inputs, not standardised: an array has the c columns of ``columns.inputs`` in that
+            order; those of a DataFrame or mapping are found by their names, whatever their order,
+            and columns that the model does not know are ignored with a warning. Categories are
+            text, and need a DataFrame.
+        threads : int, optional
+            As many as OpenMP uses by default.
+
+        Returns
+        -------
+        (n,) or (n, k) float64 array
+            In the units of the targets; (n, k) if there are several.
+
+        Raises
+        ------
+        TypeError
+            `X` holds something else than numbers or text.
+        ValueError
+            A column is missing (the message names it), a category was not among those trained on,
+            a value is missing or not finite, or the shape is wrong.
+        OverflowError
+            A prediction exceeds the range of the network's dtype.
+
+        Notes
+        -----
+        Cost: that of the network, O(n d m).
+
+        Examples
+        --------
+        >>> import asymfast as af, numpy as np, pathlib, tempfile
+        >>> from asymfast.cli import main
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "line.csv")
+        ...     x = np.linspace(0, 1, 40)
+        ...     np.savetxt(path, np.c_[x, 3 * x], delimiter=",", header="x,y", comments="")
+        ...     options = ["--target", "y", "--width", "50", "--no-figure", "--out", folder]
+        ...     code = main(["train", str(path), *options])  # doctest: +ELLIPSIS
+        ...     model = af.load_model(folder)
+        ...
+        line.csv: 32 training and 8 test rows, 1 inputs, target y
+        ...
+        >>> model
+        Model(y from x; m=50, swish)
+        >>> bool(abs(model.predict([[0.5]]) - 1.5) < 0.1)
+        True
+        """
+        fn, columns = "Model.predict", self.columns
+        if isinstance(X, Table):
+            table = X
+        elif isinstance(X, Mapping) or hasattr(X, "columns"):
+            given = [name for name in X if str(name) in columns.inputs]
+            for note in columns.notes(list(map(str, X))):
+                if note.startswith("ignored"):
+                    warnings.warn(f"{fn}: {note}", UserWarning, stacklevel=2)
+            if not given:
+                raise ValueError(f"{fn}: X lacks the columns {', '.join(columns.inputs)}")
+            table = as_table(fn, {str(name): X[name] for name in given})
+        else:
+            values = _check.reals(fn, "X", X)
+            _check.require_shape(fn, "X", values.shape, ("n", len(columns.inputs)))
+            if columns.categories:
+                raise TypeError(f"{fn}: X must be a DataFrame: the model has columns of text")
+            table = Table(columns.inputs, values)
+        inputs = columns.X(f"{fn}: X", table).astype(self.network.dtype)
+        return columns.in_units(self.network(inputs, threads=threads))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to one .npz file of plain arrays, without pickle.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written; an earlier one is then what it was.
+        TypeError, ValueError
+            `path` is not a valid path.
+        """
+        file = _storage.file_to_write("Model.save", "path", path)
+        columns, network = self.columns, self.network
+        header = {
+            "format": _FORMAT,
+            "activation": network.activation,
+            "inputs": columns.inputs,
+            "targets": columns.targets,
+            "categories": columns.categories,
+            "bias": columns.bias,
+            "about": self.about,
+        }
+        arrays: dict[str, Any] = {name: getattr(columns, name) for name in _NUMBERS}
+        arrays |= {name: getattr(network, name) for name in ("W", "a", "lam")}
+        for name in ("gamma", "alpha"):
+            if getattr(network, name) is not None:
+                arrays[name] = np.asarray(getattr(network, name))
+        arrays["header"] = np.array(json.dumps(header))
+        with _storage.replacing(file) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **arrays)
+
+
+def load_model(path: str | os.PathLike[str]) -> Model:
+    """Read a model that `asymfast train` or `Model.save` has written.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, or a folder of results with ``model.npz``.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    OSError
+        There is no such file, or it cannot be read.
+    TypeError
+        `path` is not a path.
+    ValueError
+        The file is damaged or not a model. Nothing in it is ever executed, and every number is
+        checked, so a file from a stranger does no harm.
+    """
+    file = _storage.path("load_model", "path", path)
+    if file.is_dir():
+        file /= "model.npz"
+    if file.exists() and not file.is_file():  # a pipe or a device may have no end
+        raise ValueError(f"load_model: {file} is not a regular file")
+    try:
+        stored = _storage.read_npz(file)
+        header = json.loads(str(stored["header"]))
+        if header["format"] != _FORMAT:
+            raise ValueError(f"its format is {header['format']!r}, expected {_FORMAT!r}")
+        return _model(header, stored)
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ) as error:
+        reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
+    raise ValueError(f"load_model: {file} is not a model file: {reason}")
+
+
+def _model(header: dict[str, Any], stored: Mapping[str, NDArray[Any]]) -> Model:
+    inputs, targets = _names(header, "inputs"), _names(header, "targets")
+    categories = {str(name): _names(header["categories"], name) for name in header["categories"]}
+    if not set(categories) <= set(inputs) or not isinstance(header["bias"], bool):
+        raise ValueError("its categories or its bias are invalid")
+    numbers = {
+        name: _check.array("its columns", name, stored[name], dtype=np.float64, shape=("d",))
+        for name in _NUMBERS
+    }
+    for name, values in numbers.items():
+        count = len(targets)
+        if name.startswith("input"):
+            count = sum(len(categories.get(one, (one,))) for one in inputs)
+        if len(values) != count:
+            raise ValueError(f"{name} has {len(values)} entries, expected {count}")
+        if name.endswith("scale") and values.min() <= 0:
+            raise ValueError(f"{name} must be positive")
+    network = Network(
+        stored["W"],
+        stored["a"],
+        stored["lam"],
+        activation=header["activation"],
+        gamma=_optional_number(stored, "gamma"),
+        alpha=_optional_number(stored, "alpha"),
+    )
+    columns = Columns(inputs, targets, categories, **numbers, bias=header["bias"])
+    return Model(network, columns, dict(header["about"]))
+
+
+def _names(table: Any, key: str) -> tuple[str, ...]:
+    names = table[key]
+    if not isinstance(names, list) or not names or not all(isinstance(one, str) for one in names):
+        raise ValueError(f"{key} must be a list of names")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{key} has a name twice")
+    return tuple(names)
+
+
+def _optional_number(stored: Mapping[str, NDArray[Any]], name: str) -> float | None:
+    if name not in stored:
+        return None
+    value = float(_check.array("its network", name, stored[name], dtype=np.float64, shape=()))
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite")
+    return value

@@ -1,0 +1,503 @@
+"""What the commands share: options, errors, tables of text, files, the folder of the results."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from asymfast import cuda
+from asymfast._check import LARGEST
+from asymfast._device import MOST_THREADS, backend_name
+from asymfast._storage import replacing
+from asymfast.datasets.tables import Samples, read_samples
+
+BAD_INPUT = 2  # the user can correct it; nothing was done
+INCOMPLETE = 1  # the work began and did not all succeed
+INTERRUPTED = 130  # what a shell reports after Ctrl-C
+
+
+class CommandError(Exception):
+    """Ends a command with one sentence on stderr instead of a traceback.
+
+    Parameters
+    ----------
+    message : str
+        The sentence, without the name of the command.
+    exit_code : int
+        The exit code of the process.
+    """
+
+    def __init__(self, message: str, exit_code: int = BAD_INPUT) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+# --------------------------------------------------------------------------------------- options
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that answers a mistake with one sentence instead of the usage text."""
+
+    def __init__(self, **options: Any) -> None:
+        # An abbreviated option would change its meaning when a later release adds another.
+        super().__init__(allow_abbrev=False, **options)
+        self.register("action", None, _Once)
+
+    def error(self, message: str) -> NoReturn:
+        """Print ``asymfast train: <message>`` and leave with exit code 2."""
+        self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+class _Once(argparse.Action):
+    """Stores a value, and refuses a second one, which would silently replace the first."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option: str | None = None,
+    ) -> None:
+        if option is not None:
+            seen = vars(namespace).setdefault("options_seen", set())
+            if self.dest in seen:
+                parser.error(f"argument {option}: given more than once")
+            seen.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
+def real(
+    low: float, high: float = math.inf, *, low_open: bool = False, high_open: bool = False
+) -> Callable[[str], float]:
+    """Make a reader of finite real numbers in the interval from ``low`` to ``high``.
+
+    Parameters
+    ----------
+    low, high : float
+        Ends of the interval; an infinite ``high`` means no upper end.
+    low_open, high_open : bool
+        The end itself is not allowed.
+
+    Returns
+    -------
+    callable
+        Takes text and returns a float, or raises `argparse.ArgumentTypeError` with the interval
+        and the text in its message.
+    """
+    if math.isinf(high):
+        rule = f"> {low:g}" if low_open else f">= {low:g}"
+    else:
+        rule = f"in {'(' if low_open else '['}{low:g}, {high:g}{')' if high_open else ']'}"
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        above = value > low if low_open else value >= low
+        below = value < high if high_open else value <= high
+        if not (above and below and math.isfinite(value)):
+            raise argparse.ArgumentTypeError(f"must be a number {rule}, got {text}")
+        return value
+
+    return read
+
+
+def rate(text: str) -> float | str:
+    """Read a learning rate: a number > 0, or "auto"."""
+    if text == "auto":
+        return text
+    try:
+        return real(0, low_open=True)(text)
+    except argparse.ArgumentTypeError as wrong:
+        raise argparse.ArgumentTypeError(str(wrong).replace(", got", " or auto, got")) from None
+
+
+def whole(low: int, high: int = LARGEST) -> Callable[[str], int]:
+    """Make a reader of whole numbers from ``low`` to ``high``.
+
+    Parameters
+    ----------
+    low, high : int
+        Smallest and largest number allowed.
+
+    Returns
+    -------
+    callable
+        Takes text (``50_000`` is fine) and returns an int, or raises
+        `argparse.ArgumentTypeError` with the rule and the text in its message.
+    """
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low:
+            raise argparse.ArgumentTypeError(f"must be a whole number >= {low}, got {text}")
+        if value > high:
+            raise argparse.ArgumentTypeError(f"must be at most {high}, got {text}")
+        return value
+
+    return read
+
+
+threads = whole(1, MOST_THREADS)
+
+
+def table_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how a CSV file is read."""
+    option = parser.add_argument
+    option("--drop", action="append", default=[], metavar="COLUMN", help="not used (repeatable)")
+    option(
+        "--one-hot",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="of text: one input of 0 and 1 for each of its values (repeatable)",
+    )
+    option(
+        "--missing",
+        choices=("error", "drop"),
+        default="error",
+        help="what to do about rows with empty cells (error)",
+    )
+    option("--decimal", choices=(".", ","), default=".", help="decimal sign of the numbers (.)")
+
+
+def run_options(parser: argparse.ArgumentParser, *, out: str) -> None:
+    """Add the options that every training command has.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of the command.
+    out : str
+        Where results go by default, as the help text shows it.
+    """
+    option = parser.add_argument
+    option("--threads", type=threads, metavar="N", help="(all cores)")
+    option("--device", choices=("cpu", "cuda"), default="cpu", help="what trains (cpu)")
+    option("--dtype", choices=("float64", "float32"), default="float64", help="precision (float64)")
+    option("--out", type=Path, metavar="DIR", help=f"folder for the results ({out})")
+    option("--overwrite", action="store_true", help="replace the results of another run there")
+    option("--no-figure", action="store_true", help="draw no figure; needs no matplotlib")
+
+
+def require_device(device: str) -> None:
+    """Check that the device, or the backend that the environment names, can be used.
+
+    Raises
+    ------
+    CommandError
+        It is "cuda", and something is missing; or ASYMFAST_BACKEND names no backend.
+    """
+    try:
+        if device == "cuda":
+            cuda.require("--device cuda")
+        else:
+            backend_name("asymfast", None)
+    except (RuntimeError, ValueError) as missing:
+        raise CommandError(str(missing).removeprefix("asymfast: ")) from missing
+
+
+def require_figures() -> None:
+    """Check that figures can be drawn.
+
+    Raises
+    ------
+    CommandError
+        matplotlib is missing; the message says how to install it and how to do without.
+    """
+    from asymfast import plot
+
+    try:
+        plot.require_matplotlib()
+    except ImportError as missing:
+        raise CommandError(f"{missing}, or add --no-figure") from missing
+
+
+def drawn(draw: Callable[[], Sequence[Path]]) -> tuple[list[str], str]:
+    """Draw a figure; return the names of its files, and what went wrong if it could not be drawn.
+
+    The results are worth more than their picture, which LaTeX and fonts can spoil in many ways.
+    """
+    try:
+        return [path.name for path in draw()], ""
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        return [], f"the figure could not be drawn ({reason}); --no-figure leaves it out"
+
+
+def samples_of(options: argparse.Namespace, test_fraction: float, *, bias: bool = False) -> Samples:
+    """Read the table that the options name.
+
+    Raises
+    ------
+    CommandError
+        It cannot be read, or is not a table to train on.
+    """
+    try:
+        return read_samples(
+            options.file,
+            options.target,
+            test_fraction,
+            options.seed,
+            drop=options.drop,
+            one_hot=options.one_hot,
+            missing=options.missing,
+            decimal=options.decimal,
+            bias=bias,
+        )
+    except OSError as refused:
+        raise CommandError(
+            f"cannot read {options.file}: {refused.strerror or refused}"
+        ) from refused
+    except ValueError as wrong:
+        raise CommandError(str(wrong)) from wrong
+
+
+# ---------------------------------------------------------------------------------- text tables
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 0) -> str:
+    """Lay out rows of text in columns.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Column titles; a rule of dashes separates them from the rows. Without titles (an empty
+        sequence) there is no rule either.
+    rows : sequence of sequences of str
+        Cells, all rows of the same length.
+    left : int
+        How many of the leading columns are aligned to the left; the others are to the right.
+
+    Returns
+    -------
+    str
+        Lines without trailing blanks, joined by newlines.
+    """
+    lines = [list(header), *map(list, rows)] if header else list(map(list, rows))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    if header:
+        lines.insert(1, ["-" * width for width in widths])
+
+    def laid_out(cells: Sequence[str]) -> str:
+        padded = [
+            cell.ljust(width) if number < left else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return "  ".join(padded).rstrip()
+
+    return "\n".join(map(laid_out, lines))
+
+
+def number(value: float) -> str:
+    """Show four significant digits, with an exponent where that is shorter: ``1.234e-09``."""
+    return f"{value:.4g}"
+
+
+def percent(value: float) -> str:
+    """Show a fraction as a percentage with three significant digits: ``6.02 %``, ``112 %``."""
+    return f"{100 * value:.3g} %"
+
+
+def setting_name(gamma: float, alpha: float | None, *, symbols: bool = False) -> str:
+    """Name a node scaling: ``gamma = 0.5, alpha = 0.7``, or with Greek letters for a figure."""
+    g, a = (r"$\gamma$", r"$\alpha$") if symbols else ("gamma", "alpha")
+    return f"{g} = {gamma:g}" + ("" if alpha is None else f", {a} = {alpha:g}")
+
+
+# ---------------------------------------------------------------------------------------- files
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file; numbers that JSON cannot express (NaN, infinity) become null."""
+    text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
+    with replacing(path) as temporary:
+        # A file name that is not UTF-8 gives surrogates, whose escapes are those of JSON.
+        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a CSV file, floats with all their digits, empty cells for what is unknown."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray):
+        return _finite(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, np.integer):
+        return int(value)
+    return value
+
+
+# ---------------------------------------------------------------------- the folder of the results
+
+
+def require_folder(folder: Path) -> None:
+    """Create the folder if it is missing, and try that files can be written there.
+
+    Raises
+    ------
+    CommandError
+        It cannot be created or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / "asymfast.probe") as temporary:
+            temporary.touch()
+        (folder / "asymfast.probe").unlink()
+    except OSError as refused:
+        raise CommandError(
+            f"cannot write to the folder {folder}: {refused.strerror or refused}"
+        ) from refused
+
+
+_CHECKPOINT = "unfinished.checkpoint"
+_STARTED = "unfinished.json"  # what run it is; both are removed when the results are written
+# Settings that do not change the results, or whose effect on them is compared elsewhere.
+_NOT_COMPARED = {"command", "execute", "out", "overwrite", "no_figure", "threads"}
+
+
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The options that a run depends on, JSON-able."""
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in vars(options).items()
+        if name not in _NOT_COMPARED
+    }
+
+
+class Folder:
+    """The folder of the results of one run, which never replaces those of another one unasked.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        Exists and can be written to.
+    checkpoint : pathlib.Path
+        Where the state of the run is kept while it is unfinished.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint = path / _CHECKPOINT
+
+    def finished(self) -> None:
+        """Forget that the run is unfinished: its results are written."""
+        self.checkpoint.unlink(missing_ok=True)
+        (self.path / _STARTED).unlink(missing_ok=True)
+
+
+@contextmanager
+def results_folder(
+    options: argparse.Namespace, default: str, files: Sequence[str]
+) -> Iterator[Folder]:
+    """Take a folder for the results of a run.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        With ``out``, ``overwrite``, ``file``, and the settings of the run.
+    default : str
+        Name of the folder where ``out`` is None; if it holds the results of another run, a number
+        is appended.
+    files : sequence of str
+        Names of the results.
+
+    Yields
+    ------
+    Folder
+        New, or that of the same run, which was interrupted; the user is told so.
+
+    Raises
+    ------
+    CommandError
+        The folder cannot be written to; or it was named by ``out``, holds the results of another
+        run, and ``overwrite`` is False.
+    """
+    run = {**settings_of(options), "sha256": _sha256(options.file)}
+    name = options.out or Path(default)
+    first = _taken(name, run, files, overwrite=options.overwrite)
+    path, number = name, 1
+    other = first
+    while other:
+        if options.out is not None:
+            raise CommandError(
+                f"{name} {other}; replace it by --overwrite, or name another folder by --out"
+            )
+        number += 1
+        path = name.with_name(f"{name.name}-{number}")
+        other = _taken(path, run, files, overwrite=False)
+    if first:
+        print(f"{name} {first}: this run goes to {path}", flush=True)
+    folder = Folder(path)
+    if folder.checkpoint.exists():
+        print(f"resuming from {folder.checkpoint}", flush=True)
+    try:
+        yield folder
+    finally:
+        if not any((path / file).exists() for file in (*files, _CHECKPOINT)):
+            (path / _STARTED).unlink(missing_ok=True)
+
+
+def _taken(path: Path, run: Mapping[str, Any], files: Sequence[str], *, overwrite: bool) -> str:
+    """Take a folder for a run; if another run has it, say which, as in "holds ..."."""
+    started = path / _STARTED
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if overwrite:
+            Folder(path).finished()
+        elif not started.exists():
+            found = [name for name in (*files, _CHECKPOINT) if (path / name).exists()]
+            if found:
+                return f"holds the results of another run ({', '.join(found)})"
+        try:
+            with started.open("x", encoding="utf-8") as file:
+                json.dump(run, file, indent=2)
+            return ""
+        except FileExistsError:
+            return _difference(started, run)
+    except OSError as refused:
+        raise CommandError(
+            f"cannot write to the folder {path}: {refused.strerror or refused}"
+        ) from refused
+
+
+def _difference(started: Path, run: Mapping[str, Any]) -> str:
+    try:
+        before = dict(json.loads(started.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        return "holds an unfinished run"
+    now = json.loads(json.dumps(run))
+    for name in dict.fromkeys([*now, *before]):
+        if before.get(name) != now.get(name):
+            values = f": {before.get(name)} then, {now.get(name)} now"
+            return "holds an unfinished run, which differs in " + (
+                "the content of the file" if name == "sha256" else f"{name}{values}"
+            )
+    return ""
+
+
+def _sha256(path: Path | None) -> str | None:
+    return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
