@@ -446,7 +446,7 @@ def test_out_is_a_file(table, capsys):
 
 
 def test_without_matplotlib_nothing_is_trained(table, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert train(table) == 2
     assert capsys.readouterr() == (
         "",

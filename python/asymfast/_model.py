@@ -41,6 +41,19 @@ class Model:
     ------
     ValueError
         The network does not have the inputs and outputs of the columns.
+
+    Examples
+    --------
+    >>> import asymfast as af, numpy as np
+    >>> from asymfast.datasets.tables import Columns
+    >>> columns = Columns(
+    ...     inputs=("x",), targets=("y",), categories={},
+    ...     input_mean=np.array([1.0]), input_scale=np.array([2.0]),
+    ...     target_mean=np.array([10.0]), target_scale=np.array([5.0]),
+    ... )
+    >>> net = af.Network(np.ones((1, 1)), np.ones(1), np.ones(1), activation="identity")
+    >>> af.Model(net, columns, about={}).predict([[3.0]])  # 10 + 5 * (3 - 1) / 2
+    array([15.])
     """
 
     def __init__(self, network: Network, columns: Columns, about: Mapping[str, Any]) -> None:
@@ -179,6 +192,19 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     ValueError
         The file is damaged or not a model. Nothing in it is ever executed, and every number is
         checked, so a file from a stranger does no harm.
+
+    Examples
+    --------
+    >>> import asymfast as af, pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "notes.txt")
+    ...     _ = path.write_text("not a model")
+    ...     try:
+    ...         af.load_model(path)
+    ...     except ValueError as error:
+    ...         print(str(error).replace(str(path), path.name)[:40])
+    ...
+    load_model: notes.txt is not a model fil
     """
     file = _storage.path("load_model", "path", path)
     if file.is_dir():
