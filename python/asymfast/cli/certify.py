@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,10 +105,10 @@ def execute(options: argparse.Namespace) -> int:
     X, y = data.X.astype(options.dtype), data.y.astype(options.dtype)
     files = (*_NUMBERS, *_FIGURES)
     with common.results_folder(options, "asymfast-certify", files) as folder:
-        if options.lr == "auto":
-            options.lr = _stable_rate(network.ntg(X, threads=options.threads))
         _announce(options, data)
         run, message = _train(options, network, X, y, folder.checkpoint)
+        if options.lr == "auto" and not options.flow:
+            print(f"learning rate {run.config['lr']:.4g}, chosen from the largest eigenvalue")
         try:
             certificate = theory.certify(
                 run, X, y, delta=options.delta, corrected=options.corrected
@@ -180,16 +179,6 @@ def _network_seed(options: argparse.Namespace) -> np.random.Generator:
     """
     seed = options.seed if options.file is not None else [options.seed, 1]
     return np.random.default_rng(seed)
-
-
-def _stable_rate(ntg: npt.NDArray[Any]) -> float:
-    """1, or 1 / eig_max of the initial NTG with two digits, whichever is less."""
-    largest = float(np.linalg.eigvalsh(ntg.astype(np.float64))[-1])
-    if largest <= 1:
-        return 1.0
-    rate = 1 / largest
-    unit = 10.0 ** (math.floor(math.log10(rate)) - 1)
-    return math.floor(rate / unit) * unit
 
 
 def _announce(options: argparse.Namespace, data: _Data) -> None:

@@ -66,7 +66,7 @@ def register(commands: Any) -> None:
     option("--width", type=whole(1), default=2000, metavar="M", help="hidden nodes (2000)")
     option("--activation", choices=ACTIVATIONS, default="swish", help="of the hidden nodes (swish)")
     option("--loss", choices=("mse", "half_sse"), default="mse", help="mean or half sum of squares")
-    option("--lr", type=common.rate, default=1.0, metavar="L", help="learning rate (1)")
+    option("--lr", type=common.rate, default="auto", metavar="L", help="learning rate (auto)")
     option("--steps", type=whole(1), default=2000, metavar="N", help="training steps (2000)")
     option("--flow", action="store_true", help="gradient flow instead of gradient descent")
     option("--t-end", type=real(0, low_open=True), metavar="T", help="end of the flow (steps)")
