@@ -51,6 +51,7 @@ def test_identity_and_symmetry():
     assert np.linalg.eigvalsh(K)[0] >= -1e-15 * np.trace(K)
 
 
+@pytest.mark.slow
 def test_is_the_mean_of_draws():
     """400 networks of one node: within 6 standard errors at every entry."""
     X = np.random.default_rng(3).standard_normal((4, 5))

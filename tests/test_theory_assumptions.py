@@ -114,6 +114,7 @@ def test_weights_that_are_not_normal(draw, statistic):
     assert check.value > 5
 
 
+@pytest.mark.slow
 def test_normal_weights_of_all_sizes_pass():
     """2000 draws of sizes 1 to 2000: five standard errors are hardly ever exceeded."""
     rng = np.random.default_rng(3)

@@ -349,6 +349,17 @@ def test_a_loss_at_the_rounding_of_its_network():
     assert claim.holds is True
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_bound_at_time_zero_is_the_loss_itself(seed):
+    """Its square root and back is not the same number: that decided the claim."""
+    X, y = problem(seed)
+    net = network("relu", gamma=0.0, seed=seed)
+    run = af.gradient_flow(net, X, y, t_end=1.0, method="rk4", dt=0.5)
+    claim = theory.certify(run, X, y).measured["E.1 loss"]
+    assert claim.observed[0] == pytest.approx(claim.bound[0], rel=1e-15)
+    assert claim.passed[0]
+
+
 def test_initial_events():
     X, y = problem()
     run = flow(network(), X, y)

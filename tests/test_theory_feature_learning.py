@@ -8,6 +8,7 @@ import oracles_theory
 import pytest
 from asymfast import theory
 
+SLOW = pytest.mark.slow
 SMOOTH = tuple(name for name in oracles.ACTIVATIONS if name != "relu")
 
 
@@ -16,7 +17,9 @@ def rows(n=4, d=5, seed=0, scale=0.6):
 
 
 @pytest.mark.parametrize("activation", tuple(oracles.ACTIVATIONS))
-@pytest.mark.parametrize("scale", [1e-3, 0.14, 1.0, 4.0])
+@pytest.mark.parametrize(
+    "scale", [pytest.param(1e-3, marks=SLOW), 0.14, 1.0, pytest.param(4.0, marks=SLOW)]
+)
 def test_g_1(activation, scale):
     value, slope, _ = oracles.ACTIVATIONS[activation].mpmath
     got, error = theory.g_1(np.array([[scale]]), activation, return_error=True)
@@ -43,7 +46,10 @@ def test_g_1_of_relu_and_of_odd_or_even_activations():
     assert theory.g_1(np.zeros((1, 2)), "relu") == 0
 
 
-@pytest.mark.parametrize("activation", ["swish", "relu", "softplus", "tanh"])
+@pytest.mark.parametrize(
+    "activation",
+    ["swish", *(pytest.param(name, marks=SLOW) for name in ("relu", "softplus", "tanh"))],
+)
 def test_theorem_4_3_against_simulation(activation):
     X, lam = np.abs(rows(4, 3)), oracles.node_scaling(3, 0.3, 0.5)
     y = 0.2 * np.random.default_rng(9).standard_normal(4)
@@ -72,7 +78,7 @@ def test_simulated_drift_is_the_mean_of_gradients():
 
 
 @pytest.mark.parametrize("activation", SMOOTH)
-@pytest.mark.parametrize("scale", [0.2, 0.8])
+@pytest.mark.parametrize("scale", [pytest.param(0.2, marks=SLOW), 0.8])
 def test_g_2_by_another_quadrature(activation, scale):
     x = rows(3, 4, seed=1, scale=scale)
     got, error = theory.g_2(*x, activation, return_error=True)
@@ -107,7 +113,9 @@ def test_g_2_in_closed_form():
         assert abs(got - oracles_theory.g_2_sin(*x)) <= min(error, 1e-12)
 
 
-@pytest.mark.parametrize("activation", ["swish", "tanh", "softplus"])
+@pytest.mark.parametrize(
+    "activation", ["swish", pytest.param("tanh", marks=SLOW), pytest.param("softplus", marks=SLOW)]
+)
 def test_theorem_4_4_is_its_sum(activation):
     """Entry by entry from g_2, with the prefactor d^-2."""
     X, Q, lam = rows(3, 4), rows(2, 4, seed=7), oracles.node_scaling(5, 0.2, 0.6)
@@ -124,6 +132,7 @@ def test_theorem_4_4_is_its_sum(activation):
     assert np.array_equal(V, V.T)
 
 
+@SLOW
 @pytest.mark.parametrize("activation", ["swish", "tanh", "softplus"])
 def test_theorem_4_4_against_simulation(activation):
     """With d^-2: the printed d^(-3/2) would be off by a factor of 2, far outside the errors."""

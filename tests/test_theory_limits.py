@@ -22,7 +22,7 @@ def rows(n=5, d=6, seed=0, scale=1.0):
 
 
 @pytest.mark.parametrize("activation", ANALYTIC)
-@pytest.mark.parametrize("scale", [0.05, 0.4, 1.5])
+@pytest.mark.parametrize("scale", [pytest.param(0.05, marks=pytest.mark.slow), 0.4, 1.5])
 def test_mean_ntg_to_twelve_digits(activation, scale):
     X = rows(3, 5, scale=scale)
     X = np.concatenate([X, X[:1] * (1 + 1e-9), -0.7 * X[:1], X[1:2] + 1e-5])  # near-singular pairs
@@ -82,6 +82,7 @@ def test_c_0_of_one_row_by_mpmath(activation):
     assert theory.c_0(X, activation) == pytest.approx(exact, rel=1e-10, abs=1e-14)
 
 
+@pytest.mark.slow
 def test_variance_of_a_finite_network():
     """E |Theta_m - Theta*|_F^2 = C_0 sum lam^2 exactly, for every m; Eq. (7) is its limit."""
     X, lam = rows(4, 3, scale=0.7), oracles.node_scaling(6, 0.3, 0.6)
@@ -112,6 +113,7 @@ def test_limiting_ntg_is_where_networks_of_that_seed_go():
         assert np.linalg.norm(net.ntg(X) - limit) <= allowed
 
 
+@pytest.mark.slow
 def test_mean_of_limiting_ntg_is_theta_star():
     X = rows(3, 3, scale=0.8)
     draws = np.stack([theory.limiting_ntg(X, 0.2, 0.6, "relu", s, terms=8) for s in range(2000)])
@@ -119,6 +121,7 @@ def test_mean_of_limiting_ntg_is_theta_star():
     assert np.all(np.abs(draws.mean(axis=0) - theory.mean_ntg(X, "relu")) <= 5 * se)
 
 
+@pytest.mark.slow
 def test_truncation_bound():
     """What 16 terms leave out of 1024, from the same draws, is as large as the bound says."""
     X, gamma, alpha, seeds = rows(3, 3, scale=0.8), 0.25, 0.7, 400
@@ -165,6 +168,7 @@ def test_limiting_ntg_of_finitely_many_weights():
     )
 
 
+@pytest.mark.slow
 def test_law_of_the_smallest_eigenvalue():
     X = rows(3, 4, scale=0.5)
     law = theory.min_eigenvalue_law(X, 0.3, 0.5, "tanh", draws=300, rng=0)

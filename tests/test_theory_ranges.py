@@ -149,3 +149,76 @@ def test_the_smallest_probabilities_of_failure_have_a_width():
     width = theory.proposition_d1(**constants(delta=1e-308, n=10**6)).width
     expected = 8 * 10**6 * (math.log(10**6) + 308 * math.log(10)) / (0.01 * 5)
     assert abs(width.required / expected - 1) < 1e-13
+
+
+WEIGHTS = np.random.default_rng(3).standard_normal((6, 3)) * 40
+UNLIKE = np.array([[30.0, 1e-3, 0.0], [1e-200, 2.0, 0.1], [0.5, 0.5, -3.0]])
+STRICT = {
+    **{
+        f"activation {name} {order}": lambda name=name, order=order: theory.activations.activation(
+            name, [-1e308, -800.0, -40.0, -6.0, 1e-310, 0.0, 6.0, 40.0, 800.0, 1e308], order
+        )
+        for name in theory.activations.ACTIVATIONS
+        for order in (0, 1, 2)
+    },
+    **{
+        f"{call.__name__} {name}": lambda call=call, name=name: call(UNLIKE, activation=name)
+        for call in (theory.kappa_n, theory.c_0, theory.g_1, theory.check_assumptions)
+        for name in ("swish", "relu", "tanh", "erf", "gelu", "cos")
+    },
+    "the activation itself": lambda: theory.activations.get("swish").slope(np.array([-800.0])),
+    "limiting_ntg": lambda: theory.limiting_ntg(UNLIKE, 0.1, 0.02, rng=1, return_bound=True),
+    "ntg_variance": lambda: theory.ntg_variance(UNLIKE, 0.5, 0.01),
+    "theorem_4_3": lambda: theory.theorem_4_3(UNLIKE, [1e-310, 1.0]),
+    "theorem_4_4": lambda: theory.theorem_4_4(UNLIKE / 10, [1e-200, 1.0]),
+    "theta_3": lambda: theory.theta_3(WEIGHTS, np.ones(6), np.full(6, 1e-110), UNLIKE),
+    "ntg_velocity": lambda: theory.ntg_velocity(
+        WEIGHTS, np.ones(6), np.full(6, 1e-150), UNLIKE, np.ones(3)
+    ),
+    "simulated_drift": lambda: theory.simulated_drift(
+        UNLIKE, np.ones(3), [1e-300, 1.0], draws=3, rng=0
+    ),
+    "node_scaling_parts": lambda: theory.node_scaling_parts(10**5, 0.0, 0.01),
+    "zipf_weights": lambda: theory.zipf_weights(10**5, 0.01),
+    "zipf_tail": lambda: theory.zipf_tail(0.001, 10, 3.0),
+    "zeta_ratio": lambda: theory.zeta_ratio(0.001, 5.0),
+    "sum_of_powers": lambda: theory.sum_of_powers(10**6, 0.3, 0.001, 3.0),
+    "proposition_b2": lambda: theory.proposition_b2(10**5, 0.0, 0.01, 3.0),
+    "output_moment": lambda: theory.output_moment("swish", [0.0, 1e-200, 50.0]),
+    "loss of a theorem": lambda: theory.theorem_4_1(**CONSTANTS, **SMOOTH).loss([0.0, 1e9], 1.0),
+    "lemma_e4": lambda: theory.lemma_e4(NODES * 1e-200, NODES, NODES, M=1.0, **SIZES),
+    "law": lambda: [
+        getattr(theory.min_eigenvalue_law(UNLIKE[:2] * 1e-70, 0.1, 0.3, draws=3, rng=0), name)
+        for name in ("mean", "standard_error")
+    ],
+}
+
+
+def numbers(result):
+    """The arrays and numbers in a result, in their order."""
+    if isinstance(result, (list, tuple)):
+        return [number for each in result for number in numbers(each)]
+    if isinstance(result, theory.PropositionB2 | theory.Assumptions | theory.Check):
+        return numbers(list(vars(result).values()))
+    return [np.asarray(result)]
+
+
+@pytest.mark.parametrize("name", STRICT)
+def test_the_callers_floating_point_settings_make_no_difference(name):
+    """`numpy.seterr(all="raise")` is for the caller's own code."""
+    expected = numbers(STRICT[name]())
+    with np.errstate(all="raise"):
+        got = numbers(STRICT[name]())
+    for one, other in zip(expected, got, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_certificates_do_not_depend_on_the_floating_point_settings():
+    X, y = af.datasets.simulated(n=4, d=2, rng=0)
+    net = af.Network.init(2, 30, 0.5, 0.7, activation="tanh", rng=1)
+    run = af.gradient_flow(net, X, y, t_end=1e5, record=af.Record(times=[0.0, 1e4, 1e5]))
+    expected = theory.certify(run, X, y)
+    with np.errstate(all="raise"):
+        got = theory.certify(run, X, y)
+        assert got.table() == expected.table()
+        assert list(got.rows()) == list(expected.rows())

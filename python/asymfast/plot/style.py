@@ -101,7 +101,7 @@ def drawing(what: str) -> Iterator[None]:
     import matplotlib.style
 
     settings: Any = matplotlib.rcParams
-    fonts = {key: settings[key] for key in _FONTS}
+    fonts: Any = {key: settings[key] for key in _FONTS}
     try:
         with (
             np.errstate(all="ignore"),

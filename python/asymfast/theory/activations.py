@@ -1,14 +1,14 @@
 """sigma, sigma' and sigma'' of every activation in NumPy, and the suprema of |sigma'|, |sigma''|.
 
 Every formula is evaluated without overflow and without cancellation for all finite z: 1 - s is
-written as s(-z), and z is bounded where a factor next to it has already vanished, so that neither
-an infinity nor a warning arises. "gelu" is the exact one, z Phi(z); "erf" is erf(z), not
-erf(z / sqrt 2); relu'(0) = 0.
+written as s(-z), and z is clipped where another factor is already 0. So no infinities and no
+warnings occur, and `numpy.seterr` makes no difference. "gelu" is the exact one, z Phi(z); "erf" is
+erf(z), not erf(z / sqrt 2); relu'(0) = 0.
 
 Accuracy: a few units in the last place of float64, relative to the value. Two exceptions: the
-Gaussian tails (sigma' and sigma'' of erf, all of gelu for z < 0) carry a relative error of about
-z**2 units from the rounding of their exponent; and a derivative that crosses zero (swish, gelu and
-the second derivatives) is accurate relative to its own terms there, not to their sum.
+Gaussian tails (sigma' and sigma'' of erf, all of gelu for z < 0) have a relative error of about
+z**2 units, from the rounding of their exponent; and near its zeros a derivative (of swish and gelu,
+and every second derivative) is accurate relative to its terms, not to their sum.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Activation:
 
 
 def get(name: str) -> Activation:
-    """The activation of that name.
+    """Return the activation with that name.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def get(name: str) -> Activation:
     Raises
     ------
     ValueError
-        No activation has this name.
+        Unknown name.
 
     Examples
     --------
@@ -113,7 +113,7 @@ def activation(name: str, z: npt.ArrayLike, order: int = 0) -> Floats:
 
     Notes
     -----
-    Source: the paper's Section 2 and Appendix J (swish, relu); the others are of common use.
+    Source: the paper's Section 2 and Appendix J (swish, relu); the others are in common use.
     Cost: O(z.size); erf and gelu call the C library once per element from Python.
 
     Examples
@@ -179,68 +179,44 @@ def _logistic(z: Floats) -> tuple[Floats, Floats]:
     return np.where(z < 0, small, large), np.where(z < 0, large, small)
 
 
-def _bounded(z: Floats, limit: float) -> Floats:
-    """z, cut off where the factor it meets is 0 anyway and its product could overflow."""
+def _clipped(z: Floats, limit: float) -> Floats:
+    """Clip z where the factor next to it is 0 anyway and the product could overflow."""
     return np.clip(z, -limit, limit)
 
 
 def _normal_density(z: Floats) -> Floats:
-    return np.exp(-0.5 * _bounded(z, _GAUSSIAN_ENDS) ** 2) / math.sqrt(2 * math.pi)
+    return np.exp(-0.5 * _clipped(z, _GAUSSIAN_ENDS) ** 2) / math.sqrt(2 * math.pi)
 
 
 def _normal_distribution(z: Floats) -> Floats:
     return 0.5 * np.asarray(_erfc(-z / math.sqrt(2)), dtype=np.float64)
 
 
-def _swish(z: Floats) -> Floats:
-    return z * _logistic(z)[0]
-
-
 def _swish_slope(z: Floats) -> Floats:
     s, c = _logistic(z)
-    return s + _bounded(z, _EXPONENTIAL_ENDS) * s * c
+    return s + _clipped(z, _EXPONENTIAL_ENDS) * s * c
 
 
 def _swish_curvature(z: Floats) -> Floats:
     s, c = _logistic(z)
-    return s * c * (2 + _bounded(z, _EXPONENTIAL_ENDS) * (c - s))
-
-
-def _relu(z: Floats) -> Floats:
-    return np.maximum(z, 0.0)
-
-
-def _relu_slope(z: Floats) -> Floats:
-    return np.where(z > 0, 1.0, 0.0)
+    return s * c * (2 + _clipped(z, _EXPONENTIAL_ENDS) * (c - s))
 
 
 def _tanh_slope(z: Floats) -> Floats:
-    s, c = _logistic(2 * _bounded(z, _EXPONENTIAL_ENDS))  # 1 - tanh(z)^2 = 4 s(2z) s(-2z)
+    s, c = _logistic(2 * _clipped(z, _EXPONENTIAL_ENDS))  # 1 - tanh(z)^2 = 4 s(2z) s(-2z)
     return 4 * s * c
 
 
-def _tanh_curvature(z: Floats) -> Floats:
-    return -2 * np.tanh(z) * _tanh_slope(z)
-
-
 def _erf_slope(z: Floats) -> Floats:
-    return 2 / math.sqrt(math.pi) * np.exp(-(_bounded(z, _GAUSSIAN_ENDS) ** 2))
-
-
-def _erf_curvature(z: Floats) -> Floats:
-    return -2 * _bounded(z, _GAUSSIAN_ENDS) * _erf_slope(z)
-
-
-def _gelu(z: Floats) -> Floats:
-    return z * _normal_distribution(z)
+    return 2 / math.sqrt(math.pi) * np.exp(-(_clipped(z, _GAUSSIAN_ENDS) ** 2))
 
 
 def _gelu_slope(z: Floats) -> Floats:
-    return _normal_distribution(z) + _bounded(z, _GAUSSIAN_ENDS) * _normal_density(z)
+    return _normal_distribution(z) + _clipped(z, _GAUSSIAN_ENDS) * _normal_density(z)
 
 
 def _gelu_curvature(z: Floats) -> Floats:
-    return (2 - _bounded(z, _GAUSSIAN_ENDS) ** 2) * _normal_density(z)
+    return (2 - _clipped(z, _GAUSSIAN_ENDS) ** 2) * _normal_density(z)
 
 
 def _softplus(z: Floats) -> Floats:
@@ -261,28 +237,17 @@ def _sigmoid_curvature(z: Floats) -> Floats:
     return s * c * (c - s)
 
 
-def _sin(z: Floats) -> Floats:
-    return np.sin(z)
-
-
-def _cos(z: Floats) -> Floats:
-    return np.cos(z)
-
-
-def _minus_sin(z: Floats) -> Floats:
-    return -np.sin(z)
-
-
-def _minus_cos(z: Floats) -> Floats:
-    return -np.cos(z)
-
-
-def _tanh(z: Floats) -> Floats:
-    return np.asarray(np.tanh(z))
-
-
-def _identity(z: Floats) -> Floats:
-    return np.array(z)
+def _entry(
+    name: str,
+    value: Callable[[Floats], Floats],
+    slope: Callable[[Floats], Floats],
+    curvature: Callable[[Floats], Floats],
+    slope_sup: float,
+    curvature_sup: float,
+) -> Activation:
+    """An activation whose functions underflow to 0 silently, whatever `numpy.seterr` says."""
+    quiet = np.errstate(under="ignore")
+    return Activation(name, quiet(value), quiet(slope), quiet(curvature), slope_sup, curvature_sup)
 
 
 # The supremum without a closed form: swish' is largest where z tanh(z / 2) = 2.
@@ -292,37 +257,53 @@ _GELU_SLOPE_SUP = 0.5 * math.erfc(-1) + math.exp(-1) / math.sqrt(math.pi)  # at 
 ACTIVATIONS: dict[str, Activation] = {
     each.name: each
     for each in (
-        Activation("swish", _swish, _swish_slope, _swish_curvature, _SWISH_SLOPE_SUP, 0.5),
-        Activation("relu", _relu, _relu_slope, np.zeros_like, 1.0, math.inf),
-        Activation("tanh", _tanh, _tanh_slope, _tanh_curvature, 1.0, 4 / (3 * math.sqrt(3))),
-        Activation(
+        _entry(
+            "swish",
+            lambda z: z * _sigmoid(z),
+            _swish_slope,
+            _swish_curvature,
+            _SWISH_SLOPE_SUP,
+            0.5,
+        ),
+        _entry(
+            "relu",
+            lambda z: np.maximum(z, 0.0),
+            lambda z: np.where(z > 0, 1.0, 0.0),
+            np.zeros_like,
+            1.0,
+            math.inf,
+        ),
+        _entry(
+            "tanh",
+            lambda z: np.asarray(np.tanh(z)),
+            _tanh_slope,
+            lambda z: -2 * np.tanh(z) * _tanh_slope(z),
+            1.0,
+            4 / (3 * math.sqrt(3)),
+        ),
+        _entry(
             "erf",
             erf,
             _erf_slope,
-            _erf_curvature,
+            lambda z: -2 * _clipped(z, _GAUSSIAN_ENDS) * _erf_slope(z),
             2 / math.sqrt(math.pi),
             math.sqrt(8 / math.pi) * math.exp(-0.5),
         ),
-        Activation(
+        _entry(
             "gelu",
-            _gelu,
+            lambda z: z * _normal_distribution(z),
             _gelu_slope,
             _gelu_curvature,
             _GELU_SLOPE_SUP,
             math.sqrt(2 / math.pi),
         ),
-        Activation("softplus", _softplus, _sigmoid, _sigmoid_slope, 1.0, 0.25),
-        Activation(
-            "sigmoid",
-            _sigmoid,
-            _sigmoid_slope,
-            _sigmoid_curvature,
-            0.25,
-            1 / (6 * math.sqrt(3)),
+        _entry("softplus", _softplus, _sigmoid, _sigmoid_slope, 1.0, 0.25),
+        _entry(
+            "sigmoid", _sigmoid, _sigmoid_slope, _sigmoid_curvature, 0.25, 1 / (6 * math.sqrt(3))
         ),
-        Activation("sin", _sin, _cos, _minus_sin, 1.0, 1.0),
-        Activation("cos", _cos, _minus_sin, _minus_cos, 1.0, 1.0),
-        Activation("identity", _identity, np.ones_like, np.zeros_like, 1.0, 0.0),
+        _entry("sin", np.sin, np.cos, lambda z: -np.sin(z), 1.0, 1.0),
+        _entry("cos", np.cos, lambda z: -np.sin(z), lambda z: -np.cos(z), 1.0, 1.0),
+        _entry("identity", np.array, np.ones_like, np.zeros_like, 1.0, 0.0),
     )
 }
 """Every activation of the library by name."""

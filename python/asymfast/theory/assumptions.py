@@ -1,14 +1,10 @@
-"""The constants of the theorems: C, C_1 (Eq. 8), D_0 (Theorem A.1) and |sigma'|, |sigma''|.
-
-Assumptions 2.1, 2.2 and 2.3: which of them hold, and by how much the others fail.
-"""
+"""Assumptions 2.1 to 2.3, and the constants C, C_1 (Eq. 8) and D_0 (Theorem A.1)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,18 +32,17 @@ def output_moment(activation: str, scale: npt.ArrayLike) -> Floats:
     Returns
     -------
     float64 array of the shape of scale
-        Relative error below 1e-12; closed forms for relu, erf, sin, cos and identity.
+        Relative error below 1e-12; relu, erf, sin, cos and identity have closed forms.
 
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong kind or range.
+        An argument of the wrong type or out of range.
 
     Notes
     -----
-    For relu it is s^2 / 2; the paper's proof of Theorem A.1 uses the bound s^2.
-
-    Source: Eq. (8) and the proof of Theorem A.1. Cost: O(scale.size N), N nodes of the quadrature.
+    For relu it is s^2 / 2; the paper's proof of Theorem A.1 uses the bound s^2. Source: Eq. (8) and
+    the proof of Theorem A.1. Cost: O(scale.size N) with N quadrature nodes.
 
     Examples
     --------
@@ -71,7 +66,7 @@ def output_moment(activation: str, scale: npt.ArrayLike) -> Floats:
         return np.asarray(-0.5 * np.expm1(-2 * square))
     if name == "cos":
         return np.asarray(0.5 * (1 + np.exp(-2 * square)))
-    if name == "erf":  # Williams (1997); arcsin of a small number, so nothing cancels
+    if name == "erf":  # Williams (1997); the arcsin of a small number is accurate
         return np.asarray(2 / math.pi * np.arcsin(2 * square / (1 + 2 * square)))
     sigma = ACTIVATIONS[name].value
     if s.size == 0:
@@ -94,8 +89,8 @@ def c_1(activation: str, d: int) -> float:
     Returns
     -------
     float
-        Relative error below 1e-12. For cos it is 1, the limit for c to 0, which is not attained;
-        for all others the supremum is attained at c = 1.
+        Relative error below 1e-12. For cos it is 1, the limit for c to 0, which is not attained.
+        For all others the supremum is attained at c = 1.
 
     Raises
     ------
@@ -104,10 +99,10 @@ def c_1(activation: str, d: int) -> float:
 
     Notes
     -----
-    Write sigma = o + e with o odd and e even. The mean of sigma(cz)^2 is that of o^2 + e^2, and
-    grows with c if |o| and |e| grow with |z|. So they do for swish, gelu, softplus and relu
-    (o = z/2 and e = sigma - z/2), sigmoid (e = 1/2), tanh, erf and identity (e = 0). sin and cos
-    have closed forms, (1 -+ exp(-2 c^2 / d)) / 2.
+    Write sigma = o + e with o odd and e even. The mean of sigma(cz)^2 is that of o^2 + e^2, which
+    grows with c if |o| and |e| grow with |z|. They do for swish, gelu, softplus and relu (o = z/2
+    and e = sigma - z/2), sigmoid (e = 1/2), tanh, erf and identity (e = 0). sin and cos have closed
+    forms, (1 -+ exp(-2 c^2 / d)) / 2.
 
     Source: Eq. (8). Cost: one quadrature.
 
@@ -144,13 +139,11 @@ def d_0(C: float, d: int) -> float:
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong kind or range.
+        An argument of the wrong type or out of range.
 
     Notes
     -----
-    Slack: as E[relu(c z / sqrt d)^2] = c^2 / (2d), sqrt(2 C^2 + 1 / d) would do.
-
-    Source: Theorem A.1.
+    As E[relu(c z / sqrt d)^2] = c^2 / (2d), sqrt(2 C^2 + 1 / d) would suffice. Source: Theorem A.1.
 
     Examples
     --------
@@ -164,7 +157,7 @@ def d_0(C: float, d: int) -> float:
 
 @within_range
 def target_bound(y: npt.ArrayLike) -> float:
-    """C = max |y_i|, the least bound of Assumption 2.1 (c).
+    """C = max |y_i|, the smallest bound in Assumption 2.1 (c).
 
     Parameters
     ----------
@@ -196,23 +189,23 @@ def target_bound(y: npt.ArrayLike) -> float:
 
 _NOT_ANALYTIC = ("relu",)
 _POLYNOMIAL = ("identity",)
-_UNLIKELY = 5.0  # standard errors: one in 1.7 million for a normal statistic
+_UNLIKELY = 5.0  # standard errors: 1 in 1.7 million for a normal statistic
 
 
 @dataclass(frozen=True)
 class Check:
-    """One assumption and what was found.
+    """One assumption and whether it holds.
 
     Attributes
     ----------
     name : str
         Number in the paper: "2.1(a)", "2.1(b)", "2.1(c)", "2.2", "2.3".
     asks : str
-        What it asks for, in a few words.
+        The condition in a few words.
     holds : bool
     value, limit : float
-        What was measured and what is allowed; equal to 1.0 and 1.0 or 0.0 and 1.0 for properties
-        that hold or do not.
+        The measured value and its limit. For a property that is true or false: 1.0 or 0.0, and
+        1.0.
     finding : str
         One sentence with the numbers.
 
@@ -234,7 +227,7 @@ class Check:
 
     @property
     def excess(self) -> float:
-        """By how much it fails: value - limit, or 0 where it holds."""
+        """How far the value is from the limit; 0 if the assumption holds."""
         return 0.0 if self.holds else abs(self.value - self.limit)
 
 
@@ -269,12 +262,12 @@ class Assumptions:
 
     @property
     def hold(self) -> bool:
-        """Whether all of them hold."""
+        """Whether all assumptions hold."""
         return all(check.holds for check in self.checks)
 
     @property
     def failures(self) -> tuple[Check, ...]:
-        """Those that fail."""
+        """The checks that failed."""
         return tuple(check for check in self.checks if not check.holds)
 
     def __str__(self) -> str:
@@ -292,7 +285,7 @@ def check_assumptions(
     *,
     W: npt.ArrayLike | None = None,
 ) -> Assumptions:
-    """Check the paper's assumptions on data, activation and initialisation.
+    """Check the paper's assumptions about data, activation and initialisation.
 
     Parameters
     ----------
@@ -303,25 +296,26 @@ def check_assumptions(
     activation : str
         As in `asymfast.Network`.
     W : (m, d) array_like, optional
-        Initial weights, for 2.3. That they are draws of N(0, 1) can only be made unlikely: mean,
-        variance and, from 1000 entries on, the fourth moment must be within 5 standard errors.
+        Initial weights, for 2.3. They pass as draws from N(0, 1) if their mean, their variance and,
+        from 1000 entries on, their fourth moment are within 5 standard errors of it.
 
     Returns
     -------
     Assumptions
-        ``str`` of it is a table.
+        Print it for a table.
 
     Raises
     ------
     TypeError, ValueError
-        Arrays of the wrong kind or shape, values that are not finite, unknown activation.
+        Arrays of the wrong type or shape, values that are not finite, unknown activation.
 
     Notes
     -----
-    Source: Assumptions 2.1 to 2.3. Lengths and angles are taken as equal to their limits within
-    the rounding of X's type: unit rows may have |x| = 1 + 4 eps, and rows are parallel where the
-    sine of their angle is at most 8 eps sqrt(d). Theorem A.1 (relu) does without 2.2.
-    Cost: O(n^2 d).
+    Lengths and angles are compared within the rounding error of X's type: unit rows may have
+    |x| = 1 + 4 eps, and rows count as parallel if the sine of their angle is at most
+    8 eps sqrt(d). Theorem A.1 (relu) does not need 2.2.
+
+    Source: Assumptions 2.1 to 2.3. Cost: O(n^2 d).
 
     Examples
     --------
@@ -406,14 +400,14 @@ def _initialisation(W: Floats) -> Check:
     size = W.size
     mean = float(W.mean()) * math.sqrt(size)
     square = float(np.mean(W**2))
-    # Wilson and Hilferty's cube root of a chi-squared mean is normal from a few entries on
+    # the cube root of a chi-squared mean is nearly normal even for few entries (Wilson, Hilferty)
     narrow = 2 / (9 * size)
     variance = (square ** (1 / 3) - (1 - narrow)) / math.sqrt(narrow)
     statistics: dict[str, float] = {"mean": mean, "variance": variance}
     if size >= 1000:
         statistics["fourth moment"] = (float(np.mean(W**4)) - 3) * math.sqrt(size / 96)
     worst = max(statistics, key=lambda key: abs(statistics[key]))
-    off: Any = statistics[worst]
+    off = statistics[worst]
     text = f"the {worst} of the weights is {off:+.2f} standard errors from that of N(0, 1)"
     holds = abs(off) <= _UNLIKELY
     return Check("2.3", "w_0j ~ N(0, I)", holds, abs(off), _UNLIKELY, text)

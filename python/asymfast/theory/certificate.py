@@ -1,17 +1,10 @@
-"""What a certificate takes from a `Run`, through its public attributes, in float64 and as L_m.
-
-Certificates: what the theorems promise for a training run, and what it did.
-
-A certificate as text.
-
-A certificate as a figure: the four claims against their bounds.
-"""
+"""Certificates: what the theorems promise for a training run, and what the run did."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,36 +34,40 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Records = npt.NDArray[np.int64]
+Theorem = Theorem41 | TheoremA1 | TheoremH1
 
 
 @dataclass(frozen=True, eq=False)
 class RunNumbers:
-    """One member of a run, as the theorems see it.
+    """One member of a run, as the theorems need it.
 
     Attributes
     ----------
     X, y : (n, d) and (n,) float64 arrays
     kind : {"descent", "flow"}
     eta : float
-        Learning rate on L_m, half the sum of squares; NaN-free: 0 for a flow.
+        Learning rate on L_m, half the sum of squares; 0 for a flow.
     steps : (T,) int64 array
     time : (T,) float64 array
-        Of the gradient flow of L_m; eta * step for descent.
+        Time of the gradient flow of L_m; eta * step for descent.
     loss : (T,) float64 array
-        L_m, whatever loss was recorded.
+        L_m, whichever loss was recorded.
     weight_change : (T, m) float64 array
     eigmin, ntg_change : (T,) float64 arrays
-        Smallest eigenvalue, and spectral norm of the change, where ``known``; of ``ntg_change``
-        only an upper bound, the Frobenius norm, where it was recorded and not recomputed.
+        Smallest eigenvalue, and norm of the change, where ``known``.
     known : (T,) bool array
         Records at which the NTG on all samples is known.
     spectral : (T,) bool array
-        Records at which ``ntg_change`` is the spectral norm itself.
+        Records at which ``ntg_change`` is the spectral norm; elsewhere it is the recorded Frobenius
+        norm, an upper bound.
     initial, final : Model
     gamma : float
-        Of the scaling; where the network does not say, the largest that lam allows.
+        Of the scaling; if the network does not know it, the largest that lam allows.
     rounding : float
-        Of an output, relative to the sum of its absolute terms: 4 units of the run's dtype.
+        Rounding error of an output relative to the sum of its absolute terms: 4 units of the run's
+        dtype.
     diverged : bool
     """
 
@@ -78,14 +75,14 @@ class RunNumbers:
     y: Floats
     kind: Literal["descent", "flow"]
     eta: float
-    steps: npt.NDArray[np.int64]
+    steps: Records
     time: Floats
     loss: Floats
     weight_change: Floats
     eigmin: Floats
     ntg_change: Floats
-    known: npt.NDArray[np.bool_]
-    spectral: npt.NDArray[np.bool_]
+    known: Bools
+    spectral: Bools
     initial: Model
     final: Model
     gamma: float
@@ -94,7 +91,7 @@ class RunNumbers:
 
 
 def run_numbers(fn: str, run: Any, X: Any, y: Any, member: int | None) -> RunNumbers:
-    """Read a run and check that it is one the theorems speak of, on these data.
+    """Read a run and check that the theorems cover it, and that it was trained on these data.
 
     Raises
     ------
@@ -102,7 +99,7 @@ def run_numbers(fn: str, run: Any, X: Any, y: Any, member: int | None) -> RunNum
         `run` is not a Run.
     ValueError
         The run has another loss, several outputs, trained output weights, mini-batches, or no
-        records; `member` does not fit; X and y are not its data.
+        records; `member` does not match the run; X and y are not its data.
     """
     for name in ("steps", "time", "loss", "weight_change", "initial", "network", "config"):
         if not hasattr(run, name):
@@ -111,21 +108,21 @@ def run_numbers(fn: str, run: Any, X: Any, y: Any, member: int | None) -> RunNum
         raise ValueError(f"{fn}: run must have records, got none")
     member = _member(fn, run, member)
 
-    def of(values: Any) -> Any:
+    def of_member(values: Any) -> Any:
         return values if member is None or values is None else values[:, member]
 
     start, end = (_network(fn, each, member) for each in (run.initial, run.network))
     if not np.array_equal(start.a, end.a):
         raise ValueError(f"{fn}: the theorems train the input weights only; this run trained a too")
-    X = checks.array(fn, "X", X, ("n", start.W.shape[1]))
-    X = checks.samples(fn, X)
+    X = checks.samples(fn, X, columns=start.W.shape[1])
     y = checks.array(fn, "y", y, (len(X),))
     # d mse / dW = (2 / n) dL_m / dW, so its flow is that of L_m slowed down by n / 2
     speed, size = _loss(fn, run.config.get("loss"), len(X))
     method = run.config.get("method")
     if method == "gradient_descent":
         kind: Literal["descent", "flow"] = "descent"
-        eta = speed * float(run.config["lr"])
+        lr = np.asarray(run.config["lr"], dtype=np.float64)
+        eta = speed * float(lr if lr.ndim == 0 else lr[member])
     elif "t_end" in run.config:
         kind, eta = "flow", 0.0
     else:
@@ -134,11 +131,11 @@ def run_numbers(fn: str, run: Any, X: Any, y: Any, member: int | None) -> RunNum
             f"this run's method is {method!r}"
         )
     steps = run.steps if run.steps.ndim == 1 else run.steps[:, member]
-    loss = size * np.asarray(of(run.loss), dtype=np.float64)
+    loss = size * np.asarray(of_member(run.loss), dtype=np.float64)
     if steps[0] == 0:
         _same_data(fn, start, X, y, float(loss[0]), run.config.get("dtype"))
     gamma = _gamma(run.initial, start, member)
-    known, spectral, eigmin, change = _ntg(run, of, start, end, X)
+    known, spectral, eigmin, change = _ntg(run, of_member, start, end, X)
     diverged = np.asarray(run.diverged)
     return RunNumbers(
         X=X,
@@ -148,7 +145,7 @@ def run_numbers(fn: str, run: Any, X: Any, y: Any, member: int | None) -> RunNum
         steps=np.asarray(steps),
         time=speed * np.asarray(run.time, dtype=np.float64),
         loss=loss,
-        weight_change=np.asarray(of(run.weight_change), dtype=np.float64),
+        weight_change=np.asarray(of_member(run.weight_change), dtype=np.float64),
         eigmin=eigmin,
         ntg_change=change,
         known=known,
@@ -173,7 +170,7 @@ def _member(fn: str, run: Any, member: int | None) -> int | None:
 
 
 def _network(fn: str, net: Any, member: int | None) -> Model:
-    """The numbers of one member; its weights are not finite after a divergence."""
+    """One member of a network; after a divergence its weights are not finite."""
     W, a, lam = (
         np.asarray(each if member is None else each[member], dtype=np.float64)
         for each in (net.W, net.a, net.lam)
@@ -186,7 +183,7 @@ def _network(fn: str, net: Any, member: int | None) -> Model:
 
 
 def _loss(fn: str, loss: Any, n: int) -> tuple[float, float]:
-    """(dL/dW over dL_m/dW, L_m over L)."""
+    """The factors (dL/dW) / (dL_m/dW) and L_m / L."""
     if loss == "half_sse":
         return 1.0, 1.0
     if loss == "mse":
@@ -206,17 +203,16 @@ def _same_data(fn: str, net: Model, X: Floats, y: Floats, recorded: float, dtype
 
 
 def _gamma(net: Any, start: Model, member: int | None) -> float:
-    given = net.gamma
-    if given is not None:
-        value = float(given if np.ndim(given) == 0 else given[member])
+    if net.gamma is not None:
+        value = float(net.gamma if np.ndim(net.gamma) == 0 else net.gamma[member])
         if math.isfinite(value):
             return value
     return min(1.0, len(start.lam) * float(start.lam.min()))
 
 
 def _ntg(
-    run: Any, of: Any, start: Model, end: Model, X: Floats
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], Floats, Floats]:
+    run: Any, of_member: Any, start: Model, end: Model, X: Floats
+) -> tuple[Bools, Bools, Floats, Floats]:
     """Smallest eigenvalue and change of the NTG on all samples, at as many records as possible."""
     T = len(run.steps)
     eigmin, change = np.zeros(T), np.zeros(T)
@@ -225,24 +221,22 @@ def _ntg(
     everywhere = on is None or (np.ndim(on) == 0 and on >= len(X))
     if everywhere and run.ntg_change is not None and run.ntg_eigmin is not None:
         eigmin, change = (
-            np.array(of(each), dtype=np.float64) for each in (run.ntg_eigmin, run.ntg_change)
+            np.array(of_member(each), dtype=np.float64) for each in (run.ntg_eigmin, run.ntg_change)
         )
         known[:] = True
         if getattr(run, "ntg_change_2norm", None) is not None:
-            change = np.array(of(run.ntg_change_2norm), dtype=np.float64)
+            change = np.array(of_member(run.ntg_change_2norm), dtype=np.float64)
             spectral[:] = True
-    weights = of(run.weights)
+    weights = of_member(run.weights)
     if weights is not None:
-        at = {t: np.asarray(W, dtype=np.float64) for t, W in enumerate(weights)}
+        weights_at = {t: np.asarray(W, dtype=np.float64) for t, W in enumerate(weights)}
     elif everywhere and known.all():
-        at = {}
-    else:
-        at = {0: start.W} if run.steps[0].min() == 0 else {}
-        at[T - 1] = end.W
-    if not at:
         return known, spectral, eigmin, change
+    else:
+        weights_at = {0: start.W} if run.steps[0].min() == 0 else {}
+        weights_at[T - 1] = end.W
     K0 = start.ntg(X)
-    for t, W in at.items():
+    for t, W in weights_at.items():
         if not np.isfinite(W).all():
             continue
         K = Model(W, start.a, start.lam, start.activation).ntg(X)
@@ -252,13 +246,9 @@ def _ntg(
     return known, spectral, eigmin, change
 
 
-Bools = npt.NDArray[np.bool_]
-Theorem = Theorem41 | TheoremA1 | TheoremH1
-
-
 @dataclass(frozen=True, eq=False)
 class Claim:
-    """One inequality, checked at the records at which its left side is known.
+    """One inequality, checked at the records where its left side is known.
 
     Attributes
     ----------
@@ -267,18 +257,18 @@ class Claim:
     text : str
         The inequality in words.
     source : str
-        Statement it is from.
+        The statement of the paper.
     upper : bool
         True for observed <= bound, False for observed >= bound.
     records : (R,) int array
-        Which records of the run.
+        Indices of the run's records.
     observed, bound : (R,) float64 arrays
-        For (c) weight changes divided by sqrt(lam_j), of the node that is nearest to its bound.
+        For (c) the weight changes divided by sqrt(lam_j), of the node closest to its bound.
     passed : (R,) bool array
-        The inequality holds; a loss also passes below the rounding of the network's output, where
-        no run can go. False where the run has diverged.
+        Whether the inequality holds. A loss also passes if it is below the rounding error of the
+        network's output, which no run can improve on. False where the run has diverged.
     undecided : (R,) bool array
-        A norm of which only an upper bound was recorded exceeds the bound.
+        Whether the bound is exceeded by the Frobenius norm but perhaps not by the spectral norm.
 
     Examples
     --------
@@ -295,20 +285,21 @@ class Claim:
     text: str
     source: str
     upper: bool
-    records: npt.NDArray[np.int64]
+    records: Records
     observed: Floats
     bound: Floats
     passed: Bools
     undecided: Bools
 
     @property
+    @np.errstate(all="ignore")
     def margin(self) -> Floats:
-        """Distance to the bound, positive where it is kept."""
+        """Distance to the bound, positive where the inequality holds."""
         return self.bound - self.observed if self.upper else self.observed - self.bound
 
     @property
     def holds(self) -> bool | None:
-        """Whether it holds at all its records; None if undecided, or if there are none."""
+        """Whether it holds at all its records; None if undecided or if there are no records."""
         if not len(self.records):
             return None
         if np.any(~self.passed & ~self.undecided):
@@ -318,42 +309,42 @@ class Claim:
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """The verdicts on a run; see `certify`.
+    """The result of comparing a run with a theorem; see `certify`.
 
     Attributes
     ----------
     theorem : str
         "Theorem 4.1", "Theorem A.1" or "Theorem H.1".
     applies : bool
-        The theorem's hypotheses are met by data, activation, initialisation, width and learning
-        rate.
+        Whether data, activation, initialisation, width and learning rate satisfy the theorem's
+        hypotheses.
     reasons : tuple of str
         Why it does not apply, one sentence for every hypothesis that fails.
     holds : bool or None
-        Its conclusions (a) to (d) hold at all records; None where some could not be decided, or the
-        theorem has no bounds for this run.
+        Whether its conclusions (a) to (d) hold at all records; None if some of them are undecided
+        or the theorem has no bounds for this run.
     kappa : Kappa
-        kappa_n of the inputs, measured.
+        kappa_n of the inputs.
     width : Widths or None
-        Width the theorem asks for; None without kappa_n > 0 and gamma > 0.
+        Width that the theorem requires; None without kappa_n > 0 and gamma > 0.
     learning_rate : float or None
         Theorem H.1's bound on eta, for half the sum of squares.
     claims : dict of str to Claim
-        (a) to (d), with the theorem's bounds; empty where it has none.
+        (a) to (d) with the theorem's bounds; empty if it has none.
     measured : dict of str to Claim
-        The same from what was measured: Lemma E.1 with the smallest eigenvalue so far (flow), Lemma
-        H.3 from one record to the next (descent).
+        Bounds from measured eigenvalues: Lemma E.1 with the smallest eigenvalue so far (flow),
+        Lemma H.3 from one record to the next (descent).
     initial : dict of str to Claim
-        What the proof uses of the initialisation: "D.1", eig_min Theta^(1)(W_0) > gamma kappa / 2,
+        What the proof needs of the initialisation: "D.1", eig_min Theta^(1)(W_0) > gamma kappa / 2,
         and "(32)", |y - u_0|^2 < 2 n (C^2 + C_1) / delta.
     assumptions : Assumptions
         See `check_assumptions`.
     constants : dict of str to float
-        n, d, m, gamma, delta, eta, C, C_1, M, L: what went into the bounds.
+        The constants in the bounds: n, d, m, gamma, delta, eta, C, C_1, M, L.
     steps, time : (T,) arrays
-        Of the run's records; time is that of the flow of L_m.
+        Steps and times of the records; time is that of the gradient flow of L_m.
     spectral : (T,) bool array
-        Where (d) observed the spectral norm; elsewhere it is the Frobenius norm, which is larger.
+        Where (d) uses the spectral norm; elsewhere it uses the Frobenius norm, which is larger.
     diverged : bool
 
     Examples
@@ -381,32 +372,31 @@ class Certificate:
     initial: dict[str, Claim]
     assumptions: Assumptions
     constants: dict[str, float]
-    steps: npt.NDArray[np.int64]
+    steps: Records
     time: Floats
     spectral: Bools
     diverged: bool
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """One dictionary a record: step, time, and for every claim observed, bound, margin, pass.
+        """Generate one dictionary a record: step, time, and four entries for every claim.
 
-        Keys are "(a) observed", "(a) bound", "(a) margin", "(a) pass", ...; None where unknown.
+        Their keys are "(a) observed", "(a) bound", "(a) margin", "(a) pass", ...; None if unknown.
         """
-        everything = {**self.claims, **self.measured}
         for t, step in enumerate(self.steps):
             row: dict[str, Any] = {"step": int(step), "time": float(self.time[t])}
-            for name, claim in everything.items():
-                where = np.flatnonzero(claim.records == t)
-                i = int(where[0]) if len(where) else None
-                row[f"{name} observed"] = None if i is None else float(claim.observed[i])
-                row[f"{name} bound"] = None if i is None else float(claim.bound[i])
-                row[f"{name} margin"] = None if i is None else float(claim.margin[i])
-                row[f"{name} pass"] = (
-                    None if i is None or claim.undecided[i] else bool(claim.passed[i])
+            for name, claim in {**self.claims, **self.measured}.items():
+                row |= dict.fromkeys(
+                    f"{name} {key}" for key in ("observed", "bound", "margin", "pass")
                 )
+                for i in np.flatnonzero(claim.records == t)[:1]:
+                    row[f"{name} observed"] = float(claim.observed[i])
+                    row[f"{name} bound"] = float(claim.bound[i])
+                    row[f"{name} margin"] = float(claim.margin[i])
+                    row[f"{name} pass"] = None if claim.undecided[i] else bool(claim.passed[i])
             yield row
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as nested dictionaries, lists and numbers; JSON-able."""
+        """The certificate as nested dictionaries, lists and numbers, ready for JSON."""
         return {
             "theorem": self.theorem,
             "applies": self.applies,
@@ -435,16 +425,18 @@ class Certificate:
         }
 
     def table(self, rows: int = 11) -> str:
-        """The certificate as text: verdicts, constants, and up to so many records."""
+        """The certificate as text: verdicts, constants, and at most ``rows`` records."""
         return _table(self, rows)
 
     def figure(self, title: str | None = None) -> Figure:
-        """The claims against their bounds, four panels (extra ``plot``).
+        """Draw the claims (a) to (d) with their bounds over time (extra ``plot``).
 
         Raises
         ------
         ImportError
             matplotlib is not installed.
+        FigureError
+            matplotlib failed to draw.
         """
         return _figure(self, title)
 
@@ -464,52 +456,51 @@ def certify(
 ) -> Certificate:
     """Compare a training run with the convergence theorems, record by record.
 
-    Gradient flow is compared with Theorem 4.1 (Theorem A.1 for relu) and, by Lemma E.1, with what
-    follows from the smallest eigenvalue that was measured; gradient descent with Theorem H.1 and
-    the steps of its proof, and with Lemma H.3. For gradient descent with relu, of which the paper
-    says nothing, the bounds shown are those of Theorem A.1 at time eta * step.
+    Gradient flow is compared with Theorem 4.1 (Theorem A.1 for relu) and, by Lemma E.1, with the
+    bounds that follow from the measured smallest eigenvalue; gradient descent with Theorem H.1 and
+    the steps of its proof, and with Lemma H.3. The paper does not cover gradient descent with relu;
+    there the bounds of Theorem A.1 at time eta * step are shown.
 
     Parameters
     ----------
     run : Run
-        Of `asymfast.gradient_descent` or `asymfast.gradient_flow`, with one output and a squared
-        loss; "mse" is converted to L_m, half the sum of squares. Record the NTG and its eigenvalue
-        for (a) and (d) at every record, on all samples, and its change in the spectral norm
-        (``Record(ntg_change_2norm=True)``) to have that in (d) instead of the Frobenius norm above
-        it.
+        A run of `asymfast.gradient_descent` or `asymfast.gradient_flow` with one output and a
+        squared loss; "mse" is converted to L_m, half the sum of squares. (a) and (d) are checked at
+        every record if the NTG and its eigenvalue were recorded on all samples. With
+        ``Record(ntg_change_2norm=True)``, (d) uses the spectral norm instead of the Frobenius norm.
     X : (n, d) array_like, float64 or float32
-        The inputs it was trained on.
+        The training inputs.
     y : (n,) array_like
-        Its targets.
+        The training targets.
     delta : float
         The theorems hold with probability 1 - delta over the initialisation.
     corrected : bool
         The paper assumes |sigma'| <= 1, which swish, erf and gelu violate. True replaces its
         constants by those that hold for L = sup |sigma'|, and drops that assumption.
     member : int, optional
-        Of an ensemble.
+        Which member of an ensemble.
 
     Returns
     -------
     Certificate
-        ``applies`` and ``holds`` are independent: the widths asked for are astronomical, while the
+        ``applies`` and ``holds`` are independent: the required widths are astronomical, while the
         conclusions hold for nearly every run.
 
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong kind or range; a run that the theorems do not speak of; other data
-        than it was trained on.
+        An argument of the wrong type or out of range; a run that the theorems do not cover; X and y
+        are not the data of the run.
 
     Notes
     -----
-    (a) to (d) are the theorem's: the smallest eigenvalue of the NTG, the loss, every node's weight
-    change, the change of the NTG in the spectral norm. Lemma E.1 wants its eigenvalue bound at all
-    times; here it is known at the records. The NTG is recomputed in NumPy from the weights of the
-    records, if the run has them, and taken from the run otherwise; where that has none on all
-    samples, (a) and (d) are checked at the first and the last record.
+    (a) to (d) are the theorem's conclusions: on the smallest eigenvalue of the NTG, the loss, every
+    node's weight change, and the change of the NTG in the spectral norm. Lemma E.1 needs its
+    eigenvalue bound at all times; here it is known at the records only. The NTG is recomputed in
+    NumPy if the run has recorded weights, and taken from the run otherwise. If the run has no NTG
+    on all samples, (a) and (d) are checked at the first and the last record.
 
-    Source: Theorems 4.1, A.1 and H.1. Cost: O(n^2 m + n^3), and that of `mean_ntg`.
+    Source: Theorems 4.1, A.1 and H.1. Cost: O(n^2 m + n^3), plus that of `mean_ntg`.
 
     Examples
     --------
@@ -525,8 +516,7 @@ def certify(
     """
     fn = "certify"
     (delta,) = checks.scalars(fn, delta=delta)
-    if not isinstance(corrected, (bool, np.bool_)):
-        raise TypeError(f"{fn}: corrected must be True or False, got {corrected!r}")
+    checks.flag(fn, "corrected", corrected)
     numbers = run_numbers(fn, run, X, y, member)
     net = numbers.initial
     assumptions = check_assumptions(X, numbers.y, net.activation, W=net.W)
@@ -615,7 +605,7 @@ def _reasons(
         yield "the output weights are not all +1 or -1"
     total = float(net.lam.sum())
     if abs(total - 1) > 1e-6 or len(net.lam) * net.lam.min() < numbers.gamma * (1 - 1e-6):
-        yield f"lam is not of Eq. (1) for gamma = {numbers.gamma:g}; it sums to {total:.6g}"
+        yield f"lam is not of the form (1) for gamma = {numbers.gamma:g}; it sums to {total:.6g}"
     if name == "Theorem A.1" and numbers.kind == "descent":
         yield "the paper proves nothing for gradient descent with relu (A.3)"
     if numbers.gamma == 0:
@@ -632,7 +622,7 @@ def _reasons(
 
 
 def power_of_ten(log10: float) -> str:
-    """10^log10 with four digits, however large: ``6.42e+23``, ``1.5e+412``."""
+    """10^log10 with four digits, of any size: ``6.42e+23``, ``1.5e+412``."""
     whole = math.floor(log10)
     mantissa = 10 ** (log10 - whole)
     if 0 <= whole < 6:
@@ -646,163 +636,130 @@ def _claims(name: str, theorem: Theorem, numbers: RunNumbers) -> dict[str, Claim
     known = np.flatnonzero(numbers.known)
     descent = isinstance(theorem, TheoremH1)
     proof = f"proof of {name}" if descent else name
-    lam = numbers.initial.lam
-    power = 1.5 if isinstance(theorem, TheoremA1) else 2.0
     part = "3 gamma kappa / 8" if descent else "gamma kappa / 4"
-    return {
-        "(a)": _claim(
+    eigmin = np.full(len(known), theorem.eigmin)
+    times = numbers.steps if descent else numbers.time
+    loss = theorem.loss(times, _initial_loss(numbers))
+    rate = "L_m(W_t) <= exp(-rate t) L_m(W_0)"
+    factor = np.full(len(every), theorem.weight_factor)
+    power = 1.5 if isinstance(theorem, TheoremA1) else 2.0
+    change = theorem.ntg_change(float(np.sum(numbers.initial.lam**power)))
+    claims = (
+        _claim(
             "(a)",
             f"eig_min(NTG_t) >= {part}",
             proof,
             known,
             numbers.eigmin[known],
-            np.full(len(known), theorem.eigmin),
+            eigmin,
             upper=False,
         ),
-        "(b)": _claim(
-            "(b)",
-            "L_m(W_t) <= exp(-rate t) L_m(W_0)",
-            name,
-            every,
-            numbers.loss,
-            theorem.loss(numbers.steps if descent else numbers.time, _initial_loss(numbers)),
-            floor=_loss_floor(numbers),
-        ),
-        "(c)": _weight_claim(
-            "(c)", proof, every, numbers, np.full(len(every), theorem.weight_factor)
-        ),
-        "(d)": _ntg_claim(proof, known, numbers, theorem.ntg_change(float(np.sum(lam**power)))),
-    }
+        _loss_claim("(b)", rate, name, every, numbers, loss),
+        _weight_claim("(c)", proof, every, numbers, factor),
+        _ntg_claim(proof, known, numbers, change),
+    )
+    return {claim.name: claim for claim in claims}
 
 
 def _measured(numbers: RunNumbers, constants: dict[str, Any]) -> dict[str, Claim]:
-    """Lemmas E.1 and H.3 with the smallest eigenvalues of the run in place of gamma kappa / 4."""
+    """Lemmas E.1 and H.3 with the smallest eigenvalues of the run instead of gamma kappa / 4."""
     known = np.flatnonzero(numbers.known & np.isfinite(numbers.loss))
     if len(known) < 2:
         return {}
     if numbers.kind == "flow":
         return _lemma_e1(numbers, known, constants)
     if numbers.initial.activation == "relu":
-        return {}  # Lemma H.3 wants sigma''
+        return {}  # Lemma H.3 needs sigma''
     return _lemma_h3(numbers, known, constants)
 
 
-def _lemma_e1(
-    numbers: RunNumbers, known: npt.NDArray[np.int64], constants: dict[str, Any]
-) -> dict[str, Claim]:
+def _lemma_e1(numbers: RunNumbers, known: Records, constants: dict[str, Any]) -> dict[str, Claim]:
     residual = math.sqrt(2 * _initial_loss(numbers))
     so_far = np.minimum.accumulate(numbers.eigmin[known])
-    known = known[so_far > 0]  # beyond a singular NTG the lemma says nothing
-    so_far = so_far[so_far > 0]
-    said = [
-        lemma_e1(
-            float(numbers.time[t]),
-            2 * float(least),
-            residual=residual,
-            n=constants["n"],
-            d=constants["d"],
-            L=constants["L"],
-        )
+    known, so_far = known[so_far > 0], so_far[so_far > 0]  # no bound after a singular NTG
+    shared = {key: constants[key] for key in ("n", "d", "L")}
+    bounds = [
+        lemma_e1(float(numbers.time[t]), 2 * float(least), residual=residual, **shared)
         for t, least in zip(known, so_far, strict=True)
     ]
-    loss = np.array([each.loss for each in said])
-    factor = np.array([each.weight_factor for each in said])
+    loss = np.array([each.loss for each in bounds])
+    factor = np.array([each.weight_factor for each in bounds])
     text = "L_m(W_t) <= exp(-2 min eig_min t) L_m(W_0)"
     return {
-        "E.1 loss": _claim(
-            "E.1 loss",
-            text,
-            "Lemma E.1",
-            known,
-            numbers.loss[known],
-            loss,
-            floor=_loss_floor(numbers),
-        ),
+        "E.1 loss": _loss_claim("E.1 loss", text, "Lemma E.1", known, numbers, loss),
         "E.1 weights": _weight_claim("E.1 weights", "Lemma E.1", known, numbers, factor),
     }
 
 
-def _lemma_h3(
-    numbers: RunNumbers, known: npt.NDArray[np.int64], constants: dict[str, Any]
-) -> dict[str, Claim]:
+def _lemma_h3(numbers: RunNumbers, known: Records, constants: dict[str, Any]) -> dict[str, Claim]:
     """Loss at a record from that at the record before, by Eq. (30) for the steps between.
 
-    The eigenvalue between two records is taken to be at least that at one of them.
+    The smallest eigenvalue between two records is assumed to be at least that at one of them.
     """
+    shared = {key: constants[key] for key in ("eta", "n", "d", "M", "L")}
     records, bounds = [], []
     for before, t in pairwise(known):
         eigmin = max(0.0, float(min(numbers.eigmin[before], numbers.eigmin[t])))
-        residual = math.sqrt(2 * float(numbers.loss[before]))
-        factor = lemma_h3(
-            residual,
-            eigmin,
-            eta=constants["eta"],
-            n=constants["n"],
-            d=constants["d"],
-            M=constants["M"],
-            L=constants["L"],
-        )
-        # Steps so small that the lemma has the loss fall: the factor only falls with it. Larger
-        # steps may raise it, for all that the lemma says.
+        loss = float(numbers.loss[before])
+        factor = lemma_h3(math.sqrt(2 * loss), eigmin, **shared)
+        # Below 1 the loss decreases and the factor with it. For larger factors the loss may grow,
+        # and the factor of the first step does not bound the later ones.
         if 0 < factor < 1:
             records.append(t)
-            between = int(numbers.steps[t] - numbers.steps[before])
-            bounds.append(float(numbers.loss[before]) * factor**between)
+            bounds.append(loss * factor ** int(numbers.steps[t] - numbers.steps[before]))
     if not records:
         return {}
-    chosen = np.array(records)
     text = "L_m(W_s) <= factor^steps L_m at the last record, factor of (30) there"
-    return {
-        "H.3 loss": _claim(
-            "H.3 loss",
-            text,
-            "Lemma H.3",
-            chosen,
-            numbers.loss[chosen],
-            np.array(bounds),
-            floor=_loss_floor(numbers),
-        )
-    }
+    claim = _loss_claim("H.3 loss", text, "Lemma H.3", np.array(records), numbers, np.array(bounds))
+    return {claim.name: claim}
 
 
 def _initial(numbers: RunNumbers, kappa: Kappa, constants: dict[str, Any]) -> dict[str, Claim]:
-    """The two events of probability 1 - delta / 2 that the proofs start from."""
+    """The two events, each of probability 1 - delta / 2, that the proofs start from."""
     net = numbers.initial
     m = len(net.lam)
     part = Model(net.W, net.a, np.full(m, numbers.gamma / m), net.activation)
-    first = np.zeros(1, dtype=np.int64)
     moment = 1 / constants["d"] if net.activation == "relu" else constants["C_1"]
     size = constants["n"] * (constants["C"] ** 2 + moment) * 2 / constants["delta"]
+    eigmin = float(np.linalg.eigvalsh(part.ntg(numbers.X))[0])
+    first = np.zeros(1, dtype=np.int64)
+
+    def claim(
+        name: str, text: str, source: str, observed: float, bound: float, *, upper: bool
+    ) -> Claim:
+        return _claim(
+            name, text, source, first, np.array([observed]), np.array([bound]), upper=upper
+        )
+
     return {
-        "D.1": _claim(
+        "D.1": claim(
             "D.1",
             "eig_min(NTG^(1)_0) >= gamma kappa / 2",
             "Proposition D.1",
-            first,
-            np.array([float(np.linalg.eigvalsh(part.ntg(numbers.X))[0])]),
-            np.array([numbers.gamma * kappa.value / 2]),
+            eigmin,
+            numbers.gamma * kappa.value / 2,
             upper=False,
         ),
-        "(32)": _claim(
+        "(32)": claim(
             "(32)",
             "|y - u_0|^2 <= 2 n (C^2 + C_1) / delta",
             "Eq. (32)",
-            first,
-            np.array([2 * _initial_loss(numbers)]),
-            np.array([size]),
+            2 * _initial_loss(numbers),
+            size,
+            upper=True,
         ),
     }
 
 
 def _initial_loss(numbers: RunNumbers) -> float:
-    """L_m(W_0) as recorded, to the last bit; computed where step 0 was not recorded."""
+    """L_m(W_0) as recorded; computed if step 0 was not recorded."""
     if numbers.steps[0] == 0:
         return float(numbers.loss[0])
     return 0.5 * float(np.sum((numbers.initial.outputs(numbers.X) - numbers.y) ** 2))
 
 
 def _loss_floor(numbers: RunNumbers) -> float:
-    """Loss that rounding leaves: every output is a sum of terms, each good to a few units."""
+    """The loss due to rounding: an output is a sum of terms, each accurate to a few units."""
     if not np.isfinite(numbers.final.W).all():
         return 0.0
     net = numbers.final
@@ -816,12 +773,12 @@ def _claim(
     name: str,
     text: str,
     source: str,
-    records: npt.NDArray[Any],
+    records: Records,
     observed: Floats,
     bound: Floats,
     *,
     upper: bool = True,
-    floor: float = 0.0,
+    floor: Floats | float = 0.0,
 ) -> Claim:
     with np.errstate(invalid="ignore"):
         passed = observed <= np.maximum(bound, floor) if upper else observed >= bound
@@ -829,12 +786,20 @@ def _claim(
     return Claim(name, text, source, upper, records, observed, bound, passed, undecided)
 
 
+def _loss_claim(
+    name: str, text: str, source: str, records: Records, numbers: RunNumbers, bound: Floats
+) -> Claim:
+    """A loss against its bound; both are rounded, at t = 0 one is computed from the other."""
+    floor = np.maximum(_loss_floor(numbers), bound * (1 + 1e-14))
+    return _claim(name, text, source, records, numbers.loss[records], bound, floor=floor)
+
+
 def _weight_claim(
-    name: str, source: str, records: npt.NDArray[Any], numbers: RunNumbers, factor: Floats
+    name: str, source: str, records: Records, numbers: RunNumbers, factor: Floats
 ) -> Claim:
     """max_j |w_tj - w_0j| / sqrt(lam_j) against the factor of the theorem.
 
-    A node with lam_j = 0 never moves and has no such ratio; one that did would be infinitely off.
+    A node with lam_j = 0 must not move: its ratio is 0 if it does not, and infinite if it does.
     """
     change = numbers.weight_change[records]
     root = np.sqrt(numbers.initial.lam)
@@ -845,33 +810,20 @@ def _weight_claim(
     return _claim(name, text, source, records, ratio.max(axis=1), factor)
 
 
-def _ntg_claim(
-    source: str, known: npt.NDArray[np.int64], numbers: RunNumbers, bound: float
-) -> Claim:
+def _ntg_claim(source: str, known: Records, numbers: RunNumbers, bound: float) -> Claim:
     observed = numbers.ntg_change[known]
     text = "|NTG_t - NTG_0|_2 <= bound"
     claim = _claim("(d)", text, source, known, observed, np.full(len(known), bound))
-    # a Frobenius norm is at most sqrt(n) times the spectral norm, and at least once
-    above = ~claim.passed & ~numbers.spectral[known]
-    least = observed / math.sqrt(len(numbers.X))
-    return Claim(
-        claim.name,
-        text,
-        source,
-        True,
-        known,
-        observed,
-        claim.bound,
-        claim.passed,
-        above & (least <= bound),
-    )
+    # a Frobenius norm is between the spectral norm and sqrt(n) times it
+    exceeds = ~claim.passed & ~numbers.spectral[known]
+    return replace(claim, undecided=exceeds & (observed / math.sqrt(len(numbers.X)) <= bound))
 
 
 _WORDS = {True: "yes", False: "NO", None: "undecided"}
 
 
 def _table(certificate: Certificate, rows: int) -> str:
-    """Lay out verdicts, reasons, constants and up to ``rows`` records, as lines of text."""
+    """Verdicts, reasons, constants and at most ``rows`` records as lines of text."""
     rows = _check.integer("table", "rows", rows, low=1)
     lines = [*_head(certificate), "", *_records(certificate, rows)]
     for claim in (*certificate.claims.values(), *certificate.measured.values()):
@@ -908,7 +860,7 @@ def _head(certificate: Certificate) -> list[str]:
 
 
 def _records(certificate: Certificate, rows: int) -> list[str]:
-    """A table with observed value and bound of every claim; an asterisk marks what fails."""
+    """A table with the observed value and the bound of every claim; failures have an asterisk."""
     claims = list({**certificate.claims, **certificate.measured}.values())
     if not claims:
         return []
@@ -923,7 +875,7 @@ def _records(certificate: Certificate, rows: int) -> list[str]:
         + [cell for claim in claims for cell in _cells(certificate, claim, t)]
         for t in shown
     ]
-    key = "F: Frobenius norm, above the spectral norm; *: bound not kept; ?: undecided"
+    key = "F: Frobenius norm, above the spectral norm; *: bound exceeded; ?: undecided"
     return [*_aligned([header, *cells]), key, ""]
 
 

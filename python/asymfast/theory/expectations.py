@@ -1,28 +1,21 @@
-"""Lengths of the rows of X and the angles between them, accurate also for nearly parallel rows.
+"""Expectations over Gaussian weights: of one, two or three pre-activations u_i = w . x_i / sqrt(d).
 
-E[f(s z)], z ~ N(0, 1), by the trapezoidal rule, which converges geometrically for analytic f.
+One variable: the trapezoidal rule, which converges geometrically for analytic functions that decay
+like a Gaussian.
 
-E[f(u) f(v)] of jointly normal u, v by the expansion in Hermite polynomials (Mehler's formula).
+Two variables with standard deviations s_i and correlation rho_ij: Mehler's formula. With the
+normalised Hermite polynomials h_k,
 
-With normalised Hermite polynomials h_k, standard deviations s_i and correlations rho_ij,
+    E[f(u_i) f(u_j)] = sum_k c_k(s_i) c_k(s_j) rho_ij^k,  c_k(s) = E[f(s z) h_k(z)],  z ~ N(0, 1).
 
-    E[f(u_i) f(u_j)] = sum_k c_k(s_i) c_k(s_j) rho_ij^k,  c_k(s) = E[f(s z) h_k(z)],  z ~ N(0,1).
+Three variables: given u_i = s_i t, the other two are normal with means b_k t and standard
+deviations r_k, and Mehler's formula takes their conditional correlation rho:
 
-The coefficients are integrals of analytic functions that decay like a Gaussian, for which the
-trapezoidal rule converges geometrically in 1 / step.
+    E[f(u_k) g(u_l) | t] = sum_q A_q(k, t) B_q(l, t) rho_kl^q,
+    A_q(k, t) = E[f(b_k t + r_k z) h_q(z)].
 
-
-E[f(z_k) g(z_l) h(z_i)] of jointly normal variables, for all pairs k, l and all i.
-
-Given z_i = s_i t the other two are normal with means b_k t and standard deviations r_k, and their
-conditional correlation rho enters through Mehler's formula:
-
-    E[f(z_k) g(z_l) | t] = sum_q A_q(k, t) B_q(l, t) rho_kl^q,
-    A_q(k, t) = E[f(b_k t + r_k z) h_q(z)],  h_q the normalised Hermite polynomials.
-
-The integrals over t and z are trapezoidal sums. Nothing is divided by a conditional variance but
-rho, whose powers meet A_q B_q = O(r_k^q r_l^q), so that equal, parallel and zero rows need no care.
-
+Conditional variances only divide in rho, whose powers multiply A_q B_q = O(r_k^q r_l^q), so that
+equal, parallel and zero rows need no special care.
 """
 
 from __future__ import annotations
@@ -33,6 +26,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from asymfast.theory.checks import mirrored
 
 Floats = npt.NDArray[np.float64]
 Function = Callable[[Floats], Floats]
@@ -45,7 +40,7 @@ _NEARLY_PARALLEL = 0.9
 
 @dataclass(frozen=True)
 class RowGeometry:
-    """What the mean NTG needs to know about n rows.
+    """Lengths of n rows and the angles between them, accurate also for nearly parallel rows.
 
     Attributes
     ----------
@@ -57,13 +52,12 @@ class RowGeometry:
         Correlation of u_i and u_j in [-1, 1], exactly symmetric, exactly 1 on the diagonal; 0 in
         the rows and columns of zero rows, where it is undefined.
     gap : (n, n) float64 array
-        1 - |rho|. Its absolute error is about eps sqrt(gap) where rho is near 1 or -1, whereas
-        1 - abs(rho) would be off by eps: the difference between an angle good to 1e-16 and one
-        good to 1e-8.
+        1 - |rho|, with an absolute error of about eps sqrt(gap) where rho is near 1 or -1. The
+        subtraction 1 - abs(rho) would err by eps, which is an angle good to 1e-8 only.
     rounding : float
-        Allowance for the rounding error of products over d inputs, relative to the lengths that
-        enter: (10 + sqrt(d)) units of 2.2e-16. The worst case would be d units; rounding errors
-        do not conspire.
+        Allowance for the rounding error of a product over d inputs, relative to the lengths of its
+        factors: (10 + sqrt(d)) units of 2.2e-16. The worst case, d units, does not occur in
+        practice.
     """
 
     gram: Floats
@@ -78,8 +72,8 @@ def row_geometry(X: Floats) -> RowGeometry:
 
     Notes
     -----
-    Cost: O(n^2 d) time, O(n^2 + n d) memory. Rows are divided by their largest entry before their
-    length is taken, so that squares neither overflow nor underflow.
+    Rows are divided by their largest entry before squares are taken, which could overflow or
+    underflow otherwise. Cost: O(n^2 d) time, O(n^2 + n d) memory.
     """
     d = X.shape[1]
     largest = np.abs(X).max(axis=1)
@@ -88,7 +82,7 @@ def row_geometry(X: Floats) -> RowGeometry:
     length = np.sqrt(np.sum(rescaled**2, axis=1))
     unit = rescaled / np.where(zero, 1.0, length)[:, None]
 
-    rho = np.clip(_mirrored(unit @ unit.T), -1.0, 1.0)
+    rho = np.clip(mirrored(unit @ unit.T), -1.0, 1.0)
     gap = 1 - np.abs(rho)
     for i in range(len(X)):
         near = i + 1 + np.flatnonzero(gap[i, i + 1 :] < 1 - _NEARLY_PARALLEL)
@@ -100,7 +94,7 @@ def row_geometry(X: Floats) -> RowGeometry:
     np.fill_diagonal(rho, np.where(zero, 0.0, 1.0))
     np.fill_diagonal(gap, np.where(zero, 1.0, 0.0))
     return RowGeometry(
-        gram=_mirrored(X @ X.T / d),
+        gram=mirrored(X @ X.T / d),
         scale=largest * length / math.sqrt(d),
         rho=rho,
         gap=gap,
@@ -108,19 +102,12 @@ def row_geometry(X: Floats) -> RowGeometry:
     )
 
 
-def _mirrored(K: Floats) -> Floats:
-    """The lower triangle of K on both sides: a matrix product is symmetric only to rounding."""
-    lower = np.tril(K)
-    return np.asarray(lower + np.tril(K, -1).T)
-
-
-# The normal density times z^4 is below 1e-19 beyond.
-_CUT = 10.0
+_CUT = 10.0  # beyond, the normal density times z^4 is below 1e-19
 _DIGITS = 37.0  # exp(-37) = 1e-16
 
-# Frequencies in sigma' and sigma'': 37 / (distance of the poles from the real line) and a tenth or
-# so for multiple poles. erf, gelu, sin, cos and identity are entire; their Gaussians and waves have
-# died out by the frequencies named.
+# Frequencies in sigma' and sigma'': 37 / (distance of the poles from the real line), and about a
+# tenth more for multiple poles. erf, gelu, sin, cos and identity are entire functions, whose
+# Fourier transforms are negligible above the frequencies given here.
 BANDWIDTH = {
     "swish": 14.0,
     "tanh": 27.0,
@@ -135,10 +122,10 @@ BANDWIDTH = {
 
 
 def resolution(bandwidth: float, scale: float) -> float:
-    """Frequency from which f(s z) times the normal density is below 1e-16 of its size.
+    """Frequency above which f(s z) times the normal density is below 1e-16 of its size.
 
-    The Fourier transform of the product is a convolution of exp(-w^2 / 2) and exp(-37 |w| / b), b =
-    s * bandwidth; the decay at W is that of the best split of W between the two.
+    The Fourier transform of the product is the convolution of exp(-w^2 / 2) and exp(-37 |w| / b),
+    b = s * bandwidth. At W it decays as the best way to split W between the two.
     """
     decay = _DIGITS / max(bandwidth * scale, 1e-300)
     gauss = math.sqrt(2 * _DIGITS)
@@ -148,17 +135,17 @@ def resolution(bandwidth: float, scale: float) -> float:
 def rule(
     bandwidth: float, scale: float, *, refine: float = 1.0, degree: int = 0
 ) -> tuple[Floats, Floats]:
-    """Nodes and weights of a trapezoidal rule for E[f(s z) h(z)], all s up to ``scale``.
+    """Nodes and weights of a trapezoidal rule for E[f(s z) h(z)] for all s up to ``scale``.
 
     Parameters
     ----------
     bandwidth, scale
         As in `resolution`.
     refine : float
-        So many times the nodes that it takes.
+        How many times more nodes to use than are needed.
     degree : int
-        h is a Hermite polynomial up to this degree. Normalised and times the normal density it is
-        largest at sqrt(degree), and so is its Fourier transform.
+        h is a Hermite polynomial of at most this degree. Normalised and times the normal density,
+        it is largest at sqrt(degree), and so is its Fourier transform.
 
     Returns
     -------
@@ -173,7 +160,7 @@ def rule(
 
 
 def mean(f: Function, bandwidth: float, scale: Floats) -> tuple[Floats, float]:
-    """E[f(s_i z)] for all i.
+    """E[f(s_i z)], z ~ N(0, 1), for all i.
 
     Parameters
     ----------
@@ -182,13 +169,13 @@ def mean(f: Function, bandwidth: float, scale: Floats) -> tuple[Floats, float]:
     bandwidth : float
         As in `BANDWIDTH`.
     scale : (n,) float64 array
-        s_i >= 0.
+        The s_i >= 0.
 
     Returns
     -------
     values : (n,) float64 array
     error : float
-        Estimated: the largest difference to the rule of two thirds of the nodes, plus 4 units of
+        Estimate: the largest difference from the rule with two thirds of the nodes, plus 4 units of
         rounding of E|f|.
 
     Notes
@@ -206,30 +193,28 @@ def mean(f: Function, bandwidth: float, scale: Floats) -> tuple[Floats, float]:
     return values[0], error + 4 * float(np.finfo(np.float64).eps) * size
 
 
-MOST_TERMS = 4096
-_BLOCK = 32  # terms between two looks at the error: enough for short rows, and a BLAS 3 product
-
-# |z| <= 13 leaves out less than 1e-18 of any coefficient: exp(-13^2 / 4) = 4.5e-19.
-_HERMITE_CUT = 13.0
+_MOST_TERMS = 4096
+_BLOCK = 32  # terms between two estimates of the error: enough for short rows, and a BLAS 3 product
+_HERMITE_CUT = 13.0  # leaves out less than 1e-18 of any coefficient: exp(-13^2 / 4) = 4.5e-19
 
 
 @dataclass(frozen=True)
 class Trapezoid:
     """Two interleaved trapezoidal rules for integrals of f(s_i z) against the normal density.
 
-    Their mean is the rule of half the step, which is what is used; half their difference bounds
-    the error of either, and by far that of the mean.
+    Their mean, the rule with half the step, is what is used. Half their difference bounds the error
+    of each of them, and greatly exceeds that of the mean.
 
     Attributes
     ----------
     z : (N,) float64 array
-        Nodes; the even ones belong to one rule, the odd ones to the other.
+        Nodes; the even ones belong to one rule and the odd ones to the other.
     root_density : (N,) float64 array
         Square root of the standard normal density at the nodes.
     weighted : (n, N) float64 array
-        f(s_i z) times the root of the density and the step of either rule.
+        f(s_i z) times the root of the density and the step of each rule.
     moment, moment_error : (n,) float64 arrays
-        E[f(s_i z)^2] and half the difference of the two rules for it.
+        E[f(s_i z)^2] and half the difference between the two rules for it.
     """
 
     z: Floats
@@ -247,17 +232,16 @@ def trapezoid(f: Function, bandwidth: float, scale: Floats) -> Trapezoid:
     f : callable
         Elementwise, bounded and analytic in a strip around the real line.
     bandwidth : float
-        Frequency beyond which the Fourier transform of f is below 1e-16 of its size: 37 / a for
-        poles at distance a from the real line, a little more for double ones.
+        As in `BANDWIDTH`.
     scale : (n,) float64 array
         The values s_i.
 
     Notes
     -----
-    The integrand of c_k has frequencies up to about sqrt(k) + 7 from h_k times the normal density,
-    and s * bandwidth from f; a step of 2 pi over their sum leaves nothing to alias.
+    The integrand of c_k has frequencies of up to about sqrt(k) + 7 from h_k times the normal
+    density and up to s * bandwidth from f. With a step of 2 pi over their sum there is no aliasing.
     """
-    frequencies = math.sqrt(MOST_TERMS) + 7 + bandwidth * float(scale.max())
+    frequencies = math.sqrt(_MOST_TERMS) + 7 + bandwidth * float(scale.max())
     step = 2 * math.pi / frequencies
     half = math.ceil(2 * _HERMITE_CUT / step)
     z = 0.5 * step * np.arange(-half, half + 1, dtype=np.float64)
@@ -274,19 +258,19 @@ def trapezoid(f: Function, bandwidth: float, scale: Floats) -> Trapezoid:
 
 
 def coefficients(rule: Trapezoid) -> Iterator[tuple[Floats, Floats]]:
-    """Hermite coefficients of z -> f(s_i z), in blocks without end.
+    """Generate the Hermite coefficients of z -> f(s_i z) in blocks, without end.
 
     Yields
     ------
     c : (n, 32) float64 array
         The next coefficients c_k(s_i).
     error : (n, 32) float64 array
-        Half the difference of the two rules for each of them.
+        Half the difference between the two rules for each of them.
 
     Notes
     -----
-    The recurrence h_{k+1} = (z h_k - sqrt(k) h_{k-1}) / sqrt(k+1) runs over h_k times the root of
-    the density, which stays of order one where h_k alone would overflow. Cost: O(n N) a term.
+    The recurrence h_{k+1} = (z h_k - sqrt(k) h_{k-1}) / sqrt(k+1) is applied to h_k times the root
+    of the density, which stays of order one where h_k alone would overflow. Cost: O(n N) a term.
     """
     before, now = np.zeros_like(rule.z), rule.root_density
     block = np.empty((_BLOCK, len(rule.z)))
@@ -306,34 +290,34 @@ def coefficients(rule: Trapezoid) -> Iterator[tuple[Floats, Floats]]:
 def pair_means(
     f: Function, bandwidth: float, rows: RowGeometry, tol: float
 ) -> tuple[Floats, float]:
-    """E[f(u_i) f(u_j)] for all pairs of rows, to an accuracy measured on ``rows.gram * E``.
+    """E[f(u_i) f(u_j)] for all pairs of rows; ``tol`` is relative to ``rows.gram * E``.
 
     Parameters
     ----------
     f, bandwidth
         As in `trapezoid`.
     rows : RowGeometry
-        Of the n rows; u_i has standard deviation ``rows.scale[i]``.
+        The n rows; u_i has standard deviation ``rows.scale[i]``.
     tol : float
         Terms are added until ``error`` is at most ``tol`` times the largest entry of
-        ``rows.gram * E``, or until there are 4096.
+        ``rows.gram * E``, up to 4096 terms.
 
     Returns
     -------
     E : (n, n) float64 array
-        Exactly symmetric. Positive semi-definite to rounding: a truncated sum of positive
-        semi-definite matrices, plus a diagonal that is larger because it is not truncated.
+        Exactly symmetric. Positive semi-definite to rounding, as a truncated sum of positive
+        semi-definite matrices with a larger, not truncated, diagonal.
     error : float
         Bound on |rows.gram * (E - exact)| over all entries, the sum of three parts: truncation
         after K terms, at most |rho_ij|^K sqrt(T_i T_j) with T_i = sum_{k >= K} c_k(s_i)^2 by the
-        inequality of Cauchy and Schwarz; quadrature, estimated by the two rules; and rounding,
-        ``rows.rounding`` times the moments and the condition numbers sum_k k c_k(s_i)^2 with
-        which an error of rho enters.
+        Cauchy-Schwarz inequality; quadrature, estimated by the two rules; and rounding,
+        ``rows.rounding`` times the moments and the condition numbers sum_k k c_k(s_i)^2 that
+        multiply an error of rho.
 
     Notes
     -----
-    Cost: O(n^2 K + n N K) time, O(n^2 + n N) memory, N = 8 (71 + bandwidth max(s)) nodes. K is 32
-    for short rows; long and nearly parallel ones take about 10 s^2 terms (swish).
+    Cost: O(n^2 K + n N K) time, O(n^2 + n N) memory, with N = 8 (71 + bandwidth max(s)) nodes and
+    K terms: 32 for short rows, about 10 s^2 for long and nearly parallel ones (swish).
     """
     rule = trapezoid(f, bandwidth, rows.scale)
     square = rows.scale**2
@@ -343,10 +327,10 @@ def pair_means(
     power = np.ones_like(rows.rho)
     term = np.empty_like(rows.rho)
     captured = np.zeros_like(rule.moment)
-    c_error = np.zeros_like(rule.moment)  # squares summed over k, as captured and condition are
+    c_error = np.zeros_like(rule.moment)  # this and the others: sums of squares over k
     condition = np.zeros_like(rule.moment)
     blocks = coefficients(rule)
-    for k in range(0, MOST_TERMS, _BLOCK):
+    for k in range(0, _MOST_TERMS, _BLOCK):
         c, c_off = next(blocks)
         for column in c.T:
             np.multiply.outer(column, column, out=term)
@@ -379,7 +363,7 @@ def _even_odd(values: Floats) -> tuple[Floats, Floats]:
 
 
 _LONGEST_ROW = 30.0
-# Terms and refinement of the nodes; each computation is judged by its change from the one before.
+# Terms and refinement of the nodes; the error of a level is its change from the level before.
 _LEVELS = (
     (8, 0.9),
     (16, 1.35),
@@ -403,21 +387,20 @@ def triple_sums(
     tol: float,
     weigh: Callable[[Floats, int], Floats],
 ) -> tuple[Floats, float, float]:
-    """sum_i weigh(E_i, i), E_i[k, l] = E[f(z_k) g(z_l) h(z_i)], z_k = w.q_k / sqrt(d), z_i = w.x_i
-    / sqrt(d), w ~ N(0, I).
+    """sum_i weigh(E_i, i), E_i[k, l] = E[f(u_k) g(u_l) h(u_i)] for rows k, l of Q and i of X.
 
     Parameters
     ----------
     fn : str
-        Who asks, for the messages.
+        Name of the calling function, for the messages.
     f, g, h : callable
         Elementwise, analytic in a strip around the real line.
     bandwidth : float
-        As in `BANDWIDTH`, for the worst of them.
+        As in `BANDWIDTH`, for the worst of the three.
     Q, X : (q, d) and (n, d) float64 arrays
         Rows of length up to 30 sqrt(d).
     tol : float
-        Resolution is raised until the estimated error is at most ``tol * size``.
+        The resolution is increased until the estimated error is at most ``tol * size``.
     weigh : callable(E_i, i)
         Applied to the (q, q) matrices before they are summed.
 
@@ -425,10 +408,10 @@ def triple_sums(
     -------
     total : (q, q) float64 array
     error : float
-        Estimated error of an E_i: the largest change from a coarser computation, with two thirds
-        of the nodes and half of the terms, which as a rule errs by far more, plus rounding.
+        Estimated error of an entry of E_i: the largest change from a coarser computation (two
+        thirds of the nodes, half of the terms), whose error is usually far larger, plus rounding.
     size : float
-        Largest sqrt(E[f^2] E[g^2] E[h^2]), what errors are measured in.
+        Largest sqrt(E[f^2] E[g^2] E[h^2]), the unit of the errors.
 
     Raises
     ------
@@ -437,7 +420,7 @@ def triple_sums(
 
     Notes
     -----
-    Cost: O(n q^2 N K + n q N^2 K) with N nodes and K terms; memory O(q N K + q^2).
+    Cost: O(n q^2 N K + n q N^2 K) time, O(q N K + q^2) memory, with N nodes and K terms.
     """
     rows = row_geometry(np.concatenate([Q, X]))
     longest = float(rows.scale.max())
@@ -451,10 +434,10 @@ def triple_sums(
     rounding = 8 * rows.rounding * (1 + longest) * size
     level = 1
     for i in range(q, q + len(X)):
-        given = _Given(rows, q, i, f, g, h, bandwidth)
-        before = given.matrix(*_LEVELS[level - 1])
+        conditional = _Conditional(rows, q, i, f, g, h, bandwidth)
+        before = conditional.matrix(*_LEVELS[level - 1])
         while True:
-            E = given.matrix(*_LEVELS[level])
+            E = conditional.matrix(*_LEVELS[level])
             change = float(np.abs(E - before).max())
             if change + rounding <= tol * size or level == len(_LEVELS) - 1:
                 break
@@ -471,8 +454,8 @@ def _root_mean_square(u: Function, bandwidth: float, scale: float) -> float:
     return math.sqrt(float(square[0]))
 
 
-class _Given:
-    """The conditional expectations given z_i, and their mean over z_i."""
+class _Conditional:
+    """The conditional expectations given u_i, and their mean over u_i."""
 
     def __init__(
         self,
@@ -496,7 +479,7 @@ class _Given:
         self.rho = np.clip(covariance / np.where(defined, products, 1.0), -1.0, 1.0) * defined
 
     def matrix(self, terms: int, refine: float) -> Floats:
-        """E[f(z_k) g(z_l) h(z_i)] by so many terms and nodes."""
+        """E[f(u_k) g(u_l) h(u_i)] with this number of terms and refinement of the nodes."""
         t, w = rule(self.bandwidth, self.longest, refine=refine)
         z, v = rule(self.bandwidth, self.longest, refine=refine, degree=terms)
         projection = (hermite_polynomials(z, terms) * v).T

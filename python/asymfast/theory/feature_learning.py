@@ -1,9 +1,7 @@
-"""The network of Eq. (2) in plain NumPy: outputs, gradients, NTG, and Theta^(3) of Eq. (34).
+"""Feature learning at initialisation: Theorems 4.3 and 4.4, Eq. (34), and simulations of them.
 
-Slow and short, so that the rest of the theory can be computed without the compiled core.
-
-
-Feature learning at initialisation: Theorems 4.3 and 4.4, and the simulations that test them.
+`Model` is the network of Eq. (2) in plain NumPy, slow and short, so that the theory can be computed
+without the compiled core.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """The numbers of a network with one output, in float64.
+    """A network with one output, in float64.
 
     Attributes
     ----------
@@ -42,7 +40,7 @@ class Model:
     activation: str
 
     def preactivations(self, X: Floats) -> Floats:
-        """Z (n, m) = X W' / sqrt(d)."""
+        """Z = X W' / sqrt(d), (n, m)."""
         return np.asarray(X @ self.W.T / math.sqrt(X.shape[1]))
 
     def outputs(self, X: Floats) -> Floats:
@@ -58,23 +56,19 @@ class Model:
         return np.asarray(scale[:, None] * (back.T @ X))
 
     def ntg(self, X: Floats, lam: Floats | None = None) -> Floats:
-        """Eq. (5), (n, n), exactly symmetric; with lam^(k) the k-th part. a_j^2 enters where not 1.
-
-        Cost: O(n^2 (m + d)).
-        """
+        """Eq. (5), (n, n), exactly symmetric; its k-th part for lam^(k). Cost: O(n^2 (m + d))."""
         scale = (self.lam if lam is None else lam) * self.a**2
         S = ACTIVATIONS[self.activation].slope(self.preactivations(X))
-        K = (X @ X.T / X.shape[1]) * ((S * scale) @ S.T)
-        return np.asarray(np.tril(K) + np.tril(K, -1).T)
+        return checks.mirrored((X @ X.T / X.shape[1]) * ((S * scale) @ S.T))
 
 
 def model(fn: str, W: Any, a: Any, lam: Any, activation: str) -> Model:
-    """Check the numbers of a network with one output; fn is who asks.
+    """Check a network with one output; fn is the calling function, for the messages.
 
     Raises
     ------
     TypeError, ValueError
-        Shapes that do not fit, values that are not finite, an unknown activation.
+        Shapes that do not match, values that are not finite, an unknown activation.
     """
     weights = checks.array(fn, "W", W, ("m", "d"))
     return Model(
@@ -110,7 +104,7 @@ def theta_3(
     X_eval : (q, d) array_like, optional
         The x_k and x_l; default X.
     activation : str
-        As in `asymfast.Network`, but not relu, whose sigma'' does not exist.
+        As in `asymfast.Network`, except relu, which has no sigma''.
 
     Returns
     -------
@@ -120,7 +114,7 @@ def theta_3(
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong kind, shape or range; relu.
+        An argument of the wrong type or shape or out of range; relu.
 
     Notes
     -----
@@ -137,9 +131,9 @@ def theta_3(
     """
     fn = "theta_3"
     net = model(fn, W, a, lam, activation)
-    smooth(fn, activation)
+    _require_smooth(fn, activation)
     X = checks.array(fn, "X", X, ("n", net.W.shape[1]))
-    Q = X if X_eval is None else checks.array(fn, "X_eval", X_eval, ("q", net.W.shape[1]))
+    Q = _evaluated(fn, X, X_eval)
     chosen = ACTIVATIONS[activation]
     z, zq = net.preactivations(X), net.preactivations(Q)
     scaled = chosen.slope(z) * (net.a**3 * net.lam**1.5)
@@ -158,7 +152,7 @@ def ntg_velocity(
     X_eval: npt.ArrayLike | None = None,
     activation: str = "swish",
 ) -> Floats:
-    """dTheta/dt along the gradient flow at given weights.
+    """dTheta/dt along the gradient flow, at given weights.
 
     d Theta(x_k, x_l) / dt = sum_i (y_i - f(x_i)) Theta^(3)(x_k, x_l, x_i).
 
@@ -181,8 +175,8 @@ def ntg_velocity(
 
     Notes
     -----
-    Source: the first display of Appendix I.2. Theta^(3) is never formed: the sum over i is taken
-    first. Cost: O(q^2 m + (n + q) m d).
+    The sum over i is taken first, so that Theta^(3) is never stored. Source: the first display of
+    Appendix I.2. Cost: O(q^2 m + (n + q) m d).
 
     Examples
     --------
@@ -197,10 +191,10 @@ def ntg_velocity(
     """
     fn = "ntg_velocity"
     net = model(fn, W, a, lam, activation)
-    smooth(fn, activation)
+    _require_smooth(fn, activation)
     X = checks.array(fn, "X", X, ("n", net.W.shape[1]))
     y = checks.array(fn, "y", y, (len(X),))
-    Q = X if X_eval is None else checks.array(fn, "X_eval", X_eval, ("q", net.W.shape[1]))
+    Q = _evaluated(fn, X, X_eval)
     return velocity_on(net, X, y, Q)
 
 
@@ -213,14 +207,13 @@ def velocity_on(net: Model, X: Floats, y: Floats, Q: Floats) -> Floats:
     return np.asarray((Q @ Q.T / X.shape[1]) * (half + half.T))
 
 
-def smooth(fn: str, activation: str) -> None:
-    """Refuse relu.
+def _evaluated(fn: str, X: Floats, X_eval: npt.ArrayLike | None) -> Floats:
+    """The inputs x_k and x_l: X, or those of X_eval."""
+    return X if X_eval is None else checks.array(fn, "X_eval", X_eval, ("q", X.shape[1]))
 
-    Raises
-    ------
-    ValueError
-        The activation is relu.
-    """
+
+def _require_smooth(fn: str, activation: str) -> None:
+    """Raise ValueError for relu."""
     if activation == "relu":
         raise ValueError(f"{fn}: activation must have a second derivative, got 'relu'")
 
@@ -233,10 +226,10 @@ class Estimate(NamedTuple):
 
     Attributes
     ----------
-    mean, standard_error : float64 arrays of one shape
-        Of the mean, entry by entry.
+    mean, standard_error : float64 arrays of the same shape
+        The mean and its standard error, entry by entry.
     draws : int
-        How many networks.
+        Number of networks.
 
     Examples
     --------
@@ -257,12 +250,11 @@ class Estimate(NamedTuple):
     def z(self, expected: npt.ArrayLike) -> Floats:
         """(mean - expected) in standard errors; 0 where both are equal."""
         expected = _check.reals("z", "expected", expected)
-        if expected.ndim:  # else a number for all of them
+        if expected.ndim:  # otherwise one number for all entries
             _check.require_shape("z", "expected", expected.shape, self.mean.shape)
-        off = self.mean - expected
-        # where nothing varies between the draws, rounding is all that is left
+        # where the draws do not vary, only rounding is left
         least = 1e-15 * np.abs(self.mean) + np.finfo(np.float64).tiny
-        return np.asarray(off / np.maximum(self.standard_error, least))
+        return np.asarray((self.mean - expected) / np.maximum(self.standard_error, least))
 
 
 @overload
@@ -290,7 +282,7 @@ def g_1(
     activation : str
         As in `asymfast.Network`.
     return_error : bool
-        Return an estimate of the largest error beside the values.
+        Return an estimate of the largest error as well.
 
     Returns
     -------
@@ -301,15 +293,15 @@ def g_1(
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong kind, shape or range.
+        An argument of the wrong type or shape or out of range.
 
     Notes
     -----
-    Source: above Theorem 4.3. relu: |x| / sqrt(2 pi d), as A.2 says. Exactly 0 for tanh, erf, sin,
-    cos and identity: sigma sigma' of an odd or even sigma is odd. The paper's remark that the
-    expected change of w_j is not zero for gamma < 1 fails for those.
+    For relu it is |x| / sqrt(2 pi d), as in A.2. It is exactly 0 for tanh, erf, sin, cos and
+    identity, as sigma sigma' is odd for an odd or even sigma; the paper's remark that the expected
+    change of w_j is not zero for gamma < 1 does not hold for those.
 
-    Cost: O(n N), N nodes of the quadrature; O(n) for the closed forms.
+    Source: above Theorem 4.3. Cost: O(n N) with N quadrature nodes; O(n) for the closed forms.
 
     Examples
     --------
@@ -345,7 +337,7 @@ def g_1(
 def theorem_4_3(X: npt.ArrayLike, lam: npt.ArrayLike, activation: str = "swish") -> Floats:
     """Expected initial velocity of the weights, E[dw_tjk / dt at t = 0].
 
-    -(lam_j / sqrt d) sum_i x_ik g_1(x_i), whatever the targets.
+    It is -(lam_j / sqrt d) sum_i x_ik g_1(x_i), for any targets.
 
     Parameters
     ----------
@@ -354,21 +346,21 @@ def theorem_4_3(X: npt.ArrayLike, lam: npt.ArrayLike, activation: str = "swish")
     lam : (m,) array_like
         Node scalings.
     activation : str
-        As in `asymfast.Network`; relu as well, see A.2.
+        As in `asymfast.Network`, including relu (A.2).
 
     Returns
     -------
     (m, d) float64 array
-        Exactly 0 for odd or even activations, see `g_1`.
+        Exactly 0 for odd and even activations, see `g_1`.
 
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong kind, shape or range.
+        An argument of the wrong type or shape or out of range.
 
     Notes
     -----
-    Source: Theorem 4.3; for half the sum of squares. Cost: O(n d + m d).
+    Source: Theorem 4.3, with half the sum of squares as the loss. Cost: O(n d + m d).
 
     Examples
     --------
@@ -401,13 +393,13 @@ def g_2(
     Parameters
     ----------
     x_1, x_2, x_3 : (d,) array_like
-        Inputs; parallel, equal and zero ones are fine.
+        Inputs; they may be parallel, equal or zero.
     activation : str
-        As in `asymfast.Network`, but not relu.
+        As in `asymfast.Network`, except relu.
     tol : float
-        Accuracy asked for, relative to the product of the root mean squares of the three factors.
+        Accuracy required, relative to the product of the root mean squares of the three factors.
     return_error : bool
-        Return the estimated error beside the value, and do so even where it exceeds ``tol``.
+        Return the estimated error as well, and do not raise an error where it exceeds ``tol``.
 
     Returns
     -------
@@ -418,13 +410,12 @@ def g_2(
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong kind, shape or range; relu; ``tol`` cannot be met.
+        An argument of the wrong type or shape or out of range; relu; ``tol`` cannot be met.
 
     Notes
     -----
-    Source: above Theorem 4.4. See `asymfast.theory.expectations` for the method.
-
-    Cost: a product rule, of about N^2 K terms; see `theorem_4_4`.
+    Source: above Theorem 4.4; the method is described in `asymfast.theory.expectations`. Cost:
+    O(N^2 K), see `theorem_4_4`.
 
     Examples
     --------
@@ -436,17 +427,12 @@ def g_2(
     """
     fn = "g_2"
     first = checks.array(fn, "x_1", x_1, ("d",))
-    rows = [first] + [
+    second, third = (
         checks.array(fn, name, x, first.shape) for name, x in (("x_2", x_2), ("x_3", x_3))
-    ]
+    )
+    Q = np.stack([first, second])
     values, error = _g_2_sums(
-        fn,
-        np.stack(rows[:2]),
-        rows[2][None],
-        activation,
-        tol,
-        lambda G, i: G,
-        raising=not return_error,
+        fn, Q, third[None], activation, tol, lambda G, i: G, raising=not return_error
     )
     value = float(values[0, 1])
     return (value, error) if return_error else value
@@ -488,8 +474,8 @@ def theorem_4_4(
 ) -> Floats | tuple[Floats, float]:
     """Expected initial velocity of the NTG, E[dTheta_m(x_k, x_l; W_t) / dt at t = 0].
 
-    -(x_k.x_l / d^2) sum_i [g_2(x_k, x_l, x_i) x_k.x_i + g_2(x_l, x_k, x_i) x_l.x_i] sum_j lam_j^2,
-    whatever the targets.
+    It is -(x_k.x_l / d^2) sum_i [g_2(x_k, x_l, x_i) x_k.x_i + g_2(x_l, x_k, x_i) x_l.x_i]
+    sum_j lam_j^2, for any targets.
 
     Parameters
     ----------
@@ -499,13 +485,13 @@ def theorem_4_4(
         Node scalings. Only their sum of squares matters; for the limit of wide networks pass
         ``(1 - gamma) t_j``.
     activation : str
-        As in `asymfast.Network`, but not relu.
+        As in `asymfast.Network`, except relu.
     X_eval : (q, d) array_like, optional
         The x_k and x_l; default X.
     tol : float
         Accuracy of the g_2, as in `g_2`.
     return_error : bool
-        Return the estimated error of an entry beside the matrix.
+        Return the estimated error of an entry as well.
 
     Returns
     -------
@@ -517,14 +503,14 @@ def theorem_4_4(
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong kind, shape or range; relu; ``tol`` cannot be met.
+        An argument of the wrong type or shape or out of range; relu; ``tol`` cannot be met.
 
     Notes
     -----
-    Source: Theorem 4.4; for half the sum of squares. Misprints: its prefactor d^(-3/2) must be d^-2
-    (one 1/d from Eq. (4), 1/sqrt(d) from each of two gradients), and the last display of I.2 has
-    lost the minus. Cost: O(n q^2 N K + n q N^2 K), N = 30 nodes and K = 16 terms for unit rows:
-    2 s for n = q = 100.
+    Source: Theorem 4.4, with half the sum of squares as the loss. Misprints: its prefactor d^(-3/2)
+    must be d^-2 (one 1/d from Eq. (4), 1/sqrt(d) from each of two gradients), and the last display
+    of I.2 lacks the minus. Cost: O(n q^2 N K + n q N^2 K), with N = 30 nodes and K = 16 terms for
+    unit rows; about 2 s for n = q = 100.
 
     Examples
     --------
@@ -539,7 +525,7 @@ def theorem_4_4(
     fn = "theorem_4_4"
     checked = checks.samples(fn, X)
     lam = checks.non_negative(fn, "lam", lam)
-    Q = checked if X_eval is None else checks.array(fn, "X_eval", X_eval, ("q", checked.shape[1]))
+    Q = _evaluated(fn, checked, X_eval)
     d = checked.shape[1]
     inner = Q @ checked.T
 
@@ -548,8 +534,7 @@ def theorem_4_4(
 
     total, error = _g_2_sums(fn, Q, checked, activation, tol, weigh, raising=not return_error)
     prefactor = -(Q @ Q.T) / float(d) ** 2 * float(np.sum(lam**2))
-    lower = np.tril(prefactor * (total + total.T))
-    V: Floats = lower + np.tril(lower, -1).T
+    V = checks.mirrored(prefactor * (total + total.T))
     if not return_error:
         return V
     largest = float(np.abs(prefactor).max()) * 2 * float(np.abs(inner).sum(axis=1).max())
@@ -566,9 +551,9 @@ def _g_2_sums(
     *,
     raising: bool,
 ) -> tuple[Floats, float]:
-    """sum_i weigh(g_2(x_k, x_l, x_i), i) for all k, l, and the error of a g_2."""
+    """sum_i weigh(g_2(x_k, x_l, x_i), i) for all k, l, and the error of one g_2."""
     name = checks.activation(fn, activation)
-    smooth(fn, name)
+    _require_smooth(fn, name)
     tol = _check.number(fn, "tol", tol, low=0, low_open=True)
     chosen = ACTIVATIONS[name]
     total, error, size = expectations.triple_sums(
@@ -600,32 +585,33 @@ def simulated_drift(
     draws: int = 1000,
     rng: Any = None,
 ) -> Estimate:
-    """Mean of dW/dt at time 0 over networks drawn as in Assumption 2.3; Theorem 4.3 expects it.
+    """Mean of dW/dt at time 0 over networks drawn as in Assumption 2.3, to test Theorem 4.3.
 
     Parameters
     ----------
     X : (n, d) array_like, float64 or float32
         Training inputs.
     y : (n,) array_like
-        Targets; they add variance and no mean.
+        Targets; they affect the variance but not the mean.
     lam : (m,) array_like
         Node scalings.
     activation : str
         As in `asymfast.Network`.
     draws : int
-        Networks, at least 2.
+        Number of networks, at least 2.
     rng : seed or Generator
-        What `numpy.random.default_rng` takes; for every network W, then a, as `Network.init`.
+        Anything `numpy.random.default_rng` accepts; W, then a, is drawn for every network, as in
+        `Network.init`.
 
     Returns
     -------
     Estimate
-        Of shape (m, d); ``estimate.z(theorem_4_3(X, lam, activation))`` compares.
+        Of shape (m, d); compare by ``estimate.z(theorem_4_3(X, lam, activation))``.
 
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong kind, shape or range.
+        An argument of the wrong type or shape or out of range.
 
     Notes
     -----
@@ -656,24 +642,24 @@ def simulated_ntg_velocity(
     draws: int = 1000,
     rng: Any = None,
 ) -> Estimate:
-    """Mean of dTheta/dt at time 0 over networks drawn as in Assumption 2.3; Theorem 4.4 expects it.
+    """Mean of dTheta/dt at time 0 over networks drawn as in Assumption 2.3, to test Theorem 4.4.
 
     Parameters
     ----------
     X_eval : (q, d) array_like, optional
-        Where the NTG is taken; default X.
+        Inputs at which the NTG is taken; default X.
     X, y, lam, activation, draws, rng
-        As in `simulated_drift`; relu is refused.
+        As in `simulated_drift`; relu is an error.
 
     Returns
     -------
     Estimate
-        Of shape (q, q); ``estimate.z(theorem_4_4(X, lam, activation))`` compares.
+        Of shape (q, q); compare by ``estimate.z(theorem_4_4(X, lam, activation))``.
 
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong kind, shape or range.
+        An argument of the wrong type or shape or out of range.
 
     Notes
     -----
@@ -689,9 +675,9 @@ def simulated_ntg_velocity(
     True
     """
     fn = "simulated_ntg_velocity"
-    smooth(fn, activation)
+    _require_smooth(fn, activation)
     checked = checks.samples(fn, X)
-    Q = checked if X_eval is None else checks.array(fn, "X_eval", X_eval, ("q", checked.shape[1]))
+    Q = _evaluated(fn, checked, X_eval)
     return _simulate(
         fn, X, y, lam, activation, draws, rng, lambda net, X, y: velocity_on(net, X, y, Q)
     )
@@ -716,7 +702,7 @@ def _simulate(
     m, d = len(scalings), checked.shape[1]
     mean: Any = 0.0
     squares: Any = 0.0
-    for count in range(1, draws + 1):  # Welford's algorithm: nothing cancels
+    for count in range(1, draws + 1):  # Welford's algorithm, without cancellation
         W = generator.standard_normal((m, d))
         a: Floats = 2.0 * generator.integers(0, 2, m).astype(np.float64) - 1.0
         value = measure(Model(W, a, scalings, name), checked, targets)

@@ -1,11 +1,4 @@
-"""Theta*, the mean neural tangent Gram matrix at initialisation, whose smallest eigenvalue is
-the kappa_n of the theorems.
-
-
-Limits of wide networks: kappa_n, the limiting NTG of Proposition 3.1, and its variance.
-
-The law of the NTG's smallest eigenvalue at initialisation, by sampling.
-"""
+"""Limits of wide networks: Theta*, kappa_n, the limiting NTG of Proposition 3.1, and its law."""
 
 from __future__ import annotations
 
@@ -33,9 +26,12 @@ from asymfast.theory.scaling import (
 Floats = npt.NDArray[np.float64]
 
 
-# Beyond this |x_i| / sqrt(d) the Hermite expansion of parallel rows has no hope of converging and
-# the quadrature needs 10^4 nodes and more.
+# Of |x_i| / sqrt(d). Above it the Hermite expansion of parallel rows does not converge, and the
+# quadrature needs more than 10^4 nodes.
 _LONGEST_ROW = 100.0
+_MOST_TERMS = 2**24
+_BLOCK_BYTES = 2**25  # of sigma' at a time
+_QUIET = np.errstate(under="ignore")  # whatever the caller's numpy.seterr
 
 
 @overload
@@ -70,8 +66,8 @@ def mean_ntg(
 
     Theta*_ij = (x_i . x_j / d) E[sigma'(u_i) sigma'(u_j)],   u_i = w . x_i / sqrt(d),  w ~ N(0, I).
 
-    This is the limit of the NTG of wide networks for gamma = 1, and gamma times it is the part
-    that does not depend on the draw otherwise. Its smallest eigenvalue is kappa_n.
+    For gamma = 1 this is the limit of the NTG of wide networks. For smaller gamma, gamma times it
+    is the part of the limit that does not depend on the draw. Its smallest eigenvalue is kappa_n.
 
     Parameters
     ----------
@@ -80,9 +76,9 @@ def mean_ntg(
     activation : str
         As in `asymfast.Network`.
     tol : float
-        Accuracy asked for, relative to the largest entry of Theta*.
+        Accuracy required, relative to the largest entry of Theta*.
     return_error : bool
-        Return the error bound beside the matrix, and do so even where it exceeds ``tol``.
+        Return the error bound as well, and do not raise an error where it exceeds ``tol``.
 
     Returns
     -------
@@ -100,17 +96,17 @@ def mean_ntg(
         X is empty, not finite or not a matrix; the activation is unknown; the entries of X exceed
         1e75; |x_i| / sqrt(d) exceeds 100 (swish, tanh, gelu, softplus, sigmoid); ``tol`` cannot be
         met, which happens below 1e-14 because of rounding, and for long rows that are nearly
-        parallel (swish: |x_i| / sqrt(d) above 15 or so).
+        parallel (swish: |x_i| / sqrt(d) above about 15).
 
     Notes
     -----
     relu, erf, sin, cos and identity have closed forms, which are evaluated through 1 - |cosine| so
-    that nearly parallel rows keep their accuracy; the error bound is an allowance for rounding.
-    The others are expanded in Hermite polynomials, whose bound `expectations.pair_means` explains.
+    that nearly parallel rows are accurate too; their error bound is an allowance for rounding. The
+    others are expanded in Hermite polynomials (`asymfast.theory.expectations`).
 
     Source: the paper's definition of Theta* (Section 2, mean NTG at initialisation); Cho and Saul
-    (2009) for relu, Williams (1997) for erf. relu'(0) = 0 does not matter here, as a zero row has
-    x_i . x_j = 0. Cost: O(n^2 (d + K)) time with K terms, 32 for unit rows; O(n^2) memory.
+    (2009) for relu, Williams (1997) for erf. The value of relu'(0) does not matter, as a zero row
+    has x_i . x_j = 0. Cost: O(n^2 (d + K)) time with K terms, 32 for unit rows; O(n^2) memory.
 
     Examples
     --------
@@ -123,15 +119,16 @@ def mean_ntg(
     >>> bool(error < 1e-12 * K.max())
     True
     """
-    name = _check.choice("mean_ntg", "activation", activation, tuple(ACTIVATIONS))
-    tol = _check.number("mean_ntg", "tol", tol, low=0, low_open=True)
-    rows = row_geometry(checks.samples("mean_ntg", X))
+    fn = "mean_ntg"
+    name = checks.activation(fn, activation)
+    tol = _check.number(fn, "tol", tol, low=0, low_open=True)
+    rows = row_geometry(checks.samples(fn, X))
     if name in _CLOSED_FORMS:
         E, error = _CLOSED_FORMS[name](rows), None
     else:
         if rows.scale.max() > _LONGEST_ROW:
             raise ValueError(
-                f"mean_ntg: the rows of X are too long for {name}; |x_i| / sqrt(d) must be at most "
+                f"{fn}: the rows of X are too long for {name}; |x_i| / sqrt(d) must be at most "
                 f"{_LONGEST_ROW:g}, got {rows.scale.max():.4g}"
             )
         bandwidth = expectations.BANDWIDTH[name]
@@ -139,14 +136,14 @@ def mean_ntg(
     K = rows.gram * E
     largest = float(np.max(np.diagonal(K)))  # of all entries, as K is positive semi-definite
     if error is None:
-        # erf, sin and cos vary on the scale of one unit of u, whatever the length of the rows.
+        # erf, sin and cos vary over about one unit of u, whatever the length of the rows
         steepness = 1.0 if name in ("relu", "identity") else 1 + float(rows.scale.max())
         error = rows.rounding * steepness * largest
     if return_error:
         return K, error
     if error > tol * largest:
         raise ValueError(
-            f"mean_ntg: the error bound is {error / largest:.1e} of the largest entry, above "
+            f"{fn}: the error bound is {error / largest:.1e} of the largest entry, above "
             f"tol={tol:g}; pass a larger tol, shorter rows of X, or return_error=True"
         )
     return K
@@ -160,10 +157,14 @@ def _relu(rows: RowGeometry) -> Floats:
 
 def _erf(rows: RowGeometry) -> Floats:
     """(4 / pi) E[exp(-u^2 - v^2)] = (4 / pi) det(I + 2 Sigma)^(-1/2)."""
+    return 4 / (math.pi * np.sqrt(_determinant(rows, 2)))
+
+
+def _determinant(rows: RowGeometry, c: float) -> Floats:
+    """Determinant of I + c Sigma, Sigma the covariance of (u_i, u_j)."""
     a = rows.scale**2
     sine_squared = rows.gap * (2 - rows.gap)
-    determinant = 1 + 2 * np.add.outer(a, a) + 4 * np.multiply.outer(a, a) * sine_squared
-    return 4 / (math.pi * np.sqrt(determinant))
+    return np.asarray(1 + c * np.add.outer(a, a) + c**2 * np.multiply.outer(a, a) * sine_squared)
 
 
 def _sin(rows: RowGeometry) -> Floats:
@@ -195,19 +196,15 @@ def _identity(rows: RowGeometry) -> Floats:
 _CLOSED_FORMS = {"relu": _relu, "erf": _erf, "sin": _sin, "cos": _cos, "identity": _identity}
 
 
-_MOST_TERMS = 2**24
-_BLOCK_BYTES = 2**25  # of sigma' at a time
-
-
 class Kappa(NamedTuple):
-    """kappa_n and how far off it can be.
+    """kappa_n and a bound on its error.
 
     Attributes
     ----------
     value : float
-        Smallest eigenvalue of the computed Theta*; of either sign where that is singular.
+        Smallest eigenvalue of the computed Theta*; of either sign where Theta* is singular.
     error : float
-        Bound on its error: n times the error of an entry, and the rounding of the eigenvalue.
+        n times the error of an entry, plus the rounding error of the eigenvalue.
 
     Examples
     --------
@@ -221,7 +218,7 @@ class Kappa(NamedTuple):
 
     @property
     def positive(self) -> bool:
-        """Whether kappa_n > 0 beyond doubt."""
+        """Whether kappa_n > 0 is certain, given the error."""
         return self.value > self.error
 
 
@@ -239,8 +236,8 @@ def kappa_n(X: npt.ArrayLike, activation: str = "swish") -> Kappa:
     Returns
     -------
     Kappa
-        ``(value, error)``; `Kappa.positive` says whether it is clear of zero. Duplicate and zero
-        rows give 0 up to rounding, of either sign.
+        ``(value, error)``; `Kappa.positive` tells whether it is certainly above zero. Duplicate
+        rows and zero rows give 0 up to rounding, of either sign.
 
     Raises
     ------
@@ -249,7 +246,7 @@ def kappa_n(X: npt.ArrayLike, activation: str = "swish") -> Kappa:
 
     Notes
     -----
-    Source: Section 3. Cost: that of `mean_ntg` and 4 n^3 / 3 for the eigenvalues.
+    Source: Section 3. Cost: that of `mean_ntg`, plus 4 n^3 / 3 for the eigenvalues.
 
     Examples
     --------
@@ -289,10 +286,10 @@ def c_0(X: npt.ArrayLike, activation: str = "swish") -> float:
 
     Notes
     -----
-    Source: Proposition 3.1. E[sigma'(u)^2 sigma'(v)^2] has closed forms for relu, erf, sin and cos
-    and is expanded in Hermite polynomials as `mean_ntg` is for the others.
+    E[sigma'(u)^2 sigma'(v)^2] has closed forms for relu, erf, sin and cos; for the others it is
+    expanded in Hermite polynomials, as in `mean_ntg`.
 
-    Cost: that of `mean_ntg`, about twice.
+    Source: Proposition 3.1. Cost: about twice that of `mean_ntg`.
 
     Examples
     --------
@@ -327,7 +324,7 @@ def ntg_variance(
     X : (n, d) array_like, float64 or float32
         Inputs, one sample a row.
     gamma, alpha, weights
-        As in `feature_learning_measure`, which times C_0(X) it is.
+        As in `feature_learning_measure`; the result is that measure times C_0(X).
     activation : str
         As in `asymfast.Network`.
 
@@ -339,14 +336,12 @@ def ntg_variance(
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong kind or range.
+        An argument of the wrong type or out of range.
 
     Notes
     -----
-    Source: Eq. (7). For a network of m nodes the same holds exactly with sum_j lam_j^2 in place of
-    (1 - gamma)^2 sum_j t_j^2: ``c_0(X) * sum(lam**2)``.
-
-    Cost: that of `c_0`.
+    For a network of m nodes the same holds exactly with sum_j lam_j^2 in place of
+    (1 - gamma)^2 sum_j t_j^2: ``c_0(X) * sum(lam**2)``. Source: Eq. (7). Cost: that of `c_0`.
 
     Examples
     --------
@@ -359,25 +354,25 @@ def ntg_variance(
 
 
 class Truncation(NamedTuple):
-    """What a draw of the limiting NTG leaves out.
+    """The error of a draw of the limiting NTG that was truncated after some terms.
 
     Attributes
     ----------
     terms : int
-        Nodes that were drawn; the rest of the sum was replaced by its mean.
+        Number of nodes drawn; the rest of the sum was replaced by its mean.
     rms : float
-        Root mean square of the Frobenius norm of what is missing: exactly
+        Root mean square of the Frobenius norm of the error: exactly
         (1 - gamma) sqrt(C_0 sum_{j > terms} t_j^2).
     sure : float
-        Bound on every entry of what is missing that holds with certainty:
+        Bound on every entry of the error that holds with certainty:
         2 (1 - gamma) sum_{j > terms} t_j sup|sigma'|^2 max_i |x_i|^2 / d.
 
     Examples
     --------
     >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
-    >>> _, left_out = af.limiting_ntg(X, 0.5, 0.4, rng=1, terms=10, return_bound=True)
-    >>> left_out.terms, f"{left_out.rms:.1e}", f"{left_out.sure:.1e}"
+    >>> _, error = af.limiting_ntg(X, 0.5, 0.4, rng=1, terms=10, return_bound=True)
+    >>> error.terms, f"{error.rms:.1e}", f"{error.sure:.1e}"
     (10, '4.1e-04', '5.9e-03')
     """
 
@@ -429,34 +424,35 @@ def limiting_ntg(
     tol: float = 1e-4,
     return_bound: bool = False,
 ) -> Floats | tuple[Floats, Truncation]:
-    """A draw of the NTG of infinitely wide networks at initialisation.
+    """Draw the NTG of an infinitely wide network at initialisation.
 
     Theta_infinity = gamma Theta* + (1 - gamma) sum_j t_j (X X'/d) o sigma'(u_j) sigma'(u_j)',
-    u_j = X w_j / sqrt(d), w_j ~ N(0, I). The sum stops after some terms, and the rest is replaced
-    by its mean, so that the mean of the draws is Theta* exactly.
+    u_j = X w_j / sqrt(d), w_j ~ N(0, I). The sum is truncated and the rest replaced by its mean, so
+    that the mean of the draws is exactly Theta*.
 
     Parameters
     ----------
     X : (n, d) array_like, float64 or float32
         Inputs, one sample a row.
     gamma : float
-        In [0, 1]. 1 gives Theta*, whatever the draw.
+        In [0, 1]; 1 gives Theta* for every draw.
     alpha : float, optional
         Zipf weights of Eq. (35), in (0, 1).
     activation : str
         As in `asymfast.Network`.
     rng : seed or Generator
-        What `numpy.random.default_rng` takes. The w_j are the rows of
-        ``standard_normal((terms, d))``, those with which `asymfast.Network.init` of that seed
-        begins: the NTG of its networks converges to this very draw as m grows.
+        Anything `numpy.random.default_rng` accepts. The w_j are the rows of
+        ``standard_normal((terms, d))``, as in `asymfast.Network.init` with the same seed: the NTG
+        of its networks converges to this draw as m grows.
     weights : (K,) array_like, optional
-        Instead of alpha: t_j >= 0 up to a factor, zero beyond K. Then nothing is left out.
+        Instead of alpha: t_1, ..., t_K >= 0 up to a factor; all further t_j are 0, so that nothing
+        is truncated.
     terms : int, optional
-        Nodes to draw. Default: as many as `tol` asks for.
+        Number of nodes to draw. Default: as many as `tol` requires.
     tol : float
-        Root mean square of what is left out, relative to |Theta*|_F, in the Frobenius norm.
+        Root mean square of the truncation error in the Frobenius norm, relative to |Theta*|_F.
     return_bound : bool
-        Return a `Truncation` beside the matrix.
+        Return a `Truncation` as well.
 
     Returns
     -------
@@ -468,20 +464,20 @@ def limiting_ntg(
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong kind or range; neither or both of alpha and weights for gamma < 1;
-        more than 2^24 terms needed for `tol`.
+        An argument of the wrong type or out of range; for gamma < 1 neither or both of alpha and
+        weights; `tol` needs more than 2^24 terms.
 
     Notes
     -----
-    Source: Proposition 3.1. Cost: O(n^2 terms). With tol = 1e-4 about 1e4 terms for alpha = 0.7 and
-    100 for alpha = 0.4.
+    Source: Proposition 3.1. Cost: O(n^2 terms); tol = 1e-4 needs about 1e4 terms for alpha = 0.7
+    and 100 for alpha = 0.4.
 
     Examples
     --------
     >>> import asymfast as af, numpy as np
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
-    >>> limit, left_out = af.limiting_ntg(X, 0.5, 0.4, rng=1, return_bound=True)
-    >>> left_out.terms, bool(left_out.rms < 1e-4 * np.linalg.norm(af.mean_ntg(X)))
+    >>> limit, error = af.limiting_ntg(X, 0.5, 0.4, rng=1, return_bound=True)
+    >>> error.terms, bool(error.rms < 1e-4 * np.linalg.norm(af.mean_ntg(X)))
     (64, True)
     >>> wide = af.Network.init(d=3, m=100_000, gamma=0.5, alpha=0.4, rng=1)
     >>> bool(np.abs(wide.ntg(X) - limit).max() < 0.01 * limit.max())
@@ -521,7 +517,7 @@ def limiting_ntg(
 
 
 def weighted_ntg(X: Floats, lam: Floats, name: str, generator: np.random.Generator) -> Floats:
-    """Eq. (5) for w_j ~ N(0, I) drawn on the spot, node by node: O(n^2 m) time, O(n^2) memory."""
+    """Eq. (5) for freshly drawn w_j ~ N(0, I), in blocks: O(n^2 m) time, O(n^2) memory."""
     n, d = X.shape
     slope = ACTIVATIONS[name].slope
     E = np.zeros((n, n))
@@ -530,12 +526,11 @@ def weighted_ntg(X: Floats, lam: Floats, name: str, generator: np.random.Generat
         part = lam[start : start + block]
         S = slope(X @ generator.standard_normal((len(part), d)).T / math.sqrt(d)) * np.sqrt(part)
         E += S @ S.T
-    K = (X @ X.T / d) * E
-    return np.asarray(np.tril(K) + np.tril(K, -1).T)
+    return checks.mirrored((X @ X.T / d) * E)
 
 
 def _enough_terms(fn: str, spread: float, alpha: float, tol: float, size: float) -> int:
-    """Fewest terms, a power of 2, that leave out at most tol * size in root mean square."""
+    """The smallest power of 2 of terms whose truncation error has an rms of at most tol * size."""
     terms = 1
     while spread * math.sqrt(zipf_tail(alpha, terms, 2.0)) > tol * size:
         terms *= 2
@@ -551,12 +546,9 @@ def _slope_squares(name: str, rows: RowGeometry) -> Floats:
     """E[sigma'(u_i)^2 sigma'(u_k)^2] for all pairs of rows."""
     a = rows.scale**2
     if name == "relu":  # sigma'^2 = sigma'
-        acute = 2 * np.arcsin(np.sqrt(0.5 * rows.gap))
-        return np.where(rows.rho < 0, acute, math.pi - acute) / (2 * math.pi)
+        return _relu(rows)
     if name == "erf":  # (4 / pi)^2 E[exp(-2 u^2 - 2 v^2)]
-        sine_squared = rows.gap * (2 - rows.gap)
-        determinant = 1 + 4 * np.add.outer(a, a) + 16 * np.multiply.outer(a, a) * sine_squared
-        return (4 / math.pi) ** 2 / np.sqrt(determinant)
+        return (4 / math.pi) ** 2 / np.sqrt(_determinant(rows, 4))
     if name in ("sin", "cos"):
         # 4 cos^2 u cos^2 v = (1 + cos 2u)(1 + cos 2v), and minus signs for sines
         sign = 1.0 if name == "sin" else -1.0
@@ -577,9 +569,9 @@ class Probability(NamedTuple):
     Attributes
     ----------
     estimate : float
-        Share of the draws.
+        Fraction of the draws.
     low, high : float
-        Ends of the interval of Clopper and Pearson.
+        Ends of the Clopper-Pearson interval.
 
     Examples
     --------
@@ -598,16 +590,16 @@ class Probability(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class MinEigenvalueLaw:
-    """Draws of eig_min(Theta(X; W_0)); see `min_eigenvalue_law`.
+    """Sampled values of eig_min(Theta(X; W_0)); see `min_eigenvalue_law`.
 
     Attributes
     ----------
     values : (draws,) float64 array
         In increasing order.
     kappa : float
-        kappa_n. By concavity of the smallest eigenvalue the mean of the law is at most kappa_n.
+        kappa_n. As the smallest eigenvalue is concave, the mean of the law is at most kappa_n.
     gamma : float
-        Every draw in the limit of wide networks is at least gamma kappa_n.
+        In the limit of wide networks every value is at least gamma kappa_n.
 
     Examples
     --------
@@ -623,37 +615,40 @@ class MinEigenvalueLaw:
     gamma: float
 
     @property
+    @_QUIET
     def mean(self) -> float:
-        """Mean of the draws."""
+        """Mean of the values."""
         return float(self.values.mean())
 
     @property
+    @_QUIET
     def standard_error(self) -> float:
         """Standard error of the mean."""
         return float(self.values.std(ddof=1)) / math.sqrt(len(self.values))
 
+    @_QUIET
     def quantile(self, q: float) -> float:
-        """Empirical quantile, by linear interpolation; q in [0, 1]."""
+        """Empirical quantile for q in [0, 1], by linear interpolation."""
         return float(np.quantile(self.values, _check.number("quantile", "q", q, low=0, high=1)))
 
     def probability_below(self, x: float, confidence: float = 0.95) -> Probability:
-        """Pr(eig_min <= x) with the interval of Clopper and Pearson.
+        """Pr(eig_min <= x) with its Clopper-Pearson confidence interval.
 
-        Proposition D.1 bounds it for x = gamma kappa_n / 2.
+        Proposition D.1 bounds this probability for x = gamma kappa_n / 2.
 
         Parameters
         ----------
         x : float
-            Where the distribution function is asked for.
+            Argument of the distribution function.
         confidence : float
-            Of the interval, in (0, 1); it covers at least so often.
+            In (0, 1); the interval contains the probability at least this often.
 
         Raises
         ------
         ImportError
             SciPy is not installed.
         TypeError, ValueError
-            An argument of the wrong kind or range.
+            An argument of the wrong type or out of range.
         """
         fn = "probability_below"
         x = _check.number(fn, "x", x)
@@ -689,17 +684,17 @@ def min_eigenvalue_law(
     X : (n, d) array_like, float64 or float32
         Inputs, one sample a row.
     gamma, alpha, weights
-        Node scaling, as in `node_scaling_parts`; in the limit as in `limiting_ntg`.
+        Node scaling, as in `node_scaling_parts`; without m, as in `limiting_ntg`.
     activation : str
         As in `asymfast.Network`.
     m : int, optional
-        Width of the networks; None for the limit, Proposition 3.1.
+        Width of the networks; None for the limit of Proposition 3.1.
     draws : int
-        Networks, at least 2.
+        Number of networks, at least 2.
     terms : int, optional
-        For the limit: of `limiting_ntg`.
+        For the limit, as in `limiting_ntg`.
     rng : seed or Generator
-        What `numpy.random.default_rng` takes.
+        Anything `numpy.random.default_rng` accepts.
 
     Returns
     -------
@@ -708,7 +703,7 @@ def min_eigenvalue_law(
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong kind or range.
+        An argument of the wrong type or out of range.
 
     Notes
     -----
@@ -739,7 +734,7 @@ def min_eigenvalue_law(
         return limiting_ntg(checked, gamma, alpha, name, generator, weights=weights, terms=terms)
 
     if m is None and gamma == 1:
-        values = np.full(draws, kappa)  # no draw differs from Theta*
+        values = np.full(draws, kappa)  # every draw is Theta*
     else:
         values = np.sort([float(np.linalg.eigvalsh(drawn())[0]) for _ in range(draws)])
     return MinEigenvalueLaw(values=values, kappa=kappa, gamma=gamma)

@@ -1,10 +1,7 @@
-"""Sums of powers of the integers by the Euler-Maclaurin formula: zeta functions and their tails.
+"""The node scalings of Eqs. (1) and (35), their two parts, and sums of their powers (Prop. B.2).
 
-The argument is s = 1 + excess, given by its excess over 1, so that nothing is lost near the pole,
-where zeta(s) ~ 1 / excess.
-
-
-The node scalings of Eqs. (1) and (35), their two parts, and sums of their powers (Prop. B.2).
+Zeta functions are summed by the Euler-Maclaurin formula. Their argument s = 1 + excess is given by
+its excess over 1, so that no digits are lost near the pole, where zeta(s) ~ 1 / excess.
 """
 
 from __future__ import annotations
@@ -23,7 +20,6 @@ from asymfast.theory.checks import within_range
 
 Floats = npt.NDArray[np.float64]
 
-
 # B_2k / (2k)!, k = 1, ..., 8, the coefficients of the odd derivatives.
 _COEFFICIENTS = (
     1 / 12,
@@ -36,11 +32,13 @@ _COEFFICIENTS = (
     -3617 / 10670622842880000,
 )
 
-# From here on even 2^-s is exactly 0 in float64.
-_UNDERFLOW = 1100.0
+_UNDERFLOW = 1100.0  # from here on even 2^-s is exactly 0 in float64
+_MOST_NODES = 10**9  # for functions that return one number a node
+_STEEPEST = 1e5  # 2^-1e5 is 0, as it is for every larger exponent
+_ADDED_UP = 2**16  # number of terms of a sum that are added one by one
 
 
-def zeta_tail(excess: float, first: float = 1.0) -> float:
+def zeta(excess: float, first: float = 1.0) -> float:
     """sum_{j >= first} j^-(1 + excess): the Hurwitz zeta function at a whole number.
 
     Parameters
@@ -53,12 +51,12 @@ def zeta_tail(excess: float, first: float = 1.0) -> float:
     Returns
     -------
     float
-        To a few units in the last place, times s log(first) for the power itself.
+        Accurate to a few units in the last place, times s log(first) for the power itself.
 
     Notes
     -----
-    Terms are added up to N >= 2 s + 16, from where the formula's terms fall by a factor of 150 and
-    more each. Cost: O(s).
+    Terms are added one by one up to N >= 2 s + 16. From there each term of the formula is smaller
+    than the one before by a factor of at least 150. Cost: O(s).
     """
     s = 1 + excess
     if s > _UNDERFLOW:
@@ -72,16 +70,6 @@ def zeta_tail(excess: float, first: float = 1.0) -> float:
         rest += coefficient * derivative
         derivative *= (s + 2 * k + 1) * (s + 2 * k + 2) / start**2
     return float(math.fsum(head) + rest)
-
-
-def zeta(excess: float) -> float:
-    """Riemann's zeta(1 + excess), excess > 0, to a few units in the last place."""
-    return zeta_tail(excess)
-
-
-_MOST_NODES = 10**9  # for functions that return one number a node
-_STEEPEST = 1e5  # 2 to the minus this is 0, and so would it be to any larger power
-_ADDED_UP = 2**16  # so many terms of a sum are added one by one
 
 
 class NodeScalingParts(NamedTuple):
@@ -164,7 +152,7 @@ def zipf_weights(terms: int, alpha: float) -> Floats:
     Parameters
     ----------
     terms : int
-        How many, at least 1.
+        Number of terms, at least 1.
     alpha : float
         In (0, 1), where the infinite sum exists.
 
@@ -201,14 +189,14 @@ def zeta_ratio(alpha: float, r: float = 2.0) -> float:
     Parameters
     ----------
     alpha : float
-        In (0, 1). Towards 1 the result falls to 0 (the kernel regime), towards 0 it rises to 1.
+        In (0, 1). The result tends to 1 for alpha to 0, and to 0 (kernel regime) for alpha to 1.
     r : float
         At least 1.
 
     Returns
     -------
     float
-        In (0, 1], relative error about 1e-15 r; alpha may be as near 1 as float64 can tell.
+        In (0, 1], with a relative error of about 1e-15 r, also for alpha next to 1.
 
     Raises
     ------
@@ -217,9 +205,7 @@ def zeta_ratio(alpha: float, r: float = 2.0) -> float:
 
     Notes
     -----
-    Source: the end of Appendix B.2, with Eq. (35).
-
-    Cost: O(1).
+    Source: the end of Appendix B.2, with Eq. (35). Cost: O(1).
 
     Examples
     --------
@@ -230,7 +216,7 @@ def zeta_ratio(alpha: float, r: float = 2.0) -> float:
     fn = "zeta_ratio"
     excess = _excess(fn, alpha)
     r = _check.number(fn, "r", r, low=1)
-    # r / alpha - 1 = (r - 1) + r excess, without the cancellation
+    # r / alpha - 1 = (r - 1) + r excess, without cancellation
     return float(math.exp(math.log(zeta((r - 1) + r * excess)) - r * math.log(zeta(excess))))
 
 
@@ -238,7 +224,7 @@ def zeta_ratio(alpha: float, r: float = 2.0) -> float:
 def feature_learning_measure(
     gamma: float, alpha: float | None = None, *, weights: npt.ArrayLike | None = None
 ) -> float:
-    """(1 - gamma)^2 sum_j t_j^2: how far the wide network is from the kernel regime.
+    """(1 - gamma)^2 sum_j t_j^2: how far a wide network is from the kernel regime.
 
     Parameters
     ----------
@@ -247,7 +233,7 @@ def feature_learning_measure(
     alpha : float, optional
         Zipf weights of Eq. (35), in (0, 1); not needed where gamma is 1.
     weights : (K,) array_like, optional
-        Instead of alpha: t_1, ..., t_K >= 0 up to a factor, and zeros from there on.
+        Instead of alpha: t_1, ..., t_K >= 0 up to a factor; all further t_j are 0.
 
     Returns
     -------
@@ -261,10 +247,8 @@ def feature_learning_measure(
 
     Notes
     -----
-    Source: Eq. (7) and the text below it; it scales the total variance of the limiting NTG and,
-    by Theorem 4.4, its expected initial velocity.
-
-    Cost: O(1), with weights O(K).
+    The total variance of the limiting NTG is proportional to it and so, by Theorem 4.4, is its
+    expected initial velocity. Source: Eq. (7) and the text below it. Cost: O(1); O(K) with weights.
 
     Examples
     --------
@@ -284,7 +268,7 @@ def feature_learning_measure(
 def limiting_power_sum(
     fn: str, r: float, alpha: float | None, weights: npt.ArrayLike | None
 ) -> float:
-    """sum_j t_j^r of the infinite sequence t; fn is who asks, for the messages."""
+    """sum_j t_j^r of the infinite sequence t; fn is the calling function, for the messages."""
     if (alpha is None) == (weights is None):
         both = "neither" if alpha is None else "both"
         raise ValueError(f"{fn}: give either alpha or weights, got {both}")
@@ -334,13 +318,13 @@ def zipf_tail(alpha: float, terms: int, r: float = 1.0) -> float:
     excess = _excess(fn, alpha)
     terms = _check.integer(fn, "terms", terms, low=0)
     r = _check.number(fn, "r", r, low=1)
-    left = zeta_tail((r - 1) + r * excess, terms + 1.0)
+    left = zeta((r - 1) + r * excess, terms + 1.0)
     return 0.0 if left == 0 else float(math.exp(math.log(left) - r * math.log(zeta(excess))))
 
 
 @within_range
 def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float = 2.0) -> float:
-    """sum_j lambda_{m,j}^r of Zipf weights, for any width up to 1e300.
+    """sum_j lambda_{m,j}^r of Zipf weights for any width up to 1e300.
 
     Parameters
     ----------
@@ -365,9 +349,10 @@ def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float =
 
     Notes
     -----
-    The first 65536 terms are added up. The rest is an integral over log j, by Gauss and Legendre's
-    rule, with the first two corrections of Euler and Maclaurin. Cost: O(65536 + log m).
-    Source: Proposition B.2.
+    The first 65536 terms are added one by one. The rest is an integral over log j by Gauss-Legendre
+    quadrature, with the first two corrections of Euler and Maclaurin.
+
+    Source: Proposition B.2. Cost: O(65536 + log m).
 
     Examples
     --------
@@ -396,16 +381,16 @@ def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float =
 
 
 def _exponent(fn: str, alpha: float | None) -> float:
-    """1/alpha, the exponent of the Zipf weights."""
+    """1 / alpha, the exponent of the Zipf weights."""
     return min(1 / _check.number(fn, "alpha", alpha, low=0, low_open=True), _STEEPEST)
 
 
 def _norm(m: float, gamma: float, p: float, r: float) -> float:
-    """(sum_j lambda_j^r)^(1/r) for r >= 1: in the range of float64 where its power may not be."""
+    """(sum_j lambda_j^r)^(1/r) for r >= 1; unlike its r-th power it cannot underflow."""
     if gamma == 1:
         return float(m ** (1 / r - 1))
     weight = _first_weight(m, gamma, p)
-    unit = max(gamma + weight, m ** (1 / r))  # the sum below is then between 1 and m
+    unit = max(gamma + weight, m ** (1 / r))  # so that the sum below is between 1 and m
     return float(unit / m * _scaled_sum(m, gamma, weight, p, r, unit) ** (1 / r))
 
 
@@ -415,7 +400,7 @@ def _first_weight(m: float, gamma: float, p: float) -> float:
 
 
 def _scaled_sum(m: float, gamma: float, weight: float, p: float, r: float, unit: float) -> float:
-    """sum_j (m lambda_j / unit)^r: lambda_m^r alone may underflow, and m of them may matter."""
+    """sum_j (m lambda_j / unit)^r; lambda_m^r alone may underflow while m of them matter."""
 
     def f(x: Floats) -> Floats:
         root = x ** (-p / 2)
@@ -437,7 +422,7 @@ def _sum_of_powers_of_integers(m: float, p: float) -> float:
 def _sum(
     f: Callable[[Floats], Floats], slope: Callable[[Floats], Floats], m: float, p: float
 ) -> float:
-    """sum_{j=1}^m f(j) of a function of x^-p, Euler and Maclaurin from 65536 on."""
+    """sum_{j=1}^m f(j) of a function f of x^-p; from 65536 on by the Euler-Maclaurin formula."""
     if m <= _ADDED_UP:
         return math.fsum(f(np.arange(1.0, m + 1)))
     start = float(_ADDED_UP)
@@ -448,9 +433,8 @@ def _sum(
     x = np.exp(left[:, None] + 0.5 * length / panels * (1 + nodes))
     integral = 0.5 * length / panels * float(np.sum(f(x) * x @ rule))
     ends = np.array([start, m])
-    with np.errstate(under="ignore"):
-        f_start, f_end = f(ends)
-        slope_start, slope_end = slope(ends)
+    f_start, f_end = f(ends)
+    slope_start, slope_end = slope(ends)
     head = math.fsum(f(np.arange(1.0, start)))
     ends_of_f = 0.5 * float(f_start + f_end) + float(slope_end - slope_start) / 12
     return head + integral + ends_of_f
@@ -467,8 +451,8 @@ class PropositionB2:
     root_sum, root_lower, root_upper : float
         sum sqrt(lambda) and its bounds sqrt(gamma m) and sqrt(m) of Eq. (10).
     power_sum, power_lower, power_upper : float
-        sum lambda^r, sum (lambda^(2))^r below it, and Minkowski's bound above it (the proof of
-        Eq. 11).
+        sum lambda^r, its lower bound sum (lambda^(2))^r, and its upper bound by Minkowski's
+        inequality (the proof of Eq. 11).
     power_limit : float
         The limit (1 - gamma)^r sum_j t_j^r for m to infinity.
 
@@ -513,8 +497,8 @@ def proposition_b2(
     Returns
     -------
     PropositionB2
-        For alpha >= 1, where Eq. (35) does not exist, ``power_limit`` is still the limit of
-        ``power_sum``, which is 0. For given weights it is the limit with zeros appended.
+        For alpha >= 1, where Eq. (35) does not exist, ``power_limit`` is 0, the limit of
+        ``power_sum``. With ``weights`` it is the limit with zeros appended.
 
     Raises
     ------
@@ -524,10 +508,8 @@ def proposition_b2(
     Notes
     -----
     Source: Proposition B.2 and its proof. Misprint: Eq. (11) says sum lambda^r ~
-    sum (lambda^(2))^r for every gamma; at gamma = 1 the left side is m^(1-r) and the right side 0.
-    Only the limit holds there.
-
-    Cost: O(m) up to m = 65536, then that of `sum_of_powers`.
+    sum (lambda^(2))^r for every gamma; at gamma = 1 the left side is m^(1-r) and the right side 0,
+    and only the limit holds. Cost: O(m) up to m = 65536, then that of `sum_of_powers`.
 
     Examples
     --------
@@ -556,10 +538,10 @@ def proposition_b2(
     if gamma == 1:
         limit = 0.0
     elif weights is None and alpha is not None and alpha >= 1:
-        limit = 0.0  # sum t_j diverges and sum t_j^r / (sum t_j)^r vanishes
+        limit = 0.0  # sum t_j diverges, so sum t_j^r / (sum t_j)^r vanishes
     else:
         limit = (1 - gamma) ** r * limiting_power_sum(fn, r, alpha, weights)
-    symmetric = gamma * m ** (1 / r - 1)  # the norm of lambda^(1), as `uneven` is of lambda^(2)
+    even = gamma * m ** (1 / r - 1)  # the norm of lambda^(1); `uneven` is that of lambda^(2)
     return PropositionB2(
         total=total,
         root_sum=root,
@@ -567,7 +549,7 @@ def proposition_b2(
         root_upper=math.sqrt(m),
         power_sum=norm**r,
         power_lower=uneven**r,
-        power_upper=(symmetric + uneven) ** r,
+        power_upper=(even + uneven) ** r,
         power_limit=limit,
     )
 
