@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 
 #include <optional>
+#include <utility>
 
 #include "arrays.hpp"
 #include "asymfast/train.hpp"
@@ -43,6 +44,7 @@ class Callbacks {
     hooks_.pulse = [this](double fraction, double loss) {
       return guarded([&] {
         if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+        if (error_) return std::exchange(told_, true);
         if (!pulse_.is_none()) pulse_(fraction, loss);
         return true;
       });
@@ -57,19 +59,15 @@ class Callbacks {
       };
     if (!take_rows_.is_none())
       hooks_.take_rows = [this](const std::vector<Column>& columns) {
-        return guarded([&] {
+        return guarded_file([&] {
           py::dict of;
           for (const Column& column : columns) of[column.name] = bytes(column.data, column.bytes);
           take_rows_(of);
-          return true;
         });
       };
     if (!checkpoint_.is_none())
       hooks_.checkpoints.write = [this](std::string_view state) {
-        return guarded([&] {
-          checkpoint_(bytes(state.data(), state.size()));
-          return true;
-        });
+        return guarded_file([&] { checkpoint_(bytes(state.data(), state.size())); });
       };
     // A compiled callable: in one of Python, Ctrl-C could strike before or after the sum, and the
     // other ranks would wait. So it strikes in `pulse` only.
@@ -93,8 +91,26 @@ class Callbacks {
       return f();
     } catch (py::error_already_set& error) {
       error_.emplace(std::move(error));
+      told_ = true;
       return false;
     }
+  }
+
+  // write() puts a file on the disk, whole or not at all. A Ctrl-C that strikes while it does must
+  // not cost the file: it is written again, and the run ends at the next pulse.
+  template <class F>
+  bool guarded_file(F&& write) {
+    py::gil_scoped_acquire gil;
+    return guarded([&] {
+      try {
+        write();
+      } catch (py::error_already_set& error) {
+        if (error_ || !error.matches(PyExc_KeyboardInterrupt)) throw;
+        error_.emplace(std::move(error));
+        write();
+      }
+      return true;
+    });
   }
 
   py::array_t<double> values(const double* data) const { return py::array_t<double>(B_, data); }
@@ -109,6 +125,7 @@ class Callbacks {
   Index B_;
   Hooks hooks_;
   std::optional<py::error_already_set> error_;
+  bool told_ = false;  // the run knows of the error
 };
 
 template <class T>

@@ -199,7 +199,12 @@ struct Sgd {
   bool train_output;                // a <- a - lr dL/da as well
   std::vector<std::uint64_t> keys;  // (B,) of the members' samplers
 
-  Index steps_per_epoch(Index n) const { return (n + batch_size - 1) / batch_size; }
+  Index steps_per_epoch(Index n) const { return (n - 1) / batch_size + 1; }
+  // Of all epochs, or the largest Index where they are more.
+  Index steps(Index n) const {
+    const Index most = std::numeric_limits<Index>::max();
+    return epochs > most / steps_per_epoch(n) ? most : epochs * steps_per_epoch(n);
+  }
 };
 
 // Stochastic gradient descent on mini-batches drawn without replacement (train/sampler.hpp), each

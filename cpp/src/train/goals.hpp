@@ -24,8 +24,8 @@ class Goals {
   // The first point after (step, time).
   Goal after(Index step, double time) const {
     Goal goal{t_end_, last_step_};
-    if (schedule_.every > 0)
-      goal.step = std::min(last_step_, (step / schedule_.every + 1) * schedule_.every);
+    if (schedule_.every > 0 && step < last_step_)
+      goal.step = step + std::min(last_step_ - step, schedule_.every - step % schedule_.every);
     for (auto it = schedule_.steps.rbegin(); it != schedule_.steps.rend() && *it > step; ++it)
       goal.step = std::min(last_step_, *it);
     for (auto it = schedule_.times.rbegin(); it != schedule_.times.rend() && *it > time; ++it)

@@ -59,8 +59,7 @@ class Run {
         slopes_memory_(exec.slopes_memory / double(nets.B)),
         fleet_(std::move(fleet)),
         make_member_(std::move(make_member)),
-        watch_([this] { return !hooks_.pulse || hooks_.pulse(fraction_, current_loss_); },
-               bool(hooks.sum_over_ranks)),
+        watch_([this] { return poll(); }, bool(hooks.sum_over_ranks)),
         ranks_(hooks.sum_over_ranks, watch_),
         recorder_(nets, train, test, loss, recording, kernels_, result_) {
     for (Index b = 0; b < nets.B; ++b) members_.push_back(make_member_(kernels_, b, fleet_.get()));
@@ -95,20 +94,40 @@ class Run {
   using Clock = Watch::Clock;
   static constexpr auto kSlice = std::chrono::milliseconds(50);
 
+  // Asked by the watch; false: the kernels return at once. With checkpoints, an interrupted run
+  // completes the steps in progress first, so that its state can be kept; a second interrupt does
+  // not wait for them.
+  bool poll() {
+    if (!hooks_.pulse || hooks_.pulse(fraction_, current_loss_)) return true;
+    const bool again = interrupted_.exchange(true);
+    if (between_steps_) return false;
+    if (hooks_.checkpoints.write && !again) return true;
+    torn_ = true;
+    return false;
+  }
+
   void loop() {
+    between_steps_ = false;
+    run_to_the_end();
+    if (!interrupted_ || torn_ || lost_) return;
+    drop_incomplete_row();  // a resumed run makes this record again
+    keep_state();
+  }
+
+  void run_to_the_end() {
     if (!started_) {
-      started_ = true;
       if (goals_.wants_the_start() && !record()) return;
+      started_ = true;
       if (!keep_state()) return;
     }
     while (under_way_ || !(at_the_end() || stops())) {
       if (!under_way_) goal_ = goals_.after(first_running()->step, first_running()->time);
       under_way_ = true;
       const bool all_there = advance_to(goal_);
-      if (watch_.stopped() || lost_) return;
+      if (watch_.stopped() || lost_ || interrupted_) return;
       if (!all_there) return end_here();
-      under_way_ = false;
       if (!record()) return;
+      under_way_ = false;
       if (time_is_up() && !at_the_end()) return end_here();
       if (Clock::now() >= checkpoint_due_ && !keep_state()) return;
     }
@@ -116,7 +135,7 @@ class Run {
   }
 
   // Short slices, so that the owner of the watch is never long away from it. False: interrupted, or
-  // the time is up before all members are there.
+  // the time is up before all members have reached the goal.
   bool advance_to(const Goal& goal) {
     if (marches()) return march_to(goal);
     const auto slice = std::min<Clock::duration>(kSlice, checkpoint_interval());
@@ -128,7 +147,7 @@ class Run {
         while (!member(b).diverged && !methods_[std::size_t(b)].step(member(b), goal, context)) {
           if (watch_.stopped()) return;
           if (b == 0) publish(member(b));
-          if (Clock::now() > deadline) {
+          if (interrupted_ || Clock::now() > deadline) {
             all_there = false;
             return;
           }
@@ -136,7 +155,7 @@ class Run {
       });
       if (watch_.stopped()) return false;
       if (all_there) return true;
-      if (time_is_up()) return false;
+      if (interrupted_ || time_is_up()) return false;
       if (Clock::now() >= checkpoint_due_ && !keep_state()) return false;
     }
     return all_there;
@@ -171,7 +190,7 @@ class Run {
       if (methods_[std::size_t(of_front)].steps_to(member(of_front), goal) == 0 &&
           !member(of_front).diverged)
         return true;
-      if (time_is_up()) return false;
+      if (interrupted_ || time_is_up()) return false;
       if (Clock::now() >= checkpoint_due_ && !keep_state()) return false;
     }
     return true;
@@ -205,6 +224,20 @@ class Run {
   // Makes a record. False: the run is to end here.
   bool record() {
     if (!settle()) return false;
+    between_steps_ = true;
+    const bool measured = measure_row();
+    between_steps_ = false;
+    if (!measured) return false;
+    if (!first_running()) return true;
+    unsettled_ = true;
+    if (!marches() && !settle()) return false;
+    started_ = recorded_ = true;
+    under_way_ = false;
+    return publish_row();
+  }
+
+  // False: interrupted; the row is then incomplete.
+  bool measure_row() {
     for_members([&](Index b, const Context& context) {
       member(b).look(context);
       if (!member(b).diverged) member(b).diverged = !recorder_.take_weights(b, member(b));
@@ -217,10 +250,11 @@ class Run {
       recorder_.measure(b, member(b), train_.member(b), context);
       if (!marches()) recorder_.judge_ntg(b, context);
     });
-    if (watch_.stopped()) return false;
-    unsettled_ = true;
-    if (!marches() && !settle()) return false;
-    recorded_ = true;
+    return !watch_.stopped();
+  }
+
+  // Shows the last row to the callback. False: the run is to end here.
+  bool publish_row() {
     last_time_ = rows().time.back();
     last_loss_.assign(rows().loss.end() - nets_.B, rows().loss.end());
     const Snapshot snapshot{
@@ -420,9 +454,10 @@ class Run {
       if (!member(b).diverged || result_.diverged_step >= 0) continue;
       result_.diverged_step = member(b).step;
       result_.last_loss = member(b).last_loss;
-      if (!watch_.stopped()) result_.step_bound = bound_of(b, stability);
+      if (!watch_.stopped() && !interrupted_) result_.step_bound = bound_of(b, stability);
     }
-    result_.status = watch_.stopped() || lost_     ? Status::interrupted
+    const bool interrupted = watch_.stopped() || interrupted_ || lost_;
+    result_.status = interrupted                   ? Status::interrupted
                      : result_.diverged_step >= 0  ? Status::diverged
                      : *result_.stopped_by != '\0' ? Status::stopped
                                                    : Status::finished;
@@ -469,6 +504,9 @@ class Run {
 
   const Clock::time_point start_ = Clock::now();
   Clock::time_point checkpoint_due_ = start_ + checkpoint_interval();
+  std::atomic<bool> interrupted_{false};  // by `pulse`
+  bool between_steps_ = true;             // the state is that after whole steps
+  bool torn_ = false;                     // a step was abandoned: the state is lost
   bool closing_ = false;    // on the way to the last record of a run that the clock ended
   bool lost_ = false;       // rows or state could not be kept
   Index march_steps_ = 16;  // that took about a slice

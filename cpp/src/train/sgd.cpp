@@ -118,8 +118,7 @@ RunResult<T> sgd(const EnsembleView<T>& nets, const DataView<T>& train, const Da
         "sgd: sum_over_ranks is for gradient_descent and gradient_flow alone");
   const Index n = train.X.rows;
   require_settings(settings, n, nets.B);
-  const Goals goals(recording.schedule, settings.epochs * settings.steps_per_epoch(n),
-                    kNoTimeLimit);
+  const Goals goals(recording.schedule, settings.steps(n), kNoTimeLimit);
   const BatchTraining training{loss, std::min(settings.batch_size, n), settings.train_output};
   const auto make_fleet = kernel_table(exec.backend).of<T>().make_batch_fleet;
   Run<T, SgdMethod<T>, BatchMember<T>> run(
