@@ -169,3 +169,18 @@ def test_a_dtype_that_is_none_of_ours_is_refused(dtype):
         af.Network.init(2, 3, 0.5, 0.5, dtype=dtype)
     with pytest.raises(ValueError, match="simulated: dtype must be one of"):
         af.datasets.simulated(3, 2, dtype=dtype)
+
+
+@pytest.mark.parametrize("seeds", [range(5), np.arange(5), tuple(range(5))])
+@pytest.mark.parametrize("gamma", [0.5, [1.0, 0.5, 0.4, 0.3, 0.2], np.linspace(0.2, 1, 5)])
+def test_any_sequence_of_seeds_makes_an_ensemble(seeds, gamma):
+    nets = af.Network.init(d=3, m=4, gamma=gamma, alpha=0.7, rng=seeds)
+    assert nets.B == 5
+    for b in range(5):
+        single = af.Network.init(d=3, m=4, gamma=1.0, rng=b)
+        np.testing.assert_array_equal(nets.W[b], single.W)
+
+
+@pytest.mark.parametrize("gamma", [range(1, 2), (1.0,), [1.0]])
+def test_any_sequence_of_gammas_makes_an_ensemble(gamma):
+    assert af.Network.init(d=3, m=4, gamma=gamma, rng=0).B == 1

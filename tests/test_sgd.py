@@ -408,3 +408,59 @@ def test_times_beyond_the_range_are_refused():
         with pytest.raises(OverflowError, match="record of time: the result exceeds") as caught:
             af.sgd(still, case.X, case.y, lr=lr, batch_size=8, epochs=3, rng=0)
         assert np.isfinite(caught.value.run.loss).all()
+
+
+# --- Counts near the largest integers -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("epochs", [2**60, 2**62 + 1, 2**63 - 1])
+def test_epochs_without_end(epochs):
+    """Plausible with `stop`: the run ends when that says so, at any number of epochs."""
+    case = problem(n=9, m=5)
+    settings = {"lr": 1e-3, "batch_size": 2, "record": af.Record(every=3)}
+    short = af.sgd(case.net, case.X, case.y, epochs=3, **settings)
+    stop = af.Stop(time=short.time[-2])
+    run = af.sgd(case.net, case.X, case.y, epochs=epochs, stop=stop, **settings)
+    assert run.stopped_by == "time"
+    np.testing.assert_array_equal(run.loss, short.loss[:-1])
+    clock = af.Stop(wall_seconds=0.05)
+    assert af.sgd(case.net, case.X, case.y, epochs=epochs, stop=clock, lr=1e-3, batch_size=2).steps[
+        -1
+    ]
+
+
+def test_a_schedule_beyond_all_steps():
+    case = problem(n=9, m=5)
+    record = af.Record(every=2**63 - 1)
+    run = af.gradient_descent(case.net, case.X, case.y, steps=7, lr=1e-3, record=record)
+    assert run.steps.tolist() == [0, 7]
+    stop = af.Stop(wall_seconds=0.05)
+    for steps, every in ((2**63 - 1, 2**62 - 1), (2**63 - 1, 2**63 - 1)):
+        record = af.Record(every=every)
+        run = af.gradient_descent(
+            case.net, case.X, case.y, steps=steps, lr=1e-3, record=record, stop=stop
+        )
+        assert run.steps[-1] > 0
+
+
+def test_too_many_rates_are_refused():
+    case = problem(n=9, m=5)
+    with pytest.raises(ValueError, match="sgd: epochs must be at most 10000000 where lr is call"):
+        af.sgd(case.net, case.X, case.y, lr=lambda epoch: 1.0, batch_size=2, epochs=2**60)
+
+
+def test_too_many_steps_of_a_flow_are_refused():
+    case = problem(n=9, m=5)
+    with pytest.raises(ValueError, match="gradient_flow: t_end / dt must be at most"):
+        af.gradient_flow(case.net, case.X, case.y, t_end=1e300, dt=1e-300)
+
+
+@pytest.mark.parametrize("seeds", [[3, 4, 5], (3, 4, 5), range(3, 6), np.arange(3, 6)])
+def test_any_sequence_of_seeds_has_one_for_each_member(seeds):
+    case = problem(n=9, m=5)
+    nets = af.Network.stack([case.net] * 3)
+    settings = {"lr": 0.1, "batch_size": 2, "epochs": 2}
+    together = af.sgd(nets, case.X, case.y, rng=seeds, **settings)
+    for b, seed in enumerate(seeds):
+        single = af.sgd(case.net, case.X, case.y, rng=seed, **settings)
+        np.testing.assert_array_equal(together.loss[:, b], single.loss)

@@ -146,3 +146,41 @@ def test_saved(tmp_path):
 def test_checks_itself(settings, error, message):
     with pytest.raises(error, match=message):
         af.Stop(**settings)
+
+
+# --- A callback's answer --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("train", TRAINERS.values(), ids=TRAINERS.keys())
+@pytest.mark.parametrize(
+    "answer", [False, np.False_, np.array(False), np.array([False]), np.zeros((1, 1), bool)]
+)
+def test_any_false_answer_ends_the_run_at_once(train, answer):
+    seen = []
+    run = train(*data(), callback=lambda at: seen.append(at.step) or answer)
+    assert len(seen) == 1
+    assert run.stopped_by == "callback"
+
+
+@pytest.mark.parametrize("answer", [None, True, np.True_, np.array([True]), 1])
+def test_other_answers_do_not(answer):
+    run = TRAINERS["descent"](*data(), callback=lambda at: answer)
+    assert not run.stopped
+
+
+def test_a_comparison_of_an_ensembles_losses():
+    run = TRAINERS["descent"](*data("ensemble"), callback=lambda at: (at.loss > 1e9).any())
+    assert run.stopped_by == "callback"
+    assert len(run.loss) == 1
+
+
+@pytest.mark.parametrize(
+    "answer", [np.array([True, False]), np.array([], bool), np.ones((2, 2), bool)]
+)
+def test_an_answer_without_one_truth_value_is_refused(answer):
+    message = (
+        r"gradient_descent: callback must return True, False or None, got an array .*\.all\(\)"
+    )
+    with pytest.raises(TypeError, match=message) as caught:
+        TRAINERS["descent"](*data(), callback=lambda at: answer)
+    assert len(caught.value.run.loss) == 1

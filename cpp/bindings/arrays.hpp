@@ -9,10 +9,9 @@
 
 #include "asymfast/execution.hpp"
 #include "asymfast/views.hpp"
+#include "gil.hpp"
 
 namespace asymfast::bindings {
-
-namespace py = pybind11;
 
 // Refuses what would have to be cast or copied; the Python layer has said so in its own words
 // before.
@@ -69,7 +68,7 @@ decltype(auto) with_dtype(const py::array& array, const char* name, F&& f) {
 inline Execution execution(const std::string& backend, int threads, double slopes_memory = 0) {
   return {backend_from_name(backend), threads,
           [] {
-            py::gil_scoped_acquire gil;
+            const WithGil gil;
             return PyErr_CheckSignals() == 0;
           },
           slopes_memory};
@@ -79,7 +78,7 @@ inline Execution execution(const std::string& backend, int threads, double slope
 template <class F>
 void without_gil(F&& f) {
   try {
-    py::gil_scoped_release release;
+    const WithoutGil released;
     f();
   } catch (const Interrupted&) {
     throw py::error_already_set();

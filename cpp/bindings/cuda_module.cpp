@@ -17,7 +17,7 @@ class DeviceArray {
  public:
   DeviceArray(std::vector<std::int64_t> shape, const py::dtype& dtype)
       : shape_(std::move(shape)), bytes_an_element_(static_cast<std::size_t>(dtype.itemsize())) {
-    memory_ = std::shared_ptr<void>(cuda::allocate(bytes()), &cuda::release);
+    without_gil([&] { memory_ = std::shared_ptr<void>(cuda::allocate(bytes()), &cuda::release); });
   }
 
   std::uintptr_t pointer() const { return reinterpret_cast<std::uintptr_t>(memory_.get()); }
@@ -27,7 +27,8 @@ class DeviceArray {
 
   py::array numpy() const {
     py::array host(dtype(), std::vector<py::ssize_t>(shape_.begin(), shape_.end()));
-    cuda::copy_to_host(host.mutable_data(), memory_.get(), bytes());
+    void* data = host.mutable_data();
+    without_gil([&] { cuda::copy_to_host(data, memory_.get(), bytes()); });
     return host;
   }
 
@@ -129,21 +130,28 @@ PYBIND11_MODULE(_cuda, module) {
       .def("__dlpack__", [](const DeviceArray& self, const py::kwargs&) { return self.dlpack(); })
       .def("__dlpack_device__", [](const DeviceArray&) { return py::make_tuple(int(kDlCuda), 0); });
 
-  module.def("wait_for", &cuda::wait_for, "stream"_a);
+  module.def(
+      "wait_for", [](Address stream) { without_gil([&] { cuda::wait_for(stream); }); }, "stream"_a);
   module.def(
       "copy_to_host",
       [](Address pointer, std::vector<py::ssize_t> shape, const py::dtype& dtype) {
         py::array host(dtype, std::move(shape));
-        cuda::copy_to_host(host.mutable_data(), there<const void>(pointer),
-                           static_cast<std::size_t>(host.nbytes()));
+        void* data = host.mutable_data();
+        const auto bytes = static_cast<std::size_t>(host.nbytes());
+        without_gil([&] { cuda::copy_to_host(data, there<const void>(pointer), bytes); });
         return host;
       },
       "pointer"_a, "shape"_a, "dtype"_a);
   module.def(
       "first_bad",
       [](Address pointer, Index size, const py::dtype& dtype) {
-        return dtype.itemsize() == 4 ? cuda::first_bad(there<const float>(pointer), size)
-                                     : cuda::first_bad(there<const double>(pointer), size);
+        const bool is_float = dtype.itemsize() == 4;
+        Index first = 0;
+        without_gil([&] {
+          first = is_float ? cuda::first_bad(there<const float>(pointer), size)
+                           : cuda::first_bad(there<const double>(pointer), size);
+        });
+        return first;
       },
       "pointer"_a, "size"_a, "dtype"_a);
   module.def(

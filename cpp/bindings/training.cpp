@@ -86,7 +86,7 @@ class Callbacks {
  private:
   template <class F>
   bool guarded(F&& f) {
-    py::gil_scoped_acquire gil;
+    const WithGil gil;
     try {
       return f();
     } catch (py::error_already_set& error) {
@@ -100,7 +100,6 @@ class Callbacks {
   // not cost the file: it is written again, and the run ends at the next pulse.
   template <class F>
   bool guarded_file(F&& write) {
-    py::gil_scoped_acquire gil;
     return guarded([&] {
       try {
         write();
@@ -246,7 +245,7 @@ py::dict train(const py::dict& from, Method&& method) {
     const Hooks& hooks = callbacks.hooks();
     RunResult<T> run;
     {
-      py::gil_scoped_release release;
+      const WithoutGil released;
       run = method(nets, train_data, test_data, loss, given.recording, hooks, exec);
     }
     return to_dict(std::move(run), nets, callbacks.exception());

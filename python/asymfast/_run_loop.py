@@ -536,7 +536,7 @@ def _rows(schedule: dict[str, Any], settings: dict[str, Any], n: int) -> int:
 
 
 def _ends(fn: str, answer: Any) -> bool:
-    """Whether a callback returned False: Python's, NumPy's or an array of no axes.
+    """Whether a callback returned False: Python's, NumPy's or an array of one element.
 
     Raises
     ------
@@ -548,12 +548,12 @@ def _ends(fn: str, answer: Any) -> bool:
     truth = np.asarray(answer)
     if truth.dtype != np.bool_:
         return False
-    if truth.ndim:
+    if truth.size != 1:
         raise TypeError(
             f"{fn}: callback must return True, False or None, got an array of shape "
             f"{truth.shape}; combine its elements with .any() or .all()"
         )
-    return not truth
+    return not bool(truth.all())
 
 
 def _plain(value: Any) -> Any:

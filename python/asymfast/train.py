@@ -79,7 +79,7 @@ def gradient_descent(
     progress : bool or callable(fraction, loss)
         True draws a bar on stderr if that is a terminal.
     callback : callable(Snapshot), optional
-        Called at every record; returning False ends the run there.
+        Called at every record; the run ends there if it returns False, NumPy's included.
     checkpoint : path-like, optional
         A file that keeps the state of the run. If it is there, the run goes on from it, to the very
         bits of a run that was never interrupted, even by kill -9; the arguments that the numbers
@@ -118,7 +118,8 @@ def gradient_descent(
         with `stop` or `callback`, which may end it before its record has grown so large.
     KeyboardInterrupt
         Ctrl-C, as any exception of `progress` and `callback`, comes with the run so far in its
-        attribute ``run``.
+        attribute ``run``. With `checkpoint` the steps in progress are completed and the state is
+        written first; a second Ctrl-C does not wait for that.
     CheckpointError
         A ValueError: the checkpoint is damaged, no checkpoint, or that of another run.
     OSError
@@ -403,6 +404,9 @@ def gradient_flow(
     )
 
 
+_MOST_STEPS = 2.0**53
+
+
 def _flow_schedule(
     fn: str, record: Record, t_end: float, dt: float | None, *, ensemble: bool
 ) -> dict[str, Any]:
@@ -426,6 +430,10 @@ def _flow_schedule(
                 "differently; with dt=None use record.times"
             )
         return schedule(every=record.every)
+    if t_end / dt > _MOST_STEPS:
+        raise ValueError(
+            f"{fn}: t_end / dt must be at most 2^53 steps, got {t_end / dt:g}; dt=None chooses them"
+        )
     steps = max(1, math.ceil(t_end / dt * (1 - ROUNDING)))
     return of_steps(fn, record, steps, f"t_end / dt = {steps}")
 
@@ -561,6 +569,7 @@ def sgd(
     starts = _starts(rates, in_epoch)
     end = float(starts[-1]) * (epochs // len(rates))
     constant = not callable(lr)
+    last = min(epochs * in_epoch, _check.LARGEST)
     settings = {
         "method": "sgd",
         "lr": rates[0] if constant else rates,
@@ -572,12 +581,12 @@ def sgd(
     schedule = of_steps(
         fn,
         job.record,
-        epochs * in_epoch,
+        last,
         f"the sum of the learning rates, {end:g}"
         if job.record.times is not None
-        else f"epochs * ceil(n / batch_size) = {epochs * in_epoch}",
+        else f"epochs * ceil(n / batch_size) = {last}",
         step_at=_step_at(rates, starts, in_epoch),
-        every=in_epoch * -(-epochs // RECORDS),
+        every=min(in_epoch * -(-epochs // RECORDS), last),
     )
 
     def train() -> Run:
@@ -595,11 +604,17 @@ def sgd(
 
 
 # The learning rates are one for each epoch, or a single one for all of them.
+_MOST_RATES = 10**7
 
 
 def _rates(fn: str, lr: float | Callable[[int], float], epochs: int) -> list[float]:
     if not callable(lr):
         return [_check.number(fn, "lr", lr, low=0, low_open=True)]
+    if epochs > _MOST_RATES:
+        raise ValueError(
+            f"{fn}: epochs must be at most {_MOST_RATES} where lr is callable, got {epochs}; "
+            "give lr as a number"
+        )
     return [
         _check.number(fn, f"lr({epoch})", lr(epoch), low=0, low_open=True)
         for epoch in range(epochs)

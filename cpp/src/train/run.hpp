@@ -343,6 +343,7 @@ class Run {
       member(b).go_on(context);
       methods_[std::size_t(b)].go_on(member(b), context);
     });
+    publish(member(0));
     return !watch_.stopped();
   }
 
