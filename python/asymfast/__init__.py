@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ._model import Model, load_model
     from .plot.phases import PhaseDiagram, phase_diagram
     from .pruning import PruningCurve, pruning_curve
-    from .sweeps import ConfigError, StoreError, SweepResult, load_sweep, sweep, train_config
+    from .study import ConfigError, StoreError, SweepResult, load_sweep, sweep, train_config
     from .theory import limiting_ntg, mean_ntg
 
 __version__: str = _core.build_config()["version"]
@@ -87,14 +87,14 @@ __all__ = [
 # and are not in __all__: `from asymfast import *` must go without.
 _LAZY_MODULES = ("datasets", "plot", "sklearn", "theory", "torch")
 _LAZY_NAMES = {
-    "ConfigError": "sweeps",
-    "StoreError": "sweeps",
-    "SweepResult": "sweeps",
+    "ConfigError": "study",
+    "StoreError": "study",
+    "SweepResult": "study",
     "Model": "_model",
     "load_model": "_model",
-    "load_sweep": "sweeps",
-    "sweep": "sweeps",
-    "train_config": "sweeps",
+    "load_sweep": "study",
+    "sweep": "study",
+    "train_config": "study",
     "PhaseDiagram": "plot.phases",
     "PruningCurve": "pruning",
     "limiting_ntg": "theory",

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from asymfast.cli._common import (
-    INCOMPLETE,
-    INTERRUPTED,
-    CommandError,
-    require_figures,
-    require_folder,
-    whole,
-)
-from asymfast.cli.experiment import Session, repeat, write_overall
-from asymfast.experiments.config import ACTIVATIONS, NAMES, Experiment, read_experiment
-from asymfast.experiments.feature_file import identified
-from asymfast.experiments.problem import problem
-from asymfast.sweeps.store import StoreError
+from asymfast import cuda
+from asymfast.cli.arguments import whole
+from asymfast.cli.errors import INCOMPLETE, INTERRUPTED, CommandError
+from asymfast.cli.output import require_figures, require_folder
 
 
 def register(commands: Any) -> None:
@@ -29,18 +19,19 @@ def register(commands: Any) -> None:
         help="repeat experiments of the paper",
         description="Repeat experiments of the paper: train their settings, prune and transfer, "
         "write the runs, figures, numbers and a report, and compare with the paper's claims. One "
-        "file a run, named by the hash of its settings: runs that are finished are not made again, "
-        "and one that was interrupted goes on from its checkpoint.",
+        "file a run, named by the hash of its settings: finished runs are skipped, and an "
+        "interrupted one resumes from its checkpoint.",
     )
     option = parser.add_argument
     option(
         "experiment",
         nargs="+",
-        help=f"{', '.join(NAMES)}; a TOML file of the same form; or all: every one whose data can "
-        "be had, the others are named",
+        help="fig1, simulated, simulated_authors, concrete, energy, airfoil, plant, mnist, cifar10,"
+        " cifar10_gamma, cifar100; a TOML file of the same form; or all: every one whose data are "
+        "available, the others are named",
     )
     option("--quick", action="store_true", help="fewer seeds, steps and samples: minutes")
-    option("--activation", choices=ACTIVATIONS, default="swish", help="of the nodes (swish)")
+    option("--activation", choices=("swish", "relu"), default="swish", help="of the nodes (swish)")
     option("--seeds", type=whole(1), metavar="N", help="repetitions (5)")
     option("--steps", type=whole(1), metavar="N", help="of gradient descent (the paper's)")
     option("--epochs", type=whole(1), metavar="N", help="of stochastic gradient descent (50)")
@@ -56,7 +47,7 @@ def register(commands: Any) -> None:
     option(
         "--no-training",
         action="store_true",
-        help="make tables, figures and report from the runs that are there",
+        help="write tables, figures and report from the finished runs",
     )
     option(
         "--page",
@@ -74,95 +65,69 @@ def execute(options: argparse.Namespace) -> int:
     Returns
     -------
     int
-        0, when all of them were done; 1, when a run of one of them failed.
+        0, if all of them succeeded; 1, if a run of one of them failed.
 
     Raises
     ------
     CommandError
         An option or the data do not allow it, or Ctrl-C; the sentence says which.
     """
-    chosen = [_described(name, options) for name in _names(options.experiment)]
-    if not options.no_figure:
-        require_figures()
-    out = options.out or Path("asymfast-paper")
-    require_folder(out)
     try:
-        session = Session.of(options, out)
-        with_data, without = [], []
-        for experiment in chosen:
-            try:
-                with_data.append(_with_data(experiment, options.data))
-            except (ImportError, OSError) as missing:
-                if "all" not in ",".join(options.experiment).split(","):
-                    raise CommandError(str(missing)) from missing
-                without.append(f"{experiment.name} is left out: {missing}")
-        failures = [failure for experiment in with_data for failure in repeat(experiment, session)]
-        write_overall(session)
+        from asymfast.study import StoreError, paper
+
+        names = [name for one in options.experiment for name in one.split(",") if name]
+        _require_known(names)
+        out = options.out or Path("asymfast-paper")
+        if not options.no_figure:
+            require_figures()
+        if options.device == "cuda":
+            cuda.require("--device cuda")
+        require_folder(out)
+        result = paper(
+            *names,
+            out=out,
+            quick=options.quick,
+            activation=options.activation,
+            changes=_changes(options),
+            data_dir=options.data,
+            jobs=options.jobs,
+            threads=options.threads,
+            draw=not options.no_figure,
+            train=not options.no_training,
+            page=options.page,
+            say=lambda text: print(text, flush=True),
+        )
     except KeyboardInterrupt:
         raise CommandError(
-            "interrupted; finished runs are kept, and the same command goes on with the others",
+            "interrupted; finished runs are kept, and the same command resumes the others",
             INTERRUPTED,
         ) from None
-    except (ImportError, RuntimeError, StoreError, ValueError) as refused:
+    except (ImportError, OSError, RuntimeError, StoreError, ValueError) as refused:
         raise CommandError(str(refused)) from refused
-    for sentence in without:
-        print(sentence)
-    if failures:
-        raise CommandError(f"{'; '.join(failures)}; the other runs are kept", INCOMPLETE)
+    if result.failures:
+        raise CommandError(f"{'; '.join(result.failures)}; the other runs are kept", INCOMPLETE)
     return 0
 
 
-def _names(given: list[str]) -> list[str]:
-    """Each once, in the order given; all stands for the experiments of the paper."""
-    listed = [name for one in given for name in one.split(",") if name]
-    names = [name for one in listed for name in (NAMES if one == "all" else (one,))]
-    return list(dict.fromkeys(names))
+def _require_known(names: list[str]) -> None:
+    from asymfast.study.paper import ALL
 
-
-def _described(name: str, options: argparse.Namespace) -> Experiment:
-    try:
-        experiment = read_experiment(name, quick=options.quick)
-    except (FileNotFoundError, ImportError, ValueError) as refused:
-        if name not in NAMES and not Path(name).is_file():
+    for name in names:
+        if name not in (*ALL, "all") and not Path(name).is_file():
             raise CommandError(
-                f"invalid choice: {name!r} (choose from {', '.join([*NAMES, 'all'])}, "
+                f"invalid choice: {name!r} (choose from {', '.join([*ALL, 'all'])}, "
                 "or name a TOML file)"
-            ) from refused
-        raise CommandError(str(refused)) from refused
-    changes: dict[str, Any] = {
-        "training": _given(steps=options.steps, epochs=options.epochs),
-        "network": _given(width=options.width, dtype=options.dtype),
+            )
+
+
+def _changes(options: argparse.Namespace) -> dict[str, Any]:
+    changes = {
+        "seeds": options.seeds,
+        "train.steps": options.steps,
+        "train.epochs": options.epochs,
+        "train.device": None if options.device == "cpu" else options.device,
+        "network.m": options.width,
+        "network.dtype": options.dtype,
+        "data.n": options.samples,
     }
-    if options.samples and experiment.data and experiment.data.source != "table":
-        changes["data"] = {"samples": options.samples}
-    changed = experiment.changed(**changes)
-    if options.seeds and experiment.kind != "closed_form":
-        changed = replace(changed, seeds=options.seeds)
-    return _recorded(changed, experiment, options)
-
-
-def _recorded(changed: Experiment, before: Experiment, options: argparse.Namespace) -> Experiment:
-    """As many records as the description makes, whatever the number of steps; fewer features."""
-    if options.steps and before.record and before.training and before.training.steps:
-        every = round(before.record.every * options.steps / before.training.steps)
-        changed = changed.changed(record={"every": max(1, every)})
-    if changed.transfer and changed.network:
-        few = tuple(k for k in changed.transfer.features if k <= changed.network.width)
-        changed = changed.changed(transfer={"features": few or (changed.network.width,)})
-    return changed
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _with_data(experiment: Experiment, data_dir: Path | None) -> Experiment:
-    """Make sure that the data are there, before hours of work on the experiments before it."""
-    if experiment.data is None or experiment.network is None:
-        return experiment
-    if experiment.data.source == "features":
-        experiment = replace(experiment, data=identified(experiment.data, data_dir))
-    assert experiment.data is not None
-    if experiment.data.source != "simulated":
-        problem(experiment.data, 0, "float32", data_dir)
-    return experiment
+    return {name: value for name, value in changes.items() if value is not None}

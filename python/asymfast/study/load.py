@@ -1,0 +1,165 @@
+"""The results of a sweep as one data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asymfast import _storage
+from asymfast._optional import require
+from asymfast.study.config import Config, parse
+from asymfast.study.grid import full_tables, short, varying
+from asymfast.study.stages import stages
+from asymfast.study.store import Arrays, Store
+
+if TYPE_CHECKING:
+    import xarray
+
+_ALWAYS = ("network.gamma", "network.alpha", "seed")  # coordinates, even if they do not vary
+_NETWORK = ("W", "a", "lam")  # of runs with record.network, not a part of the record
+
+
+def load_sweep(
+    folder: str | os.PathLike[str], configs: Sequence[Mapping[str, Any]] | None = None
+) -> xarray.Dataset:
+    """Return the finished runs of a folder (extra ``sweep``).
+
+    Parameters
+    ----------
+    folder : path-like
+        That of a `sweep`, which may still be running.
+    configs : sequence of dict, optional
+        Only these, as `SweepResult.configs` has them. Those that are not finished are left out.
+
+    Returns
+    -------
+    xarray.Dataset
+        With the dimension run, in the order of the parameters that differ (or as `configs` has
+        them), and those of `Run.to_xarray`. Variables are what was recorded, and for every run:
+        diverged, seconds. Coordinates of run are its key, gamma, alpha, seed and the parameters
+        that differ between the runs, named as in ``lr``, or ``train_loss`` where there are
+        several of that name; a parameter that a run does not have is NaN, or None among texts. step
+        and time are coordinates of record, or variables if they differ between the runs. Attributes
+        are the parameters that all runs share.
+
+        Runs of different lengths are padded: with NaN, -1 among integers.
+
+    Raises
+    ------
+    ImportError
+        xarray is not installed.
+    FileNotFoundError, StoreError
+        The folder does not exist or is not that of a sweep, or a file in it is damaged.
+    TypeError, ValueError
+        `folder` is not a valid path; no run is finished.
+
+    Notes
+    -----
+    A full grid becomes an axis for each parameter by
+    ``ds.set_index(run=["gamma", "seed"]).unstack("run")``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import asymfast as af
+    >>> config = {
+    ...     "data": {"name": "simulated", "n": 10, "d": 3},
+    ...     "network": {"m": 20, "gamma": 1.0},
+    ...     "train": {"trainer": "gradient_descent", "steps": 50},
+    ... }
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     grid = {"base": config, "grid": {"seed": [0, 1, 2]}}
+    ...     result = af.sweep(grid, out=folder, jobs=1)
+    ...     ds = af.load_sweep(folder)
+    >>> ds.loss.sizes["run"], ds.seed.values.tolist()
+    (3, [0, 1, 2])
+    """
+    Dataset = require("xarray", "sweep", "load_sweep").Dataset
+    store = Store(_storage.path("load_sweep", "folder", folder), create=False)
+    found = _training_runs(store, configs)
+    if not found:
+        raise ValueError(f"load_sweep: no run is finished in {store.folder}")
+    tables = full_tables([config for config, _, _ in found])
+    differing = varying(tables)
+    if configs is None:  # files are ordered by their hashes, which say nothing
+        order = sorted(
+            range(len(found)), key=lambda i: [_rank(tables[i][name]) for name in differing]
+        )
+        found, tables = [found[i] for i in order], [tables[i] for i in order]
+    variables: dict[str, Any] = {}
+    coordinates: dict[str, Any] = {}
+    for name in dict.fromkeys(name for _, arrays, _ in found for name in arrays):
+        axes = next(info["axes"][name] for _, arrays, info in found if name in arrays)
+        values = _stacked([arrays.get(name) for _, arrays, _ in found])
+        if name in ("steps", "time") and (values == values[0]).all():
+            coordinates["step" if name == "steps" else name] = axes, values[0]
+        else:
+            variables[name] = ("run", *axes), values
+    variables["diverged"] = "run", np.array([i["status"] == "diverged" for _, _, i in found])
+    variables["seconds"] = "run", np.array([info["seconds"] for _, _, info in found])
+    keys = [Store.key(stages(config)["training"]) for config, _, _ in found]
+    coordinates["key"] = "run", np.array(keys)
+    names = dict.fromkeys([*_ALWAYS, *differing])
+    for name in names:
+        coordinates[short(name)] = "run", _column([table[name] for table in tables])
+    dataset: xarray.Dataset = Dataset(
+        variables,
+        coords=coordinates,
+        attrs={
+            name: str(value) if isinstance(value, (bool, type(None))) else value
+            for name, value in tables[0].items()
+            if name not in names
+        },
+    )
+    return dataset
+
+
+def _training_runs(
+    store: Store, configs: Sequence[Mapping[str, Any]] | None
+) -> list[tuple[Config, Arrays, dict[str, Any]]]:
+    if configs is None:
+        read = [(parse(c), arrays, info) for c, arrays, info in store.items() if "of" not in c]
+    else:
+        tables = [(parse(c), stages(parse(c))["training"]) for c in configs]
+        read = [(c, *store.load(table)) for c, table in tables if store.finished(table)]
+    return [
+        (config, {name: a for name, a in arrays.items() if name not in _NETWORK}, info)
+        for config, arrays, info in read
+    ]
+
+
+def _rank(value: Any) -> tuple[int, float, str]:
+    """Order of values of any kind: None, numbers, the rest by how it is written."""
+    if value is None:
+        return 0, 0.0, ""
+    return (1, value, "") if isinstance(value, (int, float)) else (2, 0.0, str(value))
+
+
+def _stacked(columns: Sequence[NDArray[Any] | None]) -> NDArray[Any]:
+    """Stack arrays along a new first axis, padded to one shape."""
+    present = [column for column in columns if column is not None]
+    shape = np.max([column.shape for column in present], axis=0)
+    fill = -1 if present[0].dtype.kind == "i" else np.nan
+    result = np.full((len(columns), *shape), fill, np.result_type(*present))
+    for row, column in zip(result, columns, strict=True):
+        if column is not None:
+            row[tuple(slice(size) for size in column.shape)] = column
+    return result
+
+
+def _column(values: Sequence[Any]) -> NDArray[Any]:
+    """Return the values of a parameter: numbers, with NaN for None, or else as they are."""
+    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+        return np.array(values)
+    if all(value is None or type(value) in (int, float) for value in values):
+        return np.array([np.nan if value is None else float(value) for value in values])
+    if all(type(value) is bool for value in values) or all(type(v) is str for v in values):
+        return np.array(values)
+    column = np.empty(len(values), object)
+    for i, value in enumerate(values):  # lists too are one value of a parameter
+        column[i] = value if isinstance(value, (str, type(None))) else str(value)
+    return column

@@ -1,0 +1,395 @@
+"""The paper's experiments: their descriptions, and what a store holds of them.
+
+A description is a TOML file with a grid, as `sweep` takes it, and two further tables: ``paper``
+(title, panels, figures) and ``quick`` (changes for short runs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from asymfast import _storage
+from asymfast.datasets import NAMES as DATA_SETS
+from asymfast.study.claims import Setting
+from asymfast.study.config import Config, ConfigError, merge, nested, parse
+from asymfast.study.grid import expanded, read_toml
+from asymfast.study.stages import Arrays, stages
+from asymfast.study.store import Store
+from asymfast.study.train import scaling
+
+Floats = npt.NDArray[np.float64]
+
+NAMES = (
+    "simulated",
+    "simulated_authors",
+    "concrete",
+    "energy",
+    "airfoil",
+    "plant",
+    "mnist",
+    "cifar10",
+    "cifar10_gamma",
+    "cifar100",
+)
+"""The experiments that come with the package; "fig1" is Figure 1, which needs no runs."""
+
+_TABLES = {*DATA_SETS} - {"mnist"}
+_SHORT = {"train.steps", "train.epochs", "network.m", "data.n"}  # changes that claims depend on
+_FEW = 0.05  # of the nodes are "few" when networks are pruned
+_FLOOR = 1e-12  # of the loss at the start
+_NODES = 10  # that are followed: those that moved most
+
+
+class Presentation(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How an experiment is shown: its title, the panels of its figure, the paper's figures."""
+
+    title: str
+    panels: tuple[str, ...]
+    figures: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One of the paper's experiments: its runs, and how they are shown.
+
+    Attributes
+    ----------
+    name : str
+    presentation : Presentation
+    activation : str
+    quick : bool
+        Whether its table ``quick`` was applied.
+    configs : tuple of Config
+        All settings with one seed, then with the next.
+    short : bool
+        Whether its runs have other steps, samples or nodes than described.
+    """
+
+    name: str
+    presentation: Presentation
+    activation: str
+    quick: bool
+    configs: tuple[Config, ...]
+    short: bool = False
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """The node scalings, in their order."""
+        return tuple(dict.fromkeys(map(setting_of, self.configs)))
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The repetitions."""
+        return tuple(dict.fromkeys(config.seed for config in self.configs))
+
+    @property
+    def stem(self) -> str:
+        """Name of its files: neither ReLU nor quick runs replace the paper's own."""
+        parts = [self.name]
+        if self.activation != "swish":
+            parts.append(self.activation)
+        return "-".join([*parts, "quick"] if self.quick else parts)
+
+    @property
+    def title(self) -> str:
+        """Title, activation, and whether the runs are quick ones."""
+        return f"{self.presentation.title}, {self.activation}{', quick' if self.quick else ''}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as plain values."""
+        return {
+            "name": self.name,
+            "presentation": msgspec.to_builtins(self.presentation),
+            "activation": self.activation,
+            "quick": self.quick,
+            "short": self.short,
+            "configs": [config.table() for config in self.configs],
+        }
+
+    @classmethod
+    def from_json(cls, table: Mapping[str, Any]) -> Experiment:
+        """Return what `to_json` has made plain.
+
+        Raises
+        ------
+        ValueError
+            It does not describe an experiment.
+        """
+        try:
+            return cls(
+                name=str(table["name"]),
+                presentation=msgspec.convert(table["presentation"], Presentation),
+                activation=str(table["activation"]),
+                quick=bool(table["quick"]),
+                short=bool(table["short"]),
+                configs=tuple(map(parse, table["configs"])),
+            )
+        except (KeyError, TypeError, msgspec.ValidationError) as error:
+            raise ValueError(f"not a description of an experiment: {error}") from error
+
+
+def setting_of(config: Config) -> Setting:
+    """Return the node scaling of a run."""
+    return Setting(config.network.gamma, config.network.alpha)
+
+
+def read_experiment(
+    source: str | Path,
+    *,
+    quick: bool = False,
+    activation: str = "swish",
+    changes: Mapping[str, Any] | None = None,
+) -> Experiment:
+    """Read the description of an experiment.
+
+    Parameters
+    ----------
+    source : str or pathlib.Path
+        One of `NAMES`, or a TOML file of the same form, whose name becomes the experiment's.
+    quick : bool
+        Apply the changes in its table ``quick``: fewer seeds, steps and samples.
+    activation : str
+        Of the networks.
+    changes : mapping, optional
+        Further parameters by their full names, such as ``{"train.steps": 100}``. Those that the
+        experiment does not have are ignored; a smaller number of steps keeps the number of records.
+        "seeds" is the number of repetitions.
+
+    Raises
+    ------
+    FileNotFoundError
+        Neither a known name nor a file.
+    ConfigError
+        A ValueError: not TOML, or an entry is unknown, missing, or has the wrong type; the message
+        names file and entry.
+    """
+    if source in NAMES:
+        place = resources.files("asymfast.study") / "configs" / f"{source}.toml"
+        with resources.as_file(place) as path:
+            content = read_toml(path)
+        name, shown = str(source), f"{source}.toml"
+    else:
+        path = _storage.path("read_experiment", "source", source)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"read_experiment: source must be one of {', '.join(NAMES)}, or a TOML file, "
+                f"got {str(source)!r}"
+            )
+        name, shown = path.stem, str(path)
+        content = read_toml(path)
+    try:
+        fast = nested("quick", content.pop("quick", {}))
+        if quick:
+            merge("quick", content, fast, over=True)
+        presentation = msgspec.convert(content.pop("paper", None), Presentation)
+        _change(content, {**(changes or {}), "network.activation": activation})
+        configs = tuple(sorted(map(parse, expanded(content)), key=lambda config: config.seed))
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{shown}: paper: {error}") from error
+    except ValueError as error:
+        raise ConfigError(f"{shown}: {error}") from error
+    short = quick or not _SHORT.isdisjoint(changes or {})
+    return Experiment(name, presentation, activation, quick, configs, short)
+
+
+def _change(content: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    base = content["base"] = nested("base", content.get("base", {}))
+    for name, value in changes.items():
+        section, _, key = name.partition(".")
+        if name == "seeds":
+            content["grid"] = {**content.get("grid", {}), "seed": list(range(value))}
+            continue
+        if name in ("train.steps", "train.epochs") and key not in base.get("train", {}):
+            continue
+        if name == "data.n" and base.get("data", {}).get("name") in _TABLES:
+            continue
+        if name == "train.steps" and "every" in base.get("record", {}):
+            record = base["record"]
+            record["every"] = max(1, round(record["every"] * value / base["train"]["steps"]))
+        if name == "network.m" and "transfer" in base:
+            features = [k for k in base["transfer"]["features"] if k <= value] or [value]
+            base["transfer"]["features"] = features
+        base.setdefault(section, {})[key] = value
+
+
+# ---- results --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """An experiment with the seeds that are finished in all of its settings.
+
+    Attributes
+    ----------
+    experiment : Experiment
+    seeds : tuple of int
+    runs : dict of Setting to list of dict of arrays
+        Of every setting one dict a seed: see `condensed`. Empty when no seed is finished.
+    infos : dict of Setting to list of dict
+        Of the training runs: versions, settings, seconds.
+    cpu_seconds : float
+        CPU time of all stages together.
+    """
+
+    experiment: Experiment
+    seeds: tuple[int, ...]
+    runs: Mapping[Setting, Sequence[Arrays]]
+    infos: Mapping[Setting, Sequence[Mapping[str, Any]]]
+    cpu_seconds: float
+
+    def stacked(self, setting: Setting, name: str) -> Floats | None:
+        """Return an array of a setting with a leading axis over the seeds; None if not there."""
+        runs = self.runs[setting]
+        if not runs or name not in runs[0]:
+            return None
+        return np.stack([np.asarray(run[name], dtype=np.float64) for run in runs])
+
+    @property
+    def measures(self) -> dict[Setting, dict[str, Floats]]:
+        """Of every setting the numbers in tables and claims, see `measures`."""
+        return {
+            setting: measures({name: self.stacked(setting, name) for name in runs[0]})
+            for setting, runs in self.runs.items()
+        }
+
+
+def results(experiment: Experiment, store: Store) -> Results:
+    """Read what is finished of an experiment.
+
+    Returns
+    -------
+    Results
+        Of the seeds for which every stage of every setting is finished, and none has diverged, so
+        that settings are compared over the same repetitions.
+
+    Raises
+    ------
+    StoreError
+        A file is damaged.
+    """
+    runs: dict[tuple[Setting, int], Arrays] = {}
+    infos: dict[tuple[Setting, int], dict[str, Any]] = {}
+    seconds = 0.0
+    for config in experiment.configs:
+        tables = stages(config)
+        if all(store.finished(table) for table in tables.values()):
+            found = {stage: store.load(table) for stage, table in tables.items()}
+            info = found["training"][1]
+            if info["status"] != "diverged":
+                at = setting_of(config), config.seed
+                runs[at], infos[at] = condensed(config, found), info
+                seconds += sum(one["cpu_seconds"] for _, one in found.values())
+    settings = experiment.settings
+    seeds = tuple(s for s in experiment.seeds if all((setting, s) in runs for setting in settings))
+    if not seeds:
+        return Results(experiment, (), {}, {}, seconds)
+    return Results(
+        experiment,
+        seeds,
+        {setting: [runs[setting, seed] for seed in seeds] for setting in settings},
+        {setting: [infos[setting, seed] for seed in seeds] for setting in settings},
+        seconds,
+    )
+
+
+def condensed(config: Config, found: Mapping[str, tuple[Arrays, Mapping[str, Any]]]) -> Arrays:
+    """Return what figures and tables need of a run of T records.
+
+    Returns
+    -------
+    dict of arrays
+        steps, time, loss, and test_loss, accuracy, test_accuracy, ntg_change, ntg_eigmin if
+        recorded: (T,). ntg_norm (): of the NTG at the start. weight_change (T, 10): of the nodes
+        that moved most, the farthest first. weight_change_rms (T,):
+        ``sqrt(sum_j lam_j |w_tj - w_0j|^2)``; the lam_j sum to 1. Of the other stages their arrays,
+        with pruning_ or transfer_ before their names.
+    """
+    training, info = found["training"]
+    change = training["weight_change"]
+    order = np.argsort(-change[-1], kind="stable")[:_NODES]
+    recorded = (
+        *("steps", "time", "loss", "test_loss", "accuracy", "test_accuracy"),
+        *("ntg_change", "ntg_eigmin"),
+    )
+    result = {name: training[name] for name in recorded if name in training}
+    result["weight_change"] = change[:, order]
+    result["weight_change_rms"] = np.sqrt(change**2 @ scaling(config))
+    if "ntg_norm" in info:
+        result["ntg_norm"] = np.asarray(info["ntg_norm"])
+    for stage in ("pruning", "transfer"):
+        for name, values in found.get(stage, ({}, {}))[0].items():
+            result[f"{stage}_{name}"] = values
+    return result
+
+
+def measures(found: Mapping[str, Floats | None]) -> dict[str, Floats]:
+    """Return one number a seed for each thing that tables and claims are about.
+
+    Parameters
+    ----------
+    found : mapping of str to array
+        The arrays of `condensed`, with a leading axis over the seeds.
+
+    Returns
+    -------
+    dict of str to (S,) array
+        loss_start, loss_end, test_loss_end, accuracy_end, test_accuracy_end: as recorded.
+        loss_left: loss_end / loss_start. rate: log(loss_start / loss) / time at the first record
+        with a loss below 1e-12 of its start, or the last one: rounding takes over below that.
+        weight_change: of the node that moved most; weight_change_rms: of all, weighted by lam_j.
+        ntg_change: relative to the NTG at the start. eigmin_start, eigmin_end: of the NTG.
+        transfer_few: test loss with the fewest features; transfer_mean: mean over their numbers;
+        transfer_accuracy_few: test accuracy with the fewest. pruning_few, pruning_accuracy_few:
+        test loss and accuracy with 5 % of the nodes.
+    """
+    values = {name: array for name, array in found.items() if array is not None}
+    loss, time = values["loss"], values["time"]
+    result = {
+        "loss_start": loss[:, 0],
+        "loss_end": loss[:, -1],
+        "rate": _rates(loss, time),
+        "loss_left": loss[:, -1] / loss[:, 0],
+        "weight_change": values["weight_change"][:, -1, 0],
+        "weight_change_rms": values["weight_change_rms"][:, -1],
+    }
+    for name in ("test_loss", "accuracy", "test_accuracy"):
+        if name in values:
+            result[f"{name}_end"] = values[name][:, -1]
+    if "ntg_change" in values:
+        result["ntg_change"] = values["ntg_change"][:, -1] / values["ntg_norm"]
+        eigmin = values["ntg_eigmin"]
+        result["eigmin_start"], result["eigmin_end"] = eigmin[:, 0], eigmin[:, -1]
+    if "transfer_test_loss" in values:
+        result["transfer_few"] = values["transfer_test_loss"][:, 0]
+        result["transfer_mean"] = values["transfer_test_loss"].mean(axis=1)
+    if "transfer_test_accuracy" in values:
+        result["transfer_accuracy_few"] = values["transfer_test_accuracy"][:, 0]
+    for measured, name in (("few", "loss"), ("accuracy_few", "accuracy")):
+        curve = values.get(f"pruning_test_{name}")
+        if curve is not None:
+            result[f"pruning_{measured}"] = curve[:, max(1, round(_FEW * curve.shape[1])) - 1]
+    return result
+
+
+def _rates(loss: Floats, time: Floats) -> Floats:
+    """Mean exponential rate of (S, T) losses down to the floor that rounding sets."""
+    below = loss <= _FLOOR * loss[:, :1]
+    last = np.where(below.any(axis=1), below.argmax(axis=1), loss.shape[1] - 1)
+    rows = np.arange(len(loss))
+    with np.errstate(divide="ignore"):  # a loss of exactly zero was reached infinitely fast
+        rates: Floats = np.log(loss[:, 0] / loss[rows, last]) / time[rows, last]
+    return rates
+
+
+def with_changes(experiment: Experiment, configs: Sequence[Config]) -> Experiment:
+    """Return the experiment with other runs, such as those that name the content of a file."""
+    return replace(experiment, configs=tuple(configs))

@@ -1,0 +1,432 @@
+"""Sweeps: many runs, on one machine or on many, each with its result in a file of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import joblib
+
+from asymfast import _check, _storage
+from asymfast._device import MOST_THREADS
+from asymfast._optional import require
+from asymfast.study.config import Config, parse
+from asymfast.study.grid import planned
+from asymfast.study.stages import stages
+from asymfast.study.store import Store
+from asymfast.study.work import Outcome, Task, work
+
+if TYPE_CHECKING:
+    import xarray
+
+Progress = Callable[[int, int, str], object]
+
+
+@dataclass
+class SweepResult:
+    """What became of the runs of a sweep. Each is named by its key, see `Store.key`.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        Where the results are.
+    configs : dict of str to dict
+        The requested runs, by key.
+    found : list of str
+        Finished before.
+    made : list of str
+        Computed now, by this sweep or another one; those in `diverged` included.
+    diverged : list of str
+        Ended because the loss left all bounds; recorded up to there.
+    failed : dict of str to str
+        Ended by an exception, or by the death of its workers; and the message.
+    left : list of str
+        Not finished: interrupted, or another process is working on it and ``wait=False``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import asymfast as af
+    >>> config = {
+    ...     "data": {"name": "simulated", "n": 10, "d": 3},
+    ...     "network": {"m": 20, "gamma": 1.0},
+    ...     "train": {"trainer": "gradient_descent", "steps": 50},
+    ... }
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     af.sweep([config], out=folder)
+    SweepResult(1 runs: 1 made; in ...)
+    """
+
+    folder: Path
+    configs: dict[str, dict[str, Any]]
+    found: list[str] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
+    diverged: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all runs have results."""
+        return not self.failed and not self.left
+
+    def __repr__(self) -> str:
+        return f"SweepResult({self.summary()})"
+
+    def summary(self) -> str:
+        """Return one line with the number of runs of each kind, and the folder."""
+        counts = {
+            "already there": len(self.found),
+            "made": len(self.made),
+            "of them diverged": len(self.diverged),
+            "failed": len(self.failed),
+            "left": len(self.left),
+        }
+        text = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        return f"{len(self.configs)} runs: {text}; in {self.folder}"
+
+    def load(self) -> xarray.Dataset:
+        """Return the results, see `load_sweep`; only those of this sweep."""
+        from asymfast.study.load import load_sweep
+
+        return load_sweep(self.folder, list(self.configs.values()))
+
+
+def sweep(
+    configs: str | os.PathLike[str] | Mapping[str, Any] | Iterable[Mapping[str, Any]],
+    *,
+    out: str | os.PathLike[str],
+    jobs: int | None = None,
+    threads: int | None = None,
+    client: Any = None,
+    retries: int = 2,
+    wait: bool = True,
+    data_dir: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = 60.0,
+    progress: bool | Progress = False,
+) -> SweepResult:
+    """Compute many runs, several at a time, and keep each in a file of its own.
+
+    All configurations are checked before the first run begins. Runs with results in the folder are
+    skipped; interrupted ones resume from their last checkpoint. Several sweeps, also on several
+    hosts, may share a folder, and then share the work.
+
+    Parameters
+    ----------
+    configs : list of dict, or grid: path of a TOML file or dict
+        A configuration is a dict of the tables data, network, train, record and stop, and a seed; a
+        grid has the parts base, grid, variants and runs. See docs/sweeps.md for all keys.
+    out : path-like
+        The folder; created if it does not exist. All workers must see it under this path.
+    jobs : int, optional
+        Runs at a time. Default: that of `joblib.parallel_config`, or else the number of cores. With
+        1 they run in this process.
+    threads : int, optional
+        Of each run. Default: the cores, shared out among the jobs; 1 on a cluster. No result
+        depends on it.
+
+    Returns
+    -------
+    SweepResult
+        Whose ``load()`` gives an `xarray.Dataset`.
+
+    Other Parameters
+    ----------------
+    client : distributed.Client or str, optional
+        A Dask cluster to run on, or the address of its scheduler, such as "tcp://host:8786". None:
+        by joblib, with the backend of `joblib.parallel_config`, by default local processes.
+    retries : int
+        How often a run is repeated after the death of its worker process, >= 0. Runs that raise an
+        exception are not repeated by this sweep, but by the next.
+    wait : bool
+        Whether to wait for runs that other sweeps are working on, and to compute them if those die.
+    data_dir : path-like, optional
+        Folder of the data sets, see `asymfast.datasets.load`; paths of files are relative to it.
+    checkpoint_every : float
+        Seconds between the checkpoints of a run, > 0.
+    progress : bool or callable(done, total, text)
+        Called after every run; True prints a line on stderr.
+
+    Raises
+    ------
+    ConfigError
+        A ValueError: a configuration cannot be run, because it has an unknown key or a value out of
+        range. Nothing was run.
+    TypeError, ValueError
+        Another argument of the wrong kind or range.
+    StoreError
+        A ValueError: the folder holds other things.
+    ImportError
+        joblib or dask.distributed is missing (extra ``sweep``).
+    OSError
+        A file or data set is not available; the folder cannot be written to.
+    KeyboardInterrupt
+        Ctrl-C: finished runs are kept, the others have written a checkpoint. The result so far is
+        its attribute ``result``. A second Ctrl-C does not wait for the checkpoints.
+
+    Notes
+    -----
+    The numbers of a run are those of `train_config`, wherever it is computed. A script that starts
+    processes needs the call to be under ``if __name__ == "__main__":``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import asymfast as af
+    >>> config = {
+    ...     "data": {"name": "simulated", "n": 10, "d": 3},
+    ...     "network": {"m": 20, "gamma": 1.0},
+    ...     "train": {"trainer": "gradient_descent", "steps": 50},
+    ... }
+    >>> grid = {"base": config, "grid": {"seed": [0, 1], "network.m": [20, 40]}}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = af.sweep(grid, out=folder, jobs=1)
+    ...     again = af.sweep(grid, out=folder)
+    >>> len(result.made), len(again.found), again.complete
+    (4, 4, True)
+    """
+    fn = "sweep"
+    out = _storage.path(fn, "out", out)
+    data_dir = None if data_dir is None else _storage.path(fn, "data_dir", data_dir)
+    jobs = None if jobs is None else _check.integer(fn, "jobs", jobs, low=1)
+    if threads is not None:
+        threads = _check.integer(fn, "threads", threads, low=1, high=MOST_THREADS)
+    retries = _check.integer(fn, "retries", retries, low=0)
+    checkpoint_every = _check.number(fn, "checkpoint_every", checkpoint_every, low=0, low_open=True)
+    tell = _teller(progress)
+    plan = planned(configs, data_dir)
+    store = Store(out)
+    result = SweepResult(store.folder, {key: one.table() for key, one in plan.configs.items()})
+    pending = [i for i, one in enumerate(plan.configs.values()) if not is_finished(store, one)]
+    keys, labels = list(plan.configs), list(plan.labels.values())
+    result.found = [key for i, key in enumerate(keys) if i not in set(pending)]
+    if not pending:
+        return result
+    pool = _Pool(len(pending), jobs, client, retries, store)
+    task = Task(
+        index=-1,
+        folder=str(store.folder),
+        config={},
+        threads=threads or pool.threads,
+        data_dir=os.path.abspath(data_dir or ""),
+        checkpoint_every=checkpoint_every,
+        token=uuid.uuid4().hex,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+    )
+    tasks = [replace(task, index=i, config=result.configs[keys[i]]) for i in pending]
+    with pool, _interruptible(task.stop_file) as interrupted:
+        while tasks:
+            locked = []
+            for outcome in pool.run(tasks):
+                key = keys[outcome.index]
+                if outcome.status == "locked":
+                    locked.append(outcome.index)
+                elif outcome.status == "failed":
+                    result.failed[key] = outcome.text
+                elif outcome.status != "stopped":
+                    result.made.append(key)
+                if outcome.status == "diverged":
+                    result.diverged.append(key)
+                if outcome.status not in ("locked", "stopped"):
+                    done = len(result.found) + len(result.made) + len(result.failed)
+                    text = f"{labels[outcome.index]}: {outcome.status}, {outcome.text}"
+                    tell(done, len(keys), text)
+            waiting = sorted(locked) if wait and not interrupted.is_set() else []
+            tasks = [
+                replace(task, index=i, config=result.configs[keys[i]], wait=True) for i in waiting
+            ]
+    settled = {*result.found, *result.made, *result.failed}
+    result.left = [key for key in keys if key not in settled]
+    if interrupted.is_set():
+        stop = KeyboardInterrupt("interrupted; the same sweep resumes the runs that are left")
+        stop.result = result  # type: ignore[attr-defined]
+        raise stop
+    return result
+
+
+def is_finished(store: Store, config: Config) -> bool:
+    """Whether all stages of a run have results."""
+    return all(store.finished(table) for table in stages(config).values())
+
+
+@contextmanager
+def _interruptible(stop_file: Path) -> Iterator[threading.Event]:
+    """Let Ctrl-C ask the workers to stop, by a file, so that they write their checkpoints.
+
+    Yields
+    ------
+    threading.Event
+        Set by Ctrl-C. The second one raises KeyboardInterrupt at once.
+    """
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+        stop_file.touch()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+        stop_file.unlink(missing_ok=True)
+
+
+class _Pool:
+    """Runs tasks by joblib, or on a Dask cluster, and repeats those whose worker died."""
+
+    def __init__(
+        self, tasks: int, jobs: int | None, client: Any, retries: int, store: Store
+    ) -> None:
+        self._retries, self._store = retries, store
+        self._closing = ExitStack()
+        self._client: Any = None
+        self._jobs = 0
+        if client is not None:
+            self._client = _client(client, self._closing)
+            self.threads = 1
+            return
+        backend, configured = joblib.parallel.get_active_backend()
+        cores = joblib.cpu_count()
+        jobs = jobs or configured or cores
+        self._jobs = min(cores if jobs < 0 else jobs, tasks)
+        # joblib's own backends use the cores of this machine; others have their own.
+        local = type(backend).__module__.startswith("joblib.")
+        self.threads = max(1, cores // self._jobs) if local else 1
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        """Yield the outcome of each task as it ends, in any order."""
+        before = {task.index: self._attempts(task) for task in tasks}
+
+        def deaths(task: Task) -> int:
+            now = self._attempts(task)
+            return sum(max(0, now[name] - before[task.index][name]) for name in now)
+
+        if self._client is not None:
+            return self._run_dask(tasks, deaths)
+        return self._run_joblib(tasks, deaths)
+
+    def _attempts(self, task: Task) -> dict[str, int]:
+        tables = stages(parse(task.config))
+        return {name: self._store.attempts(table) for name, table in tables.items()}
+
+    def _run_joblib(
+        self, tasks: Sequence[Task], deaths: Callable[[Task], int]
+    ) -> Iterator[Outcome]:
+        """When a worker dies, backends give up all that runs, and do not say where it happened.
+
+        Runs that had been begun are then repeated alone, so that a run that kills its workers is
+        told from those beside it.
+        """
+        todo, suspects = {task.index: task for task in tasks}, []
+        while todo:
+            remaining = len(todo)
+            try:
+                for outcome in self._parallel(list(todo.values()), self._jobs):
+                    del todo[outcome.index]
+                    yield outcome
+            except Exception:
+                begun = [task for task in todo.values() if deaths(task)]
+                if not begun and len(todo) == remaining:  # not a run, but the backend itself
+                    raise
+                suspects += begun
+                for task in begun:
+                    del todo[task.index]
+        for task in suspects:
+            while True:
+                try:
+                    yield from self._parallel([task], 2)  # with 1 it would run in this process
+                    break
+                except Exception:
+                    if deaths(task) > self._retries:
+                        yield self._died(task, deaths(task))
+                        break
+
+    def _parallel(self, tasks: Sequence[Task], jobs: int) -> Iterable[Outcome]:
+        able = joblib.parallel.get_active_backend()[0].supports_return_generator
+        # One task a batch: a run takes long, and a batch is lost as a whole.
+        parallel = joblib.Parallel(
+            n_jobs=jobs, batch_size=1, return_as="generator_unordered" if able else "list"
+        )
+        outcomes: Iterable[Outcome] = parallel(joblib.delayed(work)(task) for task in tasks)
+        return outcomes
+
+    def _run_dask(self, tasks: Sequence[Task], deaths: Callable[[Task], int]) -> Iterator[Outcome]:
+        import distributed
+
+        def submit(task: Task) -> Any:
+            return self._client.submit(work, task, key=f"asymfast-{uuid.uuid4()}", pure=False)
+
+        futures = {submit(task): task for task in tasks}
+        try:
+            arriving = distributed.as_completed(list(futures), loop=self._client.loop)
+            for future in arriving:
+                task = futures[future]
+                error = future.exception()
+                if error is None:
+                    yield future.result()
+                elif not isinstance(error, distributed.KilledWorker):
+                    yield self._failed(task, f"{type(error).__name__}: {error}")
+                elif deaths(task) > self._retries:
+                    yield self._died(task, deaths(task))
+                else:  # Dask counts the death of a worker against the tasks that waited there, too
+                    again = submit(task)
+                    futures[again] = task
+                    arriving.add(again)
+        finally:
+            self._client.cancel(list(futures))
+
+    def _died(self, task: Task, times: int) -> Outcome:
+        return self._failed(
+            task,
+            f"its worker process died {times} times: killed from outside, perhaps because memory "
+            "ran out, or crashed",
+        )
+
+    def _failed(self, task: Task, message: str) -> Outcome:
+        with suppress(OSError):
+            self._store.fail(stages(parse(task.config))["training"], message)
+        return Outcome(task.index, "failed", message)
+
+    def __enter__(self) -> _Pool:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._closing.close()
+
+
+def _client(client: Any, closing: ExitStack) -> Any:
+    distributed = require("distributed", "sweep", "sweep: client")
+    if isinstance(client, str):
+        return closing.enter_context(distributed.Client(client, set_as_default=False))
+    if not isinstance(client, distributed.Client):
+        raise TypeError(
+            "sweep: client must be a distributed.Client or the address of a scheduler, "
+            f"got {client!r}"
+        )
+    return client
+
+
+def _teller(progress: bool | Progress) -> Progress:
+    if progress is True:
+        return lambda done, total, text: print(f"[{done}/{total}] {text}", file=sys.stderr)
+    if progress is False or progress is None:
+        return lambda done, total, text: None
+    if not callable(progress):
+        raise TypeError(f"sweep: progress must be True, False or callable, got {progress!r}")
+    return progress

@@ -1,0 +1,400 @@
+"""A folder of results, one file a run, named by a hash of the settings the numbers depend on.
+
+    asymfast-store.json           what the folder is
+    runs/<key>.npz                finished runs: arrays, configuration, further information
+    unfinished/<key>.ckpt         checkpoints of the others
+    failures/<key>.json           runs that failed: the configuration and why
+    locks/<key>.lock              held by the process that works on a run
+
+Files are complete or absent, whatever kills a writer. Nothing in them is ever executed.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+from numpy.typing import NDArray
+
+from asymfast import _check, _storage
+from asymfast.study.config import as_plain
+
+_MARKER = "asymfast-store.json"
+_FORMAT = "asymfast store 2"
+_HEADER = "header"  # the one name that no array can have
+_FOLDERS = ("runs", "unfinished", "failures", "locks")
+_ABANDONED = 86400.0  # seconds without a byte more; clocks of hosts may differ
+_KEY_DIGITS = frozenset("0123456789abcdef")
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class StoreError(ValueError):
+    """A folder is not a results store, or a file in it is damaged or does not belong to it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import asymfast as af
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     try:
+    ...         af.load_sweep(folder)
+    ...     except af.StoreError as error:
+    ...         print(error)
+    Store: ... is not a results store: it is empty
+    """
+
+
+def canonical(table: Any) -> str:
+    """Return the one JSON text of a plain value: keys sorted, 1.0 written as 1."""
+    return json.dumps(_whole(table), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(table: Any) -> str:
+    """Return 16 hex digits of the SHA-256 of the canonical text.
+
+    Two of 10^6 different tables share them with a probability of 3 in 10^8.
+    """
+    return hashlib.sha256(canonical(table).encode()).hexdigest()[:16]
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _whole(entry) for key, entry in value.items()}
+    return [_whole(entry) for entry in value] if isinstance(value, list) else value
+
+
+class Store:
+    """Results in a folder that any number of processes and hosts may share.
+
+    Parameters
+    ----------
+    folder : path-like
+        Created, with its parents, if it does not exist.
+    create : bool
+        False: only open an existing store, and write nothing by that.
+
+    Raises
+    ------
+    StoreError
+        The folder holds other things, or a store of another version.
+    FileNotFoundError
+        It does not exist, and `create` is False.
+    NotADirectoryError
+        It is a file.
+    OSError
+        It cannot be created or written to.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, create: bool = True) -> None:
+        self.folder = Path(os.path.realpath(_storage.path("Store", "folder", folder)))
+        if self.folder.exists() and not self.folder.is_dir():
+            raise NotADirectoryError(
+                errno.ENOTDIR, "Store: folder must be a folder", str(self.folder)
+            )
+        if create:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        elif not self.folder.exists():
+            raise FileNotFoundError(errno.ENOENT, "Store: there is no folder", str(self.folder))
+        self._open(create)
+
+    def _open(self, create: bool) -> None:
+        marker = self.folder / _MARKER
+        if not marker.exists():
+            # Names with a dot are temporary files of another process, or of a file browser.
+            others = sorted(p.name for p in self.folder.iterdir() if not p.name.startswith("."))
+            if not marker.exists() and (others or not create):
+                what = f"it holds {', '.join(others[:3])}" if others else "it is empty"
+                raise StoreError(f"Store: {self.folder} is not a results store: {what}")
+            with _storage.replacing(marker) as temporary:
+                temporary.write_text(json.dumps({"format": _FORMAT}) + "\n", encoding="utf-8")
+        found = _read_json(marker).get("format")
+        if found != _FORMAT:
+            raise StoreError(
+                f"Store: {marker} must name the format {_FORMAT!r}, got {found!r}; "
+                "results of another version need another folder"
+            )
+        if create:
+            for name in _FOLDERS:
+                (self.folder / name).mkdir(exist_ok=True)
+            self._remove_leftovers()
+
+    def _remove_leftovers(self) -> None:
+        """Remove what killed writers left: partial files, and all but the result of a run."""
+        for name in _FOLDERS:
+            for partial in (self.folder / name).glob(".*"):
+                with suppress(FileNotFoundError):
+                    if time.time() - partial.stat().st_mtime > _ABANDONED:
+                        partial.unlink()
+        for name in ("unfinished", "failures", "locks"):
+            for path in (self.folder / name).glob("*.*"):
+                if (self.folder / "runs" / f"{path.stem}.npz").exists():
+                    path.unlink(missing_ok=True)
+
+    # ---- names -----------------------------------------------------------------------------------
+
+    @staticmethod
+    def key(config: Mapping[str, Any]) -> str:
+        """Return the name of a configuration: 16 hex digits of the SHA-256 of its canonical JSON.
+
+        Parameters
+        ----------
+        config : mapping
+            Of text to numbers, text, booleans, None, and lists and mappings of such. NumPy's
+            scalars and tuples count as Python's numbers and lists, and 1.0 as 1.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Something else in it, or a number that is not finite.
+        """
+        return digest(_plain_config(config))
+
+    def path(self, config: Mapping[str, Any]) -> Path:
+        """Return where the result of a configuration is, or would be."""
+        return self.folder / "runs" / f"{self.key(config)}.npz"
+
+    def checkpoint(self, config: Mapping[str, Any]) -> Path:
+        """Return where an unfinished run keeps its checkpoint; `save` removes it."""
+        return self.folder / "unfinished" / f"{self.key(config)}.ckpt"
+
+    def _attempts(self, config: Mapping[str, Any]) -> Path:
+        return self.folder / "unfinished" / f"{self.key(config)}.begun"
+
+    def _failure(self, config: Mapping[str, Any]) -> Path:
+        return self.folder / "failures" / f"{self.key(config)}.json"
+
+    # ---- who works on what -----------------------------------------------------------------------
+
+    def finished(self, config: Mapping[str, Any]) -> bool:
+        """Whether the result of a configuration exists."""
+        return self.path(config).exists()
+
+    @contextmanager
+    def lock(self, config: Mapping[str, Any]) -> Iterator[bool]:
+        """Hold the lock of a configuration while the block runs.
+
+        The operating system releases it when the process ends, however it ends.
+
+        Yields
+        ------
+        bool
+            Whether we hold it; False where another process does, on any host that shares the folder
+            (and whose file system has locks).
+        """
+        path = self.folder / "locks" / f"{self.key(config)}.lock"
+        lock = filelock.FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+            if self.finished(config):
+                with suppress(OSError):  # on Windows another process may have it open
+                    path.unlink(missing_ok=True)
+
+    def begin(self, config: Mapping[str, Any]) -> None:
+        """Count an attempt at a run."""
+        with self._attempts(config).open("ab") as file:
+            file.write(b".")
+
+    def attempts(self, config: Mapping[str, Any]) -> int:
+        """Return how often an unfinished run has been begun."""
+        try:
+            return self._attempts(config).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    # ---- results ---------------------------------------------------------------------------------
+
+    def save(
+        self,
+        config: Mapping[str, Any],
+        arrays: Mapping[str, NDArray[Any]],
+        info: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Write the result of a configuration; its checkpoint and its failure are removed.
+
+        Parameters
+        ----------
+        config : mapping
+            See `key`.
+        arrays : mapping of str to array
+            Of numbers, booleans or text. Any name but "header".
+        info : mapping, optional
+            Further information, as JSON has it; not part of the key. ``axes`` names the axes of the
+            arrays.
+
+        Returns
+        -------
+        pathlib.Path
+            The file: an .npz that `numpy.load` reads.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Something that cannot be written so.
+        OSError
+            Disk full ...; no file is left then.
+        """
+        config = _plain_config(config)
+        header = {
+            "format": _FORMAT,
+            "config": config,
+            "info": as_plain("Store.save", "info", dict(info or {}), finite=False),
+        }
+        columns = {name: _column(name, values) for name, values in arrays.items()}
+        columns[_HEADER] = np.array(json.dumps(header))
+        path = self.path(config)
+        with _storage.replacing(path) as temporary, temporary.open("wb") as file:
+            # Not numpy.savez, whose own arguments some names would be.
+            with zipfile.ZipFile(file, "w") as archive:
+                for name, values in columns.items():
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                        np.lib.format.write_array(entry, values, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        _storage.sync_folder(path.parent)
+        for obsolete in (self.checkpoint(config), self._attempts(config), self._failure(config)):
+            obsolete.unlink(missing_ok=True)
+        return path
+
+    def load(self, config: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+        """Return arrays and information of a finished configuration.
+
+        Raises
+        ------
+        FileNotFoundError
+            It is not finished.
+        StoreError
+            The file is damaged, or that of another configuration.
+        """
+        _, arrays, info = self._read(self.path(config))
+        return arrays, info
+
+    def items(self) -> Iterator[tuple[dict[str, Any], Arrays, dict[str, Any]]]:
+        """Iterate over configuration, arrays and information of all results, ordered by key.
+
+        Raises
+        ------
+        StoreError
+            A file is damaged, or does not belong to this store.
+        """
+        for path in self._files("runs", ".npz"):
+            yield self._read(path)
+
+    def _read(self, path: Path) -> tuple[dict[str, Any], Arrays, dict[str, Any]]:
+        try:
+            arrays = _storage.read_npz(path)
+            header = json.loads(str(arrays.pop(_HEADER)))
+            if header["format"] != _FORMAT:
+                raise ValueError(f"its format is {header['format']!r}, expected {_FORMAT!r}")
+            config, info = dict(header["config"]), dict(header["info"])
+            if self.key(config) != path.stem:
+                raise ValueError(f"its configuration has the key {self.key(config)}")
+            if "axes" in info:
+                _require_axes(config, arrays, info["axes"])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
+            raise StoreError(
+                f"Store: {path} is damaged or not a result ({reason}); delete it to repeat the run"
+            ) from error
+        return config, arrays, info
+
+    # ---- failures --------------------------------------------------------------------------------
+
+    def fail(self, config: Mapping[str, Any], message: str) -> None:
+        """Record that a run failed, and why; a later message replaces an earlier one.
+
+        Raises
+        ------
+        OSError
+            Disk full ...
+        """
+        if not isinstance(message, str):
+            raise TypeError(f"Store.fail: message must be text, got {message!r}")
+        config = _plain_config(config)
+        failure = {"config": config, "message": message, "time": time.time()}
+        with _storage.replacing(self._failure(config)) as temporary:
+            temporary.write_text(json.dumps(failure, indent=1) + "\n", encoding="utf-8")
+        self._attempts(config).unlink(missing_ok=True)
+
+    def failures(self) -> dict[str, dict[str, Any]]:
+        """Return the failures, by key: config, message, and time in seconds since 1970.
+
+        Raises
+        ------
+        StoreError
+            A file is damaged, or does not belong to this store.
+        """
+        found = {}
+        for path in self._files("failures", ".json"):
+            failure = _read_json(path)
+            missing = [name for name in ("config", "message", "time") if name not in failure]
+            if missing or self.key(failure["config"]) != path.stem:
+                raise StoreError(f"Store: {path} is not a failure of this store; delete it")
+            found[path.stem] = failure
+        return found
+
+    def _files(self, folder: str, ending: str) -> list[Path]:
+        paths = sorted(
+            path for path in (self.folder / folder).glob("*") if not path.name.startswith(".")
+        )
+        for path in paths:
+            is_key = len(path.stem) == 16 and _KEY_DIGITS.issuperset(path.stem)
+            if path.suffix != ending or not is_key:
+                raise StoreError(
+                    f"Store: {path} does not belong to this store; move it to another folder"
+                )
+        return paths
+
+
+def _require_axes(config: dict[str, Any], arrays: Arrays, axes: dict[str, Any]) -> None:
+    """Raise ValueError unless the arrays have the axes they should, of one length each."""
+    sizes = {"node": config["network"]["m"]} if "network" in config else {}
+    for name, names in axes.items():
+        shape = arrays[name].shape
+        if len(shape) != len(names):
+            raise ValueError(f"{name} has {len(shape)} axes, expected {len(names)}")
+        for axis, size in zip(names, shape, strict=True):
+            if sizes.setdefault(axis, size) != size:
+                raise ValueError(f"{name} has length {size} along {axis}, expected {sizes[axis]}")
+
+
+def _plain_config(config: Any) -> dict[str, Any]:
+    if not isinstance(config, Mapping):
+        raise TypeError(f"Store: config must be a mapping, got {type(config).__name__}")
+    checked: dict[str, Any] = as_plain("Store", "config", config)
+    return checked
+
+
+def _column(name: str, values: Any) -> NDArray[Any]:
+    if not isinstance(name, str) or not name or name == _HEADER:
+        raise ValueError(f"Store.save: arrays must have names, other than 'header', got {name!r}")
+    array = _check.plain("Store.save", f"arrays[{name!r}]", values)
+    if array.dtype.hasobject:
+        raise TypeError(f"Store.save: arrays[{name!r}] must hold numbers or text, got objects")
+    return array
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"Store: {path} is damaged: {error}") from error
