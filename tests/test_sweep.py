@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
 
 import asymfast as af
 import numpy as np
 import pytest
 from asymfast.cli import main
-from asymfast.sweeps.backends.joblib import JoblibBackend
-from asymfast.sweeps.parameters import flat, nested
-from asymfast.sweeps.store import Store
-from asymfast.sweeps.work import Task
+from asymfast.study import work
+from asymfast.study.config import flat, nested
+from asymfast.study.grid import planned
+from asymfast.study.store import Store
 
-pytest.importorskip("joblib")
+joblib = pytest.importorskip("joblib")
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 BASE = {
@@ -69,20 +68,19 @@ def wait_for(condition, seconds=60):
     return value
 
 
+def only_config(config):
+    """The table of a configuration as the store knows it."""
+    ((_, parsed),) = planned([config], None).configs.items()
+    return parsed.table()
+
+
 def holders(folder, *, begun=False):
-    """Processes that are at a run, by its key; with `begun`, only where there is a checkpoint."""
+    """The process that began each unfinished run; with `begun`, only if it has a checkpoint."""
     found = {}
-    for claim in folder.glob("claims/*.*"):
-        key = claim.stem
-        if claim.name.startswith(".") or (folder / "runs" / f"{key}.npz").exists():
-            continue
-        if begun and not (folder / "unfinished" / f"{key}.ckpt").exists():
-            continue
-        try:
-            if claim.stat().st_mtime > 0:
-                found[key] = json.loads(claim.read_text())["pid"]
-        except (FileNotFoundError, ValueError):
-            continue
+    for path in folder.glob("unfinished/*.begun"):
+        with contextlib.suppress(FileNotFoundError, IndexError):
+            if not begun or path.with_suffix(".ckpt").exists():
+                found[path.stem] = int(path.read_text().splitlines()[-1].split()[0])
     return found
 
 
@@ -127,7 +125,7 @@ def test_runs_are_made_found_and_loaded(tmp_path):
     result = af.sweep(more, out=tmp_path, jobs=1)
     assert (len(result.found), len(result.made)) == (2, 2)
     assert all(path.stat().st_mtime_ns == files[path] for path in files)
-    assert not list(tmp_path.glob("claims/*"))
+    assert not list(tmp_path.glob("locks/*"))
     assert not list(tmp_path.glob("unfinished/*"))
 
     ds = af.load_sweep(tmp_path)
@@ -149,6 +147,15 @@ def test_runs_are_made_found_and_loaded(tmp_path):
     assert ds.attrs["network.m"] == 10
     assert ds.attrs["train.steps"] == 40
     assert sorted(result.load().seed.values) == [1, 1, 2, 2]
+
+
+def test_scaling_and_seed_are_always_told(tmp_path):
+    """Also where they are the same in all runs."""
+    pytest.importorskip("xarray")
+    ds = af.sweep([BASE, changed({"train.lr": 0.25})], out=tmp_path, jobs=1).load()
+    assert (ds.gamma.values.tolist(), ds.alpha.values.tolist()) == ([0.5, 0.5], [0.7, 0.7])
+    assert ds.seed.values.tolist() == [0, 0]
+    assert ds.lr.values.tolist() == [0.5, 0.25]
 
 
 def test_runs_of_all_kinds_in_one_data_set(tmp_path):
@@ -207,7 +214,7 @@ def test_a_failing_run_is_recorded_and_not_fatal(tmp_path):
     assert not result.complete
     assert len(result.made) == 2
     ((key, message),) = result.failed.items()
-    assert key == Store.key(af.sweeps.plan.planned([FAILING], None).configs[0])
+    assert key == Store.key(only_config(FAILING))
     assert message.startswith("ValueError: gradient_flow: ")
     failure = Store(tmp_path).failures()[key]
     assert "Traceback" in failure["message"]
@@ -218,22 +225,23 @@ def test_a_failing_run_is_recorded_and_not_fatal(tmp_path):
 
 
 @POSIX
-def test_killed_workers_runs_go_on(tmp_path):
-    """From their checkpoints, to the same bits; the other worker's runs are not disturbed."""
+def test_runs_of_killed_workers_resume(tmp_path):
+    """From their checkpoints, to the same bits."""
     grid = {**LONG, "grid": {"seed": [0, 1, 2]}}
-    killer = Killer(tmp_path, kills=2)
+    killer = Killer(tmp_path, kills=1)
     result = af.sweep(grid, out=tmp_path, jobs=2, threads=1, checkpoint_every=0.02)
     killer.join()
-    assert len(killer.killed) == 2
+    assert len(killer.killed) == 1
     assert result.complete
     assert_made_alone(tmp_path, result.configs.values())
-    assert not list(tmp_path.glob("claims/*"))
+    assert not list(tmp_path.glob("locks/*"))
 
 
 @POSIX
 def test_a_run_that_kills_its_workers_is_given_up(tmp_path):
+    """But not the run beside it, whose worker is lost at the same time."""
     grid = {**LONG, "grid": {"seed": [0, 1]}}
-    first, second = af.sweeps.plan.planned(grid, None).configs
+    first, second = (config.table() for config in planned(grid, None).configs.values())
     killer = Killer(tmp_path, kills=2, key=Store.key(first))
     result = af.sweep(grid, out=tmp_path, jobs=2, threads=1, retries=1)
     killer.join()
@@ -247,14 +255,15 @@ SWEEP = """
 import sys
 import asymfast as af
 grid = {grid!r}
-result = af.sweep(grid, out=sys.argv[1], jobs=2, threads=1, checkpoint_every=0.02)
+result = af.sweep(grid, out=sys.argv[1], jobs=2, threads=1, checkpoint_every={every})
 print(len(result.found), len(result.made), result.complete)
 """
 
 
-def sweeping(folder, grid):
+def sweeping(folder, grid, checkpoint_every=0.02):
     return subprocess.Popen(
-        [sys.executable, "-c", SWEEP.format(grid=grid), folder],
+        [sys.executable, "-c", SWEEP.format(grid=grid, every=checkpoint_every), folder],
+        start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -262,7 +271,7 @@ def sweeping(folder, grid):
 
 
 def test_two_sweeps_share_a_folder(tmp_path):
-    """Each run is made once, and both end when all are made."""
+    """Each run is computed once, and both end when all are finished."""
     grid = {**GRID, "grid": {**GRID["grid"], "seed": list(range(15))}}
     both = [sweeping(tmp_path, grid) for _ in range(2)]
     made = 0
@@ -273,32 +282,33 @@ def test_two_sweeps_share_a_folder(tmp_path):
         assert complete == "True"
         made = max(made, 30 - int(found))
     assert made == 30 == len(list(Store(tmp_path).items()))
-    by_process = {}
-    for _, _, info in Store(tmp_path).items():
-        by_process[info["pid"]] = by_process.get(info["pid"], 0) + 1
     assert not Store(tmp_path).failures()
-    assert not list(tmp_path.glob("claims/*"))
+    assert not list(tmp_path.glob("locks/*"))
 
 
 @POSIX
-def test_interrupted_sweep_goes_on(tmp_path):
-    """Ctrl-C: finished runs are kept, the others have written a checkpoint, nothing is left."""
+@pytest.mark.parametrize("group", [False, True])
+def test_interrupted_sweep_resumes(tmp_path, group):
+    """Ctrl-C: finished runs are kept, the others have written a checkpoint.
+
+    A terminal sends the signal to the workers, too.
+    """
     short = changed({"train.steps": 1000, "seed": 0})
-    long = {"train.steps": 1_500_000, "record.every": 500_000}
+    long = {"train.steps": 600_000, "record.every": 200_000}
     grid = [short, *(changed({**long, "seed": seed}) for seed in (1, 2, 3))]
-    process = sweeping(tmp_path, grid)
+    process = sweeping(tmp_path, grid, checkpoint_every=1000)
     wait_for(lambda: list(tmp_path.glob("runs/[!.]*")))
-    workers = wait_for(lambda: len(now := holders(tmp_path)) == 2 and now)
-    time.sleep(0.2)  # from the claim of a run to its first step
-    process.send_signal(signal.SIGINT)
+    wait_for(lambda: len(holders(tmp_path)) == 2)
+    time.sleep(0.2)  # from the lock of a run to its first step
+    os.killpg(process.pid, signal.SIGINT) if group else process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode in (-signal.SIGINT, 130, 1)
-    assert "KeyboardInterrupt" in errors
-    for pid in workers.values():
-        wait_for(lambda pid=pid: not running(pid))
+    assert "KeyboardInterrupt: interrupted; the same sweep resumes" in errors
     finished = len(list(Store(tmp_path).items()))
     assert 1 <= finished < 4
-    assert list(tmp_path.glob("unfinished/[!.]*"))
+    checkpoints = list(tmp_path.glob("unfinished/[!.]*.ckpt"))
+    assert len(checkpoints) == 2, "every run that had begun has written one"
+    assert not list(tmp_path.glob("unfinished/.stop*"))
     result = af.sweep(grid, out=tmp_path, jobs=2)
     assert (len(result.found), result.complete) == (finished, True)
     assert_made_alone(tmp_path, result.configs.values())
@@ -330,26 +340,30 @@ def running(pid):
         return os.path.exists("/proc/self")
 
 
-def test_waiting_for_others(tmp_path):
-    """A run that somebody else has is left alone, or waited for."""
-    (config,) = af.sweeps.plan.planned([BASE], None).configs
+def test_waiting_for_others(tmp_path, monkeypatch):
+    """A run that another process is working on is skipped, or waited for."""
+    config = only_config(BASE)
     store = Store(tmp_path)
-    with store.claim(config):
-        result = af.sweep([BASE], out=tmp_path, wait=False)
+    waiting = threading.Event()
+    monkeypatch.setattr(work.time, "sleep", lambda _: waiting.set())
+    with store.lock(config):
+        result = af.sweep([BASE], out=tmp_path, jobs=1, wait=False)
         assert result.left == [Store.key(config)]
         assert not result.complete
         sweeps = []
-        thread = threading.Thread(target=lambda: sweeps.append(af.sweep([BASE], out=tmp_path)))
+        thread = threading.Thread(
+            target=lambda: sweeps.append(af.sweep([BASE], out=tmp_path, jobs=1))
+        )
         thread.start()
-        time.sleep(0.5)
+        assert waiting.wait(60)
         assert not sweeps
     thread.join(timeout=60)
     assert sweeps[0].complete
     assert_made_alone(tmp_path, [config])
 
 
-def test_checkpoint_of_another_version_is_begun_anew(tmp_path):
-    (config,) = af.sweeps.plan.planned([BASE], None).configs
+def test_run_with_a_checkpoint_of_another_version_starts_again(tmp_path):
+    config = only_config(BASE)
     Store(tmp_path).checkpoint(config).write_bytes(b"asymfast checkpoint 0\n")
     assert af.sweep([BASE], out=tmp_path).complete
     assert_made_alone(tmp_path, [config])
@@ -358,60 +372,62 @@ def test_checkpoint_of_another_version_is_begun_anew(tmp_path):
 # --- joblib's backends ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend", ["threading", "loky"])
+@pytest.mark.parametrize("backend", ["threading", "loky", "sequential"])
 def test_backends_of_joblib(backend, tmp_path):
-    result = af.sweep(
-        [*({**BASE, "seed": s} for s in range(4)), FAILING], out=tmp_path, jobs=2, backend=backend
-    )
+    with joblib.parallel_config(backend=backend, n_jobs=2):
+        result = af.sweep([*({**BASE, "seed": s} for s in range(4)), FAILING], out=tmp_path)
     assert len(result.made) == 4
     assert len(result.failed) == 1
     assert_made_alone(tmp_path, [result.configs[key] for key in result.made])
 
 
-@POSIX
-def test_worker_of_joblib_is_killed(tmp_path):
-    """All that was going on is lost then, and done again."""
-    grid = {**LONG, "grid": {"seed": [0, 1, 2]}}
-    killer = Killer(tmp_path, kills=1)
-    result = af.sweep(grid, out=tmp_path, backend="loky", jobs=2, checkpoint_every=0.02)
-    killer.join()
-    assert len(killer.killed) == 1
-    assert result.complete
-    assert_made_alone(tmp_path, result.configs.values())
-
-
-def test_worker_of_joblib_dies_behind_its_result(tmp_path):
-    """The result is there, and its claim still as well: that run is not to be made again."""
-    store = Store(tmp_path)
-
-    class Dying(JoblibBackend):
-        def _parallel(self, numbered):
-            assert holding.enter_context(store.claim(BASE))
-            store.save(BASE, {"loss": np.zeros(1)})
-            raise RuntimeError("a worker died")
-
-    task = Task(str(tmp_path), BASE, 1, None, 60.0, 600.0)
-    with ExitStack() as holding, Dying("loky", jobs=1, retries=1) as backend:
-        outcomes = list(backend.run([task]))
-    assert [(i, outcome.status) for i, outcome in outcomes] == [(0, "finished")]
-
-
-def test_registered_and_unknown_backends(tmp_path):
-    joblib = pytest.importorskip("joblib")
+def test_registered_backends(tmp_path):
+    """As those of other packages, with workers of their own; older ones return no generator."""
     seen = []
 
     class Registered(joblib._parallel_backends.SequentialBackend):
-        supports_return_generator = False  # as of older ones
+        supports_return_generator = False
 
         def submit(self, *arguments, **keywords):
             seen.append(1)
             return super().submit(*arguments, **keywords)
 
     joblib.register_parallel_backend("of a test", Registered)
-    result = af.sweep(GRID, out=tmp_path / "a", backend="of a test")
+    with joblib.parallel_config(backend="of a test"):
+        result = af.sweep(GRID, out=tmp_path)
     assert result.complete
-    with pytest.raises(ValueError, match=r"backend must be one of local, dask, .* got 'ray'"):
-        af.sweep(GRID, out=tmp_path / "b", backend="ray")
+    assert {info["run"]["threads"] for _, _, info in Store(tmp_path).items()} == {1}
+
+
+def test_backend_that_breaks_down_is_an_error(tmp_path):
+    """Nothing was begun, so that it is not for a run that it broke."""
+
+    class Broken(joblib._parallel_backends.SequentialBackend):
+        def effective_n_jobs(self, n_jobs):
+            raise RuntimeError("no connection")
+
+    joblib.register_parallel_backend("broken", Broken)
+    with joblib.parallel_config(backend="broken"), pytest.raises(RuntimeError, match="no conn"):
+        af.sweep(GRID, out=tmp_path)
+
+
+def test_pruning_and_transfer_are_stages_of_a_run(tmp_path):
+    """With results of their own, so that another plan does not train again."""
+    config = {**BASE, "pruning": {}}
+    result = af.sweep([config], out=tmp_path, jobs=1)
+    assert result.complete
+    kinds = {c.get("kind", "training"): arrays for c, arrays, _ in Store(tmp_path).items()}
+    assert kinds["pruning"]["kept"].tolist() == list(range(1, 11))
+    run = af.train_config(config)
+    np.testing.assert_array_equal(kinds["training"]["W"], run.network.W)
+    X, y = af.datasets.simulated(5, 4, rng=[0, 3])
+    assert abs(kinds["pruning"]["test_loss"][-1] - run.network.loss(X, y)) <= 1e-12
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*")}
+    other = {**config, "pruning": {"importance": "authors"}}
+    assert af.sweep([other], out=tmp_path, jobs=1).complete
+    assert len(list(tmp_path.glob("runs/*"))) == 3
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    assert af.load_sweep(tmp_path).sizes["run"] == 1
 
 
 # --- The command ---------------------------------------------------------------------------------
@@ -432,7 +448,7 @@ def test_command(tmp_path, capfd, monkeypatch):
     assert main(["sweep", "grid.toml", "--dry-run"]) == 0
     said = capfd.readouterr().out
     assert "seed=1" in said
-    assert "2 runs, 0 finished, 2 to make; in asymfast-grid" in said
+    assert "2 runs, 0 finished, 2 to compute; in asymfast-grid" in said
     assert not (tmp_path / "asymfast-grid").exists()
     assert main(["sweep", "grid.toml", "--jobs", "2"]) == 0
     said = capfd.readouterr().out
@@ -441,7 +457,7 @@ def test_command(tmp_path, capfd, monkeypatch):
     assert main(["sweep", "grid.toml"]) == 0
     assert "2 runs: 2 already there" in capfd.readouterr().out
     assert main(["sweep", "grid.toml", "--dry-run"]) == 0
-    assert "2 runs, 2 finished, 0 to make" in capfd.readouterr().out
+    assert "2 runs, 2 finished, 0 to compute" in capfd.readouterr().out
 
 
 def test_command_says_what_is_wrong(tmp_path, capfd):
@@ -457,7 +473,7 @@ def test_command_says_what_is_wrong(tmp_path, capfd):
     assert not out.exists()
     grid.write_text(TOML)
     assert main([*command, "--backend", "slurm"]) == 2
-    assert "backend must be one of local, dask" in capfd.readouterr().err
+    assert "--backend must be one of" in capfd.readouterr().err
     failing = TOML.replace("gamma = 1 }", 'gamma = 1, activation = "relu" }').replace(
         '"gradient_descent", steps = 40, lr = 0.5', '"gradient_flow", t_end = 1, method = "tangent"'
     )
@@ -465,9 +481,9 @@ def test_command_says_what_is_wrong(tmp_path, capfd):
     assert main([*command, "--jobs", "1"]) == 1
     captured = capfd.readouterr()
     assert "failed, ValueError: gradient_flow" in captured.out
-    assert "2 runs failed and 0 are not there yet" in captured.err
+    assert "2 runs failed and 0 are not finished" in captured.err
     assert main([*command, "--dry-run"]) == 0
-    assert "2 runs, 0 finished, 2 to make" in capfd.readouterr().out
+    assert "2 runs, 0 finished, 2 to compute" in capfd.readouterr().out
     out.joinpath("asymfast-store.json").unlink()
     assert main(command) == 2
-    assert "is not a folder of results: it holds" in capfd.readouterr().err
+    assert "is not a results store: it holds" in capfd.readouterr().err

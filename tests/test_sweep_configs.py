@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import os
+
 import asymfast as af
+import msgspec
 import numpy as np
 import pytest
-from asymfast.sweeps.config import TRAINERS, keys, shortened, spelled_out
-from asymfast.sweeps.grid import configs_of
-from asymfast.sweeps.parameters import flat, nested, short, varying
-from asymfast.sweeps.plan import planned
-from asymfast.sweeps.store import Store
+from asymfast.study.config import TRAINERS, flat, nested, parse, sections
+from asymfast.study.grid import configs_of, planned, short, varying
+from asymfast.study.store import Store
 
 CONFIG = {
     "data": {"name": "simulated", "n": 9, "d": 3},
@@ -56,14 +58,14 @@ def changed(**values):
         ({"data__seed": -1}, r"data\.seed must be at least 0"),
         ({"data__n": 0}, "n must be at least 1, got 0"),
         ({"data__n_test": -1}, "n_test must be at least 0"),
-        ({"network__seed": "x"}, r"network\.seed must be an integer, got 'x'"),
+        ({"network__seed": "x"}, r"network\.seed must be an integer.*, got 'x'"),
         ({"network__m": 0}, r"m must be at least 1, got 0"),
         ({"network__gamma": 1.5}, r"gamma must be in \[0, 1\], got 1.5"),
         ({"network__alpha": None}, "gamma < 1 needs alpha"),
         ({"network__activation": "swich"}, "activation must be one of swish"),
         ({"network__dtype": "float16"}, "dtype must be one of float64, float32, got 'float16'"),
         ({"train__lr": 0}, r"lr must be in \(0"),
-        ({"train__lr": "fast"}, "lr must be a real number, got 'fast'"),
+        ({"train__lr": "fast"}, "lr must be a.* number, got 'fast'"),
         ({"train__steps": 0}, "steps must be at least 1"),
         ({"train__loss": "mae"}, "loss must be one of half_sse"),
         ({"train__loss": "cross_entropy"}, "needs a network with k >= 2"),
@@ -105,8 +107,8 @@ def test_sgd_and_flow_are_checked(tmp_path):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ([], "must hold at least one config"),
-        ([3], "a config must be a mapping, got int"),
+        ([], "must hold at least one configuration"),
+        ([3], "a configuration must be a mapping, got int"),
         ({"data": {}}, "a grid has the parts base, grid, variants, runs, got 'data'"),
         ({"grid": {"seed": 3}}, r"grid\.seed must be a list of values, got 3"),
         ({"grid": {"seed": []}}, r"grid\.seed must be a list of values, got \[\]"),
@@ -132,14 +134,12 @@ def test_bad_arguments(tmp_path):
         ({"threads": 0}, ValueError, "threads must be at least 1"),
         ({"retries": -1}, ValueError, "retries must be at least 0"),
         ({"checkpoint_every": 0}, ValueError, "checkpoint_every must be in"),
-        ({"stale_after": 0}, ValueError, "stale_after must be in"),
-        ({"backend": 3}, TypeError, "backend must be a name"),
-        ({"address": "tcp://x"}, ValueError, "address needs backend='dask'"),
+        ({"client": 3}, TypeError, r"client must be a distributed\.Client or the address"),
         ({"progress": 3}, TypeError, "progress must be True, False or callable"),
     ):
         with pytest.raises(error, match=message):
             af.sweep([CONFIG], out=tmp_path / "out", **wrong)
-    with pytest.raises(TypeError, match="configs must be a list of configs, a grid, or the path"):
+    with pytest.raises(TypeError, match="configs must be a list of configurations, a grid, or the path"):
         af.sweep(3, out=tmp_path / "out")
     with pytest.raises(FileNotFoundError):
         af.sweep(tmp_path / "none.toml", out=tmp_path / "out")
@@ -198,72 +198,94 @@ def test_parts_of_a_grid():
 # --- What is equal, and how it is called ----------------------------------------------------------
 
 
-def test_equal_runs_are_made_once():
+def test_equal_runs_are_computed_once():
     """Whatever is left out, and however it is spelled."""
     same = [
         CONFIG,
         {**CONFIG, "seed": 0, "record": {}, "stop": {}},
         {**CONFIG, "record": {"every": None, "ntg": True}},
-        {**CONFIG, "train.lr": 1, "network.seed": None},
+        {**CONFIG, "network.seed": None},
         changed(network__m=np.int32(7), network__dtype="float64", data__noise=1),
     ]
     plan = planned(same, None)
-    assert plan.configs == [CONFIG]
-    assert plan.labels == [""]
-    assert Store.key(plan.configs[0]) == Store.key(CONFIG)
+    ((key, config),) = plan.configs.items()
+    assert key == Store.key(CONFIG)
+    assert config.table() == CONFIG
+    assert plan.labels == {key: ""}
+
+
+def test_parameters_without_effect_make_no_run_of_their_own():
+    """alpha where gamma is 1; a seed that everything random has of its own."""
+    grid = {
+        "base": CONFIG,
+        "grid": {"network.gamma": [1.0, 0.5], "network.alpha": [0.4, 0.5, 0.7]},
+    }
+    tables = [config.table()["network"] for config in planned(grid, None).configs.values()]
+    assert [(t["gamma"], t.get("alpha")) for t in tables] == [
+        (1.0, None),
+        (0.5, 0.4),
+        (0.5, 0.5),
+        (0.5, 0.7),
+    ]
+    fixed = {**changed(network__seed=3, data__seed=4)}
+    assert len(planned({"base": fixed, "grid": {"seed": [0, 1, 2]}}, None).configs) == 1
+    assert len(planned({"base": CONFIG, "grid": {"seed": [0, 1, 2]}}, None).configs) == 3
+    sgd = {"trainer": "sgd", "lr": 0.1, "batch_size": 3, "epochs": 1}
+    random = {"base": {**fixed, "train": sgd}, "grid": {"seed": [0, 1, 2]}}
+    assert len(planned(random, None).configs) == 3
 
 
 def test_defaults_are_those_of_the_functions():
-    """A config that spells out all defaults is the same run."""
+    """A configuration that spells out all defaults is the same run."""
     for trainer, given in (
         ("gradient_descent", {"steps": 3}),
         ("gradient_flow", {"t_end": 2.0}),
         ("sgd", {"lr": 0.5, "batch_size": 4, "epochs": 1}),
     ):
         config = {**CONFIG, "train": {"trainer": trainer, **given}}
-        full = spelled_out(config)
-        for section in ("data", "network", "train", "record"):
-            full[section] = {**keys(section, config).defaults, **full[section]}
-        assert shortened(full) == config
-        assert shortened(spelled_out(config)) == config
-        one, other = af.sweeps.train_config(full), af.sweeps.train_config(config)
+        parsed = parse(config)
+        full = msgspec.to_builtins(parsed)
+        assert len(flat(full)) > 20 + len(flat(config))
+        assert parse(full).table() == parsed.table() == config
+        one, other = af.train_config(full), af.train_config(config)
         np.testing.assert_array_equal(one.network.W, other.network.W)
 
 
-def test_trainers_keywords_are_all_known():
-    """The keywords of the trainers that a config cannot have are those that the sweep sets."""
-    import inspect
-
+def test_keywords_of_the_api_are_all_known():
+    """Those that a configuration cannot have are those that the sweep sets itself."""
+    known = sections()
     for trainer, function in TRAINERS.items():
-        config = {**CONFIG, "train": {"trainer": trainer}}
-        missing = set(inspect.signature(function).parameters) - set(keys("train", config).all)
-        assert missing <= {
+        assert set(inspect.signature(function).parameters) - set(known["train"][trainer]) <= {
             *("net", "X", "y", "X_test", "y_test", "record", "stop", "threads", "progress"),
-            *("callback", "checkpoint", "checkpoint_every", "comm"),
+            *("callback", "checkpoint", "checkpoint_every", "comm", "on_divergence"),
         }
+    init = set(inspect.signature(af.Network.init).parameters)
+    assert init - set(known["network"][""]) <= {"d", "outputs", "rng", "weights", "scaling_weights"}
+    assert set(inspect.signature(af.Record).parameters) - {*known["record"][""]} == {"folder"}
+    assert set(inspect.signature(af.Stop).parameters) == {*known["stop"][""]}
 
 
 def test_labels_tell_runs_apart():
     plan = planned({"base": CONFIG, "grid": {"seed": [0, 1], "train.lr": [1.0, 0.5]}}, None)
-    assert plan.labels == ["seed=0 lr=1.0", "seed=0 lr=0.5", "seed=1 lr=1.0", "seed=1 lr=0.5"]
+    assert list(plan.labels.values()) == [
+        *("seed=0 lr=1.0", "seed=0 lr=0.5", "seed=1 lr=1.0", "seed=1 lr=0.5")
+    ]
 
 
 def test_names_of_parameters_are_unique():
     """Among themselves, and among what a record has."""
-    names = ["seed"]
-    for data in ("simulated", "concrete", "csv", "npz"):
-        for trainer in TRAINERS:
-            config = {"data": {"name": data}, "train": {"trainer": trainer}}
-            for section in ("data", "network", "train", "record", "stop"):
-                names += [f"{section}.{key}" for key in keys(section, config).all]
-    names = set(names)
+    names = {"seed"}
+    for section, kinds in sections().items():
+        names |= {f"{section}.{key}" for keys in kinds.values() for key in keys}
     shorts = [short(name) for name in names]
     assert len(set(shorts)) == len(names)
-    run = af.sweeps.train_config(CONFIG)
+    run = af.train_config(CONFIG)
     taken = {*run.columns(), *("step", "time", "key", "run", "record", "node", "diverged")}
-    taken |= {*af.run._IF_RECORDED, "seconds", "member", "input", "output", "sample", "rank"}
+    taken |= {"seconds", "member", "input", "output", "sample", "rank", "top_nodes", "ntg_eigmax"}
     assert not taken & set(shorts)
     assert short("network.gamma") == "gamma"
+    assert short("train.lr") == "lr"
+    assert short("network.m") == "m"
     assert short("data.seed") == "data_seed"
 
 
@@ -278,7 +300,7 @@ def test_varying():
 
 def test_simulated_data_and_network_are_those_documented():
     config = {**CONFIG, "seed": 5, "data": {"name": "simulated", "n": 9, "d": 3, "n_test": 4}}
-    run = af.sweeps.train_config(config)
+    run = af.train_config(config)
     X, y = af.datasets.simulated(9, 3, rng=5)
     X_test, y_test = af.datasets.simulated(4, 3, rng=[5, 3])
     net = af.Network.init(3, 7, 0.5, 0.7, rng=np.random.default_rng([5, 1]))
@@ -296,17 +318,16 @@ def test_own_files(tmp_path):
         "network": {"m": 7, "gamma": 1, "dtype": "float32"},
         "train": {"trainer": "gradient_descent", "steps": 3, "loss": "cross_entropy"},
     }
-    (one,) = planned([config], tmp_path).configs
-    run = af.sweeps.train_config(one, data_dir=tmp_path)
+    (one,) = planned([config], tmp_path).configs.values()
+    run = af.train_config(one.table(), data_dir=tmp_path)
     assert run.network.k == 4
     assert run.network.dtype == np.float32
     assert run.test_accuracy is not None
     np.savez(tmp_path / "own.npz", X=X, y=labels)
-    (other,) = planned([config], tmp_path).configs
-    assert Store.key(one) != Store.key(other)
-    af.sweeps.data._samples.cache_clear()
-    with pytest.raises(ValueError, match="has changed since the config was made"):
-        af.sweeps.train_config(one, data_dir=tmp_path)
+    (other,) = planned([config], tmp_path).configs.values()
+    assert Store.key(one.table()) != Store.key(other.table())
+    with pytest.raises(ValueError, match="has changed since the configuration was made"):
+        af.train_config(one.table(), data_dir=tmp_path)
     with pytest.raises(af.ConfigError, match="has changed: its SHA-256 is"):
         planned([one], tmp_path)
     np.savez(tmp_path / "own.npz", X=X)
@@ -319,8 +340,8 @@ def test_own_files(tmp_path):
     )
     config["data"] = {"name": "csv", "path": "own.csv", "target": "t"}
     config["train"]["loss"] = "mse"
-    (one,) = planned([config], tmp_path).configs
-    run = af.sweeps.train_config(one, data_dir=tmp_path)
+    (one,) = planned([config], tmp_path).configs.values()
+    run = af.train_config(one.table(), data_dir=tmp_path)
     assert (run.config["n"], run.network.d) == (10, 3)
     assert run.test_loss is not None
     config["data"]["target"] = "z"
@@ -330,7 +351,7 @@ def test_own_files(tmp_path):
 
 def test_real_data(data_dir):
     config = {**CONFIG, "data": {"name": "concrete", "n": 50, "n_test": 0}}
-    run = af.sweeps.train_config({**config, "train.lr": 0.01}, data_dir=data_dir)
+    run = af.train_config({**config, "train.lr": 0.01}, data_dir=data_dir)
     X, y = (
         getattr(af.datasets.load("concrete", data_dir), name) for name in ("X_train", "y_train")
     )
@@ -344,12 +365,126 @@ def test_real_data(data_dir):
 
 
 @pytest.mark.parametrize("path", [[], 1, "", "a\0b"])
-def test_a_path_that_is_none_is_refused(path):
+def test_an_invalid_path_is_refused(path):
     config = {
         "data": {"name": "npz", "path": path},
         "network": {"m": 3, "gamma": 0.5, "alpha": 0.5},
         "train": {"trainer": "gradient_descent", "lr": 0.1, "steps": 1},
     }
     for run in (af.train_config, lambda config: af.sweep([config], out="never made")):
-        with pytest.raises(af.ConfigError, match=r"data\.path must be the path of a file, got"):
+        with pytest.raises(af.ConfigError, match=r"data\.path must be (the path|text).*, got"):
             run(config)
+
+
+def csv_config(path, **data):
+    return {
+        "data": {"name": "csv", "path": str(path), "target": "t", **data},
+        "network": {"m": 5, "gamma": 1.0},
+        "train": {"trainer": "gradient_descent", "lr": 0.1, "steps": 2, "loss": "mse"},
+    }
+
+
+def write_csv(path, seed):
+    rng = np.random.default_rng(seed)
+    np.savetxt(path, rng.standard_normal((12, 4)), delimiter=",", header="a,b,c,t", comments="")
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz"])
+def test_a_file_that_changes_gives_another_run(tmp_path, monkeypatch, kind):
+    """No content is remembered by the name of its file, nor across folders."""
+
+    def write(folder, seed):
+        folder.mkdir(exist_ok=True)
+        if kind == "csv":
+            write_csv(folder / "own.csv", seed)
+        else:
+            X = np.random.default_rng(seed).standard_normal((12, 3))
+            np.savez(folder / "own.npz", X=X, y=X[:, 0])
+
+    config = csv_config("own.csv")
+    if kind == "npz":
+        config["data"] = {"name": "npz", "path": "own.npz"}
+    write(tmp_path / "one", 0)
+    write(tmp_path / "two", 1)
+    monkeypatch.chdir(tmp_path / "one")
+    first = af.train_config(config).loss
+    np.testing.assert_array_equal(af.train_config(config).loss, first)
+    monkeypatch.chdir(tmp_path / "two")
+    second = af.train_config(config).loss
+    assert (second != first).any()
+    write(tmp_path / "two", 0)
+    np.testing.assert_array_equal(af.train_config(config).loss, first)
+    result = af.sweep([config], out=tmp_path / "out", jobs=1)
+    write(tmp_path / "two", 1)
+    again = af.sweep([config], out=tmp_path / "out", jobs=1)
+    assert result.made != again.made
+    assert len(again.made) == 1
+    np.testing.assert_array_equal(again.load().loss[0], second)
+
+
+def test_devices_and_pipes_are_refused(tmp_path):
+    """They may have no end, or nobody at the other one."""
+    paths = [tmp_path]
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        paths += [tmp_path / "pipe", "/dev/zero"]
+    for path in paths:
+        for data in ({"name": "csv", "target": "t"}, {"name": "npz"}):
+            config = {**csv_config(path), "data": {**data, "path": str(path)}}
+            for run in (af.train_config, lambda config: af.sweep([config], out=tmp_path / "out")):
+                with pytest.raises(af.ConfigError, match="must be a regular file, not a folder"):
+                    run(config)
+        with pytest.raises(af.ConfigError, match="must be a regular file, not a folder"):
+            af.sweep(str(path), out=tmp_path / "out")
+
+
+def test_targets_and_dropped_columns(tmp_path):
+    write_csv(tmp_path / "own.csv", 0)
+    run = af.train_config(csv_config(tmp_path / "own.csv", drop=["b"]))
+    assert run.network.d == 2
+    run = af.train_config(csv_config(tmp_path / "own.csv", target=["t", "a"]))
+    assert (run.network.d, run.network.k) == (2, 2)
+    with pytest.raises(af.ConfigError, match="nope"):
+        planned([csv_config(tmp_path / "own.csv", drop=["nope"])], None)
+
+
+def test_toml_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "grid.toml").write_text("\ufeff" + GRID, encoding="utf-8")
+    assert len(configs_of(tmp_path / "grid.toml")) == 13
+
+
+def test_features_by_the_names_of_their_files(tmp_path, monkeypatch):
+    """A pattern that one file matches; arrays x_train and so on; integer labels."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        "x_train": rng.random((6, 4), dtype=np.float32),
+        "y_train": np.array([0, 1, 2, 0, 1, 2], dtype=np.uint8),
+        "x_test": rng.random((3, 4), dtype=np.float32),
+        "y_test": np.array([2, 1, 0]),
+    }
+    config = {
+        "data": {"name": "npz", "path": "cifar10_*.npz"},
+        "network": {"m": 5, "gamma": 1.0},
+        "train": {"trainer": "gradient_descent", "lr": 0.1, "steps": 2, "loss": "cross_entropy"},
+    }
+    np.savez(tmp_path / "cifar10_mine.npz", **arrays)
+    run = af.train_config(config, data_dir=tmp_path)
+    assert (run.network.k, run.network.d, run.config["n"]) == (3, 4, 6)
+    run = af.train_config(config, data_dir=tmp_path / "cifar10_mine.npz")
+    monkeypatch.chdir(tmp_path.parent)
+    monkeypatch.setenv("ASYMFAST_DATA", str(tmp_path))
+    np.testing.assert_array_equal(af.train_config(config).loss, run.loss)
+    for change, message in (
+        ({"x_train": np.ones((6, 4), dtype=int)}, "X in .* must hold floating-point numbers"),
+        ({"x_test": np.full((3, 4), np.nan)}, "X_test in .* must be finite"),
+        ({"y_train": np.array([0, 1])}, "y in .* must have a row for each of the 6 rows"),
+        ({"y_test": np.array([0, -1, 1])}, "y_test in .* must hold class labels >= 0, got -1"),
+        ({"x_test": np.ones((3, 5))}, "columns"),
+        ({"x_train": np.array([{}])}, r"is not an \.npz file"),
+    ):
+        np.savez(tmp_path / "cifar10_mine.npz", **{**arrays, **change})
+        with pytest.raises(ValueError, match=message):
+            af.train_config(config)
+    np.savez(tmp_path / "cifar10_other.npz", **arrays)
+    with pytest.raises(af.ConfigError, match=r"several files match .*; keep one of them"):
+        af.train_config(config)

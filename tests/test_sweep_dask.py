@@ -6,8 +6,10 @@ import sys
 import warnings
 
 import asymfast as af
+import joblib
 import pytest
-from asymfast.sweeps.store import Store
+from asymfast.study.grid import planned
+from asymfast.study.store import Store
 from test_sweep import BASE, FAILING, GRID, LONG, Killer, assert_made_alone, changed, sweeping
 
 distributed = pytest.importorskip("distributed")
@@ -44,8 +46,7 @@ def test_workers_over_tcp(cluster, tmp_path):
     result = af.sweep(
         configs,
         out=tmp_path,
-        backend="dask",
-        address=cluster.scheduler_address,
+        client=cluster.scheduler_address,
         checkpoint_every=0.02,
     )
     killer.join()
@@ -64,27 +65,32 @@ def test_with_a_client_beside_a_local_sweep(cluster, tmp_path):
         sweeping(tmp_path, grid) as local,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
-        result = af.sweep(grid, out=tmp_path, backend="dask", address=client)
+        result = af.sweep(grid, out=tmp_path, client=client)
         assert client.status == "running"
         _, errors = local.communicate(timeout=120)
     assert local.returncode == 0, errors
     assert result.complete
     assert len(list(Store(tmp_path).items())) == 16
-    assert not list(tmp_path.glob("claims/*"))
 
 
-def test_own_cluster_gives_up_on_what_kills_its_workers(tmp_path):
-    other = changed({"seed": 1})
-    grid = {"runs": [LONG["base"], other]}
-    first, second = af.sweeps.plan.planned(grid, None).configs
-    killer = Killer(tmp_path, kills=2, key=Store.key(first))
-    result = af.sweep(grid, out=tmp_path, backend="dask", jobs=1, retries=1)
+def test_a_run_that_kills_its_workers_is_given_up(cluster, tmp_path):
+    """The scheduler repeats it as often as it may; the others are repeated whatever happens."""
+    grid = {"runs": [LONG["base"], *(changed({"seed": seed}) for seed in range(1, 5))]}
+    first, *others = (config.table() for config in planned(grid, None).configs.values())
+    killer = Killer(tmp_path, kills=4, key=Store.key(first))  # one more than the scheduler allows
+    result = af.sweep(grid, out=tmp_path, client=cluster.scheduler_address, retries=1)
     killer.join()
     assert result.failed.keys() == {Store.key(first)}
-    assert (
-        "its worker process died 2 times" in Store(tmp_path).failures()[Store.key(first)]["message"]
-    )
-    assert_made_alone(tmp_path, [second])
+    message = Store(tmp_path).failures()[Store.key(first)]["message"]
+    assert "its worker process died 4 times" in message
+    assert_made_alone(tmp_path, others)
+
+
+def test_dask_by_joblib(cluster, tmp_path):
+    with distributed.Client(cluster), joblib.parallel_config(backend="dask"):
+        result = af.sweep(GRID, out=tmp_path)
+    assert result.complete
+    assert_made_alone(tmp_path, result.configs.values())
 
 
 def test_no_scheduler(tmp_path):
@@ -94,4 +100,4 @@ def test_no_scheduler(tmp_path):
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
         pytest.raises(OSError, match=r"127\.0\.0\.1:1"),
     ):
-        af.sweep([BASE], out=tmp_path, backend="dask", address="tcp://127.0.0.1:1")
+        af.sweep([BASE], out=tmp_path, client="tcp://127.0.0.1:1")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from asymfast import _check, _storage
 from asymfast.datasets import load, load_mnist, simulated
-from asymfast.datasets.samples import read_samples
+from asymfast.datasets.tables import read_samples
 from asymfast.study.config import Config, ConfigError, Csv, Mnist, Npz, Simulated
 
 _FN = "sweep"
@@ -194,8 +194,7 @@ def _csv(path: Path, data: Csv, seed: int, dtype: str) -> Samples:
     fraction = _check.number(
         _FN, "data.test_fraction", data.test_fraction, low=0, high=1, high_open=True
     )
-    drop: Any = {"drop": data.drop} if data.drop else {}
-    read = read_samples(path, data.target, fraction, seed, **drop)  # type: ignore[arg-type]
+    read = read_samples(path, data.target, fraction, seed, drop=data.drop)
     X, y, X_test, y_test = (
         values.astype(dtype) for values in (read.X_train, read.y_train, read.X_test, read.y_test)
     )

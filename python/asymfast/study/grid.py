@@ -213,8 +213,9 @@ def full_tables(configs: Sequence[Config]) -> list[dict[str, Any]]:
 
 
 def varying(tables: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the names of those parameters that differ between flat tables, sorted."""
-    names = sorted({name for table in tables for name in table})
+    """Return the names of those parameters that differ between flat tables, alpha after gamma."""
+    order = {"network.alpha": "network.gamma+"}
+    names = sorted({name for table in tables for name in table}, key=lambda n: order.get(n, n))
     return [name for name in names if len({canonical(table.get(name)) for table in tables}) > 1]
 
 

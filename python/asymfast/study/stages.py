@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from asymfast.datasets.split import statistics
+from asymfast.datasets.tables import statistics
 from asymfast.network import Network
 from asymfast.pruning import pruning_curve
 from asymfast.record import Record

@@ -3,6 +3,7 @@
     asymfast-store.json           what the folder is
     runs/<key>.npz                finished runs: arrays, configuration, further information
     unfinished/<key>.ckpt         checkpoints of the others
+    unfinished/<key>.begun        processes that have begun them, one a line
     failures/<key>.json           runs that failed: the configuration and why
     locks/<key>.lock              held by the process that works on a run
 
@@ -15,6 +16,7 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -210,14 +212,14 @@ class Store:
                     path.unlink(missing_ok=True)
 
     def begin(self, config: Mapping[str, Any]) -> None:
-        """Count an attempt at a run."""
-        with self._attempts(config).open("ab") as file:
-            file.write(b".")
+        """Write down an attempt at a run, and by which process."""
+        with self._attempts(config).open("a", encoding="utf-8") as file:
+            file.write(f"{os.getpid()} {platform.node()}\n")
 
     def attempts(self, config: Mapping[str, Any]) -> int:
         """Return how often an unfinished run has been begun."""
         try:
-            return self._attempts(config).stat().st_size
+            return self._attempts(config).read_bytes().count(b"\n")
         except FileNotFoundError:
             return 0
 

@@ -97,6 +97,7 @@ class _Watch:
         # A process of another host, or of another container, cannot be watched.
         local = sys.platform != "win32" and task.host == socket.gethostname()
         self._watched = local and task.pid != os.getpid() and _exists(task.pid)
+        self._child = os.getppid() == task.pid
         self._next = -1.0
 
     def __call__(self, fraction: float, loss: float) -> None:
@@ -104,10 +105,17 @@ class _Watch:
         if now < self._next:
             return
         self._next = now + _LOOK_EVERY
-        if self._watched and not _exists(self._task.pid):
+        # A dead process exists until its parent has asked for its exit code.
+        alive = os.getppid() == self._task.pid if self._child else _exists(self._task.pid)
+        if self._watched and not alive:
             self._dead_sweeps.add(self._task.token)
         if self._task.token in self._dead_sweeps or self._task.stop_file.exists():
             raise KeyboardInterrupt
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether this is a process of the sweep's own, which nobody will use any more."""
+        return self._child and self._task.token in self._dead_sweeps
 
 
 def _exists(pid: int) -> bool:
@@ -144,6 +152,8 @@ def work(task: Task) -> Outcome:
                 break
         return Outcome(task.index, result, f"{text}{time.monotonic() - began:.1f} s")
     except KeyboardInterrupt:
+        if watch.orphaned:
+            os._exit(1)
         return Outcome(task.index, "stopped")
     except Exception as error:
         with suppress(OSError):
