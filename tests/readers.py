@@ -23,9 +23,9 @@ from unittest import mock
 import asymfast as af
 import numpy as np
 from asymfast.datasets.files import extract, idx_header, read_idx, read_original
-from asymfast.experiments.config import Data, read_experiment
-from asymfast.experiments.feature_file import load_features
-from asymfast.sweeps.store import Store
+from asymfast.study import Store, read_experiment
+from asymfast.study.config import parse
+from asymfast.study.data import samples
 from trainers import data
 
 MAGIC = b"asymfast checkpoint 1\n"
@@ -164,8 +164,15 @@ def feature_files():
     return files
 
 
+FEATURES = {
+    "data": {"name": "npz", "path": "features.npz"},
+    "network": {"m": 1, "gamma": 1.0},
+    "train": {"trainer": "gradient_descent", "steps": 1},
+}
+
+
 def experiments():
-    folder = resources.files("asymfast.experiments").joinpath("configs")
+    folder = resources.files("asymfast.study").joinpath("configs")
     return [file.read_bytes() for file in folder.iterdir() if file.name.endswith(".toml")]
 
 
@@ -211,9 +218,7 @@ READERS = {
     # its rows are plain arrays without a checksum, and may hold anything
     "record folder": Reader(resume_record, (af.CheckpointError, OverflowError), record_files),
     "result of a sweep": Reader(load_result, (ValueError,), lambda: [result_file()]),
-    "features": Reader(
-        lambda path: load_features(Data(source="features"), path), (ValueError,), feature_files
-    ),
+    "features": Reader(lambda path: samples(parse(FEATURES), path), (ValueError,), feature_files),
     "experiment": Reader(read_experiment, (ValueError,), experiments),
     "csv": Reader(af.datasets.read_csv, (ValueError,), lambda: CSV),
     "idx": Reader(read_idx, (ValueError,), idx_files),

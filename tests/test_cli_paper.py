@@ -15,10 +15,10 @@ import asymfast as af
 import numpy as np
 import pytest
 from asymfast.cli import main
-from asymfast.experiments import claims, read_experiment, tasks
-from asymfast.experiments.config import NAMES
-from asymfast.experiments.tables import setting_name
-from asymfast.sweeps.store import Store
+from asymfast.study import Store, claims, read_experiment
+from asymfast.study.config import TRAINERS
+from asymfast.study.results import NAMES
+from asymfast.study.stages import stages
 
 PYTHON = [sys.executable, "-m", "asymfast"]
 SMALL = ["--seeds", "2", "--steps", "10", "--width", "20", "--samples", "12", "--jobs", "1"]
@@ -51,23 +51,25 @@ def test_writes_runs_figure_claims_and_report(capsys):
     names = ["report.html", "results", "simulated.json", "simulated.pdf", "simulated.png"]
     assert sorted(path.name for path in Path("asymfast-paper").iterdir()) == names
     for setting in SETTINGS:
-        assert out.count(setting_name(setting)) >= 3, "two seeds and the table"
-    for claim in claims.claims_of(read_experiment("simulated")):
+        assert f"\n{setting.name()} " in out
+    for claim in claims.claims_about("simulated"):
         (line,) = [line for line in out.splitlines() if line.startswith(claim.text)]
-        assert re.search(r"  (holds|does not hold) +[012] of 2$", line)
+        (holds,) = re.search(r"  (holds|does not hold) +[012] of 2$", line).groups()
+        reasons = re.findall(f"^does not hold: {re.escape(claim.text)}: .*reproduction", out, re.M)
+        assert len(reasons) == (holds == "does not hold")
     assert len(stored()) == 8
     summary = read_json("asymfast-paper/simulated.json")
-    assert summary["experiment"]["training"]["steps"] == 10
+    assert summary["experiment"]["configs"][0]["train"]["steps"] == 10
     setting = summary["settings"][2]
     assert (setting["gamma"], setting["alpha"]) == (0.5, 0.5)
     (found,) = (
         arrays
         for config, arrays, _ in stored()
-        if (config["gamma"], config.get("alpha"), config["seed"]) == (0.5, 0.5, 1)
+        if (config["network"]["gamma"], config["network"].get("alpha")) == (0.5, 0.5)
+        and config.get("seed", 0) == 1
     )
     assert setting["loss_end"][1] == found["loss"][-1]
-    assert setting["weight_change"][1] == found["weight_change"][-1, 0]
-    assert found["weight_change"][-1, 0] == found["node_change"].max()
+    assert setting["weight_change"][1] == found["weight_change"][-1].max()
     report = Path("asymfast-paper/report.html").read_text(encoding="utf-8")
     assert report.count("data:image/png;base64,") == 1
     assert "Convergence theorems" in report
@@ -76,19 +78,23 @@ def test_writes_runs_figure_claims_and_report(capsys):
 
 def test_every_seed_has_its_own_data_and_network():
     assert paper("--no-figure") == 0
-    found = {config["seed"]: arrays for config, arrays, _ in stored() if config["gamma"] == 1}
+    found = {
+        config.get("seed", 0): arrays
+        for config, arrays, _ in stored()
+        if config["network"]["gamma"] == 1
+    }
     X, y = af.datasets.simulated(12, 50, rng=0)
     net = af.Network.init(d=50, m=20, gamma=1.0, rng=np.random.default_rng([0, 1]))
     single = af.gradient_descent(net, X, y, lr=1.0, steps=10, record=af.Record(every=1))
     np.testing.assert_array_equal(single.loss, found[0]["loss"])
     np.testing.assert_array_equal(single.ntg_eigmin, found[0]["ntg_eigmin"])
-    np.testing.assert_array_equal(single.network.W, found[0]["W"])
-    assert not np.isclose(found[0]["W"], found[1]["W"]).any()
+    np.testing.assert_array_equal(single.weight_change, found[0]["weight_change"])
+    assert not np.isclose(found[0]["loss"], found[1]["loss"]).any()
     cosine = X @ (net.W / np.linalg.norm(net.W, axis=1, keepdims=True)).T
     assert abs(cosine).max() < 0.9, "the network is not made of the numbers that made the inputs"
 
 
-def test_finished_runs_are_not_made_again(capsys):
+def test_finished_runs_are_skipped(capsys):
     assert paper() == 0
     runs = sorted(Path("asymfast-paper/results/runs").iterdir())
     before = {path: path.read_bytes() for path in [*runs, Path("asymfast-paper/simulated.png")]}
@@ -97,8 +103,8 @@ def test_finished_runs_are_not_made_again(capsys):
     runs[3].unlink()
     assert paper() == 0
     out = capsys.readouterr().out
-    assert "7 of 8 runs are already there, not made again" in out
-    assert out.count("trained in") == 1
+    assert "7 of 8 runs were finished before" in out
+    assert out.count(": finished, loss") == 1
     assert {path: path.read_bytes() for path in before if path != runs[3]} == {
         path: content for path, content in before.items() if path != runs[3]
     }
@@ -124,37 +130,35 @@ def test_quick_and_relu_never_replace_a_long_run():
     assert Path("asymfast-paper/simulated-quick.json").exists()
 
 
-def test_interrupted_goes_on_where_it_was(capsys, monkeypatch):
-    trained = af.gradient_descent
+def test_interrupted_resumes_where_it_was(capsys, monkeypatch):
+    trained = TRAINERS["gradient_descent"]
     calls = []
 
     def interrupted(*args, **options):
         calls.append(None)
-        if len(calls) == 3:
+        if len(calls) == 7:  # four of them are the checks
             raise KeyboardInterrupt
         return trained(*args, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(af, "gradient_descent", interrupted)
+        patched.setitem(TRAINERS, "gradient_descent", interrupted)
         assert paper("--no-figure") == 130
     assert "interrupted; finished runs are kept" in capsys.readouterr().err
     assert len(stored()) == 2
     assert paper("--no-figure") == 0
-    assert "2 of 8 runs are already there" in capsys.readouterr().out
+    assert "2 of 8 runs were finished before" in capsys.readouterr().out
 
 
 def test_divergence_of_one_run_stops_no_other(capsys, tmp_path):
-    text = (Path(af.__file__).parent / "experiments/configs/simulated.toml").read_text()
+    text = (Path(af.__file__).parent / "study/configs/simulated.toml").read_text()
     (tmp_path / "wild.toml").write_text(text.replace("lr = 1.0", "lr = 1e9"))
     options = ["--activation", "relu", "--seeds", "1", "--steps", "50", "--no-figure"]
     assert paper(*options, experiment="wild.toml") == 1
     out, err = capsys.readouterr()
-    assert out.count("training diverged at step") == 4
-    assert re.match(
-        r"asymfast paper: wild, gamma = 1, seed 0: training diverged at step \d+; ", err
-    )
+    assert out.count(": diverged, loss ") == 4
+    assert re.match(r"asymfast paper: wild, gamma=1.0: training diverged; ", err)
     assert "no seed is finished in all settings" in out
-    assert len(Store("asymfast-paper/results").failures()) == 4
+    assert {info["status"] for _, _, info in stored()} == {"diverged"}
 
 
 def test_one_seed(capsys):
@@ -181,7 +185,7 @@ def test_without_training_only_what_is_there(capsys):
     out = capsys.readouterr().out
     assert read_json("asymfast-paper/simulated.json")["seeds"] == [0]
     assert Path("asymfast-paper/simulated.png").exists()
-    assert out.count("trained in") == 4
+    assert out.count(": finished, loss") == 4
 
 
 @pytest.fixture
@@ -194,15 +198,16 @@ def endless():
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
-    claimed = Path("asymfast-paper/results/claims")
+    unfinished = Path("asymfast-paper/results/unfinished")
     try:
         deadline = time.monotonic() + 60
-        while not (claimed.is_dir() and len(list(claimed.glob("*.0"))) == 2):
+        while len(list(unfinished.glob("*.begun"))) < 2:
             assert process.poll() is None, process.stderr.read()
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        time.sleep(1.0)  # into the training
+        time.sleep(0.5)  # into the training
         yield process
     finally:
         process.kill()
@@ -220,8 +225,8 @@ def test_ctrl_c_leaves_checkpoints(endless):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 def test_workers_end_with_a_parent_that_was_killed(endless):
-    claims_ = list(Path("asymfast-paper/results/claims").glob("*.0"))
-    workers = [json.loads(path.read_text())["pid"] for path in claims_]
+    begun = Path("asymfast-paper/results/unfinished").glob("*.begun")
+    workers = [int(path.read_text().split()[0]) for path in begun]
     assert endless.pid not in workers
     endless.kill()
     deadline = time.monotonic() + 60
@@ -238,17 +243,17 @@ def runs(pid):
 
 
 def test_all_leaves_out_what_has_no_data(capsys, monkeypatch):
-    monkeypatch.setattr("asymfast.cli.paper.NAMES", ("fig1", "simulated", "cifar100"))
+    monkeypatch.setattr("asymfast.study.experiments.ALL", ("fig1", "simulated", "cifar100"))
     assert paper("--seeds", "1", experiment="all") == 0
     out = capsys.readouterr().out
-    assert "cifar100 is left out: a feature file cifar100_*.npz with x_train" in out
+    assert "cifar100 is left out: the file cifar100_*.npz" in out
     assert Path("asymfast-paper/fig1.png").exists()
     assert Path("asymfast-paper/simulated.png").exists()
 
 
 def test_named_experiment_without_data_is_an_error(capsys):
     assert paper("--no-figure", experiment="cifar100") == 2
-    assert "asymfast paper: a feature file cifar100_*.npz" in capsys.readouterr().err
+    assert "asymfast paper: the file cifar100_*.npz" in capsys.readouterr().err
     assert paper("--no-figure", experiment="energy") == 2
     assert "energy.csv, which does not exist" in capsys.readouterr().err
 
@@ -289,8 +294,8 @@ def test_real_data(name, data_dir, capsys):
     out = capsys.readouterr().out
     experiment = read_experiment(name, quick=True)
     assert "claim of the paper" in out
-    kinds = {config["kind"] for config, _, _ in stored()}
-    wanted = tasks(experiment, "swish")[0].stages()
+    kinds = {config.get("kind", "training") for config, _, _ in stored()}
+    wanted = stages(experiment.configs[0])
     assert kinds == set(wanted)
     assert len(stored()) == 4 * len(wanted)
     assert Path(f"asymfast-paper/{name}-quick.png").stat().st_size > 10_000

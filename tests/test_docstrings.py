@@ -48,7 +48,7 @@ def test_examples(name, tmp_path, monkeypatch):
         pytest.importorskip("xarray")
     if name.endswith("limits.Probability"):
         pytest.importorskip("scipy")
-    if name.startswith("asymfast.sweeps"):
+    if name.startswith("asymfast.study"):
         pytest.importorskip("joblib")
         pytest.importorskip("xarray")
     monkeypatch.chdir(tmp_path)

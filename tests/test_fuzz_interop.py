@@ -7,7 +7,7 @@ import json
 import asymfast as af
 import numpy as np
 import pytest
-from asymfast.sweeps.canonical import canonical, digest
+from asymfast.study.store import canonical, digest
 from cases import ACTIVATIONS, assert_same_bits
 from fuzz_inputs import (
     REFUSALS,
@@ -187,12 +187,12 @@ plain_values = st.recursive(
 @fuzz(60, config=st.dictionaries(st.text(max_size=3), plain_values, max_size=3))
 def test_digests(config):
     """One text and one hash for what means the same, whatever the order of its keys."""
-    from asymfast.sweeps.canonical import plain
+    from asymfast.study.config import as_plain
 
-    one = answer(lambda: plain("test", "config", config))
+    one = answer(lambda: as_plain("test", "config", config))
     if one is None:
         return
-    other = plain("test", "config", dict(reversed(config.items())))
+    other = as_plain("test", "config", dict(reversed(config.items())))
     assert canonical(one) == canonical(other)
     assert len(digest(one)) == 16
     json.loads(canonical(one), parse_constant=pytest.fail)  # no NaN, no Infinity

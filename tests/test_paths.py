@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from asymfast.datasets import read_csv
 from asymfast.datasets.files import read_idx
-from asymfast.experiments.config import read_experiment
+from asymfast.study import read_experiment
 from cases import problem
 
 CASE = problem(n=7, d=5, m=6)

@@ -194,7 +194,9 @@ def test_foreign_files_are_refused(tmp_path):
     for name in ("notes.txt", "0123456789abcdeg.npz", "0123.npz"):
         foreign = store.folder / "runs" / name
         foreign.touch()
-        with pytest.raises(StoreError, match=f"{name} does not belong to this store; move it to another folder"):
+        with pytest.raises(
+            StoreError, match=f"{name} does not belong to this store; move it to another folder"
+        ):
             list(store.items())
         foreign.unlink()
     np.save(store.folder / "runs" / "array.npy", np.zeros(3))

@@ -139,7 +139,9 @@ def test_bad_arguments(tmp_path):
     ):
         with pytest.raises(error, match=message):
             af.sweep([CONFIG], out=tmp_path / "out", **wrong)
-    with pytest.raises(TypeError, match="configs must be a list of configurations, a grid, or the path"):
+    with pytest.raises(
+        TypeError, match="configs must be a list of configurations, a grid, or the path"
+    ):
         af.sweep(3, out=tmp_path / "out")
     with pytest.raises(FileNotFoundError):
         af.sweep(tmp_path / "none.toml", out=tmp_path / "out")

@@ -110,7 +110,7 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _require_known(names: list[str]) -> None:
-    from asymfast.study.paper import ALL
+    from asymfast.study.experiments import ALL
 
     for name in names:
         if name not in (*ALL, "all") and not Path(name).is_file():

@@ -80,7 +80,7 @@ class Verdict:
     of: int
 
     def reason(self, activation: str, short: bool) -> str:
-        """Return one line that says why a claim does not hold; `short`: other runs than the paper's."""
+        """Return one line that says why a claim does not hold; `short` if the runs are."""
         why = "the cause is not known"
         if self.claim.why and activation == "swish":
             why = self.claim.why

@@ -52,6 +52,8 @@ def planned(source: Any, data_dir: str | os.PathLike[str] | None) -> Plan:
     OSError, ImportError, TypeError
         A file or data set is not available; `source` is not a valid type.
     """
+    if isinstance(source, Plan):
+        return source
     given = configs_of(source)
     if not given:
         raise ConfigError("sweep: configs must hold at least one configuration, got none")

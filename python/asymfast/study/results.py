@@ -7,7 +7,7 @@ A description is a TOML file with a grid, as `sweep` takes it, and two further t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -173,9 +173,7 @@ def read_experiment(
         names file and entry.
     """
     if source in NAMES:
-        place = resources.files("asymfast.study") / "configs" / f"{source}.toml"
-        with resources.as_file(place) as path:
-            content = read_toml(path)
+        place: Any = resources.files("asymfast.study") / "configs" / f"{source}.toml"
         name, shown = str(source), f"{source}.toml"
     else:
         path = _storage.path("read_experiment", "source", source)
@@ -184,9 +182,10 @@ def read_experiment(
                 f"read_experiment: source must be one of {', '.join(NAMES)}, or a TOML file, "
                 f"got {str(source)!r}"
             )
-        name, shown = path.stem, str(path)
-        content = read_toml(path)
+        name, shown, place = path.stem, str(path), path
     try:
+        with resources.as_file(place) as file:
+            content = read_toml(file)
         fast = nested("quick", content.pop("quick", {}))
         if quick:
             merge("quick", content, fast, over=True)
@@ -204,7 +203,7 @@ def read_experiment(
 def _change(content: dict[str, Any], changes: Mapping[str, Any]) -> None:
     base = content["base"] = nested("base", content.get("base", {}))
     for name, value in changes.items():
-        section, _, key = name.partition(".")
+        key = name.rpartition(".")[2]
         if name == "seeds":
             content["grid"] = {**content.get("grid", {}), "seed": list(range(value))}
             continue
@@ -218,7 +217,7 @@ def _change(content: dict[str, Any], changes: Mapping[str, Any]) -> None:
         if name == "network.m" and "transfer" in base:
             features = [k for k in base["transfer"]["features"] if k <= value] or [value]
             base["transfer"]["features"] = features
-        base.setdefault(section, {})[key] = value
+        merge("changes", base, nested("changes", {name: value}), over=True)
 
 
 # ---- results --------------------------------------------------------------------------------
@@ -388,8 +387,3 @@ def _rates(loss: Floats, time: Floats) -> Floats:
     with np.errstate(divide="ignore"):  # a loss of exactly zero was reached infinitely fast
         rates: Floats = np.log(loss[:, 0] / loss[rows, last]) / time[rows, last]
     return rates
-
-
-def with_changes(experiment: Experiment, configs: Sequence[Config]) -> Experiment:
-    """Return the experiment with other runs, such as those that name the content of a file."""
-    return replace(experiment, configs=tuple(configs))

@@ -20,7 +20,7 @@ from asymfast import _check, _storage
 from asymfast._device import MOST_THREADS
 from asymfast._optional import require
 from asymfast.study.config import Config, parse
-from asymfast.study.grid import planned
+from asymfast.study.grid import Plan, planned
 from asymfast.study.stages import stages
 from asymfast.study.store import Store
 from asymfast.study.work import Outcome, Task, work
@@ -102,7 +102,7 @@ class SweepResult:
 
 
 def sweep(
-    configs: str | os.PathLike[str] | Mapping[str, Any] | Iterable[Mapping[str, Any]],
+    configs: str | os.PathLike[str] | Mapping[str, Any] | Iterable[Mapping[str, Any]] | Plan,
     *,
     out: str | os.PathLike[str],
     jobs: int | None = None,
@@ -233,7 +233,10 @@ def sweep(
                     locked.append(outcome.index)
                 elif outcome.status == "failed":
                     result.failed[key] = outcome.text
-                elif outcome.status != "stopped":
+                elif outcome.status == "stopped":  # Ctrl-C may have reached a worker only
+                    interrupted.set()
+                    task.stop_file.touch()
+                else:
                     result.made.append(key)
                 if outcome.status == "diverged":
                     result.diverged.append(key)

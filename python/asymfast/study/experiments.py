@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 from asymfast import _storage, plot
 from asymfast._build import build_config
 from asymfast.study.claims import verdicts
-from asymfast.study.grid import planned
+from asymfast.study.grid import Plan, planned
 from asymfast.study.panels import experiment_figure, figure1, overviews
 from asymfast.study.report import fill_page, length, screen_text, write_report
 from asymfast.study.results import (
@@ -29,7 +29,6 @@ from asymfast.study.results import (
     Results,
     read_experiment,
     results,
-    with_changes,
 )
 from asymfast.study.runner import sweep
 from asymfast.study.store import Store
@@ -139,11 +138,11 @@ def paper(
             outcome.left_out.append(f"{experiment.name} is left out: {missing}")
     if "fig1" in chosen and draw:
         _say_written(say, folder, plot.save(figure1(), folder / "fig1"))
-    for experiment in ready:
+    for experiment, plan in ready:
         say(_heading(experiment))
         store = Store(folder / "results")
         if train:
-            outcome.failures += _run(experiment, store, data_dir, jobs, threads, say)
+            outcome.failures += _run(experiment, plan, store, data_dir, jobs, threads, say)
         _show(experiment, store, folder, draw, say)
     _write_shared(folder, draw, page, say)
     for sentence in outcome.left_out:
@@ -151,13 +150,15 @@ def paper(
     return outcome
 
 
-def _with_data(experiment: Experiment, data_dir: Path | None) -> Experiment:
-    """Check all runs on their data; the content of files becomes a part of the runs."""
-    return with_changes(experiment, list(planned(experiment.configs, data_dir).configs.values()))
+def _with_data(experiment: Experiment, data_dir: Path | None) -> tuple[Experiment, Plan]:
+    """Check all runs on their data."""
+    plan = planned(experiment.configs, data_dir)
+    return replace(experiment, configs=tuple(plan.configs.values())), plan
 
 
 def _run(
     experiment: Experiment,
+    plan: Plan,
     store: Store,
     data_dir: Path | None,
     jobs: int | None,
@@ -168,7 +169,7 @@ def _run(
     on_gpu = getattr(experiment.configs[0].train, "device", "cpu") != "cpu"
     jobs = min(jobs or (1 if on_gpu else total), len(experiment.configs))
     result = sweep(
-        experiment.configs,  # type: ignore[arg-type]
+        plan,
         out=store.folder,
         jobs=jobs,
         threads=max(1, total // jobs),
@@ -177,21 +178,8 @@ def _run(
     )
     if result.found:
         say(f"{len(result.found)} of {len(result.configs)} runs were finished before")
-    labels = planned_labels(experiment)
-    failures = [f"{experiment.name}, {labels[key]}: {why}" for key, why in result.failed.items()]
-    return failures + [
-        f"{experiment.name}, {labels[key]}: training diverged" for key in result.diverged
-    ]
-
-
-def planned_labels(experiment: Experiment) -> dict[str, str]:
-    """Return what tells the runs of an experiment apart, by their keys."""
-    return {
-        Store.key(config.table()): f"gamma={config.network.gamma:g}"
-        + ("" if config.network.alpha is None else f" alpha={config.network.alpha:g}")
-        + f" seed={config.seed}"
-        for config in experiment.configs
-    }
+    failed = result.failed | dict.fromkeys(result.diverged, "training diverged")
+    return [f"{experiment.name}, {plan.labels[key]}: {why}" for key, why in failed.items()]
 
 
 def _heading(experiment: Experiment) -> str:
