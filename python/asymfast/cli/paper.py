@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from asymfast import cuda
-from asymfast.cli.arguments import whole
-from asymfast.cli.errors import INCOMPLETE, INTERRUPTED, CommandError
-from asymfast.cli.output import require_figures, require_folder
+from asymfast.cli._common import (
+    INCOMPLETE,
+    INTERRUPTED,
+    CommandError,
+    require_figures,
+    require_folder,
+    whole,
+)
 
 
 def register(commands: Any) -> None:

@@ -6,11 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from asymfast._device import MOST_THREADS
-from asymfast.cli.arguments import real, whole
-from asymfast.cli.errors import INCOMPLETE, INTERRUPTED, CommandError
-from asymfast.cli.output import require_folder
-from asymfast.cli.table import text_table
+from asymfast.cli._common import (
+    INCOMPLETE,
+    INTERRUPTED,
+    CommandError,
+    real,
+    require_folder,
+    text_table,
+    threads,
+    whole,
+)
 
 
 def register(commands: Any) -> None:
@@ -28,7 +33,7 @@ def register(commands: Any) -> None:
     option("--out", type=Path, metavar="DIR", help="folder for the results (asymfast-GRID)")
     option("--dry-run", action="store_true", help="list the runs, and compute none")
     option("--jobs", type=whole(1), metavar="N", help="runs at a time (one a core)")
-    option("--threads", type=whole(1, MOST_THREADS), metavar="N", help="of each run (cores / jobs)")
+    option("--threads", type=threads, metavar="N", help="of each run (cores / jobs)")
     option("--backend", metavar="NAME", help="of joblib, such as threading or dask (loky)")
     option("--address", metavar="URL", help="of a Dask scheduler, such as tcp://host:8786")
     option("--retries", type=whole(0), default=2, metavar="N", help="after a worker died (2)")
