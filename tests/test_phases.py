@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import asymfast as af
 import numpy as np
 import oracles
@@ -44,6 +46,37 @@ def test_every_point_is_its_single_run(data, diagram):
                 assert diagram.loss_end[i, k, s] == run.loss[-1]
 
 
+def test_the_ntg_of_many_samples_is_that_of_500(data):
+    """Start and change on the same samples."""
+    X, y = af.datasets.simulated(n=520, d=3, rng=2)
+    diagram = af.phase_diagram(X, y, gamma=[0.5], alpha=[0.5], m=4, steps=2, seeds=1, lr=1e-3)
+    net = af.Network.init(3, 4, 0.5, 0.5, rng=np.random.default_rng([0, 0, 1]))
+    run = af.gradient_descent(net, X, y, lr=1e-3, steps=2)
+    start = net.ntg(X[:500])
+    change = np.linalg.norm(run.network.ntg(X[:500]) - start) / np.linalg.norm(start)
+    assert diagram.ntg_change.item() == pytest.approx(change, rel=1e-9)
+
+
+def test_the_callers_floating_point_settings_make_no_difference(data, diagram):
+    with np.errstate(all="raise"):
+        strict = af.phase_diagram(*data, gamma=GAMMA, alpha=ALPHA, m=50, steps=30, seeds=2, rng=4)
+        np.testing.assert_array_equal(strict.standard_error, diagram.standard_error)
+        strict.figure()
+
+
+def test_labels_of_a_fine_grid_stay_apart(data):
+    alpha = np.linspace(0.02, 0.98, 33)
+    fine = af.phase_diagram(*data, gamma=np.linspace(0, 1, 21), alpha=alpha, m=3, steps=1, seeds=1)
+    figure = fine.figure()
+    figure.draw_without_rendering()
+    for axes in figure.axes[:2]:
+        for axis, low, high in ((axes.xaxis, "x0", "x1"), (axes.yaxis, "y0", "y1")):
+            extents = [tick.label1.get_window_extent() for tick in axis.get_major_ticks()]
+            assert len(extents) >= 4
+            for one, other in pairwise(extents):
+                assert getattr(other, low) - getattr(one, high) >= 2
+
+
 def test_statistics(diagram):
     np.testing.assert_allclose(diagram.mean_change, diagram.ntg_change.mean(axis=2))
     half = np.abs(np.diff(diagram.ntg_change, axis=2))[..., 0] / 2
@@ -76,7 +109,8 @@ def test_figure(diagram):
         ({"alpha": (0.5, 1.0)}, r"alpha must be in \(0, 1\)"),
         ({"alpha": 0.5}, "alpha must be a non-empty sequence"),
         ({"seeds": 0}, "seeds must be at least 1"),
-        ({"lr": 0.0}, "lr must be in"),
+        ({"lr": 0.0}, "phase_diagram: lr must be in"),
+        ({"lr": "max"}, "phase_diagram: lr must be one of auto, got 'max'"),
         ({"steps": 0}, "steps must be at least 1"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from asymfast import _check, theory
 from asymfast.network import Network
 from asymfast.plot import style
-from asymfast.record import Record
+from asymfast.record import NTG_SAMPLES, Record
 from asymfast.scaling import node_scaling
 from asymfast.train import gradient_descent
 
@@ -25,12 +25,13 @@ Floats = NDArray[np.float64]
 _GAMMAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _ALPHAS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
 
-_NETWORK_BYTES = 6000  # beside its weights, their change and what rounding keeps out of them
+_NETWORK_BYTES = 6000  # besides its weights, their change and the compensation of rounding
+_QUIET = np.errstate(under="ignore")  # whatever the caller's numpy.seterr
 
 
 @dataclass(frozen=True, eq=False)
 class PhaseDiagram:
-    """What theory and short runs say about a grid of node scalings; see `phase_diagram`.
+    """Theory and short runs over a grid of node scalings; see `phase_diagram`.
 
     Attributes
     ----------
@@ -39,13 +40,15 @@ class PhaseDiagram:
     measure : (G, A) float64 array
         (1 - gamma)^2 sum_j t_j^2 of the limit of wide networks, Eq. (7).
     sum_lam2 : (G, A) float64 array
-        sum_j lam_j^2 of the networks that were trained, which tends to ``measure``.
+        sum_j lam_j^2 of the trained networks; it tends to ``measure`` as m grows.
     ntg_change : (G, A, S) float64 array
         |NTG_end - NTG_0|_F / |NTG_0|_F of every seed.
     loss_start, loss_end : (G, A, S) float64 arrays
-        L_m before and after.
+        L_m before and after training.
     m, steps : int
+        Width and number of steps.
     lr : float
+        Learning rate of all runs.
 
     Examples
     --------
@@ -70,18 +73,20 @@ class PhaseDiagram:
     lr: float
 
     @property
+    @_QUIET
     def mean_change(self) -> Floats:
         """(G, A): mean of ``ntg_change`` over the seeds."""
         return np.asarray(self.ntg_change.mean(axis=-1))
 
     @property
+    @_QUIET
     def standard_error(self) -> Floats:
-        """(G, A): of that mean; needs two seeds.
+        """(G, A): standard error of ``mean_change``; needs at least two seeds.
 
         Raises
         ------
         ValueError
-            There was one seed.
+            There is only one seed.
         """
         seeds = self.ntg_change.shape[-1]
         if seeds < 2:
@@ -95,7 +100,7 @@ class PhaseDiagram:
         Raises
         ------
         ValueError
-            One of them takes a single value on the grid.
+            One of them has the same value on the whole grid.
         """
         ranks = [_ranks(values.ravel()) for values in (self.measure, self.mean_change)]
         if any(np.ptp(each) == 0 for each in ranks):
@@ -103,7 +108,7 @@ class PhaseDiagram:
         return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
     def figure(self) -> Figure:
-        """Draw measure and NTG change over the grid, and one against the other (extra ``plot``).
+        """Draw measure and NTG change over the grid and against each other (extra ``plot``).
 
         Raises
         ------
@@ -124,12 +129,12 @@ def phase_diagram(
     m: int = 500,
     activation: str = "swish",
     steps: int = 200,
-    lr: float | None = None,
+    lr: float | Literal["auto"] = "auto",
     seeds: int = 3,
     rng: int = 0,
     threads: int | None = None,
 ) -> PhaseDiagram:
-    """Train briefly at every (gamma, alpha) and set the change of the NTG against the theory.
+    """Train briefly at every (gamma, alpha) and compare the change of the NTG with the theory.
 
     Parameters
     ----------
@@ -140,17 +145,16 @@ def phase_diagram(
     alpha : sequence of float
         Values in (0, 1), where Eq. (35) exists.
     m : int
-        Nodes.
+        Width of the networks.
     activation : str
         As in `Network`.
     steps : int
-        Of gradient descent on half the sum of squares.
-    lr : float, optional
-        Learning rate of all runs. Default: 1, or 1 / eig_max of the largest initial NTG where that
-        is less.
+        Number of steps of gradient descent on half the sum of squares.
+    lr : "auto" or float
+        Learning rate of all runs. "auto": as in `gradient_descent`, for the whole grid.
     seeds : int
-        Initialisations; every one is shared by the whole grid, so that points differ by their
-        scaling alone.
+        Number of initialisations. Each is shared by the whole grid, so that points differ only in
+        their scaling.
     rng : int
         Initialisation s is drawn from ``default_rng([rng, s, 1])``.
     threads : int, optional
@@ -163,18 +167,20 @@ def phase_diagram(
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong kind or range.
+        An argument of the wrong type or out of range.
     DivergenceError
-        As `gradient_descent`.
+        As in `gradient_descent`.
     MemoryError
-        So many networks need more than this machine has: before any work is done.
+        The networks need more memory than this machine has; raised before any work is done.
     OverflowError
-        An NTG grew from numbers that float64 can hardly express, or from 0.
+        The relative change of an NTG exceeds the range of float64.
 
     Notes
     -----
-    Source: the text below Eq. (7), with Theorem 4.4: the measure scales the variance of the
-    limiting NTG and its expected velocity. Cost: G A S runs of `steps` steps and two NTGs.
+    The variance of the limiting NTG and, by Theorem 4.4, its expected initial velocity are
+    proportional to the measure. The NTG is taken on at most 500 samples, the first ones.
+
+    Source: the text below Eq. (7). Cost: G A S runs of `steps` steps, and two NTGs each.
 
     Examples
     --------
@@ -196,7 +202,9 @@ def phase_diagram(
     rng = _check.integer(fn, "rng", rng, low=0)
     steps = _check.integer(fn, "steps", steps, low=1)
     inputs = _check.array(fn, "X", X, shape=("n", "d"))
-    if lr is not None:
+    if isinstance(lr, str):
+        _check.choice(fn, "lr", lr, ("auto",))
+    else:
         lr = _check.number(fn, "lr", lr, low=0, low_open=True)
     networks, d = len(gammas) * len(alphas) * seeds, inputs.shape[1]
     each = _NETWORK_BYTES + 3 * inputs.itemsize * m * d
@@ -213,10 +221,7 @@ def phase_diagram(
         rng=[np.random.default_rng([rng, s, 1]) for _, _, s in points],
         dtype=inputs.dtype,
     )
-    start = net.ntg(inputs, threads=threads).astype(np.float64)
-    if lr is None:
-        largest = float(np.linalg.eigvalsh(start)[:, -1].max())
-        lr = min(1.0, 1 / largest) if largest > 0 else 1.0
+    start = net.ntg(inputs[:NTG_SAMPLES], threads=threads).astype(np.float64)
     run = gradient_descent(
         net,
         inputs,
@@ -239,15 +244,15 @@ def phase_diagram(
         loss_end=run.loss[-1].reshape(shape),
         m=m,
         steps=steps,
-        lr=lr,
+        lr=float(run.config["lr"]),
     )
 
 
 def _relative(fn: str, change: Floats, start: Floats) -> Floats:
-    """Changes over the Frobenius norms of what they began with; 0 where nothing has changed."""
-    size = np.abs(start).max(axis=(-2, -1))  # squares may leave the range
-    norm = np.linalg.norm(start / np.where(size > 0, size, 1)[..., None, None], axis=(-2, -1))
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+    """Changes divided by the Frobenius norms of the initial NTGs; 0 where nothing has changed."""
+    with np.errstate(all="ignore"):
+        size = np.abs(start).max(axis=(-2, -1))  # the squares may exceed the range of float64
+        norm = np.linalg.norm(start / np.where(size > 0, size, 1)[..., None, None], axis=(-2, -1))
         relative = np.where(change == 0, 0.0, change / size / norm)
     if not np.isfinite(relative).all():
         raise OverflowError(
@@ -258,7 +263,7 @@ def _relative(fn: str, change: Floats, start: Floats) -> Floats:
 
 
 def _grid(fn: str, name: str, values: Sequence[float], *, high_open: bool) -> Floats:
-    """Increasing values from [0, 1], or of alpha from (0, 1)."""
+    """Increasing values in [0, 1], or in (0, 1) if the ends are excluded."""
     given = np.asarray(values, dtype=object)
     if given.ndim != 1 or given.size == 0:
         raise ValueError(f"{fn}: {name} must be a non-empty sequence, got {values!r}")
@@ -274,7 +279,7 @@ def _grid(fn: str, name: str, values: Sequence[float], *, high_open: bool) -> Fl
 
 
 def _ranks(values: Floats) -> Floats:
-    """Ranks from 0, ties sharing their mean."""
+    """Ranks from 0; ties get their mean rank."""
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(count)
     return np.asarray((ends - 0.5 * (count + 1))[place], dtype=np.float64)

@@ -466,8 +466,9 @@ def certify(
     run : Run
         A run of `asymfast.gradient_descent` or `asymfast.gradient_flow` with one output and a
         squared loss; "mse" is converted to L_m, half the sum of squares. (a) and (d) are checked at
-        every record if the NTG and its eigenvalue were recorded on all samples. With
-        ``Record(ntg_change_2norm=True)``, (d) uses the spectral norm instead of the Frobenius norm.
+        every record if the NTG and its eigenvalue were recorded on all samples: above 500 samples
+        with ``Record(ntg_on="all")``. With ``Record(ntg_change_2norm=True)``, (d) uses the spectral
+        norm instead of the Frobenius norm.
     X : (n, d) array_like, float64 or float32
         The training inputs.
     y : (n,) array_like
