@@ -15,6 +15,7 @@ DOCS = ROOT / "docs"
 RUN = (
     "README.md",
     "docs/tutorial.md",
+    "docs/which-trainer.md",
     "docs/howto/train.md",
     "docs/howto/watch.md",
     "docs/howto/certify.md",
