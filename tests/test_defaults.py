@@ -207,3 +207,63 @@ def test_a_run_of_many_members_is_shown_in_one_line():
 def test_the_package_lists_what_users_are_to_see():
     listed = [name for name in dir(af) if not name.startswith("__")]
     assert set(listed) <= set(af.__all__) | {"sklearn", "torch"}
+
+
+def test_numbers_of_other_types_are_taken_where_nothing_is_lost():
+    W, a, lam = [[1, 0], [0, 1], [1, 1]], [1, -1, 1], [1, 1, 2]
+    net = af.Network(W, a, lam)
+    assert net.dtype == np.float64
+    assert (np.array(W, float) == net.W).all()
+    X, y = [[1, 2], [3, -4]], [1, 0]
+    exact = (np.array(X, float), np.array(y, float))
+    assert net.loss(X, y) == net.loss(*exact)
+    assert (net(np.array(X, np.float32)) == net(exact[0])).all()
+    assert (net(np.array(X, ">f8")) == net(exact[0])).all()
+    assert (net(np.array(X, np.int8)) == net(exact[0])).all()
+    runs = [
+        af.gradient_descent(net, *data, lr=0.1, steps=3, X_test=data[0], y_test=data[1])
+        for data in ((X, y), exact)
+    ]
+    assert (runs[0].network.W == runs[1].network.W).all()
+    single = af.Network(np.float32(W), a, lam)
+    assert single(X).dtype == np.float32
+    assert af.min_eigenvalue([[2, 1], [1, 2]]) == pytest.approx(1.0)
+
+
+def test_a_double_is_never_rounded_silently():
+    net = af.Network(np.ones((3, 2), np.float32), np.ones(3, np.float32), np.ones(3))
+    with pytest.raises(TypeError, match=r"got float64; to accept the rounding, pass X\.astype"):
+        net(np.ones((4, 2)))
+
+
+@pytest.mark.parametrize("state", ["raise", "ignore"])
+def test_no_result_depends_on_the_error_state_of_numpy(state):
+    """Where numbers underflow: late nodes of a small alpha, rates of a long time, small targets."""
+
+    def numbers():
+        X, y = af.datasets.simulated(n=20, d=5, rng=0)
+        net = af.Network.init(5, 300, 0.0, 0.01, rng=0, dtype="float64")
+        single = af.Network.init(5, 300, 0.0, 0.02, rng=0, dtype="float32")
+        run = af.gradient_descent(net, X, 1e-200 * y, lr=0.1, steps=20)
+        small = af.gradient_descent(single, np.float32(X), np.float32(1e-30 * y), lr=0.1, steps=9)
+        lazy = af.linearised_flow(net, X, y, t=[1.0, 1e3, 1e9])
+        return [
+            af.node_scaling(10**5, 0.0, 0.01),
+            run.loss,
+            run.network.W,
+            small.network.W,
+            lazy.loss,
+            lazy.f,
+            net.node_importance(),
+            net.ntg(X),
+            single.features(np.float32(X)),
+            af.pruning_curve(net, X, y).loss,
+            af.limiting_ntg(X, 0.5, 0.01, "swish", 0),
+            af.min_eigenvalue(1e-300 * np.eye(3)),
+        ]
+
+    plain = numbers()
+    with np.errstate(all=state):
+        again = numbers()
+    for one, two in zip(plain, again, strict=True):
+        assert np.array_equal(one, two)

@@ -119,8 +119,8 @@ def test_refusals_of_the_library_are_passed_on():
 
 
 def test_wrong_dtypes_and_values_are_refused(foreign):
-    with pytest.raises(TypeError, match="X: expected dtype float64, got float32"):
-        CASE.net(foreign(CASE.X.astype(np.float32)))
+    with pytest.raises(TypeError, match="X: expected dtype float64, got float16"):
+        CASE.net(foreign(CASE.X.astype(np.float16)))
     with pytest.raises(ValueError, match="X must be finite"):
         CASE.net(foreign(CASE.X * np.inf))
 

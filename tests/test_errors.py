@@ -11,6 +11,7 @@ CASE = problem(n=7, d=5, m=6)
 MULTI = problem(n=7, d=5, m=6, outputs=3)
 NET, X, Y = CASE.net, CASE.X, CASE.y
 W, A, LAM = NET.W, NET.a, NET.lam
+SINGLE = af.Network(W.astype(np.float32), A.astype(np.float32), LAM)
 LABELS = np.array([0, 1, 2, 0, 1, 2, 0])
 
 
@@ -19,6 +20,10 @@ def with_value(array, value):
     changed = array.copy()
     changed.flat[-1] = value
     return changed
+
+
+def sparse(values):
+    return pytest.importorskip("scipy.sparse").csr_matrix(values)
 
 
 def descend(net=NET, X=X, y=Y, **settings):
@@ -158,52 +163,54 @@ TYPE_ERRORS = {
     ),
     "gamma text": (lambda: af.node_scaling(4, "half", 0.7), r"node_scaling: gamma"),
     "m real": (lambda: af.node_scaling(4.5, 0.5, 0.7), r"node_scaling: m "),
-    "W integer": (lambda: af.Network(W.astype(int), A, LAM), r"W.* got int64"),
+    "W large integer": (lambda: af.Network([[2**53 + 1]], [1], [1]), r"W.* got int64 beyond 9007"),
     "W half": (lambda: af.Network(W.astype(np.float16), A, LAM), r"W.* got float16"),
     "W complex": (lambda: af.Network(W + 0j, A, LAM), r"W.* got complex128"),
-    "a single": (
-        lambda: af.Network(W, A.astype(np.float32), LAM),
-        r"a: expected dtype float64, got float32",
+    "a double": (
+        lambda: af.Network(W.astype(np.float32), A, LAM),
+        r"a: expected dtype float32, got float64; to accept the rounding, pass a.astype\(",
     ),
-    "X single": (
-        lambda: NET(X.astype(np.float32)),
-        r"X: expected dtype float64, got float32",
+    "X large integers": (
+        lambda: SINGLE([[1, 2, 3, 4, 2**24 + 1]]),
+        r"X: expected dtype float32, got int64 beyond 16777216; to accept the rounding",
     ),
-    "X integer list": (lambda: NET([[1, 2, 3, 4, 5]]), r"X: expected dtype float64, got int64"),
+    "X bool": (lambda: NET([[True] * 5]), r"X: expected dtype float64, got bool"),
     "X text": (lambda: NET([["a", "b", "c", "d", "e"]]), r"X: expected dtype float64"),
-    "X2 single": (
-        lambda: NET.ntg(X, X.astype(np.float32)),
-        r"X2: expected dtype float64, got float32",
+    "X2 double": (
+        lambda: SINGLE.ntg(X.astype(np.float32), X),
+        r"X2: expected dtype float32, got float64",
     ),
-    "y single": (
-        lambda: NET.loss(X, Y.astype(np.float32)),
-        r"y: expected dtype float64, got float32",
+    "y double": (
+        lambda: SINGLE.loss(X.astype(np.float32), Y),
+        r"y: expected dtype float32, got float64",
     ),
     "single network": (
         lambda: af.Network(W.astype(np.float32), A.astype(np.float32), LAM)(X),
         r"X: expected dtype float32, got float64",
     ),
     "training X": (
-        lambda: descend(X=X.astype(np.float32)),
-        r"X: expected dtype float64, got float32",
+        lambda: descend(net=SINGLE),
+        r"X: expected dtype float32, got float64",
     ),
     "X_test": (
-        lambda: descend(X_test=X.astype(np.float32), y_test=Y),
-        r"X_test: expected dtype float64, got float32",
+        lambda: descend(X_test=X.astype(np.longdouble), y_test=Y),
+        r"X_test: expected dtype float64, got (float128|longdouble)",
     ),
     "steps real": (lambda: descend(steps=2.5), r"gradient_descent: steps"),
     "net": (lambda: descend(net=W), r"gradient_descent: net"),
     "record": (lambda: descend(record=100), r"gradient_descent: record"),
     "callback": (lambda: descend(callback=3), r"gradient_descent: callback"),
+    "X sparse": (lambda: NET(sparse(X)), r"X must be a dense array, got a sparse .*X.toarray\(\)"),
+    "y sparse": (lambda: descend(y=sparse(X)), r"y must be a dense array, got a sparse"),
     "X masked": (lambda: NET(np.ma.masked_array(X, X > 0)), r"Network: X .*masked"),
-    "lam single": (
-        lambda: af.Network(W, A, LAM.astype(np.float32)),
-        r"lam: expected dtype float64, got float32",
+    "lam half": (
+        lambda: af.Network(W, A, LAM.astype(np.float16)),
+        r"lam: expected dtype float64, got float16",
     ),
     "init dtype": (lambda: af.Network.init(5, 6, 1.0, dtype="float65"), r"dtype .*float65"),
     "init seed": (lambda: af.Network.init(5, 6, 1.0, rng="x"), r"Network.init: rng .*'x'"),
     "data_dir": (lambda: af.datasets.load("concrete", 5), r"load: data_dir must be a path, got 5"),
-    "K integer": (lambda: af.min_eigenvalue(np.eye(3, dtype=int)), r"min_eigenvalue: K"),
+    "K complex": (lambda: af.min_eigenvalue(np.eye(3) + 0j), r"min_eigenvalue: K"),
 }
 
 

@@ -153,7 +153,7 @@ def test_pruning_curve(given, loss, importance, threads):
         return
     curve = answer(
         lambda: af.pruning_curve(
-            net, given["X"], given["y"], loss, importance=importance, threads=threads
+            net, given["X"], given["y"], loss, kind=importance, threads=threads
         )
     )
     if curve is None:

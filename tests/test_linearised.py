@@ -199,3 +199,33 @@ def test_types_are_checked():
         af.linearised_flow("net", case.X, case.y, 1.0)
     with pytest.raises(TypeError, match="t must be a real number or an array of them, got 'late'"):
         af.linearised_flow(case.net, case.X, case.y, "late")
+
+
+@pytest.mark.parametrize("t", [1.0, [1.0, 10.0]])
+@pytest.mark.parametrize("rng", [1, [1, 2]])
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_columns_and_files_hold_everything(t, rng, outputs, tmp_path):
+    case = problem(n=7, d=4, outputs=outputs)
+    net = af.Network.init(4, 9, 0.5, 0.7, outputs=outputs, rng=rng)
+    lazy = af.linearised_flow(
+        net, case.X, case.y, t, X_test=case.X[:3], y_test=case.y[:3], weights=True
+    )
+    sizes = {"sample": 7, "test_sample": 3, "node": 9, "input": 4, "eigenvalue": 7 * outputs}
+    sizes |= {"record": 2, "member": 2, "output": 3}
+    for name, (axes, values) in lazy.columns().items():
+        assert values.shape == tuple(sizes[axis] for axis in axes), name
+        assert np.array_equal(values, getattr(lazy, name))
+    lazy.save(tmp_path / "lazy.npz")
+    with np.load(tmp_path / "lazy.npz", allow_pickle=False) as stored:
+        assert sorted(stored) == sorted(lazy.columns())
+        for name in stored:
+            assert np.array_equal(stored[name], getattr(lazy, name))
+
+
+def test_saving_says_what_is_wrong(tmp_path):
+    case = problem(n=7, d=4)
+    lazy = af.linearised_flow(case.net, case.X, case.y, 1.0)
+    with pytest.raises(TypeError, match=r"LinearisedFlow\.save: path must be a path, got 3"):
+        lazy.save(3)
+    with pytest.raises(FileNotFoundError):
+        lazy.save(tmp_path / "no" / "lazy.npz")

@@ -152,7 +152,7 @@ def test_repr_says_what_it_is():
     ("W", "a", "message"),
     [
         (np.ones((3, 3)), None, r"W must have shape \(3, 2\), got \(3, 3\)"),
-        (np.ones((3, 2), np.float32), None, "W: expected dtype float64, got float32"),
+        (np.ones((3, 2), complex), None, "W: expected dtype float64, got complex128"),
         (np.ones((3, 2)), np.ones((3, 1)), r"a must have shape \(3,\), got \(3, 1\)"),
         (np.ones((3, 2)), False, r"a: expected dtype|a must have shape"),
     ],

@@ -79,7 +79,7 @@ def test_blocks_of_samples_change_rounding_only(monkeypatch):
 
 def test_authors_importance():
     case = problem(m=13)
-    curve = af.pruning_curve(case.net, case.X, case.y, importance="authors")
+    curve = af.pruning_curve(case.net, case.X, case.y, kind="authors")
     expected = np.argsort(-case.net.lam * case.net.a**2, kind="stable")
     np.testing.assert_array_equal(curve.order, expected)
 
@@ -88,7 +88,7 @@ def test_authors_importance():
     ("change", "message"),
     [
         ({"loss": "huber"}, "pruning_curve: loss must be one of"),
-        ({"importance": "size"}, "pruning_curve: importance must be one of paper, authors"),
+        ({"kind": "size"}, "pruning_curve: kind must be one of paper, authors"),
         ({"X": np.ones((3, 99))}, "W has 11 columns but X has 99"),
         ({"y": np.ones(99)}, r"pruning_curve: y must have shape \(23,\), got \(99,\)"),
     ],

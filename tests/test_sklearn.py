@@ -17,7 +17,7 @@ from asymfast.sklearn import (
 from cases import assert_same_bits
 from sklearn.base import clone
 from sklearn.datasets import load_iris, make_friedman1
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -59,6 +59,13 @@ def test_regression_works_at_once(scale):
     assert net.score(X[200:], 3 + scale * y[200:]) > 0.85
 
 
+def test_a_training_that_got_nowhere_is_said():
+    """Of inputs that are not standardised, as the message says."""
+    X, y = load_iris(return_X_y=True)
+    with pytest.warns(ConvergenceWarning, match=r"max_iter = 2 with a training loss of .*1\.1 of"):
+        AsymmetricNetClassifier(random_state=0, max_iter=2).fit(1e4 * X, y)
+
+
 def test_classification_works_at_once():
     X, y = iris()
     names = np.array(["setosa", "versicolor", "virginica"])[y]
@@ -70,7 +77,12 @@ def test_classification_works_at_once():
 def test_the_step_fits_inputs_of_any_size(scale):
     """lr="auto": no divergence, and a loss that falls."""
     X, y = friedman()
-    net = AsymmetricNetRegressor(random_state=0, **SMALL).fit(scale * X, y)
+    net = AsymmetricNetRegressor(random_state=0, **SMALL)
+    if scale < 1:
+        net.fit(scale * X, y)
+    else:
+        with pytest.warns(ConvergenceWarning, match="far above the 1 of a constant prediction"):
+            net.fit(scale * X, y)
     assert net.loss_curve_[-1] < net.loss_curve_[0]
     assert np.isfinite(net.predict(scale * X)).all()
 

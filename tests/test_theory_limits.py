@@ -235,7 +235,7 @@ def test_d_0_and_target_bound():
     ("call", "error", "message"),
     [
         (lambda: theory.kappa_n(np.zeros((0, 2))), ValueError, "X must not be empty"),
-        (lambda: theory.kappa_n(np.ones((2, 2), int)), TypeError, "expected dtype float64"),
+        (lambda: theory.kappa_n(np.ones((2, 2), bool)), TypeError, "expected dtype float64"),
         (lambda: theory.kappa_n(np.array([[np.nan]])), ValueError, "X must be finite"),
         (lambda: theory.c_0(rows(), "step"), ValueError, "activation must be one of"),
         (lambda: af.limiting_ntg(rows(), 0.5, 1.0), ValueError, r"alpha must be in \(0, 1\)"),

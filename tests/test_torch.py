@@ -314,3 +314,33 @@ def test_inside_another_model():
     model(torch.randn(6, 3)).square().sum().backward()
     assert all(p.grad.abs().sum() > 0 for p in model[0].parameters())
     assert model[1].a.grad is None
+
+
+# ---- what a state carries, and what is refused ---------------------------------------------------
+
+
+def test_a_state_carries_the_origin_of_the_scaling():
+    saved = AsymmetricNet(3, 8, 0.5, 0.7, "tanh", rng=0)
+    other = AsymmetricNet(3, 8, 0.1, 0.3, "swish", rng=1)
+    other.load_state_dict(saved.state_dict())
+    assert (other.gamma, other.alpha, other.activation) == (0.5, 0.7, "tanh")
+    assert other.network().gamma == 0.5
+    without = AsymmetricNet(3, 8, 1.0, rng=0)
+    other.load_state_dict(without.state_dict())
+    assert (other.gamma, other.alpha) == (1.0, None)
+
+
+def test_tensors_without_values_are_named():
+    with torch.device("meta"):
+        module = AsymmetricNet(3, 8, 0.5, 0.7)
+    with pytest.raises(TypeError, match="on the meta device"):
+        module(torch.ones(2, 3, dtype=module.W.dtype, device="cpu"))
+    with pytest.raises(TypeError, match="on the meta device"):
+        module.network()
+
+
+def test_batched_gradients_are_refused_in_our_words():
+    module = AsymmetricNet(3, 8, 0.5, 0.7, rng=0)
+    f = module(torch.ones(2, 3, dtype=module.W.dtype))
+    with pytest.raises(RuntimeError, match="is_grads_batched=True"):
+        torch.autograd.grad(f, module.W, torch.eye(2, dtype=f.dtype), is_grads_batched=True)

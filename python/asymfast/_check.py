@@ -2,19 +2,49 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 import operator
 import os
 from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 LARGEST = 2**63 - 1  # that the compiled core can count to
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
+
+_ERROR_STATE = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+_GUARDED = ("__init__", "__post_init__", "__call__", "__matmul__", "__getitem__", "__iter__")
+T = TypeVar("T")
+
+
+def guarded(api: T) -> T:
+    """Give a function, or all public methods of a class, NumPy's default error state.
+
+    Results must not depend on the caller's `numpy.seterr`: under all="raise" an underflow, which is
+    rounding, would be an exception.
+    """
+    if isinstance(api, type):
+        for name, member in list(vars(api).items()):
+            if name in _GUARDED or not name.startswith("_"):
+                if isinstance(member, (classmethod, staticmethod)):
+                    setattr(api, name, type(member)(guarded(member.__func__)))
+                elif inspect.isfunction(member):
+                    setattr(api, name, guarded(member))
+        return api
+    function: Any = api
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with np.errstate(**_ERROR_STATE):  # type: ignore[arg-type]
+            return function(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
 
 
 def number(
@@ -143,16 +173,17 @@ def array(
     fn, name : str
         The function called and the argument, for the message.
     value : array_like
-        Lists become arrays by NumPy's rules; nothing is cast after that.
+        Lists become arrays by NumPy's rules.
     dtype : dtype or tuple of dtypes
-        What is accepted.
+        What is accepted as it is. Integers and float32 are converted to the first of them
+        where that is exact.
     shape : tuple of int and str
         Sizes that are fixed, and names of those that are free; None accepts any.
 
     Raises
     ------
     TypeError
-        Another dtype, or a masked array.
+        A dtype that cannot be converted without loss, or a masked array.
     ValueError
         Another shape, no elements, or a value that is NaN or infinite.
     MemoryError
@@ -161,19 +192,38 @@ def array(
     given = plain(fn, name, value)
     accepted = dtype if isinstance(dtype, tuple) else (np.dtype(dtype),)
     if given.dtype not in accepted:
-        names = " or ".join(dict.fromkeys(str(one) for one in accepted))
-        raise TypeError(f"{fn}: {name}: expected dtype {names}, got {given.dtype}")
+        _require_exact(fn, name, given, accepted)
     if shape is not None:
         require_shape(fn, name, given.shape, shape)
     if given.size == 0:
         raise ValueError(f"{fn}: {name} must not be empty, got shape {given.shape}")
     # NumPy calls an array at an odd address contiguous; vector loads and C++ do not.
-    if not (given.flags.c_contiguous and given.flags.aligned):
+    if not (given.flags.c_contiguous and given.flags.aligned and given.dtype in accepted):
         require_room(
             fn, given.nbytes, f"a copy of {name} of shape {given.shape}", "pass fewer rows"
         )
     finite(fn, name, given)
-    return np.require(given, requirements=["C", "A"])
+    kept = given.dtype if given.dtype in accepted else accepted[0]
+    return np.require(given, dtype=kept, requirements=["C", "A"])
+
+
+def _require_exact(
+    fn: str, name: str, values: NDArray[Any], accepted: tuple[np.dtype[Any], ...]
+) -> None:
+    """Raise TypeError unless values of another dtype become the first accepted one exactly."""
+    dtype = accepted[0]
+    remedy = ""
+    if dtype.kind == "f" and values.dtype.kind in "iuf":
+        if values.dtype.newbyteorder("=") in FLOATS and np.can_cast(values.dtype, dtype):
+            return
+        if values.dtype.kind in "iu":
+            largest = 2 ** (np.finfo(dtype).nmant + 1)
+            if not values.size or (-largest <= values.min() and values.max() <= largest):
+                return
+            remedy = f" beyond {largest}"
+        remedy += f"; to accept the rounding, pass {name}.astype({dtype.name!r})"
+    names = " or ".join(dict.fromkeys(str(one) for one in accepted))
+    raise TypeError(f"{fn}: {name}: expected dtype {names}, got {values.dtype}{remedy}")
 
 
 def plain(fn: str, name: str, value: Any) -> NDArray[Any]:
@@ -188,6 +238,11 @@ def plain(fn: str, name: str, value: Any) -> NDArray[Any]:
     """
     if isinstance(value, np.ma.MaskedArray):  # NumPy would drop the mask
         raise TypeError(f"{fn}: {name} must be a plain array, got a masked one")
+    if hasattr(value, "toarray") and hasattr(value, "nnz"):
+        raise TypeError(
+            f"{fn}: {name} must be a dense array, got a sparse {type(value).__name__}; "
+            f"pass {name}.toarray()"
+        )
     if is_on_cuda(value):
         raise TypeError(
             f"{fn}: {name} must be in the memory of the CPU, got an array on CUDA, "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _check, _core
+from . import _check, _core, _storage
 from ._check import inputs, targets
 from ._device import thread_count
 from .network import Network
@@ -58,7 +59,73 @@ class LinearisedFlow:
     weight_change: Floats | None
     eigenvalues: Floats
 
+    def columns(self) -> dict[str, tuple[tuple[str, ...], NDArray[Any]]]:
+        """Return all arrays: names, and for each the names of its axes and its values.
 
+        Axes are record, member (ensembles only), sample, test_sample, node, input and output, as in
+        `Run.columns`; record is missing if t was a number.
+
+        Examples
+        --------
+        >>> import asymfast as af
+        >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+        >>> net = af.Network.init(d=5, m=300, gamma=0.5, alpha=0.7, rng=[1, 2])
+        >>> axes, values = af.linearised_flow(net, X, y, t=[1.0, 10.0]).columns()["f"]
+        >>> axes, values.shape
+        (('record', 'member', 'sample'), (2, 2, 20))
+        """
+        record = ("record",) * np.ndim(self.time)
+        member = ("member",) * (self.eigenvalues.ndim - 1)
+        axes: dict[str, tuple[str, ...]] = {
+            "time": record,
+            "f": (*record, *member, "sample"),
+            "loss": (*record, *member),
+            "f_test": (*record, *member, "test_sample"),
+            "test_loss": (*record, *member),
+            "W": (*record, *member, "node", "input"),
+            "weight_change": (*record, *member, "node"),
+            "eigenvalues": (*member, "eigenvalue"),
+        }
+        columns = {}
+        for name, names in axes.items():
+            values = getattr(self, name)
+            if values is not None:
+                output = ("output",) * (np.ndim(values) - len(names))
+                columns[name] = (*names, *output), np.asarray(values)
+        return columns
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all arrays to one .npz file, without pickle; `numpy.load` reads it.
+
+        Parameters
+        ----------
+        path : path-like
+            The file; replaced only once everything is written, untouched if something fails.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `path` is not a valid path.
+        OSError
+            The folder does not exist or cannot be written to, or `path` is a folder.
+
+        Examples
+        --------
+        >>> import asymfast as af, numpy as np, tempfile
+        >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+        >>> net = af.Network.init(d=5, m=300, gamma=0.5, alpha=0.7, rng=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     af.linearised_flow(net, X, y, t=[1.0, 10.0]).save(f"{folder}/lazy.npz")
+        ...     sorted(np.load(f"{folder}/lazy.npz"))
+        ['eigenvalues', 'f', 'loss', 'time']
+        """
+        file = _storage.file_to_write("LinearisedFlow.save", "path", path)
+        arrays: dict[str, Any] = {name: values for name, (_, values) in self.columns().items()}
+        with _storage.replacing(file) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **arrays)
+
+
+@_check.guarded
 @np.errstate(over="ignore", invalid="ignore")  # `gather` refuses what that leaves
 def linearised_flow(
     net: Network,
@@ -97,7 +164,7 @@ def linearised_flow(
     ridge : float
         Strength >= 0 of the pull back to W_0.
     weights : bool
-        Whether to return the weights, too.
+        Whether to return the weights as well, T m d numbers.
     threads : int, optional
         Default: what OpenMP offers.
 

@@ -28,6 +28,7 @@ __all__ = ["NetworkPart", "gather", "init", "split"]
 _BLOCK = 1 << 16  # nodes that one stream of `init` draws
 
 
+@_check.guarded
 class NetworkPart(Network):
     """The nodes of one rank: those from `first` on, of `total` nodes of a network.
 
@@ -80,6 +81,7 @@ def _origin(net: Network) -> dict[str, Any]:
     return {name: getattr(net, name) for name in ("activation", "gamma", "alpha")}
 
 
+@_check.guarded
 def split(net: Network, comm: Any) -> NetworkPart:
     """Return this rank's nodes of a network that all ranks have.
 
@@ -119,6 +121,7 @@ def split(net: Network, comm: Any) -> NetworkPart:
     )
 
 
+@_check.guarded
 def init(
     d: int,
     m: int,
@@ -197,6 +200,7 @@ def init(
     )
 
 
+@_check.guarded
 def gather(run: Run, comm: Any) -> Run:
     """Return a run with all nodes, on every rank, from the runs of the ranks' parts.
 
@@ -308,6 +312,7 @@ def require_cpu(fn: str, device: str) -> None:
         raise ValueError(f"{fn}: device must be 'cpu' with comm, got {device!r}")
 
 
+@_check.guarded
 def summed(values: NDArray[Any], comm: Any) -> NDArray[Any]:
     """Return the sum of arrays over the ranks, added in float64."""
     total = np.array(values, np.float64)
@@ -315,6 +320,7 @@ def summed(values: NDArray[Any], comm: Any) -> NDArray[Any]:
     return total.astype(values.dtype)
 
 
+@_check.guarded
 def loss_of(f: NDArray[Any], y: NDArray[Any], loss: str) -> float:
     """Return the loss of outputs f (n, k) against targets y (n, k), as `Network.loss`."""
     f, y = f.astype(np.float64), y.astype(np.float64)

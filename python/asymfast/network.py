@@ -58,6 +58,7 @@ ACTIVATIONS = (
 )
 
 
+@_check.guarded
 class Network:
     """A shallow network f(x) = sum_j sqrt(lam_j) a_j sigma(w_j.x / sqrt d), or B of one shape.
 
@@ -67,7 +68,8 @@ class Network:
     Parameters
     ----------
     W : (m, d) or (B, m, d) array
-        Input weights, one node a row; float64 or float32, the dtype of the network and its results.
+        Input weights, one node a row; float64 or float32, the dtype of the network and its results
+        (integers become float64).
     a : (m,) or (m, k) array, of an ensemble (B, m) or (B, m, k)
         Output weights, +-1 in the paper, in W's dtype. (m,) gives f of shape (n,), (m, k) gives
         (n, k).
@@ -88,7 +90,8 @@ class Network:
     Raises
     ------
     TypeError
-        A dtype other than those named: nothing is cast.
+        A dtype other than those named, unless its values are converted exactly, as integers and
+        float32 to float64 are.
     ValueError
         Shapes that do not fit, values that are not finite, lam negative or all zero, an unknown
         activation.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
 
 
+@_check.guarded
 class NTGOperator:
     """The NTG of a network on X, Eq. (5), as the product Theta u = J (J^T u).
 
@@ -140,6 +141,7 @@ class NTGOperator:
         return f"NTGOperator(n={self.shape[0]}, dtype={self.dtype})"
 
 
+@_check.guarded
 def min_eigenvalue(
     K: ArrayLike, *, threads: int | None = None, backend: str | None = None
 ) -> float:

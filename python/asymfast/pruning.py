@@ -50,13 +50,14 @@ class PruningCurve:
     order: NDArray[np.int64]
 
 
+@_check.guarded
 def pruning_curve(
     net: Network,
     X: ArrayLike,
     y: ArrayLike,
     loss: str = "half_sse",
     *,
-    importance: str = "paper",
+    kind: str = "paper",
     threads: int | None = None,
 ) -> PruningCurve:
     """Loss and accuracy for every number of nodes kept, from one forward pass.
@@ -75,8 +76,9 @@ def pruning_curve(
         Targets, or integer labels for cross_entropy.
     loss : {"half_sse", "mse", "cross_entropy"}
         See `Network.loss`.
-    importance : {"paper", "authors"}
-        See `Network.node_importance`. Of nodes of equal importance the earlier one stays.
+    kind : {"paper", "authors"}
+        Kind of importance, see `Network.node_importance`. Of nodes of equal importance the earlier
+        one stays.
     threads : int, optional
         Of the forward pass. No result depends on it.
 
@@ -110,15 +112,13 @@ def pruning_curve(
     fn = "pruning_curve"
     if not isinstance(net, Network):
         raise TypeError(f"{fn}: net must be a Network, got {type(net).__name__}")
-    kind = _check.choice(fn, "loss", loss, LOSSES)
-    importance = _check.choice(fn, "importance", importance, ("paper", "authors"))
+    loss = _check.choice(fn, "loss", loss, LOSSES)
+    kind = _check.choice(fn, "kind", kind, ("paper", "authors"))
     x = inputs(fn, net, X)
-    t = targets(fn, net, y, x.shape[1], kind)
+    t = targets(fn, net, y, x.shape[1], loss)
     members = [net] if net.B is None else list(net)
     curves = [
-        _curve(
-            member, x[b if len(x) > 1 else 0], t[b if len(t) > 1 else 0], kind, importance, threads
-        )
+        _curve(member, x[b if len(x) > 1 else 0], t[b if len(t) > 1 else 0], loss, kind, threads)
         for b, member in enumerate(members)
     ]
     losses, hits, orders = (np.stack(part) for part in zip(*curves, strict=True))
@@ -138,11 +138,11 @@ def _curve(
     X: NDArray[Any],
     y: NDArray[Any],
     loss: str,
-    importance: str,
+    kind: str,
     threads: int | None,
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:
     """Losses, numbers of hits and the order of the nodes of a single network."""
-    order = np.argsort(-net.node_importance(importance), kind="stable")
+    order = np.argsort(-net.node_importance(kind), kind="stable")
     a = net.a.reshape(net.m, net.k).astype(np.float64)[order]
     n, m = len(X), net.m
     losses, hits = np.zeros(m), np.zeros(m)

@@ -16,6 +16,7 @@ from . import _check, _storage
 NTG_SAMPLES = 500  # that the NTG is measured on unless Record(ntg_on=...) says otherwise
 
 
+@_check.guarded
 @dataclass(frozen=True)
 class Record:
     """Schedule and contents of a run's record. Immutable; checks itself.
@@ -195,6 +196,7 @@ def _samples(ntg_on: Any) -> int | tuple[int, ...]:
     return tuple(int(row) for row in rows)
 
 
+@_check.guarded
 @dataclass(frozen=True)
 class Stop:
     """Early stopping: a run ends as soon as one of the conditions holds. Immutable; checks itself.

@@ -43,6 +43,7 @@ _IF_RECORDED = {
 }
 
 
+@_check.guarded
 @dataclass(frozen=True, eq=False)
 class Run:
     """A training run of T records; of an ensemble every array but time has an axis B after T.

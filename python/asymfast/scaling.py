@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check
 
 
+@_check.guarded
 def node_scaling(
     m: int, gamma: float, alpha: float | None = None, *, weights: ArrayLike | None = None
 ) -> NDArray[np.float64]:

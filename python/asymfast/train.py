@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from os import PathLike
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from .record import Record, Snapshot, Stop
 from .run import DivergenceError, Run
 
 
+@_check.guarded
 def gradient_descent(
     net: Network,
     X: ArrayLike,
@@ -171,7 +173,7 @@ def gradient_descent(
         require_agreement(fn, comm, lr=lr, steps=steps)
     own = None if isinstance(lr, str) else lr
     if isinstance(lr, str):
-        lr = _automatic(_largest_step(job))
+        lr = _automatic(_largest_step(job), _SAFETY)
     planned = of_steps(
         fn,
         job.record,
@@ -200,15 +202,18 @@ def _learning_rate(fn: str, name: str, lr: Any) -> float | Literal["auto"]:
     return _check.number(fn, name, lr, low=0, low_open=True)
 
 
-_SAFETY = 0.5  # of the largest stable step, which shrinks where the tangent matrix grows in a run
+# Of the largest stable step, which shrinks where the tangent matrix grows in a run, and differs
+# from batch to batch.
+_SAFETY = 0.5
+_BATCH_SAFETY = 0.2
 _WARNED_FROM = 10  # steps
 _CHECKED_FROM = 600  # steps; from there the 30 gradients of an eigenvalue are at most 5 % of a run
 _BATCH_ROWS = 500  # of a batch of sgd that the step is chosen on
 
 
-def _automatic(largest: float) -> float:
+def _automatic(largest: float, safety: float) -> float:
     """The step that lr="auto" stands for; 1 where the tangent matrix is 0: nothing can move."""
-    return float(f"{_SAFETY * largest:.3g}") if 0 < largest < math.inf else 1.0
+    return float(f"{safety * largest:.3g}") if 0 < largest < math.inf else 1.0
 
 
 def _largest_step(job: Job, X: NDArray[Any] | None = None) -> float:
@@ -248,6 +253,19 @@ def _largest_batch_step(job: Job, batch_size: int, key: int) -> float:
     return 1 / (1 / largest + of_output) if largest > 0 else largest
 
 
+_steps_are_watched: ContextVar[bool] = ContextVar("_steps_are_watched", default=False)
+
+
+@contextmanager
+def watching_steps() -> Iterator[None]:
+    """Give no warnings of a step beyond 2 / eig_max: the caller adapts the step to the loss."""
+    token = _steps_are_watched.set(True)
+    try:
+        yield
+    finally:
+        _steps_are_watched.reset(token)
+
+
 def _warning_beyond(
     job: Job,
     lr: float | None,
@@ -261,6 +279,8 @@ def _warning_beyond(
     noticeably slower; never for cross_entropy, of which only an upper bound is known, nor in runs
     of a few steps, which compare numbers rather than train.
     """
+    if _steps_are_watched.get():
+        return train()
     try:
         run = train()
     except DivergenceError as error:
@@ -281,10 +301,11 @@ def _warn_beyond(job: Job, lr: float | None, largest: float) -> None:
             f"2 / eig_max = {1.01 * largest:.3g} with loss {job.loss!r}; "
             "use lr='auto' or a step below that",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
+@_check.guarded
 def gradient_flow(
     net: Network,
     X: ArrayLike,
@@ -438,6 +459,7 @@ def _flow_schedule(
     return of_steps(fn, record, steps, f"t_end / dt = {steps}")
 
 
+@_check.guarded
 def sgd(
     net: Network,
     X: ArrayLike,
@@ -475,9 +497,9 @@ def sgd(
     epochs : int
         At least 1. A step is one batch: there are ceil(n / batch_size) of them in an epoch.
     lr : "auto", float or callable(epoch) -> float
-        Step size > 0; a callable is asked for epochs 0, 1, ... before the run starts. "auto": half
-        of the largest stable step of a batch at the start, as in `gradient_descent`, measured on
-        at most 500 of its rows; with `train_output`, of W and a together.
+        Step size > 0; a callable is asked for epochs 0, 1, ... before the run starts. "auto": a
+        fifth of the largest stable step of a batch at the start, as in `gradient_descent`, measured
+        on at most 500 of its rows; with `train_output`, of W and a together.
     loss : {"half_sse", "mse", "cross_entropy"}
         That of a batch: half_sse is half the sum of squares over its samples, mse and cross_entropy
         are means over them, also over the fewer ones of a last batch.
@@ -565,7 +587,7 @@ def sgd(
 
     if isinstance(lr, str):
         _learning_rate(fn, "lr", lr)
-        rates = [_automatic(largest())]
+        rates = [_automatic(largest(), _BATCH_SAFETY)]
     starts = _starts(rates, in_epoch)
     end = float(starts[-1]) * (epochs // len(rates))
     constant = not callable(lr)

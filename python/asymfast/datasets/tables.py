@@ -292,7 +292,7 @@ class Columns:
                 raise ValueError(f"{where}: column {name!r} must hold {expected}")
         raw = _expanded(where, table, self.inputs, self.categories)
         try:
-            with np.errstate(over="raise", divide="raise", invalid="raise"):
+            with np.errstate(over="raise", divide="raise", invalid="raise", under="ignore"):
                 X = (raw - self.input_mean) / self.input_scale
         except FloatingPointError:
             raise ValueError(
@@ -424,7 +424,7 @@ def read_samples(
     raw = _expanded(str(path), table, inputs, table.categories)
     outputs = table.values[:, [table.columns.index(name) for name in targets]]
     try:
-        with np.errstate(over="raise", divide="raise", invalid="raise"):
+        with np.errstate(over="raise", divide="raise", invalid="raise", under="ignore"):
             columns = Columns(
                 inputs,
                 targets,

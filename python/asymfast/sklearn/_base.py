@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -67,6 +69,14 @@ def validated(estimator: BaseEstimator, *data: Any, **checks: Any) -> Any:
     """The checks of scikit-learn, without the warnings of sums that are not finite."""
     with np.errstate(over="ignore", invalid="ignore"):
         return validate_data(estimator, *data, **checks)
+
+
+def _loss_of_a_constant(y: Array, loss: str) -> float:
+    """The training loss of the best constant prediction."""
+    if loss == "cross_entropy":
+        p = np.unique(y, return_counts=True)[1] / len(y)
+        return float(-(p * np.log(p)).sum())
+    return float(y.var(axis=0, dtype=np.float64).mean())
 
 
 class AsymmetricNetEstimator(BaseEstimator):
@@ -137,6 +147,15 @@ class AsymmetricNetEstimator(BaseEstimator):
             )
             held_out = (X_held, y_held)
         course = descend(net, X, y, loss, settings, held_out)
+        constant = _loss_of_a_constant(y, loss)
+        if not course.converged and 0 < 2 * constant < course.losses[-1]:
+            warnings.warn(
+                f"{fn}: stopped at max_iter = {self.max_iter} with a training loss of "
+                f"{course.losses[-1]:.3g}, far above the {constant:.3g} of a constant prediction; "
+                "standardise the inputs (sklearn.preprocessing.StandardScaler) or raise max_iter",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
         self.network_ = course.network
         self.n_iter_ = len(course.losses) - 1
         self.loss_curve_ = np.array(course.losses)

@@ -11,7 +11,7 @@ from .. import _check
 from ..network import Network
 from ..record import Record
 from ..run import DivergenceError
-from ..train import gradient_descent
+from ..train import gradient_descent, watching_steps
 
 Array = NDArray[Any]
 
@@ -52,6 +52,7 @@ class Course:
 
     network: Network
     lr: float
+    converged: bool = False
     losses: list[float] = field(default_factory=list)
     held_out_losses: list[float] = field(default_factory=list)
 
@@ -82,18 +83,19 @@ def descend(
     while at < settings.max_iter:
         steps = min(_ROUND, settings.max_iter - at)
         try:
-            run = gradient_descent(
-                net,
-                X,
-                y,
-                lr=course.lr,
-                steps=steps,
-                loss=loss,
-                record=Record(every=1, ntg=False, eigmin=False),
-                X_test=None if held_out is None else held_out[0],
-                y_test=None if held_out is None else held_out[1],
-                threads=settings.threads,
-            )
+            with watching_steps():
+                run = gradient_descent(
+                    net,
+                    X,
+                    y,
+                    lr=course.lr,
+                    steps=steps,
+                    loss=loss,
+                    record=Record(every=1, ntg=False, eigmin=False),
+                    X_test=None if held_out is None else held_out[0],
+                    y_test=None if held_out is None else held_out[1],
+                    threads=settings.threads,
+                )
             climbed = run.loss[-1] > run.loss[0]
         except DivergenceError:
             if not found or halvings == _MOST_HALVINGS:
@@ -108,7 +110,8 @@ def descend(
             course.held_out_losses += run.test_loss[begun:].tolist()
         net, at = run.network, at + steps
         best.see(net, at, (course.held_out_losses or course.losses)[-1])
-        if best.is_over(at):
+        course.converged = best.is_over(at)
+        if course.converged:
             break
     course.network = net if held_out is None else best.network
     return course

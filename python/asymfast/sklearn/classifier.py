@@ -12,6 +12,7 @@ from .. import _check
 from ._base import ATTRIBUTES, PARAMETERS, Array, AsymmetricNetEstimator, validated
 
 
+@_check.guarded
 class AsymmetricNetClassifier(ClassifierMixin, AsymmetricNetEstimator):  # noqa: D101
     __doc__ = f"""Classification by a wide, shallow network with asymmetrical node scaling.
 
@@ -49,6 +50,11 @@ class AsymmetricNetClassifier(ClassifierMixin, AsymmetricNetEstimator):  # noqa:
             Numbers that exceed the range of their dtype.
         asymfast.DivergenceError
             With an `lr` of your own that is too large.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            `max_iter` ended the training while its loss was twice that of a constant prediction.
         """
         X, y = validated(self, X, y, dtype=(np.float64, np.float32))
         with np.errstate(invalid="ignore"):  # it asks whether huge numbers are integers

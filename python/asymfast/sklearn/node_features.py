@@ -16,6 +16,7 @@ from .classifier import AsymmetricNetClassifier
 from .regressor import AsymmetricNetRegressor
 
 
+@_check.guarded
 class NodeFeatures(TransformerMixin, BaseEstimator):
     """The k most important hidden features of a trained network, most important first.
 

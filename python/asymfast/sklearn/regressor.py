@@ -11,6 +11,7 @@ from .. import _check
 from ._base import ATTRIBUTES, PARAMETERS, Array, AsymmetricNetEstimator, validated
 
 
+@_check.guarded
 class AsymmetricNetRegressor(RegressorMixin, AsymmetricNetEstimator):  # noqa: D101
     __doc__ = f"""Regression by a wide, shallow network with asymmetrical node scaling.
 
@@ -53,6 +54,11 @@ class AsymmetricNetRegressor(RegressorMixin, AsymmetricNetEstimator):  # noqa: D
             Numbers that exceed the range of their dtype.
         asymfast.DivergenceError
             With an `lr` of your own that is too large.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            `max_iter` ended the training while its loss was twice that of a constant prediction.
         """
         X, y = validated(
             self, X, y, dtype=(np.float64, np.float32), y_numeric=True, multi_output=True

@@ -16,6 +16,7 @@ from ..network import ACTIVATIONS
 _FLOATS = (torch.float64, torch.float32)
 
 
+@_check.guarded
 def asymmetric_net(
     X: Tensor,
     W: Tensor,
@@ -97,6 +98,11 @@ class _Outputs(torch.autograd.Function):
         return torch.from_numpy(_core.forward(*arrays, _backend(), threads))
 
     @staticmethod
+    def vmap(*batched: Any) -> Any:
+        """Refuse in our words: the kernels take one set of arrays."""
+        raise _no_batches()
+
+    @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         *tensors, ctx.activation, ctx.threads = inputs
         ctx.save_for_backward(*tensors)
@@ -129,6 +135,8 @@ class _Gradients(torch.autograd.Function):
             for kernel, want in zip(kernels, wanted, strict=True)
         )
 
+    vmap = _Outputs.vmap
+
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         """Keep nothing: there is no way back."""
@@ -141,6 +149,11 @@ class _Gradients(torch.autograd.Function):
 def _require_tensor(fn: str, name: str, tensor: Any) -> None:
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{fn}: {name} must be a tensor, got {type(tensor).__name__}")
+    if tensor.is_meta:
+        raise TypeError(
+            f"{fn}: {name} is on the meta device and has no values; create it on the CPU, or call "
+            "the module's to_empty(device='cpu') and load a state_dict"
+        )
     if tensor.device.type != "cpu" or tensor.layout != torch.strided:
         raise TypeError(
             f"{fn}: {name} must be a dense tensor on the CPU, got {tensor.layout} on "
@@ -150,7 +163,18 @@ def _require_tensor(fn: str, name: str, tensor: Any) -> None:
 
 def _array(tensor: Tensor) -> NDArray[Any]:
     """Return the tensor's own memory where it is contiguous."""
-    return np.require(tensor.detach().numpy(), requirements=["C", "A"])
+    try:
+        values = tensor.detach().numpy()
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise _no_batches() from error
+    return np.require(values, requirements=["C", "A"])
+
+
+def _no_batches() -> RuntimeError:
+    return RuntimeError(
+        "asymmetric_net: its tensors must have memory of their own, which they lack inside "
+        "torch.vmap and with is_grads_batched=True; call it once per sample or cotangent"
+    )
 
 
 def _scalings(lam: Tensor) -> NDArray[np.float64]:

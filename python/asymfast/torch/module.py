@@ -9,10 +9,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ..network import Network
+from .. import _check
+from ..network import ACTIVATIONS, Network
 from .function import asymmetric_net
 
 
+@_check.guarded
 class AsymmetricNet(torch.nn.Module):
     """Module f(x) = sum_j sqrt(lam_j) a_j sigma(w_j.x / sqrt d), computed by asymfast on the CPU.
 
@@ -52,6 +54,8 @@ class AsymmetricNet(torch.nn.Module):
 
     Notes
     -----
+    A state_dict carries gamma, alpha and the activation, which `load_state_dict` restores.
+
     Gradients of first order by W, a and X; a second derivative raises RuntimeError. For losses
     and inputs see `asymmetric_net`. Give SGD the loss ``0.5 * ((f - y) ** 2).sum()`` to follow
     `gradient_descent` with half_sse to rounding.
@@ -75,7 +79,7 @@ class AsymmetricNet(torch.nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        seed = int(torch.randint(2**63 - 1, ())) if rng is None else rng
+        seed = int(torch.randint(2**63 - 1, (), device="cpu")) if rng is None else rng
         kind = str(dtype or torch.get_default_dtype()).removeprefix("torch.")
         net = Network.init(d, m, gamma, alpha, activation, outputs, seed, kind, weights)
         self._take(net, train_output, threads)
@@ -122,11 +126,16 @@ class AsymmetricNet(torch.nn.Module):
         Raises
         ------
         TypeError, ValueError
-            Weights on another device, of a dtype that is neither float64 nor float32, or not
+            Weights on the meta device, of a dtype that is neither float64 nor float32, or not
             finite.
         """
 
         def array(tensor: Tensor) -> NDArray[Any]:
+            if tensor.is_meta:
+                raise TypeError(
+                    "AsymmetricNet.network: the weights are on the meta device and have no values; "
+                    "call to_empty(device='cpu') and load a state_dict first"
+                )
             return np.array(tensor.detach().cpu().numpy())
 
         return Network(
@@ -137,6 +146,19 @@ class AsymmetricNet(torch.nn.Module):
             gamma=self.gamma,
             alpha=self.alpha,
         )
+
+    def get_extra_state(self) -> Tensor:
+        """Gamma, alpha (NaN: none) and the number of the activation, for `state_dict`."""
+        origin = [float("nan") if one is None else one for one in (self.gamma, self.alpha)]
+        number = float(ACTIVATIONS.index(self.activation))
+        return torch.tensor([*origin, number], dtype=torch.float64, device="cpu")
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Restore what `get_extra_state` returned, for `load_state_dict`."""
+        gamma, alpha, number = state.tolist()
+        self.gamma = None if np.isnan(gamma) else gamma
+        self.alpha = None if np.isnan(alpha) else alpha
+        self.activation = ACTIVATIONS[int(number)]
 
     def extra_repr(self) -> str:
         """Shape and settings, for `repr`."""
