@@ -143,7 +143,7 @@ def pruning(
             X,
             y,
             getattr(config.train, "loss", "half_sse"),
-            importance=config.pruning.importance,
+            kind=config.pruning.importance,
             threads=threads,
         )
         arrays["kept"] = curve.kept
