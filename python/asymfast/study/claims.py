@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from itertools import permutations
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,29 +33,24 @@ class Setting(NamedTuple):
 Measures = Mapping[Setting, Mapping[str, Floats]]
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The order of a measure among settings, or a bound of it.
 
     Attributes
     ----------
-    text : str
-        For the table.
+    text, source : str
+        For the table, and where it is made.
     measure : str
         See `asymfast.study.results.measures`.
     rule : {"grows", "falls", "at most", "at least"}
         The measure grows or falls with gamma (or alpha), or has the bound ``limit``.
     experiments : tuple of str
         The experiments it is claimed of.
-    source : str
-        Where.
     by : {"gamma", "alpha", "asymmetry"}
         Which settings are compared: pairs whose gamma differs; pairs of one gamma whose alpha
         differs; or the symmetric one, gamma = 1, with each of the others.
-    limit : float
-        The bound.
-    among : callable(Setting) -> bool
-        Settings that a bound is claimed of.
+    limit, among
+        The bound, and which settings it is claimed of.
     whole : bool
         Claimed of the end of the whole run: skipped in runs with fewer steps.
     why : str
@@ -65,9 +64,21 @@ class Claim:
     source: str
     by: Literal["gamma", "alpha", "asymmetry"] = "gamma"
     limit: float = np.nan
-    among: Callable[[Setting], bool] = lambda setting: True
+    among: Literal["gamma > 0", "gamma = 1", "gamma < 1"] | None = None
     whole: bool = False
     why: str = ""
+
+
+CLAIMS = msgspec.convert(
+    tomllib.loads((resources.files("asymfast.study") / "claims.toml").read_text("utf-8"))["claims"],
+    tuple[Claim, ...],
+)
+_AMONG: dict[str | None, Callable[[Setting], bool]] = {
+    None: lambda setting: True,
+    "gamma > 0": lambda setting: setting.gamma > 0,
+    "gamma = 1": lambda setting: setting.gamma == 1,
+    "gamma < 1": lambda setting: setting.gamma < 1,
+}
 
 
 @dataclass(frozen=True)
@@ -87,145 +98,6 @@ class Verdict:
         elif short:
             why = "these runs have other steps, samples or nodes than the paper's"
         return f"{self.claim.text}: {why}; see docs/reproduction.md"
-
-
-_J = "Appendix J"
-_TABLES = ("concrete", "energy", "airfoil", "plant")
-_CIFAR = ("cifar10", "cifar10_gamma", "cifar100")
-_SIMULATED = ("simulated",)
-_EARLY = (
-    "it describes the early part of training; with swish gamma = 1 leads for about the first 100 "
-    "of 50 000 steps"
-)
-_NTG = (*_SIMULATED, *_TABLES, "mnist")
-
-# The paper does not say when it compares eigenvalues, over which weights it takes the change, how
-# it measures rates, nor what counts as near zero or significant: where two readings are natural,
-# both are here, and the limits are ours.
-CLAIMS = (
-    Claim(
-        "gamma > 0: the loss falls to near zero (below 1e-6 of its start)",
-        "loss_left",
-        "at most",
-        _SIMULATED,
-        f"{_J}, simulated data",
-        limit=1e-6,
-        among=lambda setting: setting.gamma > 0,
-        whole=True,
-    ),
-    Claim(
-        "smaller gamma: the most moved weights change more",
-        "weight_change",
-        "falls",
-        (*_NTG, *_CIFAR),
-        _J,
-    ),
-    Claim("smaller gamma: the weights change more, rms", "weight_change_rms", "falls", _NTG, _J),
-    Claim("smaller gamma: the NTG changes more", "ntg_change", "falls", _NTG, _J),
-    Claim(
-        "smaller alpha: the weights change more, rms",
-        "weight_change_rms",
-        "falls",
-        _NTG,
-        _J,
-        by="alpha",
-    ),
-    Claim("smaller alpha: the NTG changes more", "ntg_change", "falls", _NTG, _J, by="alpha"),
-    Claim(
-        "gamma = 1: the NTG hardly changes (by 10 % at most)",
-        "ntg_change",
-        "at most",
-        _SIMULATED,
-        f"{_J}, simulated data",
-        limit=0.1,
-        among=lambda setting: setting.gamma == 1,
-    ),
-    Claim(
-        "gamma < 1: the NTG changes significantly (by 20 % at least)",
-        "ntg_change",
-        "at least",
-        _SIMULATED,
-        f"{_J}, simulated data",
-        limit=0.2,
-        among=lambda setting: setting.gamma < 1,
-        whole=True,
-    ),
-    Claim(
-        "larger gamma: larger smallest eigenvalue at the start",
-        "eigmin_start",
-        "grows",
-        _SIMULATED,
-        f"{_J}, simulated data",
-    ),
-    Claim(
-        "larger gamma: larger smallest eigenvalue at the end",
-        "eigmin_end",
-        "grows",
-        _SIMULATED,
-        f"{_J}, simulated data",
-        why=_EARLY,
-    ),
-    Claim(
-        "larger gamma: the loss falls faster",
-        "rate",
-        "grows",
-        _SIMULATED,
-        f"{_J}, simulated data",
-        why=_EARLY,
-    ),
-    Claim(
-        "smaller gamma: lower test risk of transfer with few features",
-        "transfer_few",
-        "grows",
-        _TABLES,
-        f"{_J}, regression",
-    ),
-    Claim(
-        "smaller gamma: better transfer, mean over the numbers of features",
-        "transfer_mean",
-        "grows",
-        _TABLES,
-        f"{_J}, regression",
-    ),
-    Claim(
-        "smaller alpha: lower test risk of transfer with few features",
-        "transfer_few",
-        "grows",
-        _TABLES,
-        f"{_J}, regression",
-        by="alpha",
-    ),
-    Claim(
-        "smaller gamma: higher test accuracy of transfer with few features",
-        "transfer_accuracy_few",
-        "falls",
-        ("mnist",),
-        f"{_J}, MNIST",
-    ),
-    Claim(
-        "gamma < 1: more robust to pruning than gamma = 1 (accuracy with 5 % of the nodes)",
-        "pruning_accuracy_few",
-        "falls",
-        ("mnist", *_CIFAR),
-        f"{_J}, classification",
-        by="asymmetry",
-    ),
-    Claim(
-        "smaller gamma: more robust to pruning (accuracy with 5 % of the nodes)",
-        "pruning_accuracy_few",
-        "falls",
-        ("mnist", *_CIFAR),
-        f"{_J}, classification and Figure 12",
-    ),
-    Claim(
-        "smaller alpha: more robust to pruning (accuracy with 5 % of the nodes)",
-        "pruning_accuracy_few",
-        "falls",
-        ("mnist", *_CIFAR),
-        f"{_J}, classification",
-        by="alpha",
-    ),
-)
 
 
 def claims_about(name: str, quick: bool = False) -> tuple[Claim, ...]:
@@ -260,7 +132,7 @@ def verdict(claim: Claim, measures: Measures) -> Verdict | None:
         return None
     seeds = len(next(iter(measures.values()))[claim.measure])
     if claim.rule in ("at most", "at least"):
-        values = [found[claim.measure] for at, found in measures.items() if claim.among(at)]
+        values = [found[claim.measure] for at, found in measures.items() if _AMONG[claim.among](at)]
         within: Any = np.less_equal if claim.rule == "at most" else np.greater_equal
         pairs = [(value, np.full(seeds, claim.limit)) for value in values]
     else:

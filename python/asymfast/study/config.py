@@ -21,7 +21,7 @@ import difflib
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 import msgspec
@@ -264,7 +264,7 @@ def parse(config: Any) -> Config:
     try:
         return _normalised(msgspec.convert(table, Config))
     except msgspec.ValidationError as error:
-        raise ConfigError(_explained(str(error), table)) from error
+        raise ConfigError(explained(str(error), table, Config)) from error
 
 
 def _normalised(config: Config) -> Config:
@@ -304,124 +304,78 @@ def _equal(value: Any, default: Any) -> bool:
     return bool(value == default)
 
 
-def parameter(config: Config, name: str) -> Any:
-    """Return a parameter by its full name, such as network.gamma; None if a run has no such one."""
-    value: Any = config
-    for key in name.split("."):
-        info = getattr(value, "__struct_config__", None)
-        if info is not None and key == info.tag_field:
-            return info.tag
-        value = getattr(value, key, None)
-    if value is None and name.endswith((".seed", ".rng")):
-        section = getattr(config, name.split(".")[0])
-        return config.seed if hasattr(section, name.rpartition(".")[2]) else None
-    return list(value) if isinstance(value, tuple) else value
-
-
 # ---- messages -------------------------------------------------------------------------------
 
-_EXPECTED = {
-    "int": "an integer",
-    "float": "a number",
-    "str": "text",
-    "bool": "true or false",
-    "object": "a table",
-    "array": "a list",
-    "null": "nothing",
+_EXPECTED = {"int": "an integer", "float": "a number", "str": "text", "bool": "true or false"}
+_EXPECTED |= {"object": "a table", "array": "a list", "null": "nothing"}
+_CHOICES = {
+    "data.name": list(DATA),
+    "train.trainer": list(TRAINERS),
+    "network.dtype": ["float64", "float32"],
+    "record.ntg_dtype": ["float64"],
 }
-_MESSAGE = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
 
 
-def _explained(message: str, table: Mapping[str, Any]) -> str:
+def explained(message: str, table: Mapping[str, Any], kind: type[Struct]) -> str:
     """Rewrite a message of msgspec: which key, what was expected, what came, what was meant."""
-    found = _MESSAGE.fullmatch(message)
-    what, path = (found["what"], found["path"] or "") if found else (message, "")
+    what, _, path = message.removesuffix("`").partition(" - at `$")
     name = path.removeprefix(".")
     value = _value_at(table, path)
-    if unknown := re.match(r"Object contains unknown field `(.*)`", what):
-        return _unknown_key(name, unknown[1], table)
-    if missing := re.match(r"Object missing required field `(.*)`", what):
-        options = {"data.name": list(DATA), "train.trainer": list(TRAINERS)}
-        full = f"{name}.{missing[1]}".removeprefix(".")
-        if full in options:
-            return f"{name} must have a {missing[1]}: one of {', '.join(options[full])}"
-        return f"{full} is missing"
-    if what.startswith("Invalid"):
-        known = _literals(name)
-        meant = _did_you_mean(str(value), known)
-        return f"{name} must be one of {', '.join(known)}, got {value!r}{meant}"
-    if wrong := re.match(r"Expected `(.*?)`", what):
-        kinds = [_EXPECTED.get(kind, kind) for kind in wrong[1].split(" | ")]
-        if name in ("data.name", "train.trainer"):
-            kinds = [f"one of {', '.join(_literals(name))}"]
-        return f"{name or 'a configuration'} must be {' or '.join(kinds)}, got {value!r}"
+    choices = _CHOICES.get(name, ["paper", "authors"])
+    begin, _, detail = what.partition("`")
+    if begin == "Object contains unknown field ":
+        return _unknown_key(name, detail.removesuffix("`"), table, kind)
+    if begin == "Object missing required field ":
+        missing = f"{name}.{detail.removesuffix('`')}".removeprefix(".")
+        if missing in _CHOICES:
+            options = ", ".join(_CHOICES[missing])
+            return f"{name} must have a {missing.partition('.')[2]}: one of {options}"
+        return f"{missing} is missing"
+    if what.startswith("Invalid") or name in _CHOICES:
+        meant = _did_you_mean(str(value), choices)
+        return f"{name} must be one of {', '.join(choices)}, got {value!r}{meant}"
+    if begin == "Expected ":
+        kinds = [_EXPECTED.get(one, one) for one in detail.partition("`")[0].split(" | ")]
+        return f"{name} must be {' or '.join(kinds)}, got {value!r}"
     return f"{name}: {what}"
 
 
 def _value_at(table: Any, path: str) -> Any:
     for key, index in re.findall(r"\.([^.\[]+)|\[(\d+)\]", path):
-        try:
-            table = table[key] if key else table[int(index)]
-        except (KeyError, IndexError, TypeError):
-            return None
+        table = table.get(key) if key else table[int(index)]
     return table
-
-
-def _literals(name: str) -> list[str]:
-    if name == "data.name":
-        return list(DATA)
-    if name == "train.trainer":
-        return list(TRAINERS)
-    if name.endswith("dtype"):
-        return ["float64"] if name.startswith("record") else ["float64", "float32"]
-    return ["paper", "authors"]
 
 
 def sections() -> dict[str, dict[str, tuple[str, ...]]]:
     """Return the keys of every table, by its name and, of data and train, by its kind."""
 
     def keys(kind: Any) -> tuple[str, ...]:
-        info = kind.__struct_config__
-        names = tuple(field.name for field in structs.fields(kind))
-        return names if info.tag is None else (str(info.tag_field), *names)
+        tag = kind.__struct_config__.tag_field
+        return (*([tag] if tag else []), *kind.__struct_fields__)
 
+    one_kind: dict[str, Any] = {"network": Network, "record": _RecordTable, "stop": _StopTable}
+    one_kind |= {"pruning": Pruning, "transfer": Transfer}
+    many: dict[str, dict[str, Any]] = {"train": TRAIN, "data": DATA}
+    many |= {name: {"": one} for name, one in one_kind.items()}
     return {
-        "network": {"": keys(Network)},
-        "train": {name: keys(kind) for name, kind in TRAIN.items()},
-        "record": {"": keys(_RecordTable)},
-        "data": {name: keys(kind) for name, kind in DATA.items()},
-        "stop": {"": keys(_StopTable)},
-        "pruning": {"": keys(Pruning)},
-        "transfer": {"": keys(Transfer)},
+        name: {kind: keys(table) for kind, table in kinds.items()} for name, kinds in many.items()
     }
 
 
-def _unknown_key(section: str, key: str, table: Mapping[str, Any]) -> str:
+def _unknown_key(section: str, key: str, table: Mapping[str, Any], kind: type[Struct]) -> str:
     known = sections()
-    if not section:
-        return f"unknown key {key!r}" + _elsewhere(key, field_names(Config), known)
-    kinds = known.get(section, {"": ()})
-    chosen = _value_at(table, f".{section}.{'name' if section == 'data' else 'trainer'}")
-    own = kinds.get(str(chosen), kinds.get("", ()))
-    having = [kind for kind, keys in kinds.items() if key in keys]
-    hint = f"; only {', '.join(having)} has that" if having else _elsewhere(key, own, known)
-    return f"unknown key {section}.{key}{hint}"
-
-
-def field_names(kind: Any) -> tuple[str, ...]:
-    """Return the names of the fields of a table."""
-    return tuple(field.name for field in structs.fields(kind))
-
-
-def _elsewhere(
-    name: str, own: Sequence[str], known: Mapping[str, Mapping[str, Sequence[str]]]
-) -> str:
-    if meant := _did_you_mean(name, own):
-        return meant
-    for section, kinds in known.items():
-        if any(name in keys for keys in kinds.values()):
-            return f"; did you mean {section}.{name}?"
-    return f"; known are {', '.join(own)}"
+    kinds = known.get(section, {"": kind.__struct_fields__})
+    tag = {"data": "name", "train": "trainer"}.get(section)
+    own = kinds[table[section][tag] if tag else ""]
+    name = f"{section}.{key}" if section else repr(key)
+    if having := [kind for kind, keys in kinds.items() if key in keys]:
+        return f"unknown key {name}; only {', '.join(having)} has that"
+    if meant := _did_you_mean(key, own):
+        return f"unknown key {name}{meant}"
+    for other, tables in known.items():
+        if any(key in keys for keys in tables.values()):
+            return f"unknown key {name}; did you mean {other}.{key}?"
+    return f"unknown key {name}; known are {', '.join(own)}"
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:

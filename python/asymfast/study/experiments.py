@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import joblib
+import msgspec
 import numpy as np
+from msgspec import structs
 
 from asymfast import _storage, plot
 from asymfast._build import build_config
@@ -23,13 +25,7 @@ from asymfast.study.claims import verdicts
 from asymfast.study.grid import Plan, planned
 from asymfast.study.panels import experiment_figure, figure1, overviews
 from asymfast.study.report import fill_page, length, screen_text, write_report
-from asymfast.study.results import (
-    NAMES,
-    Experiment,
-    Results,
-    read_experiment,
-    results,
-)
+from asymfast.study.results import NAMES, Experiment, Results, read_experiment, results
 from asymfast.study.runner import sweep
 from asymfast.study.store import Store
 
@@ -153,7 +149,7 @@ def paper(
 def _with_data(experiment: Experiment, data_dir: Path | None) -> tuple[Experiment, Plan]:
     """Check all runs on their data."""
     plan = planned(experiment.configs, data_dir)
-    return replace(experiment, configs=tuple(plan.configs.values())), plan
+    return structs.replace(experiment, configs=tuple(plan.configs.values())), plan
 
 
 def _run(
@@ -218,7 +214,7 @@ def summary(found: Results) -> dict[str, Any]:
     experiment, measures = found.experiment, found.measures
     judged = verdicts(experiment.name, experiment.quick, measures) if found.seeds else []
     return {
-        "experiment": experiment.to_json(),
+        "experiment": msgspec.to_builtins(experiment),
         "seeds": list(found.seeds),
         "cpu_seconds": found.cpu_seconds,
         "settings": [
@@ -254,7 +250,10 @@ def everything(folder: Path) -> list[Results]:
     for path in sorted(folder.glob("*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(content, Mapping) and "experiment" in content:
-            one = results(Experiment.from_json(content["experiment"]), store)
+            try:
+                one = results(msgspec.convert(content["experiment"], Experiment), store)
+            except msgspec.ValidationError as error:
+                raise ValueError(f"{path} does not describe an experiment: {error}") from error
             found += [one] if one.seeds else []
     order = {name: place for place, name in enumerate(NAMES)}
     return sorted(

@@ -12,6 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from msgspec import Struct
+
 from asymfast import _storage
 from asymfast.run import Run
 from asymfast.study.config import (
@@ -19,10 +22,10 @@ from asymfast.study.config import (
     ConfigError,
     as_plain,
     as_table,
+    explained,
     flat,
     merge,
     nested,
-    parameter,
     parse,
     sections,
 )
@@ -30,8 +33,24 @@ from asymfast.study.data import regular_file, with_digest
 from asymfast.study.store import Store, canonical
 from asymfast.study.train import check
 
-_PARTS = ("base", "grid", "variants", "runs")
-_PRESENTATION = ("paper", "quick")  # of a description of an experiment, which is a grid too
+
+class Presentation(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How an experiment is shown: its title, the panels of its figure, the paper's figures."""
+
+    title: str
+    panels: tuple[str, ...]
+    figures: dict[str, str] = {}
+
+
+class Grid(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A grid of configurations; paper and quick are of descriptions of experiments."""
+
+    base: dict[str, Any] = {}
+    grid: dict[str, Any] = {}
+    variants: list[dict[str, Any]] = []
+    runs: list[dict[str, Any]] = []
+    paper: Presentation | None = None
+    quick: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -135,18 +154,14 @@ def expanded(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
     ConfigError
         A part is unknown, not a list, empty, or two parts set the same parameter.
     """
-    for name in grid:
-        if name not in (*_PARTS, *_PRESENTATION):
-            raise ConfigError(
-                f"a grid has the parts {', '.join(_PARTS)}, got {name!r}; "
-                "a single configuration must be in a list"
-            )
     try:
-        grid = as_plain("sweep", "grid", grid)
-        base = nested("base", _table("base", grid.get("base", {})))
-        axes = flat(nested("grid", _table("grid", grid.get("grid", {}))))
-        variants = [nested("variants", each) for each in _tables("variants", grid)]
-        runs = [nested("runs", each) for each in _tables("runs", grid)]
+        plain = as_plain("sweep", "grid", grid)
+        parts = msgspec.convert(plain, Grid)
+        for name in ("variants", "runs"):
+            if name in grid and not grid[name]:
+                raise ConfigError(f"{name} must be a list of tables, got []")
+        base, axes = nested("base", parts.base), flat(nested("grid", parts.grid))
+        variants = [nested("variants", each) for each in parts.variants]
         for name, values in axes.items():
             if not isinstance(values, list) or not values:
                 raise ConfigError(f"grid.{name} must be a list of values, got {values!r}")
@@ -155,15 +170,18 @@ def expanded(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
         for variant in variants:
             if both := sorted(flat(variant).keys() & axes.keys()):
                 raise ConfigError(f"{both[0]} is in both grid and variants")
-        product = variants or axes or not runs
+        product = variants or axes or not parts.runs
         combinations = itertools.product(variants or [{}], *axes.values()) if product else ()
         configs = [
             _laid_over(base, variant, dict(zip(axes, values, strict=True)))
             for variant, *values in combinations
         ]
-        return configs + [_laid_over(base, run, {}) for run in runs]
+        return configs + [_laid_over(base, nested("runs", run), {}) for run in parts.runs]
     except ConfigError:
         raise
+    except msgspec.ValidationError as error:
+        single = "; a single configuration must be in a list" if "data" in grid else ""
+        raise ConfigError(explained(str(error), plain, Grid) + single) from error
     except (TypeError, ValueError) as error:
         raise ConfigError(str(error)) from error
 
@@ -175,19 +193,6 @@ def _laid_over(
     merge("grid", config, table, over=True)
     merge("grid", config, nested("grid", values), over=True)
     return config
-
-
-def _table(name: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ConfigError(f"{name} must be a table, got {value!r}")
-    return value
-
-
-def _tables(name: str, grid: Mapping[str, Any]) -> list[dict[str, Any]]:
-    tables = grid.get(name, [])
-    if not isinstance(tables, list) or (name in grid and not tables):
-        raise ConfigError(f"{name} must be a list of tables, got {tables!r}")
-    return [_table(f"{name}[{i}]", table) for i, table in enumerate(tables)]
 
 
 def _without_seeds(table: dict[str, Any]) -> dict[str, Any]:
@@ -209,9 +214,13 @@ def full_tables(configs: Sequence[Config]) -> list[dict[str, Any]]:
 
     One that a run does not have, such as a learning rate in a flow, is None there.
     """
+    full = [flat(msgspec.to_builtins(config)) for config in configs]
+    for table in full:
+        own = [name for name in table if table[name] is None and name.endswith((".seed", ".rng"))]
+        table.update(dict.fromkeys(own, table["seed"]))
     used = {name for config in configs for name in flat(as_table(config))}
     names = sorted({*used, "seed", "network.gamma", "network.alpha"})
-    return [{name: parameter(config, name) for name in names} for config in configs]
+    return [{name: table.get(name) for name in names} for table in full]
 
 
 def varying(tables: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -7,11 +7,12 @@ import io
 import json
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -38,46 +39,30 @@ _DPI, _COLOURS = 80, 96  # of figures in the docs, small enough for a repository
 
 
 class Column(NamedTuple):
-    """A measure as a column of a table."""
+    """A measure as a column of a table: how a number is written, and what it is."""
 
     title: str
     measure: str
-    form: Callable[[float], str]
+    form: str
     note: str
 
 
-def _short_exponent(value: float) -> str:
-    return f"{value:.2e}"
-
-
-def _long_exponent(value: float) -> str:
-    return f"{value:.3e}"
-
-
-def _significant(value: float) -> str:
-    return f"{value:.4g}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.3g} %"
-
-
 COLUMNS = (
-    Column("final loss", "loss_end", _short_exponent, ""),
-    Column("rate", "rate", _short_exponent, "log(first / last loss) / time, to 1e-12 of the first"),
-    Column("test loss", "test_loss_end", _significant, "at the end"),
-    Column("accuracy", "accuracy_end", _percent, "of the training samples, at the end"),
-    Column("test acc.", "test_accuracy_end", _percent, "accuracy on the test samples"),
-    Column("weights", "weight_change", _significant, "change of the node that moved most"),
-    Column("rms", "weight_change_rms", _significant, "of all nodes, weighted by lam_j"),
-    Column("NTG", "ntg_change", _percent, "its change, relative"),
-    Column("eigmin", "eigmin_start", _long_exponent, "its smallest eigenvalue, before training"),
-    Column("at end", "eigmin_end", _long_exponent, "the same after training"),
-    Column("pruned", "pruning_few", _significant, "test loss with 5 % of the nodes"),
-    Column("pruned acc.", "pruning_accuracy_few", _percent, "test accuracy with them"),
-    Column("transfer", "transfer_few", _significant, "its test loss with the fewest features"),
-    Column("mean", "transfer_mean", _significant, "mean over the numbers of features"),
-    Column("transfer acc.", "transfer_accuracy_few", _percent, "test accuracy with the fewest"),
+    Column("final loss", "loss_end", ".2e", ""),
+    Column("rate", "rate", ".2e", "log(first / last loss) / time, to 1e-12 of the first"),
+    Column("test loss", "test_loss_end", ".4g", "at the end"),
+    Column("accuracy", "accuracy_end", "%", "of the training samples, at the end"),
+    Column("test acc.", "test_accuracy_end", "%", "accuracy on the test samples"),
+    Column("weights", "weight_change", ".4g", "change of the node that moved most"),
+    Column("rms", "weight_change_rms", ".4g", "of all nodes, weighted by lam_j"),
+    Column("NTG", "ntg_change", "%", "its change, relative"),
+    Column("eigmin", "eigmin_start", ".3e", "its smallest eigenvalue, before training"),
+    Column("at end", "eigmin_end", ".3e", "the same after training"),
+    Column("pruned", "pruning_few", ".4g", "test loss with 5 % of the nodes"),
+    Column("pruned acc.", "pruning_accuracy_few", "%", "test accuracy with them"),
+    Column("transfer", "transfer_few", ".4g", "its test loss with the fewest features"),
+    Column("mean", "transfer_mean", ".4g", "mean over the numbers of features"),
+    Column("transfer acc.", "transfer_accuracy_few", "%", "test accuracy with the fewest"),
 )
 
 
@@ -121,15 +106,16 @@ def measures_notes(measures: Measures) -> str:
     return f"Means over the seeds, +- standard deviation. {notes}."
 
 
-def mean_and_spread(values: Floats, form: Callable[[float], str], *, spread: bool = True) -> str:
+def mean_and_spread(values: Floats, form: str, *, spread: bool = True) -> str:
     """Return a mean as text, with several seeds +- their standard deviation."""
-    mean = form(float(values.mean()))
+    factor, unit = (100, " %") if form == "%" else (1, "")
+    mean = f"{factor * values.mean():{'.3g' if unit else form}}"
     if not spread or len(values) < 2 or not np.isfinite(values).all():
-        return mean
-    width = float(values.std())
-    if form is _percent:
-        return f"{mean.removesuffix(' %')} +- {float(f'{100 * width:.1g}'):g} %"
-    return f"{mean} +- {width:.1e}" if "e" in mean else f"{mean} +- {width:.2g}"
+        return mean + unit
+    width = factor * values.std()
+    if unit:
+        return f"{mean} +- {float(f'{width:.1g}'):g} %"
+    return f"{mean} +- {width:{'.1e' if 'e' in mean else '.2g'}}"
 
 
 def verdicts_table(found: Sequence[Verdict]) -> pd.DataFrame:
@@ -163,10 +149,13 @@ def screen_text(found: Results) -> str:
     return f"{text}\n" if failing else text
 
 
-def as_markdown(table: pd.DataFrame) -> str:
-    """Lay a table out as Markdown."""
-    rows = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+def _rendered(template: str, **values: Any) -> str:
+    jinja2 = require("jinja2", "sweep", "asymfast paper")
+    source = resources.files("asymfast.study").joinpath(template).read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        autoescape=template.startswith("report"), trim_blocks=True, keep_trailing_newline=True
+    )
+    return str(environment.from_string(source).render(**values))
 
 
 # ---- the HTML report ------------------------------------------------------------------------
@@ -188,10 +177,8 @@ def write_report(path: Path, found: Sequence[Results], figures: Iterable[str]) -
     OSError
         The file cannot be written.
     """
-    jinja2 = require("jinja2", "sweep", "asymfast paper")
-    source = resources.files("asymfast.study").joinpath("report.html.jinja")
-    template = jinja2.Environment(autoescape=True).from_string(source.read_text(encoding="utf-8"))
-    text = template.render(
+    text = _rendered(
+        "report.html.jinja",
         figures=[(name, _image(path.parent, name)) for name in figures],
         experiments=[_section(path.parent, one) for one in found],
         build=json.dumps(build_config(), indent=1),
@@ -225,7 +212,7 @@ def _section(folder: Path, found: Results) -> dict[str, Any]:
             if not verdict.holds
         ],
         "certificates": _certificates(found),
-        "configuration": json.dumps(experiment.to_json(), indent=1),
+        "configuration": json.dumps(msgspec.to_builtins(experiment), indent=1),
     }
 
 
@@ -281,10 +268,37 @@ def fill_page(path: Path, found: Sequence[Results], *, draw: bool = True) -> Non
     _, end, after = rest.partition(f"{END}\n")
     if not begin or not end:
         raise ValueError(f"fill_page: {path} must have a line {BEGIN!r} and below it {END!r}")
-    shown = {one.experiment.stem: _small_figure(path, one) for one in found if draw}
-    filled = "\n".join(["", *_sections(found, shown), ""])
+    kinds = [tuple(setting.name() for setting in one.runs) for one in found]
+    filled = _rendered(
+        "page.md.jinja",
+        experiments=[_page_section(one, _small_figure(path, one) if draw else "") for one in found],
+        claims=CLAIMS,
+        usual=Counter(kinds).most_common(1)[0][0] if kinds else (),
+    )
     with _storage.replacing(path) as temporary:
         temporary.write_text(f"{before}{begin}{filled}{end}{after}", encoding="utf-8")
+
+
+def _page_section(found: Results, image: str) -> dict[str, Any]:
+    experiment, measures = found.experiment, found.measures
+    return {
+        "title": experiment.title,
+        "presentation": experiment.presentation,
+        "activation": experiment.activation,
+        "quick": experiment.quick,
+        "length": length(experiment),
+        "dtype": experiment.configs[0].network.dtype,
+        "seeds": len(found.seeds),
+        "cpu_time": duration(found.cpu_seconds),
+        "settings": tuple(setting.name() for setting in found.runs),
+        "verdicts": [
+            (one, "; ".join(_number(one.claim, values) for values in measures.values()))
+            for one in verdicts(experiment.name, experiment.quick, measures)
+        ],
+        "measures": measures_table(measures, spread="all"),
+        "notes": measures_notes(measures),
+        "image": image,
+    }
 
 
 def _small_figure(page: Path, found: Results) -> str:
@@ -301,29 +315,6 @@ def _small_figure(page: Path, found: Results) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
-def _sections(found: Sequence[Results], shown: Mapping[str, str]) -> list[str]:
-    lines = ["## What was run", "", as_markdown(_runs(found)), "", "## Claims", ""]
-    lines += [
-        "Numbers are means over the seeds +- their standard deviation, in the order of the "
-        f"settings: {_settings(found)}.",
-        "",
-        _count(found),
-        "",
-        as_markdown(_claims(found)),
-        "",
-        "## Numbers",
-        "",
-    ]
-    for one in found:
-        experiment, measures = one.experiment, one.measures
-        lines += [f"### {experiment.title}", ""]
-        if experiment.stem in shown:
-            lines += [f"![{experiment.title}: the paper's panels]({shown[experiment.stem]})", ""]
-        lines += [as_markdown(measures_table(measures, spread="all"))]
-        lines += ["", measures_notes(measures), ""]
-    return lines
-
-
 def length(experiment: Experiment) -> str:
     """Return how long an experiment trains: ``50,000 steps`` or ``50 epochs``."""
     train = experiment.configs[0].train
@@ -331,70 +322,6 @@ def length(experiment: Experiment) -> str:
     return f"{steps:,} steps" if steps is not None else f"{train.epochs} epochs"
 
 
-def _runs(found: Sequence[Results]) -> pd.DataFrame:
-    rows = [
-        [
-            one.experiment.presentation.title + (" (quick)" if one.experiment.quick else ""),
-            one.experiment.activation,
-            one.experiment.presentation.figures.get(one.experiment.activation, ""),
-            length(one.experiment),
-            one.experiment.configs[0].network.dtype,
-            str(len(one.seeds)),
-            duration(one.cpu_seconds),
-        ]
-        for one in found
-    ]
-    header = ["experiment", "activation", "figure", "length", "dtype", "seeds", "CPU time"]
-    return _frame(header, rows)
-
-
-def _judged(found: Sequence[Results]) -> list[tuple[Results, Verdict]]:
-    return [
-        (one, verdict)
-        for one in found
-        for verdict in verdicts(one.experiment.name, one.experiment.quick, one.measures)
-    ]
-
-
-def _count(found: Sequence[Results]) -> str:
-    """How many claims hold, with each activation."""
-    sentences = []
-    for activation in dict.fromkeys(one.experiment.activation for one in found):
-        holds = [v.holds for one, v in _judged(found) if one.experiment.activation == activation]
-        sentences.append(f"{sum(holds)} of {len(holds)} rows hold with {activation}")
-    return f"{'; '.join(sentences)}."
-
-
-def _settings(found: Sequence[Results]) -> str:
-    """Name the settings that most experiments have, and those of the others."""
-    kinds = [tuple(setting.name() for setting in one.runs) for one in found]
-    usual = Counter(kinds).most_common(1)[0][0] if kinds else ()
-    sentences = ["; ".join(f"({i}) {name}" for i, name in enumerate(usual, 1))]
-    for one, names in zip(found, kinds, strict=True):
-        if names != usual:
-            sentences.append(f"of {one.experiment.title}: {'; '.join(names)}")
-    return ". ".join(dict.fromkeys(sentences))
-
-
-def _claims(found: Sequence[Results]) -> pd.DataFrame:
-    """One row for a claim about an experiment, claim by claim as the paper makes them."""
-    judged = _judged(found)
-    rows = [
-        [
-            claim.text,
-            one.experiment.title,
-            "; ".join(_number(claim, measures) for measures in one.measures.values()),
-            "holds" if verdict.holds else "**does not hold**",
-            f"{verdict.seeds} of {verdict.of}",
-        ]
-        for claim in CLAIMS
-        for one, verdict in judged
-        if verdict.claim is claim
-    ]
-    header = ["claim of Appendices J and K", "experiment", "our numbers", "on average", "seeds"]
-    return _frame(header, rows)
-
-
 def _number(claim: Claim, measures: Mapping[str, Floats]) -> str:
     forms = [column.form for column in COLUMNS if column.measure == claim.measure]
-    return mean_and_spread(measures[claim.measure], forms[0] if forms else lambda v: f"{v:.1e}")
+    return mean_and_spread(measures[claim.measure], forms[0] if forms else ".1e")

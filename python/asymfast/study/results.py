@@ -21,7 +21,7 @@ from asymfast import _storage
 from asymfast.datasets import NAMES as DATA_SETS
 from asymfast.study.claims import Setting
 from asymfast.study.config import Config, ConfigError, merge, nested, parse
-from asymfast.study.grid import expanded, read_toml
+from asymfast.study.grid import Presentation, expanded, read_toml
 from asymfast.study.stages import Arrays, stages
 from asymfast.study.store import Store
 from asymfast.study.train import scaling
@@ -49,16 +49,7 @@ _FLOOR = 1e-12  # of the loss at the start
 _NODES = 10  # that are followed: those that moved most
 
 
-class Presentation(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How an experiment is shown: its title, the panels of its figure, the paper's figures."""
-
-    title: str
-    panels: tuple[str, ...]
-    figures: dict[str, str] = {}
-
-
-@dataclass(frozen=True)
-class Experiment:
+class Experiment(Struct, frozen=True, forbid_unknown_fields=True):
     """One of the paper's experiments: its runs, and how they are shown.
 
     Attributes
@@ -103,38 +94,6 @@ class Experiment:
     def title(self) -> str:
         """Title, activation, and whether the runs are quick ones."""
         return f"{self.presentation.title}, {self.activation}{', quick' if self.quick else ''}"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all of it as plain values."""
-        return {
-            "name": self.name,
-            "presentation": msgspec.to_builtins(self.presentation),
-            "activation": self.activation,
-            "quick": self.quick,
-            "short": self.short,
-            "configs": [config.table() for config in self.configs],
-        }
-
-    @classmethod
-    def from_json(cls, table: Mapping[str, Any]) -> Experiment:
-        """Return what `to_json` has made plain.
-
-        Raises
-        ------
-        ValueError
-            It does not describe an experiment.
-        """
-        try:
-            return cls(
-                name=str(table["name"]),
-                presentation=msgspec.convert(table["presentation"], Presentation),
-                activation=str(table["activation"]),
-                quick=bool(table["quick"]),
-                short=bool(table["short"]),
-                configs=tuple(map(parse, table["configs"])),
-            )
-        except (KeyError, TypeError, msgspec.ValidationError) as error:
-            raise ValueError(f"not a description of an experiment: {error}") from error
 
 
 def setting_of(config: Config) -> Setting:
@@ -186,16 +145,15 @@ def read_experiment(
     try:
         with resources.as_file(place) as file:
             content = read_toml(file)
-        fast = nested("quick", content.pop("quick", {}))
         if quick:
-            merge("quick", content, fast, over=True)
-        presentation = msgspec.convert(content.pop("paper", None), Presentation)
+            merge("quick", content, nested("quick", content.get("quick", {})), over=True)
         _change(content, {**(changes or {}), "network.activation": activation})
         configs = tuple(sorted(map(parse, expanded(content)), key=lambda config: config.seed))
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{shown}: paper: {error}") from error
+        if "paper" not in content:
+            raise ConfigError("the table paper, with title and panels, is missing")
     except ValueError as error:
         raise ConfigError(f"{shown}: {error}") from error
+    presentation = msgspec.convert(content["paper"], Presentation)
     short = quick or not _SHORT.isdisjoint(changes or {})
     return Experiment(name, presentation, activation, quick, configs, short)
 

@@ -1,9 +1,9 @@
 """Create the feature files of the CIFAR experiments.
 
-    python -m asymfast.study.cifar_features cifar10
+    python examples/cifar_features.py cifar10
 
 Every image, scaled to 224 x 224, goes through torchvision's ResNet-18 with its ImageNet weights;
-the 512 numbers before its last layer are the features. Needs the extra ``features``, and the
+the 512 numbers before its last layer are the features. Needs the extra ``torch``, and the
 network for images and weights.
 """
 
@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from asymfast._storage import replacing
 
 Array = npt.NDArray[Any]
 
@@ -54,7 +52,7 @@ def penultimate(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write ``<name>_resnet18.npz`` with x_train, y_train, x_test and y_test."""
-    parser = argparse.ArgumentParser(prog="python -m asymfast.study.cifar_features")
+    parser = argparse.ArgumentParser()
     parser.add_argument("name", choices=("cifar10", "cifar100"))
     parser.add_argument("--images", type=Path, default=Path("images"), help="where they are kept")
     parser.add_argument("--out", type=Path, default=Path(), help="folder of the feature file (.)")
@@ -89,8 +87,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         arrays[f"x_{part}"], arrays[f"y_{part}"] = penultimate(network, batches, options.device)
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"{options.name}_resnet18.npz"
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    np.savez(path, allow_pickle=False, **arrays)
     print(f"written: {path}")
 
 
