@@ -59,7 +59,7 @@ def main() -> int:
         if workload.flops and limits:
             row["least_seconds"] = peaks.least_seconds(limits, dtype, workload.flops, workload.exps)
         row = {**description(workload, options), **row}
-        print(report.block(row), flush=True)
+        print(report.block(row, judged=not options.quick), flush=True)
         agree = agree and not row["disagree"]
         rows.append(row)
     if options.json:

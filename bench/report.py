@@ -33,8 +33,11 @@ def limits(peaks: dict[str, Any] | None) -> str:
     )
 
 
-def block(row: Row) -> str:
-    """Everything about a workload, best first."""
+def block(row: Row, *, judged: bool = True) -> str:
+    """Everything about a workload, best first; with its target if the measurement is to be judged.
+
+    A quick one is a first impression, on whatever machine: it meets or misses nothing.
+    """
     sizes = " ".join(f"{name}={size}" for name, size in row["sizes"].items())
     lines = [f"\n{row['name']} {row['title']}: {row['unit']}, {sizes} {settings(row)}"]
     for one in sorted(row["contenders"], key=lambda one: one["median"]):
@@ -47,6 +50,9 @@ def block(row: Row) -> str:
         )
     lines += [f"  left out: {name} ({reason})" for name, reason in row["left_out"].items()]
     lines += [f"  WRONG: {name} {text}; not timed" for name, text in row["disagree"].items()]
+    if not judged:
+        row = {**row, "target": None}
+        row.pop("limit_seconds", None)
     return "\n".join([*lines, f"  {verdict(row)}"])
 
 
@@ -94,7 +100,7 @@ def met(row: Row) -> bool | None:
 def verdict(row: Row) -> str:
     if ours(row) is None:
         return "ours cannot do this yet"
-    answer = {True: "met", False: "MISSED", None: ""}[met(row)]
+    answer = {True: "met", False: "not met", None: ""}[met(row)]
     if "limit_seconds" in row:
         return f"target below {duration(row['limit_seconds'])}: {answer}"
     share, other = ratio(row), best_peer(row)

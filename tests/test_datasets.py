@@ -66,7 +66,20 @@ BAD_TABLES = {
     "open quote": ('a,b\n"1,2\n3,4\n', "cannot be split into cells"),
     "repeated numbers": ("1,1,2\n3,4,5\n", "line 1 holds numbers, but must hold the column names"),
     "numbers and a gap": ("1,,2\n3,4,5\n", "line 1 holds numbers, but must hold the column names"),
-    "thousands": ('a,b\n"1,100",2\n', "'1,100' (remove the comma if it separates thousands"),
+    "thousands": (
+        'a,b\n"1,100",2\n',
+        "'1,100' (remove what separates thousands; if it is the decimal sign, use",
+    ),
+    "thousands by a blank": ("a,b\n1 100.5,2\n", "'1 100.5' (remove what separates thousands)"),
+    "unit": ("a,b\n10 kg,2\n20 kg,3\n", "'10 kg' (a cell must hold a number and nothing else"),
+    "date": (
+        "a,b\n2020-01-02,2\n",
+        "must hold a number and nothing else; --drop leaves the column",
+    ),
+    "bars": ("a|b\n1|2\n", "can be named by a first line: sep=|"),
+    "blanks": ("a b\n1 2\n", "can be named by a first line: sep= "),
+    "numbers after a word": ("x,1,1\n1,2,3\n", "'1'; is the line of names missing?"),
+    "separator at the end": ("a,b,\n1,2,\n", "has no name for column 3 (a separator at the end"),
     "text": ("a,b\nred,1\nblue,2\n", "is not a number: 'red'; if the column holds categories"),
     "after a quote": ('a,b\n"1"2,3\n', "line 2 cannot be split into cells"),
     "named separator": ("sep=;\na;b\n1;x\n", "line 3, column 'b' is not a number: 'x'"),
@@ -112,6 +125,8 @@ PLAIN = "a,b\n1.5,-2e-3\n3,0\n"
         "sep=;\n" + PLAIN.replace(",", ";"),
         "\ufeffsep=\t\r\n" + PLAIN.replace(",", "\t"),
         "sep=|\n" + PLAIN.replace(",", "|"),
+        "sep= \n" + PLAIN.replace(",", " "),
+        "\ufeff\ufeff" + PLAIN,
     ],
 )
 def test_dialects(content, tmp_path):

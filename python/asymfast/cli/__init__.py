@@ -12,6 +12,7 @@ import io
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
@@ -75,7 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return int(leaving.code or 0)
         vars(options).pop("options_seen", None)
         try:
-            code: int = options.execute(options)
+            with warnings.catch_warnings():
+                warnings.showwarning = _warn
+                code: int = options.execute(options)
             sys.stdout.flush()
         except CommandError as stopped:
             return _fail(options.command, str(stopped), stopped.exit_code)
@@ -115,6 +118,11 @@ def _streams() -> Iterator[None]:
                 stream.reconfigure(errors=mode)
         for file in opened:
             file.close()
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Show a warning as a sentence, without the line of code that gave it."""
+    print(f"note: {message}", file=sys.stderr)
 
 
 def _fail(command: str, message: str, code: int) -> int:

@@ -25,7 +25,7 @@ BIAS = "(ones)"  # name of the constant input that bias=True appends
 _FEW = 20  # rows below which a high correlation means little
 _SHOWN = 40  # characters of a bad cell in a message
 _MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}([ ',\u2019\u00a0\u2009\u202f]\d{3})+([.]\d*)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +164,7 @@ def read_csv(
     if len(bad):
         row, j = map(int, bad[0])
         cells = [cells[places[j]] for _, cells in rows]
-        problem = _problem(cells[row], cells, columns[j], decimal)
+        problem = _problem(cells[row], cells, columns[j], names, decimal)
         _refuse(path, rows[row][0], f"column {columns[j]!r} {problem}", separator=", ")
     return Table(columns, values, categories)
 
@@ -510,7 +510,7 @@ def _text(path: Path) -> str:
     if path.exists() and not path.is_file() and not path.is_dir():
         raise ValueError(f"read_csv: {path} is not a regular file")
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode("utf-8").lstrip("\ufeff")
     except UnicodeDecodeError as error:
         raise ValueError(
             f"read_csv: {path} is not UTF-8 text ({error}); save the table as CSV in UTF-8"
@@ -521,7 +521,7 @@ def _split(path: Path, text: str) -> list[tuple[int, list[str]]]:
     """Line numbers and cells, without the empty lines at the end."""
     lines = list(io.StringIO(text, newline=None))
     first = 0
-    if lines and (named := re.fullmatch(r'"?sep=([^\s"\w]|\t)"?\s*', lines[0], re.IGNORECASE)):
+    if lines and (named := re.fullmatch(r'"?sep=([^\s"\w]|[ \t])"?\s*', lines[0], re.IGNORECASE)):
         separator, first = named[1], 1
     else:
         separator = _separator(lines[:50])
@@ -565,9 +565,11 @@ def _header(path: Path, line: int, header: Sequence[str]) -> tuple[str, ...]:
     seen: set[str] = set()
     for position, name in enumerate(header, start=1):
         if not name:
-            _refuse(path, line, f"has no name for column {position}")
+            end = " (a separator at the end of the line?)" if position == len(header) else ""
+            _refuse(path, line, f"has no name for column {position}{end}")
         if name in seen:
-            _refuse(path, line, f"has two columns with the name {name!r}")
+            header_missing = "; is the line of names missing?" if _is_number(name) else ""
+            _refuse(path, line, f"has two columns with the name {name!r}{header_missing}")
         seen.add(name)
     return tuple(header)
 
@@ -590,7 +592,9 @@ def _is_number(cell: str) -> bool:
     return "_" not in cell
 
 
-def _problem(cell: str, cells: Sequence[str], column: str, decimal: str) -> str:
+def _problem(
+    cell: str, cells: Sequence[str], column: str, columns: Sequence[str], decimal: str
+) -> str:
     """Say what is wrong with a cell, and what to do about it."""
     shown = cell if len(cell) <= _SHOWN else cell[:_SHOWN] + "..."
     drop = _DROP if cell.lower() in _MISSING else ""
@@ -602,15 +606,21 @@ def _problem(cell: str, cells: Sequence[str], column: str, decimal: str) -> str:
         return f"is not finite: {shown}{drop}"
     remedy = drop
     if _THOUSANDS.fullmatch(cell):
-        remedy = (
-            " (remove the comma if it separates thousands; if it is the decimal sign, use "
-            "decimal=',' or --decimal ,)"
-        )
+        remedy = " (remove what separates thousands"
+        remedy += "; if it is the decimal sign, use decimal=',' or --decimal ,)" * ("," in cell)
+        remedy += ")" * ("," not in cell)
     elif _is_number(cell.replace(",", ".")):
         remedy = (
             " (the decimal sign must be a point; for files with a comma use decimal=',' or "
             "--decimal ,)"
         )
+    elif len(columns) == 1 and (found := re.search(r"[|: ]", column)):
+        remedy = (
+            "; cells are separated by commas, semicolons or tabs, another separator can be named "
+            f"by a first line: sep={found[0]}"
+        )
+    elif any(one.isdigit() for one in cell):
+        remedy = " (a cell must hold a number and nothing else; --drop leaves the column out)"
     elif not drop and not any(_is_number(other.replace(",", ".")) for other in cells):
         remedy = (
             f"; if the column holds categories, use --one-hot {column!r} (one input for each "
