@@ -129,6 +129,17 @@ def test_mistakes_leave_nothing_behind(folder, capsys, options, message):
     assert list(folder.iterdir()) == []
 
 
+def test_another_run_is_kept(folder, capsys):
+    """Without --out it goes to another folder; with it, --overwrite is asked for."""
+    assert certify("--no-figure") == 0
+    first = (folder / "asymfast-certify" / "certificate.csv").read_bytes()
+    assert certify("--no-figure", "--gamma", "1") == 0
+    assert "this run goes to asymfast-certify-2\n" in capsys.readouterr().out
+    assert certify("--no-figure", "--gamma", "1", "--out", "asymfast-certify") == 2
+    assert "replace it by --overwrite" in capsys.readouterr().err
+    assert (folder / "asymfast-certify" / "certificate.csv").read_bytes() == first
+
+
 def test_an_unknown_column(table, capsys):
     assert certify(table, "--target", "drag") == 2
     assert "no column 'drag'" in capsys.readouterr().err
