@@ -23,6 +23,7 @@ from unittest import mock
 import asymfast as af
 import numpy as np
 from asymfast.datasets.files import extract, idx_header, read_idx, read_original
+from asymfast.datasets.tables import Columns
 from asymfast.study import Store, read_experiment
 from asymfast.study.config import parse
 from asymfast.study.data import samples
@@ -200,6 +201,27 @@ def idx_files():
     return [content, gzip.compress(content), idx_header((5,)) + b"12345"]
 
 
+def model_files():
+    net = af.Network.init(d=4, m=6, gamma=0.5, alpha=0.7, rng=0)
+    numbers = {name: np.full(3, 2.0) for name in ("input_mean", "input_scale")}
+    numbers |= {name: np.ones(1) for name in ("target_mean", "target_scale")}
+    columns = Columns(("a", "b"), ("y",), {"b": ("u", "v")}, **numbers, bias=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.npz")
+        af.Model(net, columns, {"seed": 0}).save(path)
+        return [path.read_bytes()]
+
+
+def predict(path):
+    """A model that is accepted can be used; its members pass their checksums, whatever they hold."""
+    with mock.patch.object(zipfile.ZipExtFile, "_update_crc", _any_checksum):
+        model = af.load_model(path)
+    names = model.columns.inputs
+    table = {name: [model.columns.categories.get(name, (1.0,))[0]] for name in names}
+    with np.errstate(all="ignore"):
+        model.predict(table)
+
+
 CSV = [
     b"a,b\n1,2\n3,4e-5\n",
     b'\xef\xbb\xbf"x y";z\r\n-1.5;"2"\r\n',
@@ -219,6 +241,7 @@ READERS = {
     "record folder": Reader(resume_record, (af.CheckpointError, OverflowError), record_files),
     "result of a sweep": Reader(load_result, (ValueError,), lambda: [result_file()]),
     "features": Reader(lambda path: samples(parse(FEATURES), path), (ValueError,), feature_files),
+    "model": Reader(predict, (ValueError, OverflowError), model_files),
     "experiment": Reader(read_experiment, (ValueError,), experiments),
     "csv": Reader(af.datasets.read_csv, (ValueError,), lambda: CSV),
     "idx": Reader(read_idx, (ValueError,), idx_files),

@@ -82,6 +82,10 @@ def _idx(name: str, shape: tuple[int, ...], sha256: str) -> Original:
     )
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 TABLES = {
     "concrete": Original(
         "concrete.csv",
@@ -92,12 +96,10 @@ TABLES = {
             "165/concrete+compressive+strength",
             "Concrete_Data.xls",
         ),
-        columns=tuple(
-            (
-                "cement_kg_m3 blast_furnace_slag_kg_m3 fly_ash_kg_m3 water_kg_m3 "
-                "superplasticizer_kg_m3 coarse_aggregate_kg_m3 fine_aggregate_kg_m3 age_days "
-                "compressive_strength_mpa"
-            ).split()
+        columns=_names(
+            "cement_kg_m3 blast_furnace_slag_kg_m3 fly_ash_kg_m3 water_kg_m3 "
+            "superplasticizer_kg_m3 coarse_aggregate_kg_m3 fine_aggregate_kg_m3 age_days "
+            "compressive_strength_mpa"
         ),
         targets=1,
     ),
@@ -106,12 +108,10 @@ TABLES = {
         (768, 10),
         "9911e8d48851b4c8189c02346a26d6f42eadf7a56c43ccc4331f7ab9c4f75fa4",
         _uci("00242/ENB2012_data.xlsx", "242/energy+efficiency", "ENB2012_data.xlsx"),
-        columns=tuple(
-            (
-                "relative_compactness surface_area_m2 wall_area_m2 roof_area_m2 "
-                "overall_height_m orientation glazing_area glazing_area_distribution "
-                "heating_load cooling_load"
-            ).split()
+        columns=_names(
+            "relative_compactness surface_area_m2 wall_area_m2 roof_area_m2 "
+            "overall_height_m orientation glazing_area glazing_area_distribution "
+            "heating_load cooling_load"
         ),
         targets=2,
     ),
@@ -120,11 +120,9 @@ TABLES = {
         (1503, 6),
         "11fab2c660f61031935f9995d27929df39a175d3551271b397c8aa254b19b6b6",
         _uci("00291/airfoil_self_noise.dat", "291/airfoil+self+noise", "airfoil_self_noise.dat"),
-        columns=tuple(
-            (
-                "frequency_hz angle_of_attack_deg chord_length_m free_stream_velocity_m_s "
-                "suction_side_displacement_thickness_m scaled_sound_pressure_level_db"
-            ).split()
+        columns=_names(
+            "frequency_hz angle_of_attack_deg chord_length_m free_stream_velocity_m_s "
+            "suction_side_displacement_thickness_m scaled_sound_pressure_level_db"
         ),
         targets=1,
     ),
@@ -134,11 +132,9 @@ TABLES = {
         (9568, 5),
         "99a3e1a8b4d8640155030577f49c00789d0d390e4e5b4cd8e28f1a6a288abab2",
         _uci("00294/CCPP.zip", "294/combined+cycle+power+plant", "Folds5x2_pp.xlsx", zipped=True),
-        columns=tuple(
-            (
-                "ambient_temperature_c exhaust_vacuum_cm_hg ambient_pressure_mbar "
-                "relative_humidity_pct net_electrical_output_mw"
-            ).split()
+        columns=_names(
+            "ambient_temperature_c exhaust_vacuum_cm_hg ambient_pressure_mbar "
+            "relative_humidity_pct net_electrical_output_mw"
         ),
         targets=1,
     ),
