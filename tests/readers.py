@@ -213,7 +213,7 @@ def model_files():
 
 
 def predict(path):
-    """A model that is accepted can be used; its members pass their checksums, whatever they hold."""
+    """A model that is accepted can be used; its members pass their checksums in any case."""
     with mock.patch.object(zipfile.ZipExtFile, "_update_crc", _any_checksum):
         model = af.load_model(path)
     names = model.columns.inputs

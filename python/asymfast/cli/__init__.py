@@ -22,7 +22,7 @@ import numpy as np
 
 import asymfast as af
 from asymfast import _build
-from asymfast.cli import certify, paper, sweep, train
+from asymfast.cli import certify, study, train
 from asymfast.cli._common import INCOMPLETE, INTERRUPTED, CommandError, Parser, text_table
 
 # Extra by extra, what each installs: pip install 'asymfast[plot]'.
@@ -143,7 +143,7 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="{train,predict,certify,paper,sweep,info}"
     )
-    for command in (train, certify, paper, sweep):
+    for command in (train, certify, study):
         command.register(commands)
     show = commands.add_parser(
         "info", help="show version, compiler, instruction set, threads and extras"

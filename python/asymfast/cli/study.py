@@ -1,0 +1,260 @@
+"""``asymfast paper`` and ``asymfast sweep``: many runs, their tables, figures and verdicts."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from asymfast.cli._common import (
+    INCOMPLETE,
+    INTERRUPTED,
+    CommandError,
+    real,
+    require_device,
+    require_figures,
+    require_folder,
+    text_table,
+    threads,
+    whole,
+)
+
+
+def register(commands: Any) -> None:
+    """Add both commands and their options to the subparsers of ``asymfast``."""
+    parser = commands.add_parser(
+        "paper",
+        help="repeat experiments of the paper",
+        description="Repeat experiments of the paper: train their settings, prune and transfer, "
+        "write the runs, figures, numbers and a report, and compare with the paper's claims. One "
+        "file a run, named by the hash of its settings: finished runs are skipped, and an "
+        "interrupted one resumes from its checkpoint.",
+    )
+    option = parser.add_argument
+    option(
+        "experiment",
+        nargs="+",
+        help="fig1, simulated, simulated_authors, concrete, energy, airfoil, plant, mnist, cifar10,"
+        " cifar10_gamma, cifar100; a TOML file of the same form; or all: every one whose data are "
+        "available, the others are named",
+    )
+    option("--quick", action="store_true", help="fewer seeds, steps and samples: minutes")
+    option("--activation", choices=("swish", "relu"), default="swish", help="of the nodes (swish)")
+    option("--seeds", type=whole(1), metavar="N", help="repetitions (5)")
+    option("--steps", type=whole(1), metavar="N", help="of gradient descent (the paper's)")
+    option("--epochs", type=whole(1), metavar="N", help="of stochastic gradient descent (50)")
+    option("--width", type=whole(1), metavar="M", help="hidden nodes (2000)")
+    option("--samples", type=whole(1), metavar="N", help="of simulated data, MNIST and features")
+    option("--dtype", choices=("float64", "float32"), help="precision (the experiment's)")
+    option("--data", type=Path, metavar="DIR", help="folder of the data (ASYMFAST_DATA)")
+    option("--jobs", type=whole(1), metavar="N", help="processes (one for each core)")
+    option("--threads", type=whole(1), metavar="N", help="of all processes together (all cores)")
+    option("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
+    option("--out", type=Path, metavar="DIR", help="folder for the results (asymfast-paper)")
+    option("--no-figure", action="store_true", help="draw no figure; needs no matplotlib")
+    option(
+        "--no-training",
+        action="store_true",
+        help="write tables, figures and report from the finished runs",
+    )
+    option(
+        "--page",
+        type=Path,
+        metavar="FILE.md",
+        help="put tables of claims and numbers between the marks of this page, as in "
+        "docs/reproduction.md",
+    )
+    parser.set_defaults(execute=paper)
+
+    parser = commands.add_parser(
+        "sweep",
+        help="compute the runs of a grid",
+        description="Compute the runs that a TOML file describes, several at a time, each with a "
+        "file for its results. Finished runs are skipped, interrupted ones resume; several such "
+        "commands, also on several hosts, may share a folder and the work. "
+        "In Python: asymfast.load_sweep(DIR).",
+    )
+    option = parser.add_argument
+    option("grid", type=Path, metavar="GRID.toml", help="base, grid, variants and runs")
+    option("--out", type=Path, metavar="DIR", help="folder for the results (asymfast-GRID)")
+    option("--dry-run", action="store_true", help="list the runs, and compute none")
+    option("--jobs", type=whole(1), metavar="N", help="runs at a time (one a core)")
+    option("--threads", type=threads, metavar="N", help="of each run (cores / jobs)")
+    option("--backend", metavar="NAME", help="of joblib, such as threading or dask (loky)")
+    option("--address", metavar="URL", help="of a Dask scheduler, such as tcp://host:8786")
+    option("--retries", type=whole(0), default=2, metavar="N", help="after a worker died (2)")
+    option("--no-wait", action="store_true", help="skip runs that another process is working on")
+    option("--data-dir", type=Path, metavar="DIR", help="folder of data sets and files")
+    option(
+        "--checkpoint-every",
+        type=real(0, low_open=True),
+        default=60.0,
+        metavar="S",
+        help="seconds between the checkpoints of a run (60)",
+    )
+    parser.set_defaults(execute=sweep)
+
+
+def paper(options: argparse.Namespace) -> int:
+    """Repeat the chosen experiments one after another.
+
+    Returns
+    -------
+    int
+        0, if all of them succeeded; 1, if a run of one of them failed.
+
+    Raises
+    ------
+    CommandError
+        An option or the data do not allow it, or Ctrl-C; the sentence says which.
+    """
+    try:
+        from asymfast import study
+
+        names = [name for one in options.experiment for name in one.split(",") if name]
+        _require_known(names)
+        out = options.out or Path("asymfast-paper")
+        if not options.no_figure:
+            require_figures()
+        require_device(options.device)
+        require_folder(out)
+        result = study.paper(
+            *names,
+            out=out,
+            quick=options.quick,
+            activation=options.activation,
+            changes=_changes(options),
+            data_dir=options.data,
+            jobs=options.jobs,
+            threads=options.threads,
+            draw=not options.no_figure,
+            train=not options.no_training,
+            page=options.page,
+            say=lambda text: print(text, flush=True),
+        )
+    except KeyboardInterrupt:
+        raise CommandError(
+            "interrupted; finished runs are kept, and the same command resumes the others",
+            INTERRUPTED,
+        ) from None
+    except (ImportError, OSError, RuntimeError, ValueError) as refused:
+        raise CommandError(str(refused)) from refused
+    if result.failures:
+        raise CommandError(f"{'; '.join(result.failures)}; the other runs are kept", INCOMPLETE)
+    return 0
+
+
+def _require_known(names: list[str]) -> None:
+    from asymfast.study.experiments import ALL
+
+    for name in names:
+        if name not in (*ALL, "all") and not Path(name).is_file():
+            raise CommandError(
+                f"invalid choice: {name!r} (choose from {', '.join([*ALL, 'all'])}, "
+                "or name a TOML file)"
+            )
+
+
+def _changes(options: argparse.Namespace) -> dict[str, Any]:
+    changes = {
+        "seeds": options.seeds,
+        "train.steps": options.steps,
+        "train.epochs": options.epochs,
+        "train.device": None if options.device == "cpu" else options.device,
+        "network.m": options.width,
+        "network.dtype": options.dtype,
+        "data.n": options.samples,
+    }
+    return {name: value for name, value in changes.items() if value is not None}
+
+
+def sweep(options: argparse.Namespace) -> int:
+    """Compute the runs, and say how each went.
+
+    Returns
+    -------
+    int
+        0, if all results exist.
+
+    Raises
+    ------
+    CommandError
+        The grid cannot be run, and nothing was; or some runs failed or are not finished.
+    """
+    out = options.out or Path(f"asymfast-{options.grid.stem}")
+    require_device("cpu")
+    try:
+        from asymfast.study.grid import planned
+
+        planned(options.grid, options.data_dir)  # before a folder is created
+        if options.dry_run:
+            _list(options, out)
+            return 0
+        require_folder(out)
+        result = _sweep(options, out)
+    except KeyboardInterrupt as stop:
+        if not hasattr(stop, "result"):
+            raise
+        raise CommandError(
+            f"interrupted; {stop.result.summary()}; the same command resumes it", INTERRUPTED
+        ) from None
+    except (ValueError, TypeError, ImportError) as wrong:
+        raise CommandError(str(wrong).removeprefix("sweep: ")) from wrong
+    except FileNotFoundError as missing:
+        raise CommandError(
+            f"cannot read {missing.filename or options.grid}: {missing}"
+        ) from missing
+    print(result.summary())
+    if not result.complete:
+        raise CommandError(
+            f"{len(result.failed)} runs failed and {len(result.left)} are not finished; "
+            f"the failures are described in {out / 'failures'}",
+            INCOMPLETE,
+        )
+    return 0
+
+
+def _sweep(options: argparse.Namespace, out: Path) -> Any:
+    import joblib
+
+    from asymfast import study
+
+    names = sorted(joblib.parallel.BACKENDS)
+    if options.backend not in (None, *names):
+        raise CommandError(f"--backend must be one of {', '.join(names)}, got {options.backend!r}")
+    with joblib.parallel_config(backend=options.backend or "loky"):
+        return study.sweep(
+            options.grid,
+            out=out,
+            jobs=options.jobs,
+            threads=options.threads,
+            client=options.address,
+            retries=options.retries,
+            wait=not options.no_wait,
+            data_dir=options.data_dir,
+            checkpoint_every=options.checkpoint_every,
+            progress=lambda done, total, text: print(f"[{done}/{total}] {text}", flush=True),
+        )
+
+
+def _list(options: argparse.Namespace, out: Path) -> None:
+    from asymfast.study.grid import planned
+    from asymfast.study.runner import is_finished
+    from asymfast.study.store import Store
+
+    plan = planned(options.grid, options.data_dir)
+    status = dict.fromkeys(plan.configs, "to do")
+    if out.exists() and any(out.iterdir()):
+        store = Store(out, create=False)
+        failures = store.failures()
+        for key, config in plan.configs.items():
+            if is_finished(store, config):
+                status[key] = "finished"
+            elif key in failures:
+                status[key] = "failed"
+            elif store.checkpoint(config.table()).exists():
+                status[key] = "begun"
+    rows = [[key, status[key], text] for key, text in plan.labels.items()]
+    print(text_table(["key", "status", "parameters"], rows, left=3))
+    done = list(status.values()).count("finished")
+    print(f"{len(rows)} runs, {done} finished, {len(rows) - done} to compute; in {out}")
