@@ -45,12 +45,20 @@ class CommandError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that answers a mistake with one sentence instead of the usage text."""
+    """An argument parser that answers a mistake with one sentence instead of the usage text.
 
-    def __init__(self, **options: Any) -> None:
+    Parameters
+    ----------
+    once : bool
+        An option that is given twice is a mistake; otherwise the last one counts, as scripts that
+        append options to their own expect.
+    """
+
+    def __init__(self, *, once: bool = True, **options: Any) -> None:
         # An abbreviated option would change its meaning when a later release adds another.
         super().__init__(allow_abbrev=False, **options)
-        self.register("action", None, _Once)
+        if once:
+            self.register("action", None, _Once)
 
     def error(self, message: str) -> NoReturn:
         """Print ``asymfast train: <message>`` and leave with exit code 2."""
