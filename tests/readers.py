@@ -26,7 +26,7 @@ from asymfast.datasets.files import extract, idx_header, read_idx, read_original
 from asymfast.datasets.tables import Columns
 from asymfast.study import Store, read_experiment
 from asymfast.study.config import parse
-from asymfast.study.data import samples
+from asymfast.study.data import Places, samples
 from trainers import data
 
 MAGIC = b"asymfast checkpoint 1\n"
@@ -240,7 +240,9 @@ READERS = {
     # its rows are plain arrays without a checksum, and may hold anything
     "record folder": Reader(resume_record, (af.CheckpointError, OverflowError), record_files),
     "result of a sweep": Reader(load_result, (ValueError,), lambda: [result_file()]),
-    "features": Reader(lambda path: samples(parse(FEATURES), path), (ValueError,), feature_files),
+    "features": Reader(
+        lambda path: samples(parse(FEATURES), Places.of(path)), (ValueError,), feature_files
+    ),
     "model": Reader(predict, (ValueError, OverflowError), model_files),
     "experiment": Reader(read_experiment, (ValueError,), experiments),
     "csv": Reader(af.datasets.read_csv, (ValueError,), lambda: CSV),

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 from asymfast.study.config import TRAINERS, flat, nested, parse, sections
+from asymfast.study.data import Places
 from asymfast.study.grid import configs_of, planned, short, varying
 from asymfast.study.store import Store
 
@@ -424,6 +425,18 @@ def test_a_file_that_changes_gives_another_run(tmp_path, monkeypatch, kind):
     np.testing.assert_array_equal(again.load().loss[0], second)
 
 
+def test_workers_look_where_the_caller_does(tmp_path, monkeypatch):
+    """Whatever folder and environment they were started with."""
+    places = Places.of(None).fixed()
+    monkeypatch.setenv("ASYMFAST_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path.parent)
+    other = Places.of(None).fixed()
+    assert other == (str(tmp_path), (str(tmp_path.parent), str(tmp_path)))
+    assert places != other
+    monkeypatch.chdir(tmp_path)
+    assert Places.of("sub").fixed() == (str(tmp_path / "sub"), (str(tmp_path / "sub"),))
+
+
 def test_devices_and_pipes_are_refused(tmp_path):
     """They may have no end, or nobody at the other one."""
     paths = [tmp_path]
@@ -476,6 +489,8 @@ def test_features_by_the_names_of_their_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path.parent)
     monkeypatch.setenv("ASYMFAST_DATA", str(tmp_path))
     np.testing.assert_array_equal(af.train_config(config).loss, run.loss)
+    result = af.sweep([config], out=tmp_path / "out", jobs=1)
+    np.testing.assert_array_equal(result.load().loss[0], run.loss)
     for change, message in (
         ({"x_train": np.ones((6, 4), dtype=int)}, "X in .* must hold floating-point numbers"),
         ({"x_test": np.full((3, 4), np.nan)}, "X_test in .* must be finite"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import structs
@@ -58,14 +59,37 @@ class Samples:
         return 1 if self.y.ndim == 1 else int(self.y.shape[1])
 
 
-def samples(config: Config, data_dir: PathLike | None, token: str | None = None) -> Samples:
+class Places(NamedTuple):
+    """Where data are: the folder of the data sets, and those that paths of files are relative to.
+
+    Absolute, so that they mean the same in every process.
+    """
+
+    data_sets: str | None
+    files: tuple[str, ...]
+
+    @classmethod
+    def of(cls, data_dir: PathLike | None) -> Places:
+        """Return the folder given; else files are in the current one, or in ASYMFAST_DATA."""
+        if data_dir is not None:
+            folder = os.path.abspath(data_dir)
+            return cls(folder, (folder,))
+        environment = os.environ.get(_ENVIRONMENT)
+        more = (os.path.abspath(environment),) if environment else ()
+        return cls(None, (os.getcwd(), *more))
+
+    def fixed(self) -> Places:
+        """Return the same without ASYMFAST_DATA, which may differ in another process."""
+        return self._replace(data_sets=self.files[1] if len(self.files) > 1 else self.data_sets)
+
+
+def samples(config: Config, places: Places, token: str | None = None) -> Samples:
     """Return the samples of a configuration.
 
     Parameters
     ----------
     config : Config
-    data_dir : path-like, optional
-        Folder of the data sets, to which the paths of files are relative.
+    places : Places
     token : str, optional
         Names a sweep, whose runs share the samples that were read last. Without it, files are read
         afresh: their names do not tell what they hold.
@@ -76,22 +100,21 @@ def samples(config: Config, data_dir: PathLike | None, token: str | None = None)
         As `asymfast.datasets.load`; or a file has changed since the configuration was made.
     """
     seed = _check.integer(_FN, "data.seed", config.seed_of(config.data), low=0)
-    folder = None if data_dir is None else os.path.abspath(data_dir)
     read = _remembered if token is not None else _read
-    return read(config.data, seed, config.network.dtype, folder, token)
+    return read(config.data, seed, config.network.dtype, places, token)
 
 
-def _read(data: Any, seed: int, dtype: str, data_dir: str | None, token: str | None) -> Samples:
+def _read(data: Any, seed: int, dtype: str, places: Places, token: str | None) -> Samples:
     if isinstance(data, Simulated):
         return _simulated(data, seed, dtype)
     if isinstance(data, (Csv, Npz)):
-        path = data_file(data, data_dir)
+        path = data_file(data, places)
         if data.sha256 not in (None, sha256(path)):
             raise ValueError(f"{_FN}: {path} has changed since the configuration was made")
         return _csv(path, data, seed, dtype) if isinstance(data, Csv) else _npz(path, data, dtype)
     if isinstance(data, Mnist):
-        return _mnist(data, dtype, data_dir)
-    return _table(data, dtype, data_dir)
+        return _mnist(data, dtype, places.data_sets)
+    return _table(data, dtype, places.data_sets)
 
 
 _remembered = lru_cache(maxsize=2)(_read)
@@ -100,7 +123,7 @@ _remembered = lru_cache(maxsize=2)(_read)
 # ---- files ----------------------------------------------------------------------------------
 
 
-def with_digest(config: Config, data_dir: PathLike | None) -> Config:
+def with_digest(config: Config, places: Places) -> Config:
     """Add the SHA-256 of a file of the user's to the configuration: results depend on its content.
 
     Raises
@@ -113,17 +136,14 @@ def with_digest(config: Config, data_dir: PathLike | None) -> Config:
     data = config.data
     if not isinstance(data, (Csv, Npz)):
         return config
-    found = sha256(data_file(data, data_dir))
+    found = sha256(data_file(data, places))
     if data.sha256 not in (None, found):
         raise ConfigError(f"{data.path} has changed: its SHA-256 is {found}")
     return structs.replace(config, data=structs.replace(data, sha256=found))
 
 
-def data_file(data: Csv | Npz, data_dir: PathLike | None) -> Path:
-    """Return the file of a table ``data``.
-
-    A path is relative to data_dir, or else to the current folder, and then to that of the
-    environment variable ASYMFAST_DATA. It may be a pattern, which exactly one file must match.
+def data_file(data: Csv | Npz, places: Places) -> Path:
+    """Return the file of a table ``data``; its path may be a pattern that exactly one file matches.
 
     Raises
     ------
@@ -134,25 +154,22 @@ def data_file(data: Csv | Npz, data_dir: PathLike | None) -> Path:
     """
     if not data.path or "\0" in data.path:
         raise ConfigError(f"data.path must be the path of a file, got {data.path!r}")
-    elsewhere = os.environ.get(_ENVIRONMENT)
-    folders = [Path(data_dir)] if data_dir is not None else [Path(), Path(elsewhere or "")]
-    if data_dir is not None and Path(data_dir).is_file():
-        return Path(data_dir)
-    for folder in folders:
+    for folder in map(Path, places.files):
+        if folder.is_file():  # the file itself was given instead of its folder
+            return folder
         path = folder / data.path
         if path.exists():
             return regular_file(path)
-        if any(character in data.path for character in "*?["):
-            found = sorted(folder.glob(data.path))
-            if len(found) > 1:
-                raise ConfigError(
-                    f"several files match data.path: {', '.join(map(str, found))}; keep one of them"
-                )
-            if found:
-                return regular_file(found[0])
+        found = sorted(folder.glob(data.path)) if re.search(r"[*?[]", data.path) else []
+        if len(found) > 1:
+            raise ConfigError(
+                f"several files match data.path: {', '.join(map(str, found))}; keep one of them"
+            )
+        if found:
+            return regular_file(found[0])
     raise FileNotFoundError(
-        f"the file {data.path}, with data of a configuration, is in neither the folder of data_dir "
-        f"nor that of {_ENVIRONMENT}; looked in {', '.join(str(f.absolute()) for f in folders)}"
+        f"the file {data.path} of a configuration does not exist; looked in "
+        f"{' and '.join(places.files)} (see data_dir and {_ENVIRONMENT})"
     )
 
 

@@ -29,7 +29,7 @@ from asymfast.study.config import (
     parse,
     sections,
 )
-from asymfast.study.data import regular_file, with_digest
+from asymfast.study.data import Places, regular_file, with_digest
 from asymfast.study.store import Store, canonical
 from asymfast.study.train import check
 
@@ -77,12 +77,13 @@ def planned(source: Any, data_dir: str | os.PathLike[str] | None) -> Plan:
     if not given:
         raise ConfigError("sweep: configs must hold at least one configuration, got none")
     configs: dict[str, Config] = {}
+    places = Places.of(data_dir)
     checked = set()
     for i, one in enumerate(given):
         try:
-            config = with_digest(parse(one), data_dir)
+            config = with_digest(parse(one), places)
             if (kind := canonical(_without_seeds(config.table()))) not in checked:
-                check(config, data_dir)
+                check(config, places)
                 checked.add(kind)
         except ConfigError as error:
             raise ConfigError(f"sweep: config {i} of {len(given)}: {error}") from error

@@ -20,6 +20,7 @@ from asymfast import _check, _storage
 from asymfast._device import MOST_THREADS
 from asymfast._optional import require
 from asymfast.study.config import Config, parse
+from asymfast.study.data import Places
 from asymfast.study.grid import Plan, planned
 from asymfast.study.stages import stages
 from asymfast.study.store import Store
@@ -217,7 +218,7 @@ def sweep(
         folder=str(store.folder),
         config={},
         threads=threads or pool.threads,
-        data_dir=os.path.abspath(data_dir or ""),
+        places=Places.of(data_dir).fixed(),
         checkpoint_every=checkpoint_every,
         token=uuid.uuid4().hex,
         host=socket.gethostname(),
@@ -272,9 +273,6 @@ def _interruptible(stop_file: Path) -> Iterator[threading.Event]:
         Set by Ctrl-C. The second one raises KeyboardInterrupt at once.
     """
     interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted
-        return
 
     def stop(number: int, frame: Any) -> None:
         if interrupted.is_set():
@@ -282,11 +280,13 @@ def _interruptible(stop_file: Path) -> Iterator[threading.Event]:
         interrupted.set()
         stop_file.touch()
 
-    before = signal.signal(signal.SIGINT, stop)
+    main = threading.current_thread() is threading.main_thread()  # which alone gets signals
+    before = signal.signal(signal.SIGINT, stop) if main else None
     try:
         yield interrupted
     finally:
-        signal.signal(signal.SIGINT, before)
+        if main:
+            signal.signal(signal.SIGINT, before)
         stop_file.unlink(missing_ok=True)
 
 

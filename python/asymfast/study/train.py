@@ -19,7 +19,7 @@ from asymfast.record import Record, Stop
 from asymfast.run import Run
 from asymfast.scaling import node_scaling
 from asymfast.study.config import TRAINERS, Config, ConfigError, parse
-from asymfast.study.data import Samples, samples
+from asymfast.study.data import Places, Samples, samples
 
 PathLike = str | os.PathLike[str]
 
@@ -79,7 +79,7 @@ def train_config(
     parsed = parse(config)
     return train(
         parsed,
-        samples(parsed, data_dir),
+        samples(parsed, Places.of(data_dir)),
         threads=threads,
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
@@ -93,7 +93,7 @@ def train(config: Config, data: Samples, **options: Any) -> Run:
     return _with_ntg(run, _record(config), data.X) if _ntg_later(config) else run
 
 
-def check(config: Config, data_dir: PathLike | None) -> None:
+def check(config: Config, places: Places) -> None:
     """Make all the checks of a run, on its own data, but do not run it.
 
     Raises
@@ -104,7 +104,7 @@ def check(config: Config, data_dir: PathLike | None) -> None:
         The data are not available.
     """
     try:
-        data = samples(config, data_dir)
+        data = samples(config, places)
         with checks_only():
             _call(config, _blank_network(config, data), data)
         _check_stages(config, data)

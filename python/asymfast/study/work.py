@@ -16,7 +16,7 @@ from typing import Any
 
 from asymfast._storage import CheckpointError
 from asymfast.study.config import Config, parse
-from asymfast.study.data import samples
+from asymfast.study.data import Places, samples
 from asymfast.study.stages import Arrays, Info, carry_out, stages, trained_network
 from asymfast.study.store import Store
 
@@ -35,8 +35,7 @@ class Task:
         Of the store.
     config : mapping
     threads : int or None
-    data_dir : str
-        Absolute.
+    places : Places
     checkpoint_every : float
         Seconds.
     token : str
@@ -51,7 +50,7 @@ class Task:
     folder: str
     config: Mapping[str, Any]
     threads: int | None
-    data_dir: str
+    places: Places
     checkpoint_every: float
     token: str
     host: str
@@ -184,7 +183,7 @@ def _stage(
 def _carry_out(
     name: str, table: Mapping[str, Any], task: Task, store: Store, config: Config, watch: _Watch
 ) -> tuple[Arrays, Info]:
-    data = samples(config, task.data_dir, task.token)
+    data = samples(config, task.places, task.token)
     network = None
     if name != "training":
         network = trained_network(config, store.load(stages(config)["training"])[0])
