@@ -354,16 +354,8 @@ def proposition_d1(
 
     Parameters
     ----------
-    n, d : int
-        Samples and inputs.
-    kappa : float
-        kappa_n > 0, see `kappa_n`.
-    gamma : float
-        In (0, 1].
-    delta : float
-        Probability of failure, in (0, 1).
-    L : float
-        sup |sigma'|; 1 gives the paper's statement.
+    n, d, kappa, gamma, delta, L
+        As in `theorem_4_1`.
 
     Returns
     -------
@@ -372,8 +364,7 @@ def proposition_d1(
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong type or out of range. gamma = 0 and kappa = 0 are errors, as the
-        proposition does not cover them.
+        As `theorem_4_1`.
 
     Notes
     -----
@@ -734,7 +725,6 @@ class NtgChange(NamedTuple):
     >>> import numpy as np
     >>> from asymfast import theory
     >>> lam1, lam2 = theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7)
-    >>> lam = lam1 + lam2
     >>> near = theory.lemma_e4(np.full(1000, 0.1), lam1, lam2, n=10, d=5, M=0.5)
     >>> float(near.radius[0]), f"{near.eigmin_loss:.5f}"
     (0.05, '0.02249')
@@ -770,12 +760,9 @@ class SufficientCondition:
     --------
     >>> import numpy as np
     >>> from asymfast import theory
-    >>> lam1, lam2 = theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7)
-    >>> lam = lam1 + lam2
-    >>> condition = theory.lemma_e5(
-    ...     10.0 * np.sqrt(lam), lam, n=10, d=5, kappa=0.01, gamma=0.5, delta=0.1,
-    ...     residual=4.0, M=0.5
-    ... )
+    >>> lam = sum(theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7))
+    >>> constants = dict(n=10, d=5, kappa=0.01, gamma=0.5, delta=0.1, residual=4.0, M=0.5)
+    >>> condition = theory.lemma_e5(10.0 * np.sqrt(lam), lam, **constants)
     >>> condition.width_met, condition.reached_is_allowed
     (False, False)
     """
@@ -802,10 +789,8 @@ def lemma_e1(t: float, zeta: float, *, residual: float, n: int, d: int, L: float
         > 0, with eig_min(Theta_m(X; W_s)) >= zeta / 2 for all s in [0, t].
     residual : float
         |y - u_0| >= 0.
-    n, d : int
-        Samples and inputs.
-    L : float
-        sup |sigma'|.
+    n, d, L
+        As in `theorem_4_1`.
 
     Returns
     -------
@@ -849,10 +834,8 @@ def lemma_e2(
         c_j >= 0; the bounds hold for |w_j - w_0j| <= delta^2 c_j / 4.
     lam1, lam2 : (m,) array_like
         Parts of the node scaling, see `node_scaling_parts`.
-    n, d : int
-        Samples and inputs.
-    delta : float
-        In (0, 1).
+    n, d, delta
+        As in `theorem_4_1`.
 
     Returns
     -------
@@ -874,7 +857,6 @@ def lemma_e2(
     >>> import numpy as np
     >>> from asymfast import theory
     >>> lam1, lam2 = theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7)
-    >>> lam = lam1 + lam2
     >>> near = theory.lemma_e2(np.full(1000, 0.1), lam1, lam2, n=10, d=5, delta=0.1)
     >>> float(round(near.radius[0], 8)), [f"{change:.4f}" for change in near.ntg_change]
     (0.00025, ['0.9944', '0.9944'])
@@ -911,12 +893,10 @@ def lemma_e4(
     ----------
     c : (m,) array_like
         c_j >= 0; the bounds hold for |w_j - w_0j| <= c_j / 2.
-    M : float
-        sup |sigma''|, finite.
-    L : float
-        sup |sigma'|.
-    lam1, lam2, n, d
+    lam1, lam2
         As in `lemma_e2`.
+    n, d, M, L
+        As in `theorem_4_1`.
 
     Returns
     -------
@@ -937,7 +917,6 @@ def lemma_e4(
     >>> import numpy as np
     >>> from asymfast import theory
     >>> lam1, lam2 = theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7)
-    >>> lam = lam1 + lam2
     >>> near = theory.lemma_e4(np.full(1000, 0.1), lam1, lam2, n=10, d=5, M=0.5)
     >>> [f"{change:.5f}" for change in near.ntg_change]
     ['0.03175', '0.03175']
@@ -1000,11 +979,9 @@ def lemma_e3(
     --------
     >>> import numpy as np
     >>> from asymfast import theory
-    >>> lam1, lam2 = theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7)
-    >>> lam = lam1 + lam2
-    >>> condition = theory.lemma_e3(
-    ...     np.sqrt(lam), lam, n=10, d=5, kappa=0.01, gamma=0.5, delta=0.1, residual=4.0
-    ... )
+    >>> lam = sum(theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7))
+    >>> constants = dict(n=10, d=5, kappa=0.01, gamma=0.5, delta=0.1, residual=4.0)
+    >>> condition = theory.lemma_e3(np.sqrt(lam), lam, **constants)
     >>> f"{condition.width.required:.4g}", condition.width_met
     ('2.655e+08', False)
     """
@@ -1071,12 +1048,9 @@ def lemma_e5(
     --------
     >>> import numpy as np
     >>> from asymfast import theory
-    >>> lam1, lam2 = theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7)
-    >>> lam = lam1 + lam2
-    >>> condition = theory.lemma_e5(
-    ...     10.0 * np.sqrt(lam), lam, n=10, d=5, kappa=0.01, gamma=0.5, delta=0.1,
-    ...     residual=4.0, M=0.5
-    ... )
+    >>> lam = sum(theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7))
+    >>> constants = dict(n=10, d=5, kappa=0.01, gamma=0.5, delta=0.1, residual=4.0, M=0.5)
+    >>> condition = theory.lemma_e5(10.0 * np.sqrt(lam), lam, **constants)
     >>> f"{condition.width.required:.4g}", f"{condition.ntg_change:.4f}"
     ('8477', '0.0315')
     """
@@ -1160,10 +1134,8 @@ def lemma_h3(
         Smallest eigenvalue of Theta_m(s), or a lower bound of it.
     eta : float
         Learning rate > 0, on half the sum of squares.
-    n, d : int
-        Samples and inputs.
-    M, L : float
-        sup |sigma''| and sup |sigma'|.
+    n, d, M, L
+        As in `theorem_4_1`.
 
     Returns
     -------

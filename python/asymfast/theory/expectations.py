@@ -146,11 +146,6 @@ def rule(
     degree : int
         h is a Hermite polynomial of at most this degree. Normalised and times the normal density,
         it is largest at sqrt(degree), and so is its Fourier transform.
-
-    Returns
-    -------
-    z, w : (N,) float64 arrays
-        An odd number of nodes, symmetric about 0; the weights sum to 1 within 1e-16.
     """
     shift = math.sqrt(degree)
     step = 2 * math.pi / ((resolution(bandwidth, scale) + shift) * refine)
@@ -198,93 +193,47 @@ _BLOCK = 32  # terms between two estimates of the error: enough for short rows, 
 _HERMITE_CUT = 13.0  # leaves out less than 1e-18 of any coefficient: exp(-13^2 / 4) = 4.5e-19
 
 
-@dataclass(frozen=True)
-class Trapezoid:
-    """Two interleaved trapezoidal rules for integrals of f(s_i z) against the normal density.
+class _HermiteRule:
+    """Two interleaved trapezoidal rules for the Hermite coefficients of z -> f(s_i z).
 
     Their mean, the rule with half the step, is what is used. Half their difference bounds the error
-    of each of them, and greatly exceeds that of the mean.
+    of each of them, and greatly exceeds that of the mean. The integrand of c_k has frequencies of
+    up to about sqrt(k) + 7 from h_k times the normal density and up to s * bandwidth from f. With a
+    step of 2 pi over their sum there is no aliasing.
 
-    Attributes
-    ----------
-    z : (N,) float64 array
-        Nodes; the even ones belong to one rule and the odd ones to the other.
-    root_density : (N,) float64 array
-        Square root of the standard normal density at the nodes.
-    weighted : (n, N) float64 array
-        f(s_i z) times the root of the density and the step of each rule.
-    moment, moment_error : (n,) float64 arrays
-        E[f(s_i z)^2] and half the difference between the two rules for it.
+    Attributes: ``moment``, ``moment_error`` (n,): E[f(s_i z)^2] and half the difference for it.
     """
 
-    z: Floats
-    root_density: Floats
-    weighted: Floats
-    moment: Floats
-    moment_error: Floats
+    def __init__(self, f: Function, bandwidth: float, scale: Floats) -> None:
+        step = 2 * math.pi / (math.sqrt(_MOST_TERMS) + 7 + bandwidth * float(scale.max()))
+        half = math.ceil(2 * _HERMITE_CUT / step)
+        self.z = 0.5 * step * np.arange(-half, half + 1, dtype=np.float64)
+        self.root_density = np.exp(-(self.z**2) / 4) / (2 * math.pi) ** 0.25
+        weighted = f(scale[:, None] * self.z) * self.root_density
+        even, odd = (step * np.sum(part**2, axis=1) for part in _even_odd(weighted))
+        self.moment = 0.5 * (even + odd)
+        self.moment_error = 0.5 * np.abs(even - odd)
+        self.weighted = step * weighted
 
+    def blocks(self) -> Iterator[tuple[Floats, Floats]]:
+        """Yield the coefficients (n, 32) and half the differences, block by block without end.
 
-def trapezoid(f: Function, bandwidth: float, scale: Floats) -> Trapezoid:
-    """Place the nodes and evaluate f there.
-
-    Parameters
-    ----------
-    f : callable
-        Elementwise, bounded and analytic in a strip around the real line.
-    bandwidth : float
-        As in `BANDWIDTH`.
-    scale : (n,) float64 array
-        The values s_i.
-
-    Notes
-    -----
-    The integrand of c_k has frequencies of up to about sqrt(k) + 7 from h_k times the normal
-    density and up to s * bandwidth from f. With a step of 2 pi over their sum there is no aliasing.
-    """
-    frequencies = math.sqrt(_MOST_TERMS) + 7 + bandwidth * float(scale.max())
-    step = 2 * math.pi / frequencies
-    half = math.ceil(2 * _HERMITE_CUT / step)
-    z = 0.5 * step * np.arange(-half, half + 1, dtype=np.float64)
-    root_density = np.exp(-(z**2) / 4) / (2 * math.pi) ** 0.25
-    weighted = f(scale[:, None] * z) * root_density
-    moment_even, moment_odd = (step * np.sum(part**2, axis=1) for part in _even_odd(weighted))
-    return Trapezoid(
-        z=z,
-        root_density=root_density,
-        weighted=step * weighted,
-        moment=0.5 * (moment_even + moment_odd),
-        moment_error=0.5 * np.abs(moment_even - moment_odd),
-    )
-
-
-def coefficients(rule: Trapezoid) -> Iterator[tuple[Floats, Floats]]:
-    """Generate the Hermite coefficients of z -> f(s_i z) in blocks, without end.
-
-    Yields
-    ------
-    c : (n, 32) float64 array
-        The next coefficients c_k(s_i).
-    error : (n, 32) float64 array
-        Half the difference between the two rules for each of them.
-
-    Notes
-    -----
-    The recurrence h_{k+1} = (z h_k - sqrt(k) h_{k-1}) / sqrt(k+1) is applied to h_k times the root
-    of the density, which stays of order one where h_k alone would overflow. Cost: O(n N) a term.
-    """
-    before, now = np.zeros_like(rule.z), rule.root_density
-    block = np.empty((_BLOCK, len(rule.z)))
-    k = 0
-    while True:
-        for row in block:
-            row[:] = now
-            before, now = now, (rule.z * now - math.sqrt(k) * before) / math.sqrt(k + 1)
-            k += 1
-        even, odd = (
-            part @ hermite.T
-            for part, hermite in zip(_even_odd(rule.weighted), _even_odd(block), strict=True)
-        )
-        yield 0.5 * (even + odd), 0.5 * np.abs(even - odd)
+        The recurrence h_{k+1} = (z h_k - sqrt(k) h_{k-1}) / sqrt(k+1) is applied to h_k times the
+        root of the density, which stays of order one where h_k would overflow. Cost: O(n N) a term.
+        """
+        before, now = np.zeros_like(self.z), self.root_density
+        block = np.empty((_BLOCK, len(self.z)))
+        k = 0
+        while True:
+            for row in block:
+                row[:] = now
+                before, now = now, (self.z * now - math.sqrt(k) * before) / math.sqrt(k + 1)
+                k += 1
+            even, odd = (
+                part @ hermite.T
+                for part, hermite in zip(_even_odd(self.weighted), _even_odd(block), strict=True)
+            )
+            yield 0.5 * (even + odd), 0.5 * np.abs(even - odd)
 
 
 def pair_means(
@@ -295,7 +244,7 @@ def pair_means(
     Parameters
     ----------
     f, bandwidth
-        As in `trapezoid`.
+        As in `mean`; f bounded.
     rows : RowGeometry
         The n rows; u_i has standard deviation ``rows.scale[i]``.
     tol : float
@@ -319,7 +268,7 @@ def pair_means(
     Cost: O(n^2 K + n N K) time, O(n^2 + n N) memory, with N = 8 (71 + bandwidth max(s)) nodes and
     K terms: 32 for short rows, about 10 s^2 for long and nearly parallel ones (swish).
     """
-    rule = trapezoid(f, bandwidth, rows.scale)
+    rule = _HermiteRule(f, bandwidth, rows.scale)
     square = rows.scale**2
     target = tol * float(np.max(square * rule.moment))
 
@@ -329,7 +278,7 @@ def pair_means(
     captured = np.zeros_like(rule.moment)
     c_error = np.zeros_like(rule.moment)  # this and the others: sums of squares over k
     condition = np.zeros_like(rule.moment)
-    blocks = coefficients(rule)
+    blocks = rule.blocks()
     for k in range(0, _MOST_TERMS, _BLOCK):
         c, c_off = next(blocks)
         for column in c.T:

@@ -479,13 +479,9 @@ def theorem_4_4(
 
     Parameters
     ----------
-    X : (n, d) array_like, float64 or float32
-        Training inputs, the x_i.
-    lam : (m,) array_like
-        Node scalings. Only their sum of squares matters; for the limit of wide networks pass
-        ``(1 - gamma) t_j``.
-    activation : str
-        As in `asymfast.Network`, except relu.
+    X, lam, activation
+        As in `theorem_4_3`, but relu is an error. Only the sum of lam_j^2 matters; for the limit of
+        wide networks pass ``(1 - gamma) t_j``.
     X_eval : (q, d) array_like, optional
         The x_k and x_l; default X.
     tol : float
@@ -589,14 +585,10 @@ def simulated_drift(
 
     Parameters
     ----------
-    X : (n, d) array_like, float64 or float32
-        Training inputs.
+    X, lam, activation
+        As in `theorem_4_3`.
     y : (n,) array_like
         Targets; they affect the variance but not the mean.
-    lam : (m,) array_like
-        Node scalings.
-    activation : str
-        As in `asymfast.Network`.
     draws : int
         Number of networks, at least 2.
     rng : seed or Generator

@@ -228,10 +228,8 @@ def kappa_n(X: npt.ArrayLike, activation: str = "swish") -> Kappa:
 
     Parameters
     ----------
-    X : (n, d) array_like, float64 or float32
-        Inputs, one sample a row.
-    activation : str
-        As in `asymfast.Network`.
+    X, activation
+        As in `mean_ntg`.
 
     Returns
     -------
@@ -269,10 +267,8 @@ def c_0(X: npt.ArrayLike, activation: str = "swish") -> float:
 
     Parameters
     ----------
-    X : (n, d) array_like, float64 or float32
-        Inputs, one sample a row.
-    activation : str
-        As in `asymfast.Network`.
+    X, activation
+        As in `mean_ntg`.
 
     Returns
     -------
@@ -321,12 +317,10 @@ def ntg_variance(
 
     Parameters
     ----------
-    X : (n, d) array_like, float64 or float32
-        Inputs, one sample a row.
+    X, activation
+        As in `mean_ntg`.
     gamma, alpha, weights
         As in `feature_learning_measure`; the result is that measure times C_0(X).
-    activation : str
-        As in `asymfast.Network`.
 
     Returns
     -------
@@ -432,14 +426,12 @@ def limiting_ntg(
 
     Parameters
     ----------
-    X : (n, d) array_like, float64 or float32
-        Inputs, one sample a row.
+    X, activation
+        As in `mean_ntg`.
     gamma : float
         In [0, 1]; 1 gives Theta* for every draw.
     alpha : float, optional
         Zipf weights of Eq. (35), in (0, 1).
-    activation : str
-        As in `asymfast.Network`.
     rng : seed or Generator
         Anything `numpy.random.default_rng` accepts. The w_j are the rows of
         ``standard_normal((terms, d))``, as in `asymfast.Network.init` with the same seed: the NTG
@@ -681,12 +673,10 @@ def min_eigenvalue_law(
 
     Parameters
     ----------
-    X : (n, d) array_like, float64 or float32
-        Inputs, one sample a row.
+    X, activation
+        As in `mean_ntg`.
     gamma, alpha, weights
         Node scaling, as in `node_scaling_parts`; without m, as in `limiting_ntg`.
-    activation : str
-        As in `asymfast.Network`.
     m : int, optional
         Width of the networks; None for the limit of Proposition 3.1.
     draws : int

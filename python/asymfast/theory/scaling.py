@@ -287,12 +287,10 @@ def zipf_tail(alpha: float, terms: int, r: float = 1.0) -> float:
 
     Parameters
     ----------
-    alpha : float
-        In (0, 1).
+    alpha, r
+        As in `zeta_ratio`.
     terms : int
         At least 0; 0 gives the whole sum.
-    r : float
-        At least 1.
 
     Returns
     -------
