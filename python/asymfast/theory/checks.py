@@ -128,11 +128,8 @@ def activation(fn: str, name: Any) -> str:
 
 
 def array(fn: str, name: str, values: Any, shape: tuple[int | str, ...]) -> Floats:
-    """Return a finite float64 array of that shape; float32 is converted, which is exact."""
-    plain = _check.plain(fn, name, values)
-    if plain.dtype == np.float32:
-        plain = plain.astype(np.float64)
-    return _check.array(fn, name, plain, dtype=np.float64, shape=shape)
+    """Return a finite float64 array of that shape; what converts exactly is converted."""
+    return _check.array(fn, name, values, dtype=np.float64, shape=shape)
 
 
 def samples(fn: str, X: Any, name: str = "X", columns: int | str = "d") -> Floats:
