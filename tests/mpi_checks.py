@@ -165,7 +165,7 @@ def errors():
         {"record": af.Record(top_nodes=2)},
         {"stop": af.Stop(wall_seconds=1)},
     ):
-        raised(ValueError, "gradient_descent: comm does not go with ", descend(**more))
+        raised(ValueError, "gradient_descent: comm cannot be combined with ", descend(**more))
     raised(TypeError, "comm must be a communicator of mpi4py", descend(comm=3))
     raised(
         TypeError,

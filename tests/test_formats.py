@@ -153,9 +153,9 @@ def test_names_are_never_paths(name, tmp_path):
         ("time.npy", claiming((8,)), r"must have shape"),
         ("W.npy", claiming((8,)), "W must have shape"),
         ("diverged.npy", claiming((8,)), "its diverged has dtype float64"),
-        ("notes.txt", b"", "is no array"),
-        ("loss.npy", b"PK", "no array in version 1.0"),
-        ("loss.npy", b"\x93NUMPY\x02\x00", "no array in version 1.0"),
+        ("notes.txt", b"", "is not an array"),
+        ("loss.npy", b"PK", "not an array in version 1.0"),
+        ("loss.npy", b"\x93NUMPY\x02\x00", "not an array in version 1.0"),
     ],
 )
 def test_arrays_of_another_kind_are_refused(name, content, match, tmp_path):

@@ -10,16 +10,16 @@ from ._device import backend_name
 
 
 def build_config() -> dict[str, Any]:
-    """Version, compiler and the choices made at load.
+    """Return version, compiler and the choices made when the core was loaded.
 
     Returns
     -------
     dict
-        ``version``, ``compiler``, ``eigen`` (version), ``openmp`` (bool), ``threads`` (that a call
-        gets now), ``isa`` (instruction set of the kernels in force; ``ASYMFAST_ISA`` forces one),
-        ``isas_available`` (that were built and this machine has, best last), ``backend`` (default;
-        ``ASYMFAST_BACKEND`` changes it), ``cuda`` (False: not built in; else the versions of the
-        build and of the driver, see `asymfast.cuda`), ``blas`` (None: none is used).
+        ``version``, ``compiler``, ``eigen`` (version), ``openmp`` (bool), ``threads`` (default
+        number now), ``isa`` (instruction set in use; ``ASYMFAST_ISA`` selects another),
+        ``isas_available`` (built and supported by this machine, best last), ``backend`` (default;
+        ``ASYMFAST_BACKEND`` changes it), ``cuda`` (versions of build and driver, see
+        `asymfast.cuda`; False if not built in), ``blas`` (None: none is used).
 
     Examples
     --------

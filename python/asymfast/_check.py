@@ -1,4 +1,4 @@
-"""Checks of arguments: who was called, what was expected, what came, in one sentence."""
+"""Checks of arguments; messages name the function, the argument, what was expected and given."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def generator(fn: str, rng: Any) -> np.random.Generator:
     Raises
     ------
     TypeError, ValueError
-        It does not take that.
+        It is not a seed or generator.
     """
     try:
         return np.random.default_rng(rng)
@@ -149,7 +149,7 @@ def float_dtype(fn: str, dtype: DTypeLike) -> np.dtype[Any]:
     Raises
     ------
     ValueError
-        It is another type, or none.
+        Another dtype, or not a dtype.
     """
     try:
         name = np.dtype(dtype).name
@@ -330,10 +330,10 @@ def in_range(fn: str, values: NDArray[Any]) -> NDArray[Any]:
     Raises
     ------
     OverflowError
-        Finite arguments have led beyond the largest number of the dtype.
+        The result exceeds the largest number of the dtype.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        total = values.sum()  # one pass; the values are looked at only if it is not finite
+        total = values.sum()  # one pass; single values are inspected only if it is not finite
     if not np.isfinite(total) and not np.isfinite(values).all():
         raise OverflowError(
             f"{fn}: the result exceeds the range of {values.dtype}; scale inputs or weights down"
@@ -342,16 +342,16 @@ def in_range(fn: str, values: NDArray[Any]) -> NDArray[Any]:
 
 
 def gram_in_range(fn: str, K: NDArray[Any]) -> NDArray[Any]:
-    """`in_range` of positive semi-definite (..., n, n) matrices from a look at their diagonals.
+    """`in_range` for positive semi-definite (..., n, n) matrices, judged by their diagonals.
 
-    No element is larger than the largest of these, but by rounding.
+    No element exceeds the largest diagonal element, except by rounding.
     """
     largest = np.diagonal(K, axis1=-2, axis2=-1).max()
     return K if largest < np.finfo(K.dtype).max / 2 else in_range(fn, K)
 
 
 def finite(fn: str, name: str, values: NDArray[Any]) -> None:
-    """Raise ValueError if a value is NaN or infinite, saying where the first one stands."""
+    """Raise ValueError if a value is NaN or infinite, saying where the first one is."""
     # Of an axis that broadcasting repeats, once.
     once = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in values.strides)
     bad = ~np.isfinite(values[once])
@@ -472,7 +472,7 @@ def is_on_cuda(value: Any) -> bool:
         return True
     try:
         return bool(value.__dlpack_device__()[0] == CUDA)
-    except Exception:  # no array, or whatever its library raises; as_numpy will say it
+    except Exception:  # not an array, or an error of its library, which as_numpy reports
         return False
 
 
@@ -489,7 +489,7 @@ def as_numpy(fn: str, name: str, value: Any) -> NDArray[Any]:
         device = int(value.__dlpack_device__()[0])
         if device in _HOST:
             return np.from_dlpack(value)
-    except Exception as error:  # whatever its library raises
+    except Exception as error:  # of the other library, of any type
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise TypeError(f"{fn}: {name} cannot be read by DLPack: {reason}") from error
     where = _NAMES.get(device, f"DLPack device type {device}")

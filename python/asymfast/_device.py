@@ -23,14 +23,14 @@ if hasattr(os, "register_at_fork"):
 
 
 def backend_name(fn: str, backend: str | None, device: str = "cpu") -> str:
-    """Return the backend asked for, by argument or by ``ASYMFAST_BACKEND``, else the device's.
+    """Return the backend named by the argument or ``ASYMFAST_BACKEND``, else the device's.
 
     Raises
     ------
     ValueError
         An unknown device or backend, or a backend of the CPU on another device.
     RuntimeError
-        device="cuda" where that cannot be had: nothing ever runs on the CPU instead.
+        device="cuda" where it is not available: nothing runs on the CPU instead.
     """
     if _check.choice(fn, "device", device, DEVICES) == "cuda":
         if backend is not None:
@@ -45,7 +45,7 @@ def backend_name(fn: str, backend: str | None, device: str = "cpu") -> str:
 
 
 def thread_count(fn: str, threads: int | None) -> int:
-    """Return the size of the team; 0 leaves it to OpenMP (OMP_NUM_THREADS, threadpoolctl)."""
+    """Return the number of threads; 0 leaves it to OpenMP (OMP_NUM_THREADS, threadpoolctl)."""
     return (
         0 if threads is None else _check.integer(fn, "threads", threads, low=1, high=MOST_THREADS)
     )

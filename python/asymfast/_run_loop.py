@@ -52,9 +52,9 @@ _checks_only: ContextVar[bool] = ContextVar("_checks_only", default=False)
 
 @contextmanager
 def checks_only() -> Iterator[None]:
-    """Let a training function end as soon as its arguments are checked, and return nothing.
+    """Let training functions return nothing as soon as their arguments are checked.
 
-    So that all runs of a sweep can be checked before the first one begins.
+    This checks all runs of a sweep before the first one starts.
     """
     token = _checks_only.set(True)
     try:
@@ -240,7 +240,7 @@ class Job:
         return run
 
     def _require_finite(self, rows: dict[str, NDArray[Any]], run: Run) -> None:
-        """Refuse a record whose numbers left the range of float64 although the loss did not."""
+        """Raise OverflowError if recorded numbers exceed float64 although the loss does not."""
         for name in _MEASURED & rows.keys():
             try:
                 _check.in_range(f"{self.fn}: record of {name}", rows[name])
@@ -249,7 +249,7 @@ class Job:
                 raise
 
     def _agree(self, config: dict[str, Any], schedule: dict[str, Any]) -> None:
-        """Raise, on all ranks, unless all of them are about to do the same."""
+        """Raise, on all ranks, unless all ranks make the same call."""
         own = ("m", "threads", "first_node")
         common = {name: config[name] for name in config if name not in own}
         arrays = {name: getattr(self, name) for name in ("X", "y", "X_test", "y_test")}
@@ -258,7 +258,7 @@ class Job:
         )
 
     def _slopes_memory(self, schedule: dict[str, Any], settings: dict[str, Any]) -> float:
-        """Bytes that max_memory leaves for slopes. Refuses what no memory of this machine holds."""
+        """Bytes that max_memory leaves for slopes; MemoryError if the machine has too few."""
         net, columns = self.net, self.columns()
         B, itemsize = net.B or 1, net.dtype.itemsize
         sizes = {"d": net.d, "m": net.m, "k": net.k, "itemsize": itemsize}
@@ -438,7 +438,7 @@ class Job:
 
 
 class _Keeper:
-    """What a run leaves on the disk while it goes on: checkpoints, and rows of its record."""
+    """Writes a run's checkpoints and the rows of its record to the disk during the run."""
 
     def __init__(self, job: Job, config: dict[str, Any], schedule: dict[str, Any]) -> None:
         self._columns = job.columns()
@@ -469,7 +469,7 @@ class _Keeper:
         self._hooks["resume_from"], extra = kept
         if self._folder:
             try:
-                self._folder.go_on(extra["rows"])
+                self._folder.resume(extra["rows"])
             except (OSError, ValueError) as error:
                 raise CheckpointError(
                     f"{job.fn}: checkpoint {job.checkpoint} needs the rows of its record: {error}"
@@ -482,16 +482,16 @@ class _Keeper:
     def call(
         self, core: Callable[[dict[str, Any]], dict[str, Any]], arguments: dict[str, Any]
     ) -> dict[str, Any]:
-        """Call the core, which keeps what it should and may refuse the state to go on from."""
+        """Call the core; it may refuse the state to resume from."""
         try:
             return core({**arguments, **self._hooks})
         except ValueError as error:
             if self._checkpoint is None or not self._hooks["resume_from"]:
                 raise
-            raise self._checkpoint.error(f"is not that of this run: {error}") from error
+            raise self._checkpoint.error(f"does not belong to this run: {error}") from error
 
     def rows(self, left: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """All rows, of which the core returned those that were not taken."""
+        """All rows: those on the disk and those that the core returned."""
         rest = {name: left[name].reshape(-1, *shape) for name, (_, shape) in self._columns.items()}
         if self._folder is None:
             return rest
@@ -509,7 +509,7 @@ def _require_alone(
     checkpoint: Any,
     stop: Stop | None,
 ) -> None:
-    """Raise if something is asked for that many ranks cannot do together."""
+    """Raise ValueError if an option cannot be combined with several ranks."""
     refused = {
         "an ensemble": net.B is not None,
         f"backend {backend!r}": backend in ("cuda", "emulated"),
@@ -520,11 +520,11 @@ def _require_alone(
     }
     for name, given in refused.items():
         if given:
-            raise ValueError(f"{fn}: comm does not go with {name}")
+            raise ValueError(f"{fn}: comm cannot be combined with {name}")
 
 
 def _rows(schedule: dict[str, Any], settings: dict[str, Any], n: int) -> int:
-    """Records to come; of a flow that chooses its steps and is recorded by them, those known of."""
+    """Number of records to come, as far as it is known before the run."""
     if not schedule["record_every"]:
         return max(len(schedule["record_steps"]), len(schedule["record_times"])) + 1
     steps = settings.get("steps", 0)
@@ -590,20 +590,20 @@ def of_steps(
     Parameters
     ----------
     fn, record
-        The training function and what its user asked for; `times` need `step_at`.
+        The training function and the requested schedule; `times` need `step_at`.
     last : int
         The last step.
     end : str
-        What the last step is called, for messages.
+        Name of the last step in messages.
     step_at : callable, optional
-        The step at a time, not rounded; it may be beyond the last one, and infinite.
+        The step at a time, not rounded; may exceed the last step and be infinite.
     every : int, optional
-        The default.
+        Default spacing.
 
     Raises
     ------
     ValueError
-        Something lies beyond the end.
+        A requested time or step lies beyond the end.
     """
     if record.times is not None and step_at is not None:
         nearest = [round(min(step_at(time), last + 1)) for time in record.times]
@@ -662,7 +662,7 @@ class ProgressBar:
     def __call__(self, fraction: float, loss: float | None) -> None:
         """Show that ``fraction`` (0 to 1) of the work is done, and the loss now, if known."""
         now = time.monotonic()
-        if self._begun is None:  # a run that goes on from a checkpoint does not begin at 0
+        if self._begun is None:  # a resumed run does not start at 0
             self._begun = now, fraction
         if not self._visible or now - self._last_drawn < _REDRAW_EVERY:
             return
@@ -712,11 +712,11 @@ def progress_line(
     fraction : float
         Part of the work that is done; values outside [0, 1] are clipped.
     loss : float or None
-        Shown with four significant digits; None where there is no one loss to show.
+        Shown with four significant digits; None if there is no single loss.
     elapsed : float
-        Seconds since the start. The time left assumes that the rest goes at the same pace.
+        Seconds since the start. The time left assumes a constant pace.
     begun : float
-        Part of the work that was done at the start.
+        Part of the work that was already done at the start.
 
     Returns
     -------
@@ -740,7 +740,7 @@ def duration(seconds: float) -> str:
 
 
 class _TqdmBar:
-    """The same by tqdm, with its look."""
+    """A progress bar drawn by tqdm."""
 
     def __init__(self, label: str, tqdm: Any) -> None:
         self._bar = tqdm(
@@ -755,7 +755,7 @@ class _TqdmBar:
 
     def __call__(self, fraction: float, loss: float) -> None:
         bar = self._bar
-        if not self._begun:  # a run that goes on from a checkpoint does not begin at 0
+        if not self._begun:  # a resumed run does not start at 0
             self._begun, bar.initial, bar.n = True, fraction, fraction
         bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
         bar.update(min(max(fraction, 0.0), 1.0) - bar.n)
@@ -767,7 +767,7 @@ class _TqdmBar:
 def progress_hooks(
     fn: str, progress: bool | Callable[[float, float], object]
 ) -> tuple[Callable[[float, float], object] | None, Callable[[], None]]:
-    """Return the callable that a run is to feed, and what to call at its end.
+    """Return the callable to report progress to, and the one to call at the end.
 
     True draws by tqdm where it is installed, else by `ProgressBar`; on a terminal only.
     """

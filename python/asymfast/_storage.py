@@ -94,12 +94,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_durably(path: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Replace a file, at once, when all is safely on the disk: not even a power cut leaves half.
+    """Replace a file once all data are on the disk: not even a power cut leaves half of it.
 
     Raises
     ------
     OSError
-        Disk full, folder not writable ...; the file is then what it was.
+        Disk full, folder not writable ...; the file is then unchanged.
     """
     temporary = path.with_name(f".{path.name}-{os.getpid()}.tmp")
     try:
@@ -125,7 +125,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sweep(path: Path) -> None:
-    """Remove what killed processes left of their `write_durably` to a path."""
+    """Remove temporary files that killed processes left in `write_durably`."""
     before, after = f".{path.name}-", ".tmp"
     for left in path.parent.iterdir():
         if left.name.startswith(before) and left.name.endswith(after):
@@ -145,7 +145,7 @@ def _runs(process: int) -> bool:
 
 
 def blake2b(data: bytes = b"", size: int = 64) -> hashlib.blake2b:
-    """Return a BLAKE2b hash object over `data`, of so many bytes."""
+    """Return a BLAKE2b hash object over `data`, of `size` bytes."""
     import hashlib  # loads OpenSSL, a sixth of what importing asymfast takes
 
     return hashlib.blake2b(data, digest_size=size)
@@ -232,20 +232,20 @@ def _members(archive: zipfile.ZipFile, size: int, compressed: bool) -> list[zipf
 
 def _name(info: zipfile.ZipInfo) -> str:
     if not info.filename.endswith(".npy"):
-        raise ValueError(f"its member {info.filename!r} is no array")
+        raise ValueError(f"its member {info.filename!r} is not an array")
     return info.filename.removesuffix(".npy")
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
     with archive.open(info) as member:
         shape, fortran, dtype = _npz_header(member)
-        there, need = info.file_size - member.tell(), math.prod(shape) * dtype.itemsize
-        if there == need:
+        found, need = info.file_size - member.tell(), math.prod(shape) * dtype.itemsize
+        if found == need:
             data = member.read()  # which compares the checksum
-            there = len(data)
-    if there != need:
+            found = len(data)
+    if found != need:
         raise ValueError(
-            f"its member {info.filename!r} has {there} bytes of data, "
+            f"its member {info.filename!r} has {found} bytes of data, "
             f"but an array of shape {shape} and dtype {dtype} has {need}"
         )
     values = np.frombuffer(bytearray(data), dtype).astype(dtype.newbyteorder("="), copy=False)
@@ -257,7 +257,7 @@ def _npz_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]
     """Shape, whether in Fortran's order, dtype: what NumPy writes, matched and not evaluated."""
     start = member.read(len(_NPZ_MAGIC) + 2)
     if start[: len(_NPZ_MAGIC)] != _NPZ_MAGIC or len(start) < len(_NPZ_MAGIC) + 2:
-        raise ValueError("a member is no array in version 1.0 of its format")
+        raise ValueError("a member is not an array in version 1.0 of its format")
     (length,) = struct.unpack("<H", start[len(_NPZ_MAGIC) :])
     found = _NPZ_HEADER.fullmatch(member.read(length).decode("ascii"))
     if not found:
@@ -276,20 +276,20 @@ _INDEX = "record.json"
 class RecordFolder:
     """The columns of a run's record in a folder.
 
-    Every column is a plain .npy file of shape (T, ...) that `numpy.load` reads, also while the run
-    goes on and after it was killed. Rows are added in chunks; the number in the header grows after
-    the rows themselves are on the disk.
+    Every column is a .npy file of shape (T, ...) that `numpy.load` reads, also during the run and
+    after it was killed. Rows are added in chunks; the number in the header is raised only once the
+    rows are on the disk.
 
     Parameters
     ----------
     fn : str
         The training function, for messages.
     path : path-like
-        The folder; made if it does not exist, but not its parents.
+        The folder; created if missing, but not its parents.
     columns : mapping of name to (dtype, shape)
         The recorded columns and the shape of a row.
     identity : mapping
-        What run this is, JSON-able; kept in record.json.
+        What identifies the run; JSON-able, kept in record.json.
     """
 
     def __init__(
@@ -311,14 +311,14 @@ class RecordFolder:
         Parameters
         ----------
         again : bool
-            The folder may hold rows of this very run: it was killed before its first checkpoint.
+            The folder may hold rows of this run, killed before its first checkpoint.
 
         Raises
         ------
         FileExistsError
             The folder holds something else.
         OSError
-            It cannot be made or written to.
+            It cannot be created or written to.
         """
         self.path.mkdir(exist_ok=True)
         sweep(self.path / _INDEX)
@@ -331,8 +331,8 @@ class RecordFolder:
             self._file(name).write_bytes(_header(dtype, shape, 0))
         sync_folder(self.path)
 
-    def go_on(self, rows: int) -> None:
-        """Go on after so many rows; later ones are forgotten.
+    def resume(self, rows: int) -> None:
+        """Resume after the first `rows` rows and discard the later ones.
 
         Raises
         ------
@@ -416,7 +416,7 @@ _DIGEST = 32  # bytes
 
 
 class CheckpointError(ValueError):
-    """A file is no checkpoint, is damaged, or belongs to another run.
+    """A file is not a checkpoint, is damaged, or belongs to another run.
 
     Examples
     --------
@@ -445,14 +445,15 @@ class Checkpoint:
     path : path-like
         The file. Its folder must exist.
     identity : mapping
-        What the run's numbers depend on; JSON-able. Only a checkpoint of the same is gone on with.
+        What the run's numbers depend on; JSON-able. Only a checkpoint with the same identity can
+        be resumed.
 
     Raises
     ------
     TypeError, ValueError
-        `path` is no path.
+        `path` is not a valid path.
     FileNotFoundError, IsADirectoryError
-        The folder does not exist, or the path is that of a folder.
+        The folder does not exist, or the path is a folder.
     """
 
     def __init__(self, fn: str, path: str | os.PathLike[str], identity: Mapping[str, Any]) -> None:
@@ -461,19 +462,19 @@ class Checkpoint:
         self.identity = json.loads(json.dumps(identity))
 
     def write(self, state: memoryview, extra: Mapping[str, Any]) -> None:
-        """Replace the file, at once, when all is safely on the disk.
+        """Replace the file once all data are on the disk.
 
         Parameters
         ----------
         state : memoryview
-            Of the core.
+            The core's state.
         extra : mapping
-            More to keep, JSON-able, not compared at reading.
+            More to keep; JSON-able, not compared on reading.
 
         Raises
         ------
         OSError
-            Disk full, folder not writable ...; the file is then what it was.
+            Disk full, folder not writable ...; the file is then unchanged.
         """
         header = json.dumps({"identity": self.identity, "extra": dict(extra)}).encode()
         start = _MAGIC + _LENGTHS.pack(len(header), len(state)) + header
@@ -482,7 +483,7 @@ class Checkpoint:
         write_durably(self.path, (start, state, digest.digest()))
 
     def read(self) -> tuple[bytes, dict[str, Any]] | None:
-        """Return state and extra of the file; None where there is none.
+        """Return state and extra of the file; None if it does not exist.
 
         Raises
         ------
@@ -521,7 +522,7 @@ class Checkpoint:
         return header, state
 
     def _require_digest(self, file: BinaryIO) -> None:
-        """By pieces: what is to be hashed may be more than the memory holds."""
+        """Compare the checksum, piece by piece: the file may exceed the memory."""
         digest = blake2b(size=_DIGEST)
         left = file.seek(0, os.SEEK_END) - _DIGEST
         file.seek(0)
@@ -539,18 +540,18 @@ class Checkpoint:
                 values = f": {_short(was)} then, {_short(now)} now" if name != "data" else ""
                 raise self.error(
                     f"belongs to another run, which differs in {name}{values}; "
-                    "give another path, or delete it to start anew"
+                    "pass another path, or delete it to start again"
                 )
 
     def error(self, what: str) -> CheckpointError:
-        """What to raise when the file is not what it should be."""
+        """The error to raise for this file."""
         return CheckpointError(f"{self.fn}: checkpoint {self.path} {what}")
 
 
 def identity_of(
     config: Mapping[str, Any], schedule: Mapping[str, Any], arrays: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What the bits of a run depend on: its settings, the schedule, a hash of all its arrays."""
+    """What determines a run's bits: settings, schedule and a hash of all arrays."""
     digest = blake2b(size=_DIGEST)
     for name, values in arrays.items():
         if values is None:

@@ -1,7 +1,7 @@
-"""What of CUDA there is on this machine, and what is missing for ``device="cuda"``.
+"""What CUDA support this machine has, and what is missing for ``device="cuda"``.
 
-The kernels are in an extension module of their own, which a build has if it was made with the CMake
-option ``ASYMFAST_CUDA``. It imports without a driver and is loaded when it is first asked for.
+The kernels are in a separate extension module, built with the CMake option ``ASYMFAST_CUDA``. It
+imports without a driver and is loaded on first use.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def is_available() -> bool:
 
 
 def devices() -> list[dict[str, Any]]:
-    """Return the devices that the driver finds; runs take the first.
+    """Return the devices that the driver finds; runs use the first.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def versions() -> dict[str, str] | None:
     Returns
     -------
     dict or None
-        As "13.0"; the driver's is "none" where there is no driver.
+        Such as "13.0"; the driver's is "none" if there is no driver.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def require(fn: str) -> None:
     Raises
     ------
     RuntimeError
-        They are not there or cannot run; the message says what is missing.
+        They are not available; the message says what is missing.
     """
     missing = what_is_missing()
     if missing is not None:

@@ -1,4 +1,4 @@
-"""The linearised twin of gradient flow: the network as a linear function of its weights."""
+"""Gradient flow of the linearised network, which is a linear function of its weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class LinearisedFlow:
-    """Outputs and losses of the linearised network at the times asked for.
+    """Outputs and losses of the linearised network at the requested times.
 
     All arrays are float64. They begin with an axis T if t was an array, then with an axis B if the
     network is an ensemble.
@@ -30,15 +30,15 @@ class LinearisedFlow:
     f : (T, n) or (T, n, k) array
         Outputs on X.
     loss : (T,) array
-        Of those, without the ridge term; a float where it has no axis.
+        Loss of the outputs on X, without the ridge term; a float if it has no axis.
     f_test : (T, n_test) or (T, n_test, k) array, or None
     test_loss : (T,) array, or None
     W : (T, m, d) array, or None
-        The weights, if asked for.
+        The weights, if requested.
     weight_change : (T, m) array, or None
         |w_tj - w_0j| of every node, with W.
     eigenvalues : (n k,) array, of an ensemble (B, n k)
-        Of the neural tangent matrix of all outputs, rising.
+        Eigenvalues of the neural tangent matrix of all outputs, ascending.
 
     Examples
     --------
@@ -144,25 +144,25 @@ def linearised_flow(
 
     f_lin(x; W) = f(x; W_0) + J(x) (W - W_0),  dW/dt = -d/dW [L(f_lin) + ridge/2 |W - W_0|^2].
 
-    The lazy twin of `gradient_flow`: where the two part, features are learned.
+    The lazy counterpart of `gradient_flow`: where the two differ, features are learned.
 
     Parameters
     ----------
     net : Network
-        Where the flow starts. An ensemble gives a closed form for each member.
+        The network at the start. An ensemble gives a closed form for each member.
     X, y : arrays
         Training data as in `gradient_flow`.
     t : float or (T,) array
         Times >= 0, in any order. inf is the limit: kernel (ridge) regression with the neural
         tangent kernel on the residual of the start.
     X_test : (n_test, d) array, optional
-        Where to evaluate besides.
+        Test inputs.
     y_test : array, optional
-        Targets there, for test_loss.
+        Test targets, for test_loss.
     loss : {"half_sse", "mse"}
-        Those whose flow is linear.
+        The losses whose flow is linear.
     ridge : float
-        Strength >= 0 of the pull back to W_0.
+        Strength >= 0 of the ridge term, which pulls W back to W_0.
     weights : bool
         Whether to return the weights as well, T m d numbers.
     threads : int, optional
@@ -175,7 +175,7 @@ def linearised_flow(
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong kind, dtype, shape or range.
+        An argument of the wrong type, dtype, shape or range.
     OverflowError
         A result exceeds the range of float64.
 
@@ -187,10 +187,10 @@ def linearised_flow(
         f(X) - y = V diag((ridge + s mu exp(-rate t)) / rate) V^T r,
         W - W_0 = -J^T c,   c = V diag(s (1 - exp(-rate t)) / rate) V^T r,
 
-    and f_test moves by -K(X_test, X) c. Nothing cancels: 1 - exp is expm1, and directions with mu
-    below n k eps mu_max, in which rounding leaves nothing to be known and the outputs do not move,
-    count as mu = 0 and are left out of c. Everything is computed in float64 from the network's
-    numbers. Source: Section 2 with W frozen in J (Jacot, Gabriel, Hongler 2018; Lee et al. 2019).
+    and f_test changes by -K(X_test, X) c. Nothing cancels: 1 - exp is computed by expm1, and
+    directions with mu below n k eps mu_max, which are known no better than rounding and in which
+    the outputs do not move, count as mu = 0 and are left out of c. Everything is computed in
+    float64. Source: Section 2 with W frozen in J (Jacot, Gabriel, Hongler 2018; Lee et al. 2019).
     Cost: (n k)^2 m + 9 (n k)^3 + T (n k)^2, for X_test 2 n n_test k^2 m, for W T n m d.
 
     Examples
@@ -312,17 +312,17 @@ class _Linearised:
         f = (left * self.r) @ self.V.T + self.y
         return np.reshape(f, (len(times), len(self.X), self.net.k))
 
-    def _pulls(self, times: Floats) -> Floats:
+    def _coefficients(self, times: Floats) -> Floats:
         """C (T, n k), with W - W_0 = -J^T c."""
         _, _, grown = self._rates(times)
         moving = self.mu_known > 0
-        pulls = np.where(moving, grown, 0.0) * (self.curvature * self.r)
-        return np.asarray(pulls @ self.V.T)
+        c = np.where(moving, grown, 0.0) * (self.curvature * self.r)
+        return np.asarray(c @ self.V.T)
 
     def outputs_at(self, X: Floats, times: Floats) -> Floats:
         """(T, n_test, k)."""
         start = self.net(X, threads=self.threads or None).ravel()
-        f = start - self._pulls(times) @ self._kernel(X, self.X).T
+        f = start - self._coefficients(times) @ self._kernel(X, self.X).T
         return np.reshape(f, (len(times), len(X), self.net.k))
 
     def steps(self, times: Floats) -> Floats:
@@ -332,8 +332,8 @@ class _Linearised:
         Z = scaled @ net.W.T
         slopes = _core.activation(net.activation, Z.ravel(), 1).reshape(Z.shape)
         a = np.sqrt(net.lam)[:, None] * net.a.reshape(net.m, net.k)
-        pulls = self._pulls(times).reshape(len(times), len(self.X), net.k)
-        return np.stack([-((c @ a.T) * slopes).T @ scaled for c in pulls])
+        coefficients = self._coefficients(times).reshape(len(times), len(self.X), net.k)
+        return np.stack([-((c @ a.T) * slopes).T @ scaled for c in coefficients])
 
 
 def _times(fn: str, t: ArrayLike) -> tuple[Floats, bool]:

@@ -1,8 +1,7 @@
 """One network over many processes, by MPI: each rank has some of the nodes, and all samples.
 
-What is a sum over nodes, the outputs and neural tangent matrices, is summed over the ranks by an
-allreduce; everything else, weights and gradients, stays where its nodes are. docs/mpi.md has the
-cost of that.
+Sums over nodes, which are the outputs and the neural tangent matrices, are added over the ranks by
+an allreduce; weights and gradients stay with their nodes. docs/mpi.md states the cost.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ _BLOCK = 1 << 16  # nodes that one stream of `init` draws
 class NetworkPart(Network):
     """The nodes of one rank: those from `first` on, of `total` nodes of a network.
 
-    Made by `split` and `init`. A `Network` in all other respects: what it computes by itself is
-    the part of its own nodes in the sums, and its `lam` may be all zero.
+    Created by `split` and `init`. In all other respects a `Network`: it computes the share of its
+    own nodes in the sums, and its `lam` may be all zero.
 
     Attributes
     ----------
@@ -259,7 +258,7 @@ def gather(run: Run, comm: Any) -> Run:
 
 
 def part_of(fn: str, net: Network, comm: Any) -> NetworkPart:
-    """Return this rank's part, having seen that the parts of all ranks make up a network.
+    """Return this rank's part, after checking that the parts of all ranks form a network.
 
     Raises
     ------
@@ -277,7 +276,7 @@ def part_of(fn: str, net: Network, comm: Any) -> NetworkPart:
 def require_agreement(fn: str, comm: Any, **given: Any) -> None:
     """Raise ValueError, on all ranks, if something that must be the same differs between them.
 
-    Ranks that go different ways would wait for each other for ever.
+    Ranks that take different paths would wait for each other forever.
     """
     digests = {
         name: blake2b(
@@ -294,20 +293,20 @@ def require_agreement(fn: str, comm: Any, **given: Any) -> None:
 
 
 def summing(comm: Any) -> Callable[[NDArray[np.float64]], object] | None:
-    """Return what sums an array over the ranks, in place, to the same bits in each (MPI 4, 6.9.6).
+    """Return a function that sums an array over the ranks in place (same bits: MPI 4, 6.9.6).
 
-    Without a line of Python in it: there Ctrl-C could strike, see the binding. None: nobody else.
+    It contains no Python code, which Ctrl-C could interrupt. None if there is a single rank.
     """
     return None if is_alone(comm) else partial(comm.Allreduce, _in_place(comm))
 
 
 def is_alone(comm: Any) -> bool:
-    """Whether nobody else has nodes of the network."""
+    """Whether there is a single rank."""
     return comm is None or comm.Get_size() == 1
 
 
 def require_cpu(fn: str, device: str) -> None:
-    """Raise ValueError unless the call is to run where the ranks' sums are made."""
+    """Raise ValueError unless the call runs on the CPU, where sums over ranks are computed."""
     if device != "cpu":
         raise ValueError(f"{fn}: device must be 'cpu' with comm, got {device!r}")
 
@@ -348,7 +347,7 @@ def _place(fn: str, comm: Any) -> tuple[int, int]:
 
 
 def _share(fn: str, m: int, rank: int, size: int) -> tuple[int, int]:
-    """Return the nodes of a rank, as equal in number as can be."""
+    """Return the first node of a rank and the one after its last, in equal shares."""
     if m < size:
         raise ValueError(f"{fn}: m must be at least the number of ranks, {size}, got {m}")
     return rank * m // size, (rank + 1) * m // size

@@ -298,7 +298,7 @@ class Network:
             alpha=_stacked([net.alpha for net in members]),
         )
 
-    # ---- what it is ------------------------------------------------------------------------------
+    # ---- properties ------------------------------------------------------------------------------
 
     @property
     def B(self) -> int | None:
@@ -385,7 +385,7 @@ class Network:
             alpha=_of_member(self.alpha, b),
         )
 
-    # ---- what it computes ------------------------------------------------------------------------
+    # ---- computations ----------------------------------------------------------------------------
 
     def __call__(
         self,
@@ -907,7 +907,7 @@ class Network:
         rows = nodes if self.B is None else (np.arange(self.B)[:, None], nodes)
         return Network(self.W[rows], self.a[rows], self.lam[rows], activation=self.activation)
 
-    # ---- inside ----------------------------------------------------------------------------------
+    # ---- internals -------------------------------------------------------------------------------
 
     def with_weights(self, W: ArrayLike, a: ArrayLike | None = None) -> Network:
         """Return the same network at other weights of the same shapes.

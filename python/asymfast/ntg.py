@@ -29,7 +29,7 @@ class NTGOperator:
     part : {1, 2}, optional
         Theta^(1) or Theta^(2) of Proposition D.1; see `Network.ntg`.
     output : int
-        Whose NTG: that of one output.
+        Output whose NTG is taken.
     threads : int, optional
         Default: what OpenMP offers. No result depends on it.
     device : {"cpu", "cuda"}
@@ -38,7 +38,7 @@ class NTGOperator:
         Fast kernels, or plain loops that read like the paper.
     max_memory : float, optional
         Bytes that the operator may keep. Default: the slopes sigma'(Z), n m numbers, are kept where
-        they take less than 512 MB (8 MB if d <= 16, where computing them anew is as quick).
+        they take less than 512 MB (8 MB if d <= 16, where recomputing them is as fast).
 
     Attributes
     ----------
@@ -54,8 +54,8 @@ class NTGOperator:
     Notes
     -----
     Cost of a product: 6 n m d flop, against 2 n^2 for the stored matrix, whose assembly takes
-    n^2 m: of use where n^2 numbers do not fit. Rounding: about 2e-7 (float32) or 1e-15 (float64) of
-    |Theta| |u|. Source: Theta = J J^T, Eqs. (4) and (5).
+    n^2 m: use it where n^2 numbers do not fit into memory. Rounding: about 2e-7 (float32) or
+    1e-15 (float64) of |Theta| |u|. Source: Theta = J J^T, Eqs. (4) and (5).
 
     Examples
     --------
@@ -116,7 +116,7 @@ class NTGOperator:
         return _check.in_range(fn, rounded.reshape(given.shape))
 
     def to_scipy(self) -> LinearOperator:
-        """The same as a `scipy.sparse.linalg.LinearOperator`, for its solvers.
+        """Return a `scipy.sparse.linalg.LinearOperator`, for SciPy's solvers.
 
         Raises
         ------

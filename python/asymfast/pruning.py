@@ -1,4 +1,4 @@
-"""Pruning curves: loss and accuracy while the least important nodes go, one after another."""
+"""Pruning curves: loss and accuracy while the least important nodes are removed one by one."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _BLOCK_BYTES = 1 << 25  # of features held at a time
 
 @dataclass(frozen=True, eq=False)
 class PruningCurve:
-    """What is left of a network's performance when only its most important nodes are kept.
+    """Performance of a network of which only the most important nodes are kept.
 
     Attributes
     ----------
     kept : (m,) int64 array
-        1, 2, ..., m: how many nodes are kept.
+        1, 2, ..., m: number of nodes kept.
     loss : (m,) or (B, m) float64 array
-        Loss with so many nodes.
+        Loss with that many nodes.
     accuracy : (m,) or (B, m) float64 array, or None
-        Share of samples whose largest output is that of the largest target; of several outputs.
+        Share of samples whose largest output belongs to the largest target; None for one output.
     order : (m,) or (B, m) int64 array
         The nodes, the most important first.
 
@@ -69,7 +69,7 @@ def pruning_curve(
     Parameters
     ----------
     net : Network
-        A trained one, as a rule; single or an ensemble.
+        Usually a trained one; single or an ensemble.
     X : (n, d) array, of an ensemble also (B, n, d)
         Inputs in the network's dtype.
     y : (n,) or (n, k) array, of an ensemble also (B, n) or (B, n, k)
@@ -91,7 +91,7 @@ def pruning_curve(
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong kind, dtype or shape, or values that are not finite.
+        An argument of the wrong type, dtype or shape, or values that are not finite.
     OverflowError
         A loss exceeds the range of float64.
 

@@ -42,11 +42,12 @@ class Record:
     eigmin : bool
         Record the smallest eigenvalue of the NTG.
     weights : bool
-        Record the weights themselves, m d numbers a record; of `sgd` with ``train_output`` also the
-        output weights, as ``run.output_weights``.
+        Record the weights themselves, m d numbers a record, and the output weights, as
+        ``run.output_weights``, if `sgd` trains them (``train_output``).
     accuracy : bool, optional
-        Record the share of samples whose largest output is that of the largest target, on training
-        and test data; of equals the first counts. Needs k >= 2 outputs. None: with cross_entropy.
+        Record the share of samples whose largest output belongs to the largest target, on training
+        and test data (the first of equals counts). Needs k >= 2 outputs. Default: only with
+        cross_entropy.
     eigmax : bool
         Record the largest eigenvalue of the NTG, as ``run.ntg_eigmax``.
     ntg_change_2norm : bool
@@ -59,7 +60,7 @@ class Record:
         Record tr K / eig_max(K) of K = NTG_t, from 1 to q (the intrinsic dimension). NaN where K
         is zero.
     ntg_matrix : bool
-        Record the NTG itself; q^2 numbers a record.
+        Record the NTG itself, q^2 numbers a record.
     top_nodes : int
         Record the indices of the nodes that moved the most, the farthest first; 0: none.
     folder : path-like, optional
@@ -141,7 +142,7 @@ class Record:
         Raises
         ------
         ValueError
-            It is asked for, but there is one output only.
+            It is requested for a network of one output.
         """
         if self.accuracy and k < 2:
             raise ValueError(f"{fn}: record.accuracy needs a network with k >= 2 outputs, got {k}")
@@ -204,25 +205,25 @@ class Stop:
     Parameters
     ----------
     loss : float, optional
-        The training loss of a record is at or below this; of an ensemble, that of every member.
+        Stop at a record whose training loss (for an ensemble: of every member) is at or below this.
     time : float, optional
-        The time of a record is at or beyond this, > 0.
+        Stop at a record whose time is at or beyond this, > 0.
     wall_seconds : float, optional
-        The call has lasted longer than this, > 0. Looked at about every 50 ms, not at records only;
-        the run then ends with a record of where it stands. (Not for ensembles of a flow one of
-        whose members is far behind the others: see docs/training.md.)
+        Stop when the call has lasted longer than this, > 0. Checked about every 50 ms, not only at
+        records; the run then ends with a record of its current state. (In flows of ensembles a
+        member that is far behind the others may delay this: see docs/training.md.)
 
     Raises
     ------
     TypeError, ValueError
-        A value of the wrong kind or range, or none of the three.
+        A value of the wrong type or range, or none of the three.
 
     Notes
     -----
-    Loss and time are looked at when a record has been made, as is a callback's answer: with
-    ``Record(every=1)`` after every step. A run that is stopped has ``run.stopped`` set and
-    ``run.stopped_by`` says by what. With ``checkpoint=`` it can be gone on with: by the same call
-    after `wall_seconds` or a callback, by one with a later `loss` or `time`, or with no `stop`.
+    Loss and time, like a callback's answer, are checked at records: with ``Record(every=1)`` after
+    every step. A stopped run has ``run.stopped`` set, and ``run.stopped_by`` names the condition.
+    With ``checkpoint=`` it can be resumed: by the same call after `wall_seconds` or a callback, by
+    a call with a lower `loss` or a later `time`, or by one without `stop`.
 
     Examples
     --------

@@ -57,7 +57,7 @@ class Run:
     loss : (T,) or (T, B) float64 array
         Training loss, of the kind named in `config`; in sgd too that of all training samples.
     test_loss : (T,) or (T, B) float64 array, or None
-        Loss on the test data, if there were any.
+        Loss on the test data, if given.
     weight_change : (T, m) or (T, B, m) float64 array
         |w_tj - w_0j| of every node.
     ntg_change : (T,) or (T, B) float64 array, or None
@@ -71,7 +71,7 @@ class Run:
     initial, network : Network
         At the start, and at the last record.
     diverged : bool, or (B,) bool array
-        Whose loss left all bounds; the records of such a member are NaN from there on.
+        Whether the loss diverged; a diverged member's records are NaN from there on.
     stopped : bool
         Ended early, by a callback or by `stop`.
     config : dict
@@ -89,7 +89,7 @@ class Run:
     ntg_matrix : (T, q, q) or (T, B, q, q) float64 array, or None
         NTG_t on the q chosen samples.
     top_nodes : (T, top_nodes) or (T, B, top_nodes) int64 array, or None
-        The nodes that moved the most, the farthest first. -1: of a member that diverged.
+        The nodes that moved the most, the farthest first; -1 for a member that diverged.
     output_weights : (T, m, k) or (T, B, m, k) array, or None
         a_t, if trained and recorded.
     stopped_by : str or None
@@ -152,14 +152,14 @@ class Run:
         Parameters
         ----------
         path : path-like
-            The file; replaced at once when all is written, untouched when something fails.
+            The file; replaced only once everything is written, untouched if something fails.
 
         Raises
         ------
         TypeError, ValueError
-            `path` is no path.
+            `path` is not a valid path.
         OSError
-            The folder does not exist or cannot be written to, or `path` is that of a folder.
+            The folder does not exist or cannot be written to, or `path` is a folder.
 
         Notes
         -----
@@ -218,9 +218,9 @@ class Run:
         Raises
         ------
         OSError
-            There is no such file, or it cannot be read.
+            The file does not exist or cannot be read.
         TypeError
-            `path` is no path.
+            `path` is not a valid path.
         ValueError
             The file is damaged, or was not written by `save`.
 
@@ -373,20 +373,20 @@ class Run:
 
 
 class DivergenceError(RuntimeError):
-    """The loss left all bounds: it is not finite, or 10^10 times what the run began with.
+    """The loss diverged: it is not finite, or more than 10^10 times the loss at the start.
 
     Attributes
     ----------
     run : Run
         Everything recorded before.
     step : int
-        Step at which (the first member of) the run was given up.
+        Step at which the run, or its first member that diverged, was given up.
     last_loss : float
-        Its last acceptable loss; of sgd, that of its batch.
+        Its last acceptable loss; in sgd the loss of a batch.
     bound : float
         Largest stable step at the start: 2 / eig_max for gradient descent, 2.78 / eig_max for RK4,
         3.3 / eig_max for the other flows, with eig_max of the loss' Gauss-Newton matrix, computed
-        to about 1 %; of sgd, that of the first batch and of all weights trained.
+        to about 1 %; in sgd that of the first batch and of all weights trained.
 
     Examples
     --------

@@ -12,7 +12,7 @@ from . import _check
 def node_scaling(
     m: int, gamma: float, alpha: float | None = None, *, weights: ArrayLike | None = None
 ) -> NDArray[np.float64]:
-    """Scalings of m nodes: a symmetric part of weight gamma and an asymmetric rest.
+    """Scalings of m nodes: a symmetric part of weight gamma and an asymmetric part.
 
     lam_j = gamma / m + (1 - gamma) t_j / sum_k t_k,  j = 1, ..., m.
 
@@ -31,13 +31,13 @@ def node_scaling(
     Returns
     -------
     (m,) float64 array
-        Non-negative, sums to 1 within rounding; each within 4 roundings of its exact value, but for
-        the power j^(-1/alpha), whose relative error is about (log j)/alpha roundings.
+        Non-negative, sums to 1 within rounding; each within 4 roundings of its exact value, except
+        for the power j^(-1/alpha), whose relative error is about (log j)/alpha roundings.
 
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong kind or range; neither or both of `alpha` and `weights`.
+        An argument of the wrong type or range; neither or both of `alpha` and `weights`.
 
     Notes
     -----

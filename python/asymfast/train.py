@@ -49,8 +49,8 @@ def gradient_descent(
     Parameters
     ----------
     net : Network
-        Where to start. All members of an ensemble are trained at once, each to the very bits of its
-        single run.
+        The network at the start. All members of an ensemble are trained together, and each gets
+        the same bits as in a run of its own.
     X : (n, d) array, of an ensemble also (B, n, d)
         Inputs in the network's dtype.
     y : (n,) or (n, k) array, of an ensemble also (B, n) or (B, n, k)
@@ -59,12 +59,12 @@ def gradient_descent(
         At least 1.
     lr : "auto" or float
         Step size > 0. "auto": half of the largest stable step at the start, 2 / eig_max of the
-        loss' Gauss-Newton matrix (`Network.stable_step`), rounded to three digits; of an ensemble,
-        of the smallest of its members' (pass that number to reproduce a member alone). With `comm`
-        the eigenvalues of the ranks' parts are added, which is an upper bound. ``run.config["lr"]``
-        is the number used. On half_sse, a sum over samples, the largest stable step falls with n:
-        a UserWarning says when a number of your own exceeds 2 / eig_max (of half_sse or mse, in
-        runs of 10 steps or more if the loss rose, of 600 or more in any case).
+        loss' Gauss-Newton matrix (`Network.stable_step`), rounded to three digits. An ensemble uses
+        the smallest of its members' steps (pass that number to reproduce one member alone); with
+        `comm` the eigenvalues of the ranks' parts are added, an upper bound. ``run.config["lr"]``
+        is the number used. half_sse is a sum over samples, so its largest stable step falls with
+        n. A UserWarning is given if an explicit lr exceeds 2 / eig_max of half_sse or mse: in runs
+        of 10 steps or more if the loss rose, in runs of 600 or more always.
     loss : {"half_sse", "mse", "cross_entropy"}
         See `Network.loss`. half_sse is the paper's L_m.
     record : Record, optional
@@ -74,8 +74,8 @@ def gradient_descent(
     threads : int, optional
         Default: what OpenMP offers. No result depends on it.
     device : {"cpu", "cuda"}
-        "cuda" needs a build with CUDA and a GPU, on which the whole run then stays between two
-        records; see docs/cuda.md.
+        "cuda" needs a build with CUDA and a GPU; the run stays on the GPU between records. See
+        docs/cuda.md.
     backend : {"cpu", "reference"}, optional
         Fast kernels, or plain loops that read like the paper.
     progress : bool or callable(fraction, loss)
@@ -83,24 +83,25 @@ def gradient_descent(
     callback : callable(Snapshot), optional
         Called at every record; the run ends there if it returns False, NumPy's included.
     checkpoint : path-like, optional
-        A file that keeps the state of the run. If it is there, the run goes on from it, to the very
-        bits of a run that was never interrupted, even by kill -9; the arguments that the numbers
-        depend on must be the same. A finished run is returned at once.
+        A file that keeps the state of the run. If it exists, the run resumes from it and ends with
+        the same bits as a run that was never interrupted, even by kill -9; all arguments on which
+        the numbers depend must be the same. A finished run is returned without training.
     checkpoint_every : float
-        Seconds between checkpoints, > 0; there is one at each end as well.
+        Seconds between checkpoints, > 0; one is also written at the end.
     stop : Stop, optional
         Early stopping.
     max_memory : float, optional
-        Bytes that the run may allocate, its records included. What is left for the slopes
-        sigma'(Z), n m numbers a member, decides whether they are kept from the forward pass to the
-        gradient or computed again, which costs up to half the speed and changes no bit. See
+        Bytes that the run may allocate, records included. If they do not suffice for the slopes
+        sigma'(Z), n m numbers per member, the slopes are computed a second time for the gradient,
+        which costs up to half the speed and changes no bit. See
         `asymfast.memory` for the formula.
     comm : mpi4py.MPI.Comm, optional
         Share the nodes with its other ranks, which make the same call with the same data (extra
         ``mpi``): `net` is the whole network, or this rank's part by `asymfast.mpi`. The run has
-        this rank's nodes, see `asymfast.mpi.gather`; what is no node's is the same on all ranks.
-        `progress` and `callback` may be given on some ranks only. Not with an ensemble,
-        device="cuda", checkpoint, record.folder, record.top_nodes, stop.wall_seconds.
+        this rank's nodes, see `asymfast.mpi.gather`; everything that is not per node is identical
+        on every rank. `progress` and `callback` may be given on some ranks only. Cannot be combined
+        with an ensemble, device="cuda", checkpoint, record.folder, record.top_nodes or
+        stop.wall_seconds.
 
     Returns
     -------
@@ -109,24 +110,25 @@ def gradient_descent(
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong kind, dtype, shape or range; before any work is done.
+        An argument of the wrong type, dtype, shape or range; raised before any work is done.
     DivergenceError
-        With the run so far. Of an ensemble: after the others have finished.
+        The loss diverged; the error holds the run so far. If a member of an ensemble diverges, the
+        others finish first.
     OverflowError
-        A recorded number exceeds the range of float64 although the loss does not; the run is in its
+        A recorded number exceeds the range of float64 although the loss does not; the run is in the
         attribute ``run``.
     MemoryError
-        The run needs more than this machine has, whatever else runs: before any work is done. Not
-        with `stop` or `callback`, which may end it before its record has grown so large.
+        The run needs more memory than this machine has; raised before any work is done. Not checked
+        with `stop` or `callback`, which may end the run before its record becomes that large.
     KeyboardInterrupt
-        Ctrl-C, as any exception of `progress` and `callback`, comes with the run so far in its
+        Ctrl-C. Like any exception raised in `progress` or `callback`, it has the run so far in its
         attribute ``run``. With `checkpoint` the steps in progress are completed and the state is
         written first; a second Ctrl-C does not wait for that.
     CheckpointError
-        A ValueError: the checkpoint is damaged, no checkpoint, or that of another run.
+        A ValueError: the file is damaged, is not a checkpoint, or belongs to another run.
     OSError
-        A checkpoint or the record's folder cannot be written, as when the disk is full: with the
-        run so far; the last good checkpoint is kept.
+        A checkpoint or the record's folder cannot be written, for example on a full disk; the error
+        holds the run so far, and the last complete checkpoint is kept.
     RuntimeError
         device="cuda" without CUDA, saying what is missing.
 
@@ -342,21 +344,22 @@ def gradient_flow(
         "tangent": a multistep method of order up to 9 that continues the Jacobian J and the neural
         tangent matrix J J^T of past points in time and solves the linear equation they leave for
         f - y exactly; for half_sse and mse, activations but relu, at most 500 outputs n k. Its
-        steps grow with time whatever the stiffness.
-        "auto": dopri5 or tangent, which by stiffness t_end eig_max, rtol and sizes is the cheaper;
+        steps grow with time at any stiffness.
+        "auto": dopri5 or tangent, whichever is estimated to be cheaper from the stiffness
+        t_end eig_max, rtol and the sizes;
         dopri5 for cross_entropy and for relu, whose kinks cost the high order. With dt: rk4.
         ``run.config["method_taken"]`` says which.
     dt : float, optional
-        Of rk4: equal steps of at most dt between the recorded times. None: steps are chosen so that
-        rtol is held.
+        For rk4: equal steps of at most dt between the recorded times. None: steps are chosen to
+        meet rtol.
     rtol : float
         For dt=None: relative error of the residual f - y aimed at, in (0, 1). Rounding limits it to
         about 1e-12 of |f| + |y| in float64 and 1e-5 in float32. With relu it holds for a step; a
         run errs by more, and work grows as 1 / rtol.
     net, X, y, loss, record, X_test, y_test, threads, device, backend, progress, callback,
     checkpoint, checkpoint_every, stop, max_memory, comm
-        As in `gradient_descent`. An ensemble with dt=None, whose members step differently, is
-        recorded at ``Record(times=...)``. Steps of dopri5 and tangent do not end at those times,
+        As in `gradient_descent`. The members of an ensemble with dt=None step differently, so it
+        is recorded at ``Record(times=...)``. Steps of dopri5 and tangent do not end at those times,
         which are interpolated.
 
     Returns
@@ -486,9 +489,9 @@ def sgd(
 ) -> Run:
     """Stochastic gradient descent on mini-batches drawn without replacement.
 
-    Every epoch the samples are put into a new random order and cut into batches; a step is
-    W <- W - lr dL/dW for the loss L of the batch alone, and a <- a - lr dL/da if asked, both
-    gradients taken at the same point.
+    In every epoch the samples are shuffled and cut into batches. A step is W <- W - lr dL/dW for
+    the loss L of the batch alone and, with `train_output`, a <- a - lr dL/da; both gradients are
+    taken at the same point.
 
     Parameters
     ----------
@@ -501,8 +504,8 @@ def sgd(
         fifth of the largest stable step of a batch at the start, as in `gradient_descent`, measured
         on at most 500 of its rows; with `train_output`, of W and a together.
     loss : {"half_sse", "mse", "cross_entropy"}
-        That of a batch: half_sse is half the sum of squares over its samples, mse and cross_entropy
-        are means over them, also over the fewer ones of a last batch.
+        Loss of a batch: half_sse is half the sum of squares over its samples; mse and cross_entropy
+        are means over its samples, of which the last batch may have fewer.
     train_output : bool
         Train the output weights too, with dL/da_jq = sqrt(lam_j) sum_i sigma(Z_ij) dL/df_iq.
     rng : seed, or sequence of B of them
@@ -510,9 +513,9 @@ def sgd(
         seed all members of an ensemble draw the same batches, with a sequence each has its own.
     net, X, y, record, X_test, y_test, threads, device, backend, progress, callback, checkpoint,
     checkpoint_every, stop, max_memory
-        As in `gradient_descent`. Recorded losses are those of all samples; `time` is the sum of the
-        learning rates; `Record(times=...)` takes the nearest step. The default schedule has about
-        50 records at ends of epochs. With `checkpoint`, rng must not be None.
+        As in `gradient_descent`. Losses are recorded on all samples; `time` is the sum of the
+        learning rates; `Record(times=...)` takes the nearest step. By default there are about 50
+        records, at the ends of epochs. With `checkpoint`, rng must not be None.
 
     Returns
     -------
@@ -533,7 +536,8 @@ def sgd(
     i = n-1, ..., 1 swaps entries i and floor((i + 1) u / 2^64), u being u_0, u_1, ... of that key.
 
     Cost of a step on b samples: 4 b m d flop, with output weights 2 b m k more; memory O(b m). Late
-    steps below the rounding of the weights are not lost: what a step loses is added to the next.
+    steps smaller than the rounding of the weights are not lost: the remainder of each step is added
+    to the next one.
 
     Examples
     --------

@@ -22,7 +22,8 @@ Array = NDArray[Any]
 PARAMETERS = """m : int, default=500
         Hidden nodes.
     gamma : float in [0, 1], default=0.5
-        1 is the symmetric scaling 1/m, the kernel regime; the smaller, the more single nodes learn.
+        1 is the symmetric scaling 1/m, the kernel regime; smaller values let single nodes learn
+        more.
     alpha : float > 0, default=0.5
         Decay of the asymmetric part of the scaling, lam_j ~ j^(-1/alpha); see
         `asymfast.node_scaling`.
@@ -34,27 +35,27 @@ PARAMETERS = """m : int, default=500
         Step size of full-batch gradient descent. "auto" starts with 0.9 of the largest stable step
         (`Network.stable_step`: from the largest eigenvalue of the neural tangent Gram matrix) and
         halves it whenever the loss has risen over 50 iterations, which are then repeated. A number
-        is kept to; where it is too large, asymfast.DivergenceError says so.
+        is used as it is; asymfast.DivergenceError is raised if it is too large.
     max_iter : int, default=1000
-        Iterations at most.
+        Largest number of iterations.
     tol : float >= 0, default=1e-3
-        Ends the training when the loss (with `early_stopping` that of the held-out data) has not
-        fallen by this fraction within `n_iter_no_change` iterations. Looked at every 50.
+        Training ends when the loss (with `early_stopping` the loss on the held-out data) has not
+        fallen by this fraction within `n_iter_no_change` iterations. Checked every 50 iterations.
     n_iter_no_change : int, default=100
         See `tol`.
     early_stopping : bool, default=False
-        Hold out a part of the data, and keep the network that did best on it.
+        Hold out a part of the data, and keep the network that performed best on it.
     validation_fraction : float in (0, 1), default=0.1
-        That part.
+        Fraction of the data held out.
     random_state : int, RandomState or None, default=None
-        Decides the initial weights and the held-out part.
+        Determines the initial weights and the held-out part.
     threads : int or None, default=None
         Default: what OpenMP offers. No result depends on it."""
 
 ATTRIBUTES = """network_ : asymfast.Network
         The trained network; its last input is the constant if `fit_intercept`.
     n_iter_ : int
-        Iterations done.
+        Number of iterations.
     loss_curve_ : (n_iter_ + 1,) array
         Training loss after 0, 1, ... iterations.
     validation_curve_ : (n_iter_ + 1,) array or None
@@ -66,7 +67,7 @@ ATTRIBUTES = """network_ : asymfast.Network
 
 
 def validated(estimator: BaseEstimator, *data: Any, **checks: Any) -> Any:
-    """The checks of scikit-learn, without the warnings of sums that are not finite."""
+    """Apply scikit-learn's checks, without warnings about sums that are not finite."""
     with np.errstate(over="ignore", invalid="ignore"):
         return validate_data(estimator, *data, **checks)
 
@@ -163,7 +164,7 @@ class AsymmetricNetEstimator(BaseEstimator):
         self.lr_ = course.lr
 
     def _outputs(self, X: Any) -> Array:
-        """Outputs of the network for X as `predict` gets it."""
+        """Outputs of the network for the X given to `predict`."""
         check_is_fitted(self)
         X = validated(self, X, dtype=self.network_.dtype, reset=False)
         return self.network_(self._network_inputs(X), threads=self.threads)

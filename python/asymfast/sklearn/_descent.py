@@ -1,4 +1,4 @@
-"""Gradient descent in rounds of iterations: step size found by itself, early stopping."""
+"""Gradient descent in rounds of iterations, with an adaptive step size and early stopping."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ..train import gradient_descent, watching_steps
 
 Array = NDArray[Any]
 
-_ROUND = 50  # iterations between two looks at the loss
+_ROUND = 50  # iterations between two checks of the loss
 _MARGIN = 0.9  # of the largest stable step at the start
 _MOST_HALVINGS = 40
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train; the names are those of the estimators, which document them."""
+    """Settings of the training, named and documented as the estimators' parameters."""
 
     lr: float | str
     max_iter: int
@@ -48,7 +48,7 @@ class Settings:
 
 @dataclass
 class Course:
-    """What a descent went through: losses after 0, 1, ... iterations, and where it arrived."""
+    """Result of a descent: losses after 0, 1, ... iterations, and the last network."""
 
     network: Network
     lr: float
@@ -65,18 +65,18 @@ def descend(
     settings: Settings,
     held_out: tuple[Array, Array] | None = None,
 ) -> Course:
-    """Train until max_iter, or until a loss no longer falls.
+    """Train until max_iter, or until the loss no longer falls.
 
-    That loss is the one on `held_out` if given, and the network is then the best one of all ends
-    of rounds; otherwise it is the training loss.
+    If `held_out` is given, its loss counts, and the network is the best one at the end of a round;
+    otherwise the training loss counts.
 
     Raises
     ------
     DivergenceError
-        With a step size of the caller's own.
+        An explicit step size is too large.
     """
-    found = settings.lr == "auto"
-    lr = _first_step(net, X, loss, settings) if found else float(settings.lr)
+    automatic = settings.lr == "auto"
+    lr = _first_step(net, X, loss, settings) if automatic else float(settings.lr)
     course = Course(net, lr)
     best = _Best(net, settings)
     at, halvings = 0, 0
@@ -96,18 +96,18 @@ def descend(
                     y_test=None if held_out is None else held_out[1],
                     threads=settings.threads,
                 )
-            climbed = run.loss[-1] > run.loss[0]
+            rose = run.loss[-1] > run.loss[0]
         except DivergenceError:
-            if not found or halvings == _MOST_HALVINGS:
+            if not automatic or halvings == _MOST_HALVINGS:
                 raise
-            climbed = True
-        if found and climbed and halvings < _MOST_HALVINGS:
-            course.lr, halvings = course.lr / 2, halvings + 1  # once more from where it began
+            rose = True
+        if automatic and rose and halvings < _MOST_HALVINGS:
+            course.lr, halvings = course.lr / 2, halvings + 1  # repeat the round
             continue
-        begun = len(course.losses) > 0
-        course.losses += run.loss[begun:].tolist()
+        first = int(len(course.losses) > 0)
+        course.losses += run.loss[first:].tolist()
         if run.test_loss is not None:
-            course.held_out_losses += run.test_loss[begun:].tolist()
+            course.held_out_losses += run.test_loss[first:].tolist()
         net, at = run.network, at + steps
         best.see(net, at, (course.held_out_losses or course.losses)[-1])
         course.converged = best.is_over(at)

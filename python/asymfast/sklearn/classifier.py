@@ -45,11 +45,11 @@ class AsymmetricNetClassifier(ClassifierMixin, AsymmetricNetEstimator):  # noqa:
         Raises
         ------
         ValueError, TypeError
-            Data or parameters that are not what they must be; a single class.
+            Invalid data or parameters; a single class.
         OverflowError
             Numbers that exceed the range of their dtype.
         asymfast.DivergenceError
-            With an `lr` of your own that is too large.
+            An explicit `lr` is too large.
 
         Warns
         -----
@@ -91,7 +91,7 @@ class AsymmetricNetClassifier(ClassifierMixin, AsymmetricNetEstimator):  # noqa:
         return np.asarray(self.classes_[most_probable])
 
     def _log_softmax(self, X: Any) -> Array:
-        """-inf where it is beyond the range."""
+        """Log-softmax of the outputs, -inf where it is beyond the range."""
         f = self._outputs(X)
         with np.errstate(over="ignore"):
             f = f - f.max(axis=1, keepdims=True)

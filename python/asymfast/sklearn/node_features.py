@@ -25,22 +25,22 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     estimator : AsymmetricNetRegressor or AsymmetricNetClassifier, optional
-        What to train; default: the classifier for labels (strings, bools, whole numbers), the
+        Estimator to train. Default: the classifier for labels (strings, bools, integers), the
         regressor for other targets, each with its defaults. Pass the regressor for counts.
     k : int, default=10
         Number of features, at most the estimator's m.
     importance : {"paper", "authors"}, default="paper"
         lam_j |w_j|^2, or lam_j |a_j|^2; see `asymfast.Network.node_importance`.
     random_state : int, RandomState or None, default=None
-        That of the estimator to be trained; None leaves a passed one its own.
+        Random state of the estimator; None keeps that of a passed estimator.
 
     Attributes
     ----------
     estimator_ : the trained estimator
     nodes_ : (k,) int array
-        The chosen nodes of ``estimator_.network_``, by falling importance.
+        The chosen nodes of ``estimator_.network_``, most important first.
     importances_ : (k,) float64 array
-        Theirs.
+        Their importances.
     n_features_in_, feature_names_in_
         As in every estimator of scikit-learn.
 

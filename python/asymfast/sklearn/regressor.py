@@ -49,11 +49,11 @@ class AsymmetricNetRegressor(RegressorMixin, AsymmetricNetEstimator):  # noqa: D
         Raises
         ------
         ValueError, TypeError
-            Data or parameters that are not what they must be.
+            Invalid data or parameters.
         OverflowError
             Numbers that exceed the range of their dtype.
         asymfast.DivergenceError
-            With an `lr` of your own that is too large.
+            An explicit `lr` is too large.
 
         Warns
         -----

@@ -26,7 +26,7 @@ def asymmetric_net(
     activation: str = "swish",
     threads: int | None = None,
 ) -> Tensor:
-    """Outputs of the network of Eq. (2), differentiable once by X, W and a.
+    """Outputs of the network of Eq. (2), differentiable once with respect to X, W and a.
 
     Parameters
     ----------
@@ -46,16 +46,16 @@ def asymmetric_net(
     Returns
     -------
     (...,) tensor, or (..., k) for a (m, k)
-        As PyTorch does, NaN and inf are passed on, not refused.
+        NaN and inf are propagated, as in PyTorch.
 
     Raises
     ------
     TypeError
-        Not tensors, not on the CPU, dtypes that differ or are other ones, lam requires a gradient.
+        Not tensors, not on the CPU, unsupported or differing dtypes, lam requires a gradient.
     ValueError
-        Shapes that do not fit, no inputs, an unknown activation.
+        Shapes that do not match, no inputs, an unknown activation.
     RuntimeError
-        In a backward pass through the gradients: there are no second derivatives.
+        A second derivative is requested; a call inside torch.vmap.
 
     Notes
     -----
@@ -74,7 +74,7 @@ def asymmetric_net(
     if lam.dtype not in (torch.float64, W.dtype):
         raise TypeError(f"{fn}: lam: expected dtype float64 or W's {W.dtype}, got {lam.dtype}")
     if lam.requires_grad:
-        raise TypeError(f"{fn}: lam must be a constant, there is no gradient by it")
+        raise TypeError(f"{fn}: lam must be a constant: it has no gradient")
     _check.require_shape(fn, "W", tuple(W.shape), ("m", "d"))
     m, d = W.shape
     _check.require_shape(fn, "a", tuple(a.shape), (m,), (m, "k"))
@@ -99,7 +99,7 @@ class _Outputs(torch.autograd.Function):
 
     @staticmethod
     def vmap(*batched: Any) -> Any:
-        """Refuse in our words: the kernels take one set of arrays."""
+        """Raise a clear error: the kernels take one set of arrays."""
         raise _no_batches()
 
     @staticmethod
@@ -115,7 +115,7 @@ class _Outputs(torch.autograd.Function):
 
 
 class _Gradients(torch.autograd.Function):
-    """A function of its own, so that differentiating it again is refused in our words."""
+    """A separate function, so that a second derivative raises a clear error."""
 
     @staticmethod
     def forward(
@@ -139,7 +139,7 @@ class _Gradients(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        """Keep nothing: there is no way back."""
+        """Keep nothing: there is no second derivative."""
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:

@@ -29,14 +29,14 @@ class AsymmetricNet(torch.nn.Module):
     outputs : int
         1 gives outputs of shape (...,), k > 1 gives (..., k).
     rng : seed or Generator, optional
-        As in `Network.init`, with its very draws; None takes a seed from PyTorch's generator, so
-        that `torch.manual_seed` decides.
+        As in `Network.init`, with the same draws. None takes a seed from PyTorch's generator, which
+        `torch.manual_seed` sets.
     weights : (m,) array_like, optional
         Instead of alpha, as in `Network.init`.
     train_output : bool
         Whether `a` requires a gradient; in the paper only W is trained.
     threads : int, optional
-        Default: `torch.get_num_threads()`, asked at every call. No result depends on it.
+        Default: `torch.get_num_threads()` at every call. No result depends on it.
     dtype : torch.float64 or torch.float32, optional
         Default: PyTorch's.
 
@@ -121,7 +121,7 @@ class AsymmetricNet(torch.nn.Module):
         )
 
     def network(self) -> Network:
-        """Return the network at the present weights, which are copied.
+        """Return a network with a copy of the current weights.
 
         Raises
         ------
