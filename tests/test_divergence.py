@@ -146,3 +146,37 @@ def test_weights_that_overflow_behind_a_bounded_activation(activation):
             af.gradient_descent(net, case.X, 1e6 * case.y, lr=1e308, steps=9, record=record)
         assert np.all(np.isfinite(caught.value.run.network.W))
         assert np.all(np.isfinite(caught.value.run.loss))
+
+
+@pytest.mark.parametrize("train", ["descent", "flow", "sgd"])
+def test_a_member_that_diverges_may_be_kept(train):
+    """The other members are those of runs of their own; a single network's run is kept as well."""
+    case = simulated(activation="identity", n=12, d=4, m=20)
+    stiff = af.Network(case.net.W, 30 * case.net.a, case.net.lam, activation="identity")
+    nets = af.Network.stack([case.net, stiff])
+
+    def run(net, **settings):
+        settings |= {"record": af.Record(every=5), "on_divergence": "keep"}
+        return {
+            "descent": lambda: af.gradient_descent(
+                net, case.X, case.y, lr=1.0, steps=60, **settings
+            ),
+            "flow": lambda: af.gradient_flow(net, case.X, case.y, t_end=60.0, dt=1.0, **settings),
+            "sgd": lambda: af.sgd(
+                net, case.X, case.y, lr=1.0, batch_size=4, epochs=30, rng=0, **settings
+            ),
+        }[train]()
+
+    kept = run(nets)
+    assert kept.diverged.tolist() == [False, True]
+    assert np.isnan(kept.loss[-1, 1])
+    alone = run(case.net)
+    assert_same_bits(kept.loss[:, 0], alone.loss)
+    assert_same_bits(kept.network.W[0], alone.network.W)
+    assert run(stiff).diverged is True
+
+
+def test_on_divergence_is_one_of_two():
+    case = simulated()
+    with pytest.raises(ValueError, match="on_divergence must be one of raise, keep, got 'warn'"):
+        descend(case, 1.0, on_divergence="warn")

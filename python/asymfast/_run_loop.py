@@ -89,6 +89,7 @@ class Job:
         trains_output: bool = False,
         max_memory: float | None = None,
         comm: Any = None,
+        on_divergence: str = "raise",
     ) -> None:
         if not isinstance(net, Network):
             raise TypeError(f"{fn}: net must be a Network, got {type(net).__name__}")
@@ -131,6 +132,7 @@ class Job:
             fn, "checkpoint_every", checkpoint_every, low=0, low_open=True
         )
         self.trains_output = trains_output
+        self.on_divergence = _check.choice(fn, "on_divergence", on_divergence, ("raise", "keep"))
         if max_memory is not None and self.backend == "cuda":
             raise ValueError(f"{fn}: max_memory must be None on device 'cuda', got {max_memory!r}")
         self.max_memory = max_memory
@@ -230,7 +232,7 @@ class Job:
         if result["exception"] is not None:
             result["exception"].run = run
             raise result["exception"]
-        if result["status"] == "diverged":
+        if result["status"] == "diverged" and self.on_divergence == "raise":
             raise self._divergence(result, run, step_text)
         if result["status"] == "interrupted":
             error = RuntimeError(f"{self.fn}: another rank was interrupted")
@@ -243,7 +245,10 @@ class Job:
         """Raise OverflowError if recorded numbers exceed float64 although the loss does not."""
         for name in _MEASURED & rows.keys():
             try:
-                _check.in_range(f"{self.fn}: record of {name}", rows[name])
+                values = (
+                    rows[name] if name == "time" else rows[name][:, ~np.atleast_1d(run.diverged)]
+                )
+                _check.in_range(f"{self.fn}: record of {name}", values)
             except OverflowError as error:
                 error.run = run  # type: ignore[attr-defined]
                 raise

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check, _core, memory
 from ._check import inputs
 from ._device import backend_name, thread_count
+from ._optional import require
 from .network import Network
 
 if TYPE_CHECKING:
@@ -123,19 +124,15 @@ class NTGOperator:
         ImportError
             SciPy is not installed.
         """
-        try:
-            from scipy.sparse.linalg import LinearOperator
-        except ImportError as error:
-            raise ImportError(
-                "NTGOperator.to_scipy needs SciPy: pip install 'asymfast[theory]'"
-            ) from error
-        return LinearOperator(
+        scipy = require("scipy.sparse.linalg", "theory", "NTGOperator.to_scipy")
+        operator: LinearOperator = scipy.LinearOperator(
             self.shape,
             matvec=lambda u: self @ np.asarray(u, self.dtype).reshape(-1),
             rmatvec=lambda u: self @ np.asarray(u, self.dtype).reshape(-1),
             matmat=lambda U: self @ np.asarray(U, self.dtype),
             dtype=self.dtype,
         )
+        return operator
 
     def __repr__(self) -> str:
         return f"NTGOperator(n={self.shape[0]}, dtype={self.dtype})"

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _check, _storage
+from ._optional import require
 from ._storage import replacing
 from .network import Network
 
 if TYPE_CHECKING:
-    import xarray
+    import xarray as xr
 
 _FORMAT = "asymfast run 1"
 # Recorded arrays and their axes beyond the first; "member" is there in ensembles only.
@@ -330,7 +331,7 @@ class Run:
             columns[name] = dims, values
         return columns
 
-    def to_xarray(self) -> xarray.Dataset:
+    def to_xarray(self) -> xr.Dataset:
         """Return the record as an xarray Dataset (extra ``sweep``).
 
         Returns
@@ -354,12 +355,7 @@ class Run:
         >>> dict(run.to_xarray().sizes)
         {'record': 3, 'member': 2, 'node': 50}
         """
-        try:
-            import xarray
-        except ImportError:
-            raise ImportError(
-                "Run.to_xarray needs xarray; install it with: pip install 'asymfast[sweep]'"
-            ) from None
+        xarray = require("xarray", "sweep", "Run.to_xarray")
         variables: dict[str, Any] = self.columns()
         coordinates = {"step": variables.pop("steps"), "time": variables.pop("time")}
         for name in ("gamma", "alpha"):
@@ -369,7 +365,8 @@ class Run:
             name: value if type(value) in (str, int, float) else json.dumps(value)
             for name, value in self.config.items()
         }
-        return xarray.Dataset(variables, coords=coordinates, attrs=attributes)
+        dataset: xr.Dataset = xarray.Dataset(variables, coords=coordinates, attrs=attributes)
+        return dataset
 
 
 class DivergenceError(RuntimeError):

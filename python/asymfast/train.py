@@ -41,6 +41,7 @@ def gradient_descent(
     checkpoint: str | PathLike[str] | None = None,
     checkpoint_every: float = 60.0,
     stop: Stop | None = None,
+    on_divergence: Literal["raise", "keep"] = "raise",
     max_memory: float | None = None,
     comm: Any = None,
 ) -> Run:
@@ -90,6 +91,9 @@ def gradient_descent(
         Seconds between checkpoints, > 0; one is also written at the end.
     stop : Stop, optional
         Early stopping.
+    on_divergence : {"raise", "keep"}
+        "keep" returns the run instead of raising DivergenceError: ``run.diverged`` says which
+        members of an ensemble diverged, whose records are NaN from there on.
     max_memory : float, optional
         Bytes that the run may allocate, records included. If they do not suffice for the slopes
         sigma'(Z), n m numbers per member, the slopes are computed a second time for the gradient,
@@ -112,8 +116,8 @@ def gradient_descent(
     TypeError, ValueError
         An argument of the wrong type, dtype, shape or range; raised before any work is done.
     DivergenceError
-        The loss diverged; the error holds the run so far. If a member of an ensemble diverges, the
-        others finish first.
+        The loss diverged and on_divergence is "raise"; the error holds the run so far. If a member
+        of an ensemble diverges, the others finish first.
     OverflowError
         A recorded number exceeds the range of float64 although the loss does not; the run is in the
         attribute ``run``.
@@ -168,6 +172,7 @@ def gradient_descent(
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         stop=stop,
+        on_divergence=on_divergence,
         max_memory=max_memory,
         comm=comm,
     )
@@ -289,6 +294,8 @@ def _warning_beyond(
         with suppress(UserWarning):  # filters that raise it must not hide what happened
             _warn_beyond(job, lr, error.bound)
         raise
+    if np.any(run.diverged):  # on_divergence="keep": the run says so
+        return run
     rose = steps >= _WARNED_FROM and bool((np.diff(run.loss, axis=0) > 0).any())
     if lr is not None and job.loss != "cross_entropy" and (rose or steps >= _CHECKED_FROM):
         with suppress(OverflowError):
@@ -329,6 +336,7 @@ def gradient_flow(
     checkpoint: str | PathLike[str] | None = None,
     checkpoint_every: float = 60.0,
     stop: Stop | None = None,
+    on_divergence: Literal["raise", "keep"] = "raise",
     max_memory: float | None = None,
     comm: Any = None,
 ) -> Run:
@@ -357,7 +365,7 @@ def gradient_flow(
         about 1e-12 of |f| + |y| in float64 and 1e-5 in float32. With relu it holds for a step; a
         run errs by more, and work grows as 1 / rtol.
     net, X, y, loss, record, X_test, y_test, threads, device, backend, progress, callback,
-    checkpoint, checkpoint_every, stop, max_memory, comm
+    checkpoint, checkpoint_every, stop, on_divergence, max_memory, comm
         As in `gradient_descent`. The members of an ensemble with dt=None step differently, so it
         is recorded at ``Record(times=...)``. Steps of dopri5 and tangent do not end at those times,
         which are interpolated.
@@ -414,6 +422,7 @@ def gradient_flow(
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         stop=stop,
+        on_divergence=on_divergence,
         max_memory=max_memory,
         comm=comm,
     )
@@ -485,6 +494,7 @@ def sgd(
     checkpoint: str | PathLike[str] | None = None,
     checkpoint_every: float = 60.0,
     stop: Stop | None = None,
+    on_divergence: Literal["raise", "keep"] = "raise",
     max_memory: float | None = None,
 ) -> Run:
     """Stochastic gradient descent on mini-batches drawn without replacement.
@@ -512,7 +522,7 @@ def sgd(
         What `numpy.random.default_rng` takes. Its first 64-bit integer keys the sampler. With one
         seed all members of an ensemble draw the same batches, with a sequence each has its own.
     net, X, y, record, X_test, y_test, threads, device, backend, progress, callback, checkpoint,
-    checkpoint_every, stop, max_memory
+    checkpoint_every, stop, on_divergence, max_memory
         As in `gradient_descent`. Losses are recorded on all samples; `time` is the sum of the
         learning rates; `Record(times=...)` takes the nearest step. By default there are about 50
         records, at the ends of epochs. With `checkpoint`, rng must not be None.
@@ -573,6 +583,7 @@ def sgd(
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         stop=stop,
+        on_divergence=on_divergence,
         max_memory=max_memory,
         trains_output=bool(train_output),
     )
