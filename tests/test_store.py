@@ -295,7 +295,7 @@ def test_killed_while_saving(tmp_path):
     """A reader, during and after, finds complete results only; what is left half is swept away."""
     random.seed(0)
     halves = rounds = 0
-    while rounds < 6 or (halves == 0 and rounds < 60):
+    while rounds < 3 or (halves == 0 and rounds < 60):
         rounds += 1
         writer = python(SAVE_FOR_EVER, tmp_path)
         assert writer.stdout.readline() == "began\n"

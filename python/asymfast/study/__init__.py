@@ -14,7 +14,7 @@ All need the extra ``sweep``.
 
 from asymfast._optional import require
 
-for _module in ("msgspec", "joblib", "filelock"):
+for _module in ("msgspec", "filelock"):
     require(_module, "sweep", "asymfast.study")
 
 from asymfast.study.config import ConfigError  # noqa: E402

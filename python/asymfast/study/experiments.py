@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import joblib
 import msgspec
 import numpy as np
 from msgspec import structs
 
 from asymfast import _storage, plot
 from asymfast._build import build_config
+from asymfast._optional import require
 from asymfast.study.claims import verdicts
 from asymfast.study.grid import Plan, planned
 from asymfast.study.panels import experiment_figure, figure1, overviews
@@ -161,7 +161,7 @@ def _run(
     threads: int | None,
     say: Say,
 ) -> list[str]:
-    total = threads or joblib.cpu_count()
+    total = threads or require("joblib", "sweep", "asymfast paper").cpu_count()
     on_gpu = getattr(experiment.configs[0].train, "device", "cpu") != "cpu"
     jobs = min(jobs or (1 if on_gpu else total), len(experiment.configs))
     result = sweep(

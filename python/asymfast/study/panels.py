@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from asymfast.plot import style
 from asymfast.study.results import Results
-from asymfast.theory.scaling import zeta_ratio
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -195,6 +194,8 @@ def panels_figure(
 
 def squared_scalings(points: int = 199) -> tuple[Floats, Floats]:
     """Return alpha in (0, 1) and the limit of sum_j lam_j^2, zeta(2/alpha) / zeta(1/alpha)^2."""
+    from asymfast.theory.scaling import zeta_ratio  # and scipy with it, which no other panel needs
+
     alpha = np.linspace(0, 1, points + 2)[1:-1]
     return alpha, np.array([zeta_ratio(float(one)) for one in alpha])
 

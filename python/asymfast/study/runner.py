@@ -14,8 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import joblib
-
 from asymfast import _check, _storage
 from asymfast._device import MOST_THREADS
 from asymfast._optional import require
@@ -304,6 +302,7 @@ class _Pool:
             self._client = _client(client, self._closing)
             self.threads = 1
             return
+        joblib = self._joblib = require("joblib", "sweep", "sweep")
         backend, configured = joblib.parallel.get_active_backend()
         cores = joblib.cpu_count()
         jobs = jobs or configured or cores
@@ -361,6 +360,7 @@ class _Pool:
                         break
 
     def _parallel(self, tasks: Sequence[Task], jobs: int) -> Iterable[Outcome]:
+        joblib = self._joblib
         able = joblib.parallel.get_active_backend()[0].supports_return_generator
         # One task a batch: a run takes long, and a batch is lost as a whole.
         parallel = joblib.Parallel(
