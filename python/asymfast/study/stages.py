@@ -39,7 +39,7 @@ def stages(config: Config) -> dict[str, dict[str, Any]]:
 
 
 def carry_out(
-    stage: str, config: Config, data: Samples, network: Network | None, **options: Any
+    stage: str, config: Config, data: Samples, trained: Arrays | None, **options: Any
 ) -> tuple[Arrays, Info]:
     """Carry out one stage.
 
@@ -48,11 +48,10 @@ def carry_out(
     stage : {"training", "pruning", "transfer"}
     config : Config
     data : Samples
-    network : Network or None
-        The trained network, for the other stages.
+    trained : dict of arrays, or None
+        What the training has saved, for the other stages.
     **options
-        Of training: threads, checkpoint, checkpoint_every, progress; the others ignore the
-        checkpoint.
+        threads, checkpoint, checkpoint_every, progress; only training has checkpoints.
 
     Returns
     -------
@@ -61,21 +60,16 @@ def carry_out(
         ``axes`` of the arrays, and of training its settings and versions, how it ended, the norm of
         the NTG at the start, and the certificate if asked for.
     """
-    threads, progress = options.get("threads"), options["progress"]
-    if stage == "training":
+    if trained is None:
         return _training(config, data, options)
-    assert network is not None
+    W, a, lam = (trained[name] for name in ("W", "a", "lam"))
+    network = Network(W, a, lam, activation=config.network.activation)
+    threads, progress = options["threads"], options["progress"]
     if stage == "pruning":
-        progress(1.0, np.nan)
         return pruning(network, data, config, threads)
-    assert config.transfer is not None
-    seed = config.seed_of(config.network)
-    return transfer(network, data, config.transfer, seed, threads=threads, progress=progress)
-
-
-def trained_network(config: Config, arrays: Arrays) -> Network:
-    """Return the network that a training stage has saved."""
-    return Network(arrays["W"], arrays["a"], arrays["lam"], activation=config.network.activation)
+    seed, plan = config.seed_of(config.network), config.transfer
+    assert plan is not None
+    return transfer(network, data, plan, seed, threads=threads, progress=progress)
 
 
 def _training(config: Config, data: Samples, options: dict[str, Any]) -> tuple[Arrays, Info]:

@@ -17,7 +17,7 @@ from typing import Any
 from asymfast._storage import CheckpointError
 from asymfast.study.config import Config, parse
 from asymfast.study.data import Places, samples
-from asymfast.study.stages import Arrays, Info, carry_out, stages, trained_network
+from asymfast.study.stages import Arrays, Info, carry_out, stages
 from asymfast.study.store import Store
 
 _LOOK_EVERY = 0.2  # seconds between looks at the sweep, and at locks of other processes
@@ -168,34 +168,23 @@ def _stage(
         return str(store.load(table)[1].get("status", "finished")), ""
     store.begin(table)
     wall, cpu = time.perf_counter(), time.process_time()
-    arrays, info = _carry_out(name, table, task, store, config, watch)
-    info |= {
-        "seconds": time.perf_counter() - wall,
-        "cpu_seconds": time.process_time() - cpu,
-        "host": platform.node(),
-        "pid": os.getpid(),
-    }
+    data = samples(config, task.places, task.token)
+    trained = None if name == "training" else store.load(stages(config)["training"])[0]
+    checkpoint = store.checkpoint(table)
+
+    def carried_out() -> tuple[Arrays, Info]:
+        options = {"checkpoint": checkpoint, "checkpoint_every": task.checkpoint_every}
+        options |= {"threads": task.threads, "progress": watch}
+        return carry_out(name, config, data, trained, **options)
+
+    try:
+        arrays, info = carried_out()
+    except CheckpointError:  # damaged, or of another version or instruction set
+        checkpoint.unlink()
+        arrays, info = carried_out()
+    info["seconds"] = time.perf_counter() - wall
+    info["cpu_seconds"] = time.process_time() - cpu
+    info |= {"host": platform.node(), "pid": os.getpid()}
     store.save(table, arrays, info)
     loss = arrays["loss"][-1:] if name == "training" else ()
     return str(info.get("status", "finished")), "".join(f"loss {last:.4g}, " for last in loss)
-
-
-def _carry_out(
-    name: str, table: Mapping[str, Any], task: Task, store: Store, config: Config, watch: _Watch
-) -> tuple[Arrays, Info]:
-    data = samples(config, task.places, task.token)
-    network = None
-    if name != "training":
-        network = trained_network(config, store.load(stages(config)["training"])[0])
-    options: dict[str, Any] = {
-        "threads": task.threads,
-        "checkpoint": store.checkpoint(table),
-        "checkpoint_every": task.checkpoint_every,
-        "progress": watch,
-    }
-    try:
-        return carry_out(name, config, data, network, **options)
-    except CheckpointError:
-        # Damaged, or of another version or instruction set: the run starts again.
-        store.checkpoint(table).unlink()
-        return carry_out(name, config, data, network, **options)
