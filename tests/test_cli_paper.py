@@ -76,6 +76,20 @@ def test_writes_runs_figure_claims_and_report(capsys):
     assert "src=" not in report.replace('src="data:', ""), "nothing from outside"
 
 
+def test_a_figure_that_cannot_be_drawn_costs_no_results(capsys, monkeypatch):
+    from asymfast.plot import style
+
+    def fails(*_panels):
+        raise KeyError("inside matplotlib")
+
+    monkeypatch.setattr(style, "legend_below", fails)
+    assert paper() == 0
+    assert "experiment_figure: the figure could not be drawn: KeyError" in capsys.readouterr().out
+    assert len(stored()) == 8
+    names = ["report.html", "results", "simulated.json"]
+    assert sorted(path.name for path in Path("asymfast-paper").iterdir()) == names
+
+
 def test_every_seed_has_its_own_data_and_network():
     assert paper("--no-figure") == 0
     found = {

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -29,8 +29,11 @@ from asymfast.study.results import NAMES, Experiment, Results, read_experiment, 
 from asymfast.study.runner import sweep
 from asymfast.study.store import Store
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 ALL = ("fig1", *NAMES)
-"""What ``asymfast paper all`` carries out, in the order of the paper's plot."""
+"""What ``asymfast paper all`` carries out, in the order of the paper's figures."""
 
 Say = Callable[[str], object]
 
@@ -133,7 +136,7 @@ def paper(
                 raise
             outcome.left_out.append(f"{experiment.name} is left out: {missing}")
     if "fig1" in chosen and draw:
-        _say_written(say, folder, plot.save(figure1(), folder / "fig1"))
+        _say_written(say, folder, _drawn(figure1, folder / "fig1", say))
     for experiment, plan in ready:
         say(_heading(experiment))
         store = Store(folder / "results")
@@ -205,8 +208,17 @@ def _show(experiment: Experiment, store: Store, folder: Path, draw: bool, say: S
     say(f"\n{screen_text(found)}")
     written = [numbers]
     if draw:
-        written += plot.save(experiment_figure(found), folder / experiment.stem)
+        written += _drawn(lambda: experiment_figure(found), folder / experiment.stem, say)
     _say_written(say, folder, written)
+
+
+def _drawn(draw: Callable[[], Figure], stem: Path, say: Say) -> Sequence[Path]:
+    """Draw and save a figure. If that fails, say why: the results are worth more than a picture."""
+    try:
+        return plot.save(draw(), stem)
+    except plot.FigureError as error:
+        say(str(error))
+        return ()
 
 
 def summary(found: Results) -> dict[str, Any]:
@@ -273,8 +285,11 @@ def _write_shared(folder: Path, draw: bool, page: str | Path | None, say: Say) -
         return
     written: list[Path] = []
     if draw:
-        for stem, figure in overviews(found):
-            written += plot.save(figure, folder / stem)
+        try:
+            for stem, figure in overviews(found):
+                written += plot.save(figure, folder / stem)
+        except plot.FigureError as error:
+            say(str(error))
     shared = [path.stem for path in written if path.suffix == ".png"]
     if (folder / "fig1.png").exists():
         shared.insert(0, "fig1")
