@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+import asymfast.plot.style as style
 from asymfast import _check, _storage
-from asymfast.plot import style
 from asymfast.plot.style import remark
 
 if TYPE_CHECKING:

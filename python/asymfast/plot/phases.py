@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+import asymfast.plot.style as style
 from asymfast import _check, theory
 from asymfast.network import Network
-from asymfast.plot import style
 from asymfast.record import NTG_SAMPLES, Record
 from asymfast.scaling import node_scaling
 from asymfast.train import gradient_descent

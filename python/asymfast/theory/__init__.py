@@ -1,4 +1,4 @@
-"""The paper's statements as plain NumPy, independent of the compiled core: they can judge it.
+"""The paper's statements in plain NumPy, independent of the compiled core, to check it.
 
 Scaling
     `node_scaling_parts` (Eq. 1), `zipf_weights`, `zipf_tail` (Eq. 35), `zeta_ratio` (Figure 1),
@@ -16,12 +16,13 @@ Feature learning
     `g_1`, `theorem_4_3`, `g_2`, `theorem_4_4`, `theta_3` (Eq. 34), `ntg_velocity`,
     `simulated_drift`, `simulated_ntg_velocity`.
 Certificates
-    `certify`: what a run did against what the theorems promise.
+    `certify`: compares a training run with the convergence theorems.
 
-Where numbers leave the range of float64, on the way or in the result, every function raises
-OverflowError with its name; results are finite but where a docstring says otherwise.
+If a result or an intermediate number exceeds the range of float64, a function raises OverflowError
+with its name. Results are finite unless a docstring says otherwise, and do not depend on the
+caller's `numpy.seterr`.
 
-NumPy alone is needed, but for the confidence intervals of `MinEigenvalueLaw` (SciPy, extra
+Only NumPy is needed, except for the confidence intervals of `MinEigenvalueLaw` (SciPy, extra
 ``theory``) and the figure of a certificate (matplotlib, extra ``plot``).
 """
 

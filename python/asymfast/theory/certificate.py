@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 import asymfast._check as _check
-from asymfast.theory import checks
+import asymfast.theory.checks as checks
 from asymfast.theory.assumptions import Assumptions, c_1, check_assumptions
 from asymfast.theory.checks import within_range
 from asymfast.theory.convergence import (

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 import asymfast._check as _check
-from asymfast.theory import checks
+import asymfast.theory.checks as checks
 from asymfast.theory.checks import within_range
 
 Floats = npt.NDArray[np.float64]

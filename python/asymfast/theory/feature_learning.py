@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 import asymfast._check as _check
-from asymfast.theory import checks, expectations
+import asymfast.theory.checks as checks
+import asymfast.theory.expectations as expectations
 from asymfast.theory.activations import ACTIVATIONS
 from asymfast.theory.checks import within_range
 from asymfast.theory.expectations import row_geometry

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 import asymfast._check as _check
 import asymfast._optional as _optional
-from asymfast.theory import checks, expectations
+import asymfast.theory.checks as checks
+import asymfast.theory.expectations as expectations
 from asymfast.theory.activations import ACTIVATIONS
 from asymfast.theory.checks import within_range
 from asymfast.theory.expectations import RowGeometry, row_geometry
