@@ -63,7 +63,7 @@ class Interface:
         return handle
 
     def column(self, run, name):
-        at = example.Column()
+        at = example.Column(c.sizeof(example.Column))
         self("run_column", run, name.encode(), c.byref(at))
         dtype = np.dtype(COLUMN_DTYPES[at.dtype])
         shape = tuple(at.shape[: at.ndim])

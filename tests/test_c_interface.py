@@ -40,7 +40,7 @@ def outputs(case):
 def test_versions(interface):
     assert interface.text("version") == af.__version__
     assert interface.text("isa") == af.build_config()["isa"]
-    oldest, newest = interface.lib.asymfast_oldest_abi_version(), 1
+    oldest, newest = interface.lib.asymfast_oldest_abi_version(), 2
     assert oldest <= newest <= interface.lib.asymfast_abi_version()
     assert interface.lib.asymfast_max_threads() == af.build_config()["threads"]
 
@@ -360,7 +360,7 @@ def test_every_mistake_is_a_code_and_a_sentence(interface):
         "ASYMFAST_ISA must be one of": ("use_isa", b"v9"),
     }
     _, run = descend(interface, case, 3)
-    column = c.byref(example.Column())
+    column = c.byref(example.Column(c.sizeof(example.Column)))
     mistakes["name must be one of what was recorded"] = ("run_column", run, b"ntg_eigmin", column)
     for message, call in mistakes.items():
         with pytest.raises(CError, match=message) as error:

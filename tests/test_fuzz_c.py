@@ -386,7 +386,7 @@ def check_run(run, finite):
     records = CALL.lib.asymfast_run_records(run)
     assert CALL.lib.asymfast_run_outcome(run)
     for name in (*COLUMNS, "alignment", "effective_rank", "abacus"):
-        at = example.Column()
+        at = example.Column(c.sizeof(example.Column))
         if call("run_column", run, name.encode(), at) != OK:
             continue
         shape = tuple(at.shape[: at.ndim])
@@ -396,7 +396,7 @@ def check_run(run, finite):
         values = np.frombuffer(c.string_at(at.data, size), dtype)
         if finite and name in COLUMNS:  # alignment and effective rank may be 0 / 0
             assert_finite(values)
-    call("run_column", run, None, example.Column())
+    call("run_column", run, None, example.Column(c.sizeof(example.Column)))
     call("run_column", run, b"loss", None)
     with Handle("network") as after:
         call("run_network", run, c.byref(after))

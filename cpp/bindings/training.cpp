@@ -1,5 +1,6 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -23,67 +24,83 @@ const char* name_of(Status status) {
   return "";
 }
 
-// Python's callbacks. The first exception of one of them, or of a signal handler, ends the run and
-// is kept, so that the caller gets both the exception and what was recorded.
-class Callbacks {
+// What Python gives to a run: when to stop, where its state goes, and its callbacks. The first
+// exception of a callback or of a signal handler ends the run and is kept, so that the caller gets
+// both the exception and what was recorded.
+class RunHooks {
  public:
-  Callbacks(const py::dict& from, Index B)
-      : pulse_(from["pulse"]),
-        on_record_(from["on_record"]),
-        take_rows_(from["take_rows"]),
-        checkpoint_(from["checkpoint"]),
-        sum_over_ranks_(from["sum_over_ranks"]),
-        resume_from_(py::cast<py::bytes>(from["resume_from"])),
-        B_(B) {
-    hooks_.stop.loss = py::cast<double>(from["stop_loss"]);
-    hooks_.stop.time = py::cast<double>(from["stop_time"]);
-    hooks_.stop.wall_seconds = py::cast<double>(from["stop_wall_seconds"]);
-    hooks_.rows_bytes = py::cast<std::size_t>(from["rows_bytes"]);
-    hooks_.checkpoints.every = py::cast<double>(from["checkpoint_every"]);
+  using Callback = std::optional<py::function>;
+
+  RunHooks(Callback pulse, Callback on_record, Callback take_rows, Callback checkpoint,
+           Callback sum_over_ranks, const Stop& stop, std::size_t rows_bytes,
+           double checkpoint_every, py::bytes resume_from)
+      : pulse_(std::move(pulse)),
+        on_record_(std::move(on_record)),
+        take_rows_(std::move(take_rows)),
+        checkpoint_(std::move(checkpoint)),
+        sum_over_ranks_(std::move(sum_over_ranks)),
+        resume_from_(std::move(resume_from)) {
+    hooks_.stop = stop;
+    hooks_.rows_bytes = rows_bytes;
+    hooks_.checkpoints.every = checkpoint_every;
     hooks_.checkpoints.resume_from = std::string_view(resume_from_);
-    hooks_.pulse = [this](double fraction, double loss) {
-      return guarded([&] {
-        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-        if (error_) return std::exchange(told_, true);
-        if (!pulse_.is_none()) pulse_(fraction, loss);
-        return true;
-      });
-    };
-    if (!on_record_.is_none())
-      hooks_.on_record = [this](const Snapshot& at) {
-        return guarded([&] {
-          const py::object test_loss = at.test_loss ? py::object(values(at.test_loss)) : py::none();
-          const py::object answer = on_record_(at.step, at.time, values(at.loss), test_loss);
-          return !answer.is(py::bool_(false));
-        });
-      };
-    if (!take_rows_.is_none())
-      hooks_.take_rows = [this](const std::vector<Column>& columns) {
-        return guarded_file([&] {
-          py::dict of;
-          for (const Column& column : columns) of[column.name] = bytes(column.data, column.bytes);
-          take_rows_(of);
-        });
-      };
-    if (!checkpoint_.is_none())
+  }
+  RunHooks(const RunHooks&) = delete;
+  RunHooks& operator=(const RunHooks&) = delete;
+
+  // For a run of B members; valid as long as this object.
+  const Hooks& hooks(Index B) {
+    hooks_.pulse = [this](double fraction, double loss) { return pulse(fraction, loss); };
+    if (on_record_) hooks_.on_record = [this, B](const Snapshot& at) { return on_record(at, B); };
+    if (take_rows_)
+      hooks_.take_rows = [this](const std::vector<Column>& columns) { return take(columns); };
+    if (checkpoint_)
       hooks_.checkpoints.write = [this](std::string_view state) {
-        return guarded_file([&] { checkpoint_(bytes(state.data(), state.size())); });
+        return guarded_file([&] { (*checkpoint_)(bytes(state.data(), state.size())); });
       };
-    // A compiled callable: in one of Python, Ctrl-C could strike before or after the sum, and the
-    // other ranks would wait. So it strikes in `pulse` only.
-    if (!sum_over_ranks_.is_none())
-      hooks_.sum_over_ranks = [this](double* values, Index count) {
-        return guarded([&] {
-          sum_over_ranks_(py::array_t<double>(py::ssize_t(count), values, py::none()));
-          return true;
-        });
-      };
+    if (sum_over_ranks_)
+      hooks_.sum_over_ranks = [this](double* values, Index count) { return sum(values, count); };
+    return hooks_;
   }
 
-  const Hooks& hooks() const { return hooks_; }
   py::object exception() const { return error_ ? py::object(error_->value()) : py::none(); }
 
  private:
+  bool pulse(double fraction, double loss) {
+    return guarded([&] {
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+      if (error_) return std::exchange(told_, true);
+      if (pulse_) (*pulse_)(fraction, loss);
+      return true;
+    });
+  }
+
+  bool on_record(const Snapshot& at, Index B) {
+    return guarded([&] {
+      const auto values = [B](const double* data) { return py::array_t<double>(B, data); };
+      const py::object test_loss = at.test_loss ? py::object(values(at.test_loss)) : py::none();
+      const py::object answer = (*on_record_)(at.step, at.time, values(at.loss), test_loss);
+      return !answer.is(py::bool_(false));
+    });
+  }
+
+  bool take(const std::vector<Column>& columns) {
+    return guarded_file([&] {
+      py::dict named;
+      for (const Column& column : columns) named[column.name] = bytes(column.data, column.bytes);
+      (*take_rows_)(named);
+    });
+  }
+
+  // A compiled callable: in one of Python, Ctrl-C could strike before or after the sum, and the
+  // other ranks would wait. So it strikes in `pulse` only.
+  bool sum(double* values, Index count) {
+    return guarded([&] {
+      (*sum_over_ranks_)(py::array_t<double>(py::ssize_t(count), values, py::none()));
+      return true;
+    });
+  }
+
   template <class F>
   bool guarded(F&& f) {
     const WithGil gil;
@@ -112,19 +129,37 @@ class Callbacks {
     });
   }
 
-  py::array_t<double> values(const double* data) const { return py::array_t<double>(B_, data); }
-
   // Valid during the call only.
   static py::memoryview bytes(const void* data, std::size_t size) {
     return py::memoryview::from_memory(data, static_cast<py::ssize_t>(size));
   }
 
-  py::object pulse_, on_record_, take_rows_, checkpoint_, sum_over_ranks_;
+  Callback pulse_, on_record_, take_rows_, checkpoint_, sum_over_ranks_;
   py::bytes resume_from_;
-  Index B_;
   Hooks hooks_;
   std::optional<py::error_already_set> error_;
   bool told_ = false;  // the run knows of the error
+};
+
+// Networks and data, as Python's arrays.
+struct Problem {
+  py::array W, a, lam;
+  std::string activation;
+  py::array X, y;
+  std::optional<py::array> X_test, y_test;
+  std::string loss;
+};
+
+// How a run ended, and what is left in memory of its record.
+struct Result {
+  std::string status, stopped_by;
+  py::dict rows;  // by the column's name, flat
+  py::array W, a;
+  std::vector<bool> diverged;
+  std::int64_t diverged_step;
+  double last_loss, step_bound;
+  std::vector<std::string> methods;
+  py::object exception;
 };
 
 template <class T>
@@ -141,11 +176,9 @@ EnsembleView<T> ensemble(const py::array& W, const py::array& a, const py::array
   return nets;
 }
 
-// X (1 or B, n, d) and y (1 or B, n, k); None: no data.
+// X (1 or B, n, d) and y (1 or B, n, k).
 template <class T>
-DataView<T> data(const py::object& X, const py::object& y, const EnsembleView<T>& nets) {
-  if (X.is_none()) return {};
-  const auto x_array = py::cast<py::array>(X), y_array = py::cast<py::array>(y);
+DataView<T> data(const py::array& x_array, const py::array& y_array, const EnsembleView<T>& nets) {
   const T* x = data_of<T>(x_array, "X", 3);
   const T* target = data_of<T>(y_array, "y", 3);
   const Index n = x_array.shape(1);
@@ -159,136 +192,176 @@ DataView<T> data(const py::object& X, const py::object& y, const EnsembleView<T>
           y_array.shape(0) == 1 ? 0 : n * nets.k};
 }
 
-// The columns of the record, each flat and taken from it.
+// The columns of the record, each flat and moved out of it.
 template <class T>
 py::dict columns(Rows<T>& rows) {
-  py::dict of;
+  py::dict named;
   rows.for_columns([&](const char* name, auto& column) {
     const auto size = static_cast<py::ssize_t>(column.size());
-    of[name] = take(std::move(column), {size});
+    named[name] = take(std::move(column), {size});
   });
-  return of;
+  return named;
 }
 
 template <class T>
-py::dict to_dict(RunResult<T>&& run, const EnsembleView<T>& nets, const py::object& exception) {
-  const std::vector<bool> diverged(run.diverged.begin(), run.diverged.end());
-  py::list methods;
-  for (const FlowMethod method : run.methods) methods.append(std::string(name_of(method)));
-  return py::dict(
-      "status"_a = name_of(run.status), "stopped_by"_a = run.stopped_by, "rows"_a = columns<T>(run),
-      "W"_a = take(std::move(run.W), {nets.B, nets.m, nets.d}),
-      "a"_a = take(std::move(run.a), {nets.B, nets.m, nets.k}), "diverged"_a = diverged,
-      "diverged_step"_a = run.diverged_step, "last_loss"_a = run.last_loss, "methods"_a = methods,
-      "step_bound"_a = run.step_bound, "exception"_a = exception);
+Result result(RunResult<T>&& run, const EnsembleView<T>& nets, const py::object& exception) {
+  std::vector<std::string> methods;
+  for (const FlowMethod method : run.methods) methods.emplace_back(name_of(method));
+  return {name_of(run.status),
+          run.stopped_by,
+          columns<T>(run),
+          take(std::move(run.W), {nets.B, nets.m, nets.d}),
+          take(std::move(run.a), {nets.B, nets.m, nets.k}),
+          {run.diverged.begin(), run.diverged.end()},
+          run.diverged_step,
+          run.last_loss,
+          run.step_bound,
+          std::move(methods),
+          exception};
 }
 
-// What both methods take: networks, data, loss, recording, callbacks, execution.
-struct Arguments {
-  py::array W, a, lam;
-  std::string activation;
-  py::object X, y, X_test, y_test;
-  std::string loss;
-  Recording recording;
-  std::string backend;
-  int threads;
-  double slopes_memory;
-};
-
-Arguments arguments(const py::dict& from) {
-  const auto array = [&](const char* key) { return py::cast<py::array>(from[key]); };
-  Arguments a{array("W"),
-              array("a"),
-              array("lam"),
-              py::cast<std::string>(from["activation"]),
-              from["X"],
-              from["y"],
-              from["X_test"],
-              from["y_test"],
-              py::cast<std::string>(from["loss"]),
-              {},
-              py::cast<std::string>(from["backend"]),
-              py::cast<int>(from["threads"]),
-              py::cast<double>(from["slopes_memory"])};
-  a.recording.schedule.steps = py::cast<std::vector<Index>>(from["record_steps"]);
-  a.recording.schedule.times = py::cast<std::vector<double>>(from["record_times"]);
-  a.recording.schedule.every = py::cast<Index>(from["record_every"]);
-  Recording& r = a.recording;
-  const auto wanted = [&](const char* key) { return py::cast<bool>(from[key]); };
-  r.ntg_on = py::cast<std::vector<Index>>(from["ntg_on"]);
-  r.ntg_change = wanted("record_ntg_change");
-  r.ntg_change_2norm = wanted("record_ntg_change_2norm");
-  r.eigmin = wanted("record_ntg_eigmin");
-  r.eigmax = wanted("record_ntg_eigmax");
-  r.alignment = wanted("record_alignment");
-  r.effective_rank = wanted("record_effective_rank");
-  r.ntg_matrix = wanted("record_ntg_matrix");
-  r.weights = wanted("record_weights");
-  r.output_weights = wanted("record_output_weights");
-  r.accuracy = wanted("record_accuracy");
-  r.top_nodes = py::cast<Index>(from["record_top_nodes"]);
-  return a;
-}
-
-// method(nets, train data, test data, loss, hooks, execution) on the arguments' element type.
+// method(nets, train data, test data, loss, recording, hooks, execution) on the element type of W.
 template <class Method>
-py::dict train(const py::dict& from, Method&& method) {
-  const Arguments given = arguments(from);
-  return with_dtype(given.W, "W", [&](auto zero) {
+Result train(const Problem& problem, const Recording& recording, RunHooks& callbacks,
+             const Execution& execution, Method&& method) {
+  return with_dtype(problem.W, "W", [&](auto zero) {
     using T = decltype(zero);
-    const auto nets = ensemble<T>(given.W, given.a, given.lam, given.activation);
-    const auto train_data = data<T>(given.X, given.y, nets);
-    const auto test_data = data<T>(given.X_test, given.y_test, nets);
-    const Loss loss = loss_from_name(given.loss);
-    const Execution exec{backend_from_name(given.backend), given.threads, {}, given.slopes_memory};
-    Callbacks callbacks(from, nets.B);
-    const Hooks& hooks = callbacks.hooks();
+    const auto nets = ensemble<T>(problem.W, problem.a, problem.lam, problem.activation);
+    const auto train_data = data<T>(problem.X, problem.y, nets);
+    DataView<T> test_data;
+    if (problem.X_test && problem.y_test)
+      test_data = data<T>(*problem.X_test, *problem.y_test, nets);
+    const Loss loss = loss_from_name(problem.loss);
+    const Hooks& hooks = callbacks.hooks(nets.B);
     RunResult<T> run;
     {
       const WithoutGil released;
-      run = method(nets, train_data, test_data, loss, given.recording, hooks, exec);
+      run = method(nets, train_data, test_data, loss, recording, hooks, execution);
     }
-    return to_dict(std::move(run), nets, callbacks.exception());
+    return result(std::move(run), nets, callbacks.exception());
   });
+}
+
+// ---- recording
+
+// The columns that may be asked for by name, and when to record them.
+Recording recording(Index every, std::vector<Index> steps, std::vector<double> times,
+                    std::vector<Index> ntg_on, const std::vector<std::string>& columns,
+                    Index top_nodes) {
+  Recording r;
+  r.schedule = {std::move(steps), std::move(times), every};
+  r.ntg_on = std::move(ntg_on);
+  r.top_nodes = top_nodes;
+  Rows<double> rows;
+  Rows<double>::table(rows, [&](const ColumnInfo& info, const auto&) {
+    if (info.flag)
+      r.*info.flag = std::find(columns.begin(), columns.end(), info.name) != columns.end();
+  });
+  return r;
+}
+
+// (name, dtype, axes) of every column; the dtype "network" is that of the weights.
+py::list recorded_columns() {
+  py::list all;
+  Rows<float> rows;
+  Rows<float>::table(rows, [&](const ColumnInfo& info, const auto& column) {
+    using U = typename std::decay_t<decltype(column)>::value_type;
+    py::list axes;
+    for (int i = 0; i < info.axes.count; ++i)
+      axes.append(name_of(info.axes.axes[static_cast<std::size_t>(i)]));
+    const char* dtype = std::is_integral_v<U>      ? "int64"
+                        : std::is_same_v<U, float> ? "network"
+                                                   : "float64";
+    all.append(py::make_tuple(info.name, dtype, py::tuple(axes)));
+  });
+  return all;
+}
+
+void register_arguments(py::module_& module) {
+  py::class_<Problem>(module, "Problem")
+      .def(py::init<py::array, py::array, py::array, std::string, py::array, py::array,
+                    std::optional<py::array>, std::optional<py::array>, std::string>(),
+           "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "y"_a, "X_test"_a, "y_test"_a, "loss"_a);
+  py::class_<Recording>(module, "Recording")
+      .def(py::init(&recording), "every"_a, "steps"_a, "times"_a, "ntg_on"_a, "columns"_a,
+           "top_nodes"_a);
+  py::class_<RunHooks>(module, "Hooks")
+      .def(py::init([](RunHooks::Callback pulse, RunHooks::Callback on_record,
+                       RunHooks::Callback take_rows, RunHooks::Callback checkpoint,
+                       RunHooks::Callback sum_over_ranks, double stop_loss, double stop_time,
+                       double stop_wall_seconds, std::size_t rows_bytes, double checkpoint_every,
+                       py::bytes resume_from) {
+             return std::make_unique<RunHooks>(
+                 std::move(pulse), std::move(on_record), std::move(take_rows),
+                 std::move(checkpoint), std::move(sum_over_ranks),
+                 Stop{stop_loss, stop_time, stop_wall_seconds}, rows_bytes, checkpoint_every,
+                 std::move(resume_from));
+           }),
+           "pulse"_a, "on_record"_a, "take_rows"_a, "checkpoint"_a, "sum_over_ranks"_a,
+           "stop_loss"_a, "stop_time"_a, "stop_wall_seconds"_a, "rows_bytes"_a,
+           "checkpoint_every"_a, "resume_from"_a);
+  py::class_<Execution>(module, "Execution")
+      .def(py::init([](const std::string& backend, int threads, double slopes_memory) {
+             return Execution{backend_from_name(backend), threads, {}, slopes_memory};
+           }),
+           "backend"_a, "threads"_a, "slopes_memory"_a);
+  py::class_<Result>(module, "Result")
+      .def_readonly("status", &Result::status)
+      .def_readonly("stopped_by", &Result::stopped_by)
+      .def_readonly("rows", &Result::rows)
+      .def_readonly("W", &Result::W)
+      .def_readonly("a", &Result::a)
+      .def_readonly("diverged", &Result::diverged)
+      .def_readonly("diverged_step", &Result::diverged_step)
+      .def_readonly("last_loss", &Result::last_loss)
+      .def_readonly("step_bound", &Result::step_bound)
+      .def_readonly("methods", &Result::methods)
+      .def_readonly("exception", &Result::exception);
 }
 
 }  // namespace
 
 void register_training(py::module_& module) {
+  register_arguments(module);
+  module.def("recorded_columns", &recorded_columns);
   module.def(
       "gradient_descent",
-      [](const py::dict& arguments, double lr, Index steps) {
-        return train(
-            arguments, [&](const auto& nets, const auto& data, const auto& test, Loss loss,
-                           const Recording& recording, const Hooks& hooks, const Execution& exec) {
-              return gradient_descent(nets, data, test, loss, lr, steps, recording, hooks, exec);
-            });
+      [](const Problem& problem, const Recording& recording, RunHooks& hooks,
+         const Execution& execution, double lr, Index steps) {
+        return train(problem, recording, hooks, execution,
+                     [&](const auto& nets, const auto& data, const auto& test, Loss loss,
+                         const auto&... how) {
+                       return gradient_descent(nets, data, test, loss, lr, steps, how...);
+                     });
       },
-      "arguments"_a, "lr"_a, "steps"_a);
+      "problem"_a, "recording"_a, "hooks"_a, "execution"_a, "lr"_a, "steps"_a);
   module.def(
       "gradient_flow",
-      [](const py::dict& arguments, const std::string& method, double t_end, double dt,
+      [](const Problem& problem, const Recording& recording, RunHooks& hooks,
+         const Execution& execution, const std::string& method, double t_end, double dt,
          double rtol) {
         const Flow flow{flow_method_from_name(method), t_end, dt, rtol};
-        return train(arguments,
+        return train(problem, recording, hooks, execution,
                      [&](const auto& nets, const auto& data, const auto& test, Loss loss,
-                         const Recording& recording, const Hooks& hooks, const Execution& exec) {
-                       return gradient_flow(nets, data, test, loss, flow, recording, hooks, exec);
+                         const auto&... how) {
+                       return gradient_flow(nets, data, test, loss, flow, how...);
                      });
       },
-      "arguments"_a, "method"_a, "t_end"_a, "dt"_a, "rtol"_a);
+      "problem"_a, "recording"_a, "hooks"_a, "execution"_a, "method"_a, "t_end"_a, "dt"_a,
+      "rtol"_a);
   module.def(
       "sgd",
-      [](const py::dict& arguments, const std::vector<double>& lr, Index epochs, Index batch_size,
+      [](const Problem& problem, const Recording& recording, RunHooks& hooks,
+         const Execution& execution, const std::vector<double>& lr, Index epochs, Index batch_size,
          bool train_output, const std::vector<std::uint64_t>& keys) {
         const Sgd settings{lr, epochs, batch_size, train_output, keys};
-        return train(arguments,
-                     [&](const auto& nets, const auto& data, const auto& test, Loss loss,
-                         const Recording& recording, const Hooks& hooks, const Execution& exec) {
-                       return sgd(nets, data, test, loss, settings, recording, hooks, exec);
-                     });
+        return train(
+            problem, recording, hooks, execution,
+            [&](const auto& nets, const auto& data, const auto& test, Loss loss,
+                const auto&... how) { return sgd(nets, data, test, loss, settings, how...); });
       },
-      "arguments"_a, "lr"_a, "epochs"_a, "batch_size"_a, "train_output"_a, "keys"_a);
+      "problem"_a, "recording"_a, "hooks"_a, "execution"_a, "lr"_a, "epochs"_a, "batch_size"_a,
+      "train_output"_a, "keys"_a);
 }
 
 }  // namespace asymfast::bindings

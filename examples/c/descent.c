@@ -46,7 +46,7 @@ int main(void) {
 
   asymfast_run* run;
   check(asymfast_gradient_descent(net, n, X, y, 0.2, 200, &options, &execution, &run));
-  asymfast_column eigmin;
+  asymfast_column eigmin = {.struct_size = sizeof eigmin};
   check(asymfast_run_column(run, "ntg_eigmin", &eigmin));
   const double* values = eigmin.data;
   printf("%s after %d records; smallest eigenvalue %.3e -> %.3e\n", asymfast_run_outcome(run),

@@ -60,6 +60,7 @@ class RunOptions(c.Structure):
 
 class Column(c.Structure):
     _fields_ = [
+        ("struct_size", c.c_size_t),
         ("data", c.c_void_p),
         ("dtype", c.c_int32),
         ("ndim", c.c_int32),
@@ -119,7 +120,7 @@ def main(path):
             net, n, X, y, b"auto", 4.0, 0.0, 0.0, options, Execution(c.sizeof(Execution)), run
         )
     )
-    column = Column()
+    column = Column(c.sizeof(Column))
     check(lib.asymfast_run_column(run, b"loss", column))
     losses = (c.c_double * column.shape[0]).from_address(column.data)[:]
     assert losses == seen

@@ -39,7 +39,7 @@ extern "C" {
 
 /* Of this header. A library serves every program compiled with its own number or a smaller one
  * that it still names as its oldest. */
-#define ASYMFAST_ABI_VERSION 1
+#define ASYMFAST_ABI_VERSION 2
 
 /* Of the library that is loaded; the oldest one that it still serves; its release, "0.1.0". */
 ASYMFAST_API int32_t asymfast_abi_version(void);
@@ -83,10 +83,10 @@ typedef int32_t (*asymfast_progress)(double fraction, double loss, void* user);
 
 typedef struct asymfast_execution {
   size_t struct_size;
-  const char* backend;        /* null: "cpu"; "reference": plain loops that read like the paper */
-  int32_t threads;            /* 0: as many as OpenMP offers. No result depends on it. */
-  int32_t reserved;           /* 0 */
-  double slopes_memory;       /* bytes for intermediate values; 0: each call's own. Nor on this. */
+  const char* backend;  /* null: "cpu"; "reference": plain loops that read like the paper */
+  int32_t threads;      /* 0: as many as OpenMP offers. No result depends on it. */
+  int32_t reserved;     /* 0 */
+  double slopes_memory; /* bytes for intermediate values, which change no result; 0: default */
   asymfast_progress progress; /* or null */
   void* progress_user;
 } asymfast_execution;
@@ -187,8 +187,8 @@ typedef struct asymfast_run_options {
   const void* y_test;
   int64_t n_test;
 
-  /* When to record: every so many steps and at the start; or at these steps; or, flows only, at
-   * these times. The end is always recorded. */
+  /* When to record: at the start and every N-th step; or at these steps; or, flows only, at these
+   * times. The end is always recorded. */
   int64_t record_every;
   const int64_t* record_steps;
   int64_t n_record_steps;
@@ -198,17 +198,17 @@ typedef struct asymfast_run_options {
   uint64_t record;       /* ASYMFAST_RECORD_... | ... */
   const int64_t* ntg_on; /* the samples of X that the NTG is taken on; null: all */
   int64_t n_ntg_on;
-  int64_t top_nodes; /* record so many of the nodes that moved the most */
+  int64_t top_nodes; /* how many of the nodes that moved the most are recorded */
 
-  /* Ends the run at the first record at or below the loss, or at or beyond the time; or after so
+  /* Ends the run at the first record at or below the loss, or at or beyond the time; or after this
    * many seconds of this call. 0: never. */
   double stop_loss, stop_time, stop_wall_seconds;
 
   asymfast_on_record on_record; /* or null */
   void* on_record_user;
 
-  /* Keeping the state, so that a run that was killed can go on: the same call with resume_from ends
-   * with the bits of a run that was never interrupted. */
+  /* Keeping the state, so that a run that was interrupted or killed can be resumed: the same call
+   * with resume_from ends with the bits of a run that was never interrupted. */
   asymfast_checkpoint checkpoint; /* or null */
   void* checkpoint_user;
   double checkpoint_every; /* seconds; 0: 60 */
@@ -255,17 +255,18 @@ ASYMFAST_API const char* asymfast_run_stopped_by(const asymfast_run* run);
 ASYMFAST_API int64_t asymfast_run_records(const asymfast_run* run);
 
 typedef struct asymfast_column {
+  size_t struct_size;
   const void* data; /* valid as long as the run is */
   asymfast_dtype dtype;
   int32_t ndim;
   int64_t shape[4]; /* the first ndim of them: (T,), (T, m), (T, m, d), ... */
 } asymfast_column;
 
-/* A column of the record by its name: "steps", "time", "evaluations", "loss", "test_loss",
- * "accuracy", "test_accuracy", "weight_change" (T, m), "top_nodes" (T, top_nodes), "ntg_change",
- * "ntg_change_2norm", "ntg_eigmin", "ntg_eigmax", "alignment", "effective_rank", "ntg_matrix" (T,
- * q, q), "weights" (T, m, d), "output_weights" (T, m, k). One that was not recorded is an
- * ASYMFAST_INVALID_ARGUMENT. */
+/* Set column->struct_size before the call. A column of the record by its name: "steps", "time",
+ * "evaluations", "loss", "test_loss", "accuracy", "test_accuracy", "weight_change" (T, m),
+ * "top_nodes" (T, top_nodes), "ntg_change", "ntg_change_2norm", "ntg_eigmin", "ntg_eigmax",
+ * "alignment", "effective_rank", "ntg_matrix" (T, q, q), "weights" (T, m, d), "output_weights" (T,
+ * m, k). One that was not recorded is an ASYMFAST_INVALID_ARGUMENT. */
 ASYMFAST_API asymfast_status asymfast_run_column(const asymfast_run* run, const char* name,
                                                  asymfast_column* column);
 

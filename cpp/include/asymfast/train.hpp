@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "asymfast/columns.hpp"
 #include "asymfast/export.h"
 #include "asymfast/network.hpp"
 
@@ -41,74 +42,12 @@ struct DataView {
   }
 };
 
-// When to record. Step 0 and the final step are recorded when asked for, the final one always.
-struct Schedule {
-  std::vector<Index> steps;   // explicit steps, increasing; or
-  std::vector<double> times;  // explicit times, increasing (flows only, landed on exactly); or
-  Index every = 0;            // step 0 and every so many steps
-};
-
-struct Recording {
-  Schedule schedule;
-  std::vector<Index> ntg_on;      // rows of X the NTG of output 0 is taken on; needed by
-                                  // what is true of the next seven
-  bool ntg_change = true;         // |NTG_t - NTG_0|_F
-  bool ntg_change_2norm = false;  // and in the spectral norm
-  bool eigmin = true;             // smallest eigenvalue of NTG_t
-  bool eigmax = false;            // largest
-  bool alignment = false;         // <K, Y Y^T> / (|K|_F |Y Y^T|_F) of K = NTG_t
-  bool effective_rank = false;    // tr K / eig_max K
-  bool ntg_matrix = false;        // NTG_t itself
-  bool weights = false;           // W_t itself
-  bool output_weights = false;    // a_t itself
-  bool accuracy = false;          // share of samples whose largest output is that of the target
-  Index top_nodes = 0;            // how many of the nodes that moved the most
-};
-
 // What a callback sees of a record: per-member values of length B.
 struct Snapshot {
   Index step;
   double time;
   const double* loss;
   const double* test_loss;  // null without test data
-};
-
-// One row a record (T of them), B members a row. A member that diverged has NaN from there on.
-template <class T>
-struct Rows {
-  std::vector<std::int64_t> steps;        // (T, B)
-  std::vector<double> time;               // (T,)
-  std::vector<std::int64_t> evaluations;  // (T, B) gradients computed so far
-  std::vector<double> loss, test_loss;    // (T, B)
-  std::vector<double> accuracy, test_accuracy;
-  std::vector<double> weight_change;    // (T, B, m)
-  std::vector<std::int64_t> top_nodes;  // (T, B, top_nodes), the farthest first
-  std::vector<double> ntg_change, ntg_change_2norm, ntg_eigmin, ntg_eigmax;  // (T, B)
-  std::vector<double> alignment, effective_rank;
-  std::vector<double> ntg_matrix;  // (T, B, q, q)
-  std::vector<T> weights;          // (T, B, m, d)
-  std::vector<T> output_weights;   // (T, B, m, k)
-
-  // visit(name, column) for each of them.
-  template <class Visit>
-  void for_columns(Visit&& visit) {
-    visit("steps", steps), visit("time", time), visit("evaluations", evaluations);
-    visit("loss", loss), visit("test_loss", test_loss);
-    visit("accuracy", accuracy), visit("test_accuracy", test_accuracy);
-    visit("weight_change", weight_change), visit("top_nodes", top_nodes);
-    visit("ntg_change", ntg_change), visit("ntg_change_2norm", ntg_change_2norm);
-    visit("ntg_eigmin", ntg_eigmin), visit("ntg_eigmax", ntg_eigmax);
-    visit("alignment", alignment), visit("effective_rank", effective_rank);
-    visit("ntg_matrix", ntg_matrix);
-    visit("weights", weights), visit("output_weights", output_weights);
-  }
-};
-
-// One of the columns above, without its type.
-struct Column {
-  const char* name;
-  const void* data;
-  std::size_t bytes;
 };
 
 // When to end early. Loss and time are looked at when a record has been made, the clock all along.

@@ -21,11 +21,7 @@ class NtgMeasures {
   NtgMeasures(const DataView<T>& train, const Recording& recording, const KernelTable& kernels)
       : train_(train), recording_(recording), kernels_(kernels) {}
 
-  bool wanted() const {
-    const Recording& r = recording_;
-    return r.ntg_change || r.ntg_change_2norm || r.eigmin || r.eigmax || r.alignment ||
-           r.effective_rank || r.ntg_matrix;
-  }
+  bool wanted() const { return recording_.needs_ntg(); }
 
   Matrix matrix(Index b, const NetworkView<T>& net, const Context& context) const {
     const DataView<T> data = train_.member(b);

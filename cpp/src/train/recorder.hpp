@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -55,28 +56,25 @@ class Recorder {
   // A row of NaN for every member; `measure` fills in those that are still running.
   template <class Member>
   void open_row(const std::vector<Member>& members, Rows<T>& rows) const {
-    rows.time.push_back(0);
-    for (const Member& member : members) {
-      rows.steps.push_back(member.step);
-      rows.evaluations.push_back(member.evaluations);
+    const ColumnSizes sizes{nets_.B,
+                            nets_.m,
+                            nets_.d,
+                            nets_.k,
+                            static_cast<Index>(recording_.ntg_on.size()),
+                            recording_.top_nodes};
+    Rows<T>::table(rows, [&](const ColumnInfo& info, auto& column) {
+      using U = typename std::decay_t<decltype(column)>::value_type;
+      const U missing = std::is_integral_v<U> ? U(-1) : std::numeric_limits<U>::quiet_NaN();
+      if (info.wanted(recording_, !test_.empty()))
+        column.resize(column.size() + size_of(sizes.of(info.axes)), missing);
+    });
+    rows.time.back() = 0;
+    for (Index b = 0; b < nets_.B; ++b) {
+      const Member& member = members[size_of(b)];
+      last(rows.steps, b) = member.step;
+      last(rows.evaluations, b) = member.evaluations;
       if (!member.diverged) rows.time.back() = member.time;
     }
-    const Index q = static_cast<Index>(recording_.ntg_on.size());
-    grow(rows.loss, 1);
-    grow(rows.test_loss, !test_.empty());
-    grow(rows.accuracy, recording_.accuracy);
-    grow(rows.test_accuracy, recording_.accuracy && !test_.empty());
-    grow(rows.weight_change, nets_.m);
-    rows.top_nodes.resize(rows.top_nodes.size() + size_of(nets_.B * recording_.top_nodes), -1);
-    grow(rows.ntg_change, recording_.ntg_change);
-    grow(rows.ntg_change_2norm, recording_.ntg_change_2norm);
-    grow(rows.ntg_eigmin, recording_.eigmin);
-    grow(rows.ntg_eigmax, recording_.eigmax);
-    grow(rows.alignment, recording_.alignment);
-    grow(rows.effective_rank, recording_.effective_rank);
-    grow(rows.ntg_matrix, recording_.ntg_matrix ? q * q : 0);
-    grow(rows.weights, recording_.weights ? nets_.m * nets_.d : 0);
-    grow(rows.output_weights, recording_.output_weights ? nets_.m * nets_.k : 0);
   }
 
   // Member b's part of the last row, at the weights taken, but for what `judge_ntg` adds; different
@@ -134,14 +132,9 @@ class Recorder {
  private:
   static std::size_t size_of(Index size) { return static_cast<std::size_t>(size); }
 
-  template <class U>
-  void grow(std::vector<U>& column, Index width) const {
-    column.resize(column.size() + size_of(nets_.B * width), std::numeric_limits<U>::quiet_NaN());
-  }
-
   // Element 0 of member b in the last row of a column that has `width` elements a member.
   template <class U>
-  U& last(std::vector<U>& column, Index b, Index width = 1) {
+  U& last(std::vector<U>& column, Index b, Index width = 1) const {
     return *(column.end() - (nets_.B - b) * width);
   }
 

@@ -37,11 +37,6 @@ void require_increasing(const char* who, const char* name, const std::vector<U>&
                       std::to_string(values[i]) + " at " + std::to_string(i));
 }
 
-bool wants_ntg(const Recording& r) {
-  return r.ntg_change || r.ntg_change_2norm || r.eigmin || r.eigmax || r.alignment ||
-         r.effective_rank || r.ntg_matrix;
-}
-
 }  // namespace
 
 template <class T>
@@ -64,7 +59,7 @@ void require_run(const char* who, const EnsembleView<T>& nets, const DataView<T>
   for (const Index row : recording.ntg_on)
     if (row < 0 || row >= n)
       refuse(who, "ntg_on must be in [0, " + std::to_string(n) + "), got " + std::to_string(row));
-  if (wants_ntg(recording) && recording.ntg_on.empty())
+  if (recording.needs_ntg() && recording.ntg_on.empty())
     refuse(who,
            "ntg_on must name at least one sample where the NTG is recorded (ntg_change and eigmin "
            "are, unless set to false), got none");

@@ -1,0 +1,207 @@
+// Training runs: the options and callbacks of C as those of C++, and the record as columns.
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <string_view>
+
+#include "c_api/common.hpp"
+
+namespace asymfast::c_api {
+
+namespace {
+
+std::vector<Index> indices(const char* who, const char* name, const int64_t* data, int64_t size) {
+  const std::vector<int64_t> values = list(who, name, data, size);
+  return std::vector<Index>(values.begin(), values.end());
+}
+
+constexpr std::pair<uint64_t, bool Recording::*> kFlags[] = {
+    {ASYMFAST_RECORD_NTG_CHANGE, &Recording::ntg_change},
+    {ASYMFAST_RECORD_NTG_CHANGE_2NORM, &Recording::ntg_change_2norm},
+    {ASYMFAST_RECORD_NTG_EIGMIN, &Recording::eigmin},
+    {ASYMFAST_RECORD_NTG_EIGMAX, &Recording::eigmax},
+    {ASYMFAST_RECORD_ALIGNMENT, &Recording::alignment},
+    {ASYMFAST_RECORD_EFFECTIVE_RANK, &Recording::effective_rank},
+    {ASYMFAST_RECORD_NTG_MATRIX, &Recording::ntg_matrix},
+    {ASYMFAST_RECORD_WEIGHTS, &Recording::weights},
+    {ASYMFAST_RECORD_OUTPUT_WEIGHTS, &Recording::output_weights},
+    {ASYMFAST_RECORD_ACCURACY, &Recording::accuracy}};
+
+Recording recording(const char* who, const asymfast_run_options& options, Index n) {
+  constexpr uint64_t kKnown = (ASYMFAST_RECORD_ACCURACY << 1) - 1;
+  if (options.record & ~kKnown)
+    refuse(std::string(who) + ": record has bits that are not ASYMFAST_RECORD_...");
+  Recording r;
+  r.schedule.every = static_cast<Index>(options.record_every);
+  r.schedule.steps = indices(who, "record_steps", options.record_steps, options.n_record_steps);
+  r.schedule.times = list(who, "record_times", options.record_times, options.n_record_times);
+  const int ways = (r.schedule.every != 0) + !r.schedule.steps.empty() + !r.schedule.times.empty();
+  if (ways > 1)
+    refuse(std::string(who) + ": give one of record_every, record_steps and record_times");
+  for (const auto& [bit, flag] : kFlags) r.*flag = (options.record & bit) != 0;
+  r.top_nodes = static_cast<Index>(options.top_nodes);
+  if (options.ntg_on) {
+    r.ntg_on = indices(who, "ntg_on", options.ntg_on, options.n_ntg_on);
+  } else {
+    r.ntg_on.resize(static_cast<std::size_t>(n));
+    std::iota(r.ntg_on.begin(), r.ntg_on.end(), Index(0));
+  }
+  return r;
+}
+
+Hooks hooks(const asymfast_run_options& options, const asymfast_execution& execution) {
+  Hooks h;
+  if (execution.progress)
+    h.pulse = [execution](double fraction, double loss) {
+      return execution.progress(fraction, loss, execution.progress_user) != 0;
+    };
+  if (options.on_record)
+    h.on_record = [options](const Snapshot& at) {
+      const double test_loss = at.test_loss ? at.test_loss[0] : kNan;
+      return options.on_record(at.step, at.time, at.loss[0], test_loss, options.on_record_user) !=
+             0;
+    };
+  if (options.checkpoint)
+    h.checkpoints.write = [options](std::string_view state) {
+      return options.checkpoint(state.data(), state.size(), options.checkpoint_user) != 0;
+    };
+  if (options.checkpoint_every != 0) h.checkpoints.every = options.checkpoint_every;
+  if (options.resume_from)
+    h.checkpoints.resume_from = {static_cast<const char*>(options.resume_from),
+                                 options.resume_from_bytes};
+  if (options.stop_loss != 0) h.stop.loss = options.stop_loss;
+  if (options.stop_time != 0) h.stop.time = options.stop_time;
+  if (options.stop_wall_seconds != 0) h.stop.wall_seconds = options.stop_wall_seconds;
+  return h;
+}
+
+template <class T>
+std::vector<asymfast_run::Column> columns(const Network<T>& net, const Recording& what,
+                                          RunResult<T>& result) {
+  const ColumnSizes sizes{
+      1, net.m(), net.d(), net.k(), static_cast<Index>(what.ntg_on.size()), what.top_nodes};
+  std::vector<asymfast_run::Column> found;
+  Rows<T>::table(static_cast<Rows<T>&>(result), [&](const ColumnInfo& info, auto& column) {
+    using U = typename std::decay_t<decltype(column)>::value_type;
+    if (column.empty()) return;
+    asymfast_column at{sizeof at, column.data(), dtype_of<U>(), 1, {1, 1, 1, 1}};
+    at.shape[0] = static_cast<int64_t>(result.time.size());
+    for (int i = 0; i < info.axes.count; ++i) {
+      const Axis axis = info.axes.axes[static_cast<std::size_t>(i)];
+      if (axis != Axis::member) at.shape[at.ndim++] = sizes.of(axis);
+    }
+    found.push_back({info.name, at});
+  });
+  return found;
+}
+
+asymfast_status status_of(const char* who, Status status) {
+  const std::string name(who);
+  if (status == Status::interrupted)
+    return fail(ASYMFAST_INTERRUPTED, (name + ": interrupted by a callback").c_str());
+  if (status == Status::diverged)
+    return fail(
+        ASYMFAST_DIVERGED,
+        (name + ": the loss left all bounds; asymfast_run_divergence() says where").c_str());
+  return ASYMFAST_OK;
+}
+
+// method(nets, train data, test data, loss, recording, hooks, execution) -> RunResult
+template <class Method>
+asymfast_status train(const char* who, const asymfast_network* network, int64_t n_given,
+                      const void* X, const void* y, const asymfast_run_options* options_given,
+                      const asymfast_execution* execution_given, asymfast_run** run,
+                      Method&& method) {
+  return guarded([&] {
+    *required(who, "run", run) = nullptr;
+    required(who, "network", network);
+    const asymfast_run_options options = filled(who, "options", options_given);
+    const asymfast_execution execution = filled(who, "execution", execution_given);
+    const Execution exec = execution_of(who, execution);
+    const Index n = count(who, "n", n_given);
+    const Loss loss = loss_named(options.loss);
+    const Recording what = recording(who, options, n);
+    const Hooks h = hooks(options, execution);
+    return std::visit(
+        [&](const auto& net) {
+          using T = ElementOf<decltype(net)>;
+          const auto data = [&](const char* x_name, const char* y_name, const void* x,
+                                const void* targets, Index rows) -> DataView<T> {
+            return {input<T>(who, x_name, x, rows, net.d()),
+                    input<T>(who, y_name, targets, rows, net.k())};
+          };
+          const auto train_data = data("X", "y", X, y, n);
+          DataView<T> test_data;
+          if (options.X_test || options.y_test)
+            test_data = data("X_test", "y_test", options.X_test, options.y_test,
+                             count(who, "n_test", options.n_test));
+          auto made = std::make_unique<asymfast_run>(asymfast_run{
+              asymfast_run::Of<T>{
+                  net, method(net.ensemble(), train_data, test_data, loss, what, h, exec)},
+              {}});
+          auto& own = std::get<asymfast_run::Of<T>>(made->of);
+          made->columns = columns(own.network, what, own.result);
+          *run = made.release();
+          return status_of(who, own.result.status);
+        },
+        network->of);
+  });
+}
+
+}  // namespace
+
+}  // namespace asymfast::c_api
+
+using asymfast::Execution;
+using asymfast::Index;
+using asymfast::Loss;
+using asymfast::c_api::list;
+using asymfast::c_api::train;
+
+asymfast_status asymfast_gradient_descent(const asymfast_network* network, int64_t n, const void* X,
+                                          const void* y, double lr, int64_t steps,
+                                          const asymfast_run_options* options,
+                                          const asymfast_execution* exec, asymfast_run** run) {
+  return train("gradient_descent", network, n, X, y, options, exec, run,
+               [&](const auto& nets, const auto& data, const auto& test, Loss loss,
+                   const auto& recording, const auto& hooks, const Execution& execution) {
+                 return asymfast::gradient_descent(nets, data, test, loss, lr,
+                                                   static_cast<Index>(steps), recording, hooks,
+                                                   execution);
+               });
+}
+
+asymfast_status asymfast_gradient_flow(const asymfast_network* network, int64_t n, const void* X,
+                                       const void* y, const char* method, double t_end, double dt,
+                                       double rtol, const asymfast_run_options* options,
+                                       const asymfast_execution* exec, asymfast_run** run) {
+  return train("gradient_flow", network, n, X, y, options, exec, run,
+               [&](const auto& nets, const auto& data, const auto& test, Loss loss,
+                   const auto& recording, const auto& hooks, const Execution& execution) {
+                 asymfast::Flow flow;
+                 if (method) flow.method = asymfast::flow_method_from_name(method);
+                 flow.t_end = t_end;
+                 flow.dt = dt;
+                 if (rtol != 0) flow.rtol = rtol;
+                 return asymfast::gradient_flow(nets, data, test, loss, flow, recording, hooks,
+                                                execution);
+               });
+}
+
+asymfast_status asymfast_sgd(const asymfast_network* network, int64_t n, const void* X,
+                             const void* y, const double* lr, int64_t n_lr, int64_t epochs,
+                             int64_t batch_size, int32_t train_output, uint64_t seed,
+                             const asymfast_run_options* options, const asymfast_execution* exec,
+                             asymfast_run** run) {
+  return train("sgd", network, n, X, y, options, exec, run,
+               [&](const auto& nets, const auto& data, const auto& test, Loss loss,
+                   const auto& recording, const auto& hooks, const Execution& execution) {
+                 const asymfast::Sgd settings{list("sgd", "lr", lr, n_lr),
+                                              static_cast<Index>(epochs),
+                                              static_cast<Index>(batch_size),
+                                              train_output != 0,
+                                              {seed}};
+                 return asymfast::sgd(nets, data, test, loss, settings, recording, hooks,
+                                      execution);
+               });
+}
