@@ -21,12 +21,16 @@ TYPES = {
     "typing.SupportsFloat": "float",
     "typing.SupportsFloat | typing.SupportsIndex": "float",
     "dict": "dict[str, Any]",
+    "list": "list[Any]",
+    "numpy.ndarray | None": "NDArray[Any] | None",
+    "collections.abc.Callable | None": "Callable[..., Any] | None",
+    "object": "BaseException | None",  # of Result.exception
 }
 
 
 def as_stub(annotation):
     """The stub's spelling of a type in a docstring's signature."""
-    text = ast.unparse(annotation)
+    text = ast.unparse(annotation).replace("asymfast._core.", "").replace("_core.", "")
     for prefix in ("collections.abc.Sequence[", "list["):
         if text.startswith(prefix):
             inner = ast.parse(text[len(prefix) : -1], mode="eval").body
@@ -67,7 +71,10 @@ def built():
         for method, function in members:
             if method is not None and method.startswith("_") and method != "__init__":
                 continue
-            header = function.__doc__.splitlines()[0]
+            if isinstance(function, property):
+                header = f"{method}{function.fget.__doc__.splitlines()[0]}"
+            else:
+                header = function.__doc__.splitlines()[0]
             node = ast.parse(f"def {header}: ...").body[0]
             found[name if method is None else f"{name}.{method}"] = signature(node, as_stub)
     return found

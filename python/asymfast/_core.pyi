@@ -1,5 +1,6 @@
 """Compiled core: C-contiguous arrays of one dtype; names are those of the public functions."""
 
+from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import NDArray
@@ -82,18 +83,105 @@ def ntg(
 ) -> NDArray[Any]: ...
 def activation(name: str, z: NDArray[Any], order: int, backend: str = "cpu") -> NDArray[Any]: ...
 def min_eigenvalue(K: NDArray[Any], backend: str, threads: int) -> float: ...
-def gradient_descent(arguments: dict[str, Any], lr: float, steps: int) -> dict[str, Any]: ...
+
+class Problem:
+    def __init__(
+        self,
+        W: NDArray[Any],
+        a: NDArray[Any],
+        lam: NDArray[Any],
+        activation: str,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        X_test: NDArray[Any] | None,
+        y_test: NDArray[Any] | None,
+        loss: str,
+    ) -> None: ...
+
+class Recording:
+    def __init__(
+        self,
+        every: int,
+        steps: list[int],
+        times: list[float],
+        ntg_on: list[int],
+        columns: list[str],
+        top_nodes: int,
+    ) -> None: ...
+
+class Hooks:
+    def __init__(
+        self,
+        pulse: Callable[..., Any] | None,
+        on_record: Callable[..., Any] | None,
+        take_rows: Callable[..., Any] | None,
+        checkpoint: Callable[..., Any] | None,
+        sum_over_ranks: Callable[..., Any] | None,
+        stop_loss: float,
+        stop_time: float,
+        stop_wall_seconds: float,
+        rows_bytes: int,
+        checkpoint_every: float,
+        resume_from: bytes,
+    ) -> None: ...
+
+class Execution:
+    def __init__(self, backend: str, threads: int, slopes_memory: float) -> None: ...
+
+class Result:
+    @property
+    def status(self) -> str: ...
+    @property
+    def stopped_by(self) -> str: ...
+    @property
+    def rows(self) -> dict[str, Any]: ...
+    @property
+    def W(self) -> NDArray[Any]: ...
+    @property
+    def a(self) -> NDArray[Any]: ...
+    @property
+    def diverged(self) -> list[bool]: ...
+    @property
+    def diverged_step(self) -> int: ...
+    @property
+    def last_loss(self) -> float: ...
+    @property
+    def step_bound(self) -> float: ...
+    @property
+    def methods(self) -> list[str]: ...
+    @property
+    def exception(self) -> BaseException | None: ...
+
+def recorded_columns() -> list[Any]: ...
+def gradient_descent(
+    problem: Problem,
+    recording: Recording,
+    hooks: Hooks,
+    execution: Execution,
+    lr: float,
+    steps: int,
+) -> Result: ...
+def gradient_flow(
+    problem: Problem,
+    recording: Recording,
+    hooks: Hooks,
+    execution: Execution,
+    method: str,
+    t_end: float,
+    dt: float,
+    rtol: float,
+) -> Result: ...
 def sgd(
-    arguments: dict[str, Any],
+    problem: Problem,
+    recording: Recording,
+    hooks: Hooks,
+    execution: Execution,
     lr: list[float],
     epochs: int,
     batch_size: int,
     train_output: bool,
     keys: list[int],
-) -> dict[str, Any]: ...
-def gradient_flow(
-    arguments: dict[str, Any], method: str, t_end: float, dt: float, rtol: float
-) -> dict[str, Any]: ...
+) -> Result: ...
 
 class NtgOperatorFloat:
     def __init__(

@@ -21,26 +21,19 @@ from ._device import backend_name, thread_count, to_host
 from ._storage import Checkpoint, CheckpointError, RecordFolder, identity_of
 from .mpi import NetworkPart, is_alone, part_of, require_agreement, summing
 from .network import Network
-from .record import Record, Snapshot, Stop
+from .record import COLUMNS, Record, Snapshot, Stop
 from .run import DivergenceError, Run
 
 _DATA = ("X", "y", "X_test", "y_test")
 Columns = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
+Call = Callable[[_core.Problem, _core.Recording, _core.Hooks, _core.Execution], _core.Result]
+_OF_THE_NTG = {
+    *("ntg_change", "ntg_change_2norm", "ntg_eigmin", "ntg_eigmax", "ntg_matrix"),
+    *("alignment", "effective_rank"),
+}
 
 
 _MOST_TANGENT_OUTPUTS = 500  # of the core's choice among methods
-
-# Of these NaN and inf would say nothing; alignment and effective rank are 0 / 0 where the NTG is 0.
-_MEASURED = {
-    "time",
-    "test_loss",
-    "weight_change",
-    "ntg_change",
-    "ntg_change_2norm",
-    "ntg_eigmin",
-    "ntg_eigmax",
-    "ntg_matrix",
-}
 
 
 class _CheckedError(Exception):
@@ -148,47 +141,29 @@ class Job:
         return X, targets(self.fn, self.net, y_test, X.shape[1], self.loss, "y_test")
 
     def columns(self) -> Columns:
-        """The columns of the record: their dtype and the shape of a row, with axis B."""
-        record, net, B = self.record, self.net, self.net.B or 1
-        q, real, whole = len(self.ntg_on), np.dtype(np.float64), np.dtype(np.int64)
-        tested = self.X_test is not None
-        numbers = {
-            "loss": True,
-            "test_loss": tested,
-            "accuracy": self.accuracy,
-            "test_accuracy": self.accuracy and tested,
-            "ntg_change": record.ntg,
-            "ntg_change_2norm": record.ntg_change_2norm,
-            "ntg_eigmin": record.eigmin,
-            "ntg_eigmax": record.eigmax,
-            "alignment": record.alignment,
-            "effective_rank": record.effective_rank,
+        """The columns of this run's record: their dtype and the shape of a row, with axis B."""
+        net, q = self.net, len(self.ntg_on)
+        sizes = {"member": net.B or 1, "node": net.m, "input": net.d, "output": net.k}
+        sizes |= {"sample": q, "sample2": q, "rank": self.record.top_nodes}
+        unwanted = set()
+        if self.X_test is None:
+            unwanted |= {"test_loss", "test_accuracy"}
+        if not self.trains_output:
+            unwanted |= {"output_weights"}
+        return {
+            name: (column.numpy_dtype(net.dtype), tuple(sizes[axis] for axis in column.axes))
+            for name, column in COLUMNS.items()
+            if name not in unwanted and self._wants(column.field)
         }
-        arrays = {
-            "weight_change": (True, real, (net.m,)),
-            "ntg_matrix": (record.ntg_matrix, real, (q, q)),
-            "top_nodes": (record.top_nodes > 0, whole, (record.top_nodes,)),
-            "weights": (record.weights, net.dtype, (net.m, net.d)),
-            "output_weights": (
-                record.weights and self.trains_output,
-                net.dtype,
-                (net.m, net.k),
-            ),
-        }
-        columns: Columns = {
-            "steps": (whole, (B,)),
-            "time": (real, ()),
-            "evaluations": (whole, (B,)),
-        }
-        columns |= {name: (real, (B,)) for name, wanted in numbers.items() if wanted}
-        columns |= {
-            name: (dtype, (B, *shape)) for name, (wanted, dtype, shape) in arrays.items() if wanted
-        }
-        return columns
+
+    def _wants(self, field: str | None) -> bool:
+        if field == "accuracy":
+            return self.accuracy
+        return field is None or bool(getattr(self.record, field))
 
     def train(
         self,
-        call: Callable[[dict[str, Any]], dict[str, Any]],
+        call: Call,
         schedule: dict[str, Any],
         settings: dict[str, Any],
         progress: bool | Callable[[float, float], object],
@@ -200,41 +175,49 @@ class Job:
         config = {**settings, **self._config()}
         if self.comm is not None:
             self._agree(config, schedule)
-        arguments = {
-            **self._arrays(),
-            **self._wanted(),
-            **schedule,
-            "activation": self.net.activation,
-            "loss": self.loss,
-            "backend": self.backend,
-            "threads": self.threads,
-            "slopes_memory": self._slopes_memory(schedule, settings),
-        }
+        execution = _core.Execution(
+            self.backend, self.threads, self._slopes_memory(schedule, settings)
+        )
+        problem = _core.Problem(**self._arrays(), activation=self.net.activation, loss=self.loss)
+        recording = _core.Recording(
+            every=schedule["record_every"],
+            steps=schedule["record_steps"],
+            times=schedule["record_times"],
+            ntg_on=self.ntg_on.tolist(),
+            columns=list(self.columns()),
+            top_nodes=self.record.top_nodes,
+        )
         pulse, close = progress_hooks(self.fn, progress)
         try:
             keeper = _Keeper(self, config, schedule)
-            result = keeper.call(
-                call,
-                {
-                    **arguments,
-                    **self._stop(),
-                    "pulse": pulse,
-                    "on_record": self._on_record() if self.callback else None,
-                    "sum_over_ranks": summing(self.comm),
-                },
+            limits = self._stop()
+            hooks = _core.Hooks(
+                pulse=pulse,
+                on_record=self._on_record() if self.callback else None,
+                take_rows=keeper.take_rows,
+                checkpoint=keeper.write,
+                sum_over_ranks=summing(self.comm),
+                stop_loss=limits["loss"],
+                stop_time=limits["time"],
+                stop_wall_seconds=limits["wall_seconds"],
+                rows_bytes=1 << 24,
+                checkpoint_every=self.checkpoint_every,
+                resume_from=keeper.resume_from,
             )
-            rows = keeper.rows(result["rows"])
-            if pulse is not None and result["status"] == "finished":
+            with keeper.explaining():
+                result = call(problem, recording, hooks, execution)
+            rows = keeper.rows(result.rows)
+            if pulse is not None and result.status == "finished":
                 pulse(1.0, float(rows["loss"][-1, 0]))
         finally:
             close()
         run = self._run(result, rows, config)
-        if result["exception"] is not None:
-            result["exception"].run = run
-            raise result["exception"]
-        if result["status"] == "diverged" and self.on_divergence == "raise":
+        if result.exception is not None:
+            result.exception.run = run  # type: ignore[attr-defined]
+            raise result.exception
+        if result.status == "diverged" and self.on_divergence == "raise":
             raise self._divergence(result, run, step_text)
-        if result["status"] == "interrupted":
+        if result.status == "interrupted":
             error = RuntimeError(f"{self.fn}: another rank was interrupted")
             error.run = run  # type: ignore[attr-defined]
             raise error
@@ -243,7 +226,7 @@ class Job:
 
     def _require_finite(self, rows: dict[str, NDArray[Any]], run: Run) -> None:
         """Raise OverflowError if recorded numbers exceed float64 although the loss does not."""
-        for name in _MEASURED & rows.keys():
+        for name in (one for one in rows if COLUMNS[one].finite):
             try:
                 values = (
                     rows[name] if name == "time" else rows[name][:, ~np.atleast_1d(run.diverged)]
@@ -269,7 +252,7 @@ class Job:
         sizes = {"d": net.d, "m": net.m, "k": net.k, "itemsize": itemsize}
         rows = 0 if self.record.folder is not None else _rows(schedule, settings, self.X.shape[1])
         threads = self.threads or _core.build_config()["threads"]
-        needs_ntg = any(name.startswith("ntg") for name in columns)
+        needs_ntg = bool(columns.keys() & _OF_THE_NTG)
         run = {
             "n": self.X.shape[1],
             "B": B,
@@ -323,33 +306,13 @@ class Job:
             "y_test": self.y_test,
         }
 
-    def _wanted(self) -> dict[str, Any]:
-        columns = self.columns()
-        optional = (
-            "ntg_change",
-            "ntg_change_2norm",
-            "ntg_eigmin",
-            "ntg_eigmax",
-            "alignment",
-            "effective_rank",
-            "ntg_matrix",
-            "weights",
-            "output_weights",
-            "accuracy",
-        )
-        return {
-            **{f"record_{name}": name in columns for name in optional},
-            "record_top_nodes": self.record.top_nodes,
-            "ntg_on": self.ntg_on.tolist(),
-        }
-
     def _stop(self) -> dict[str, float]:
         limits = {"loss": -math.inf, "time": math.inf, "wall_seconds": math.inf}
         for name in limits:
             if self.stop is not None and getattr(self.stop, name) is not None:
                 limits[name] = getattr(self.stop, name)
         limits["time"] *= 1 - ROUNDING  # 100 steps of 0.29 end at 28.999999999999996
-        return {f"stop_{name}": limit for name, limit in limits.items()}
+        return limits
 
     def _on_record(self) -> Callable[..., bool]:
         callback = self.callback
@@ -364,7 +327,7 @@ class Job:
         )
 
     def _run(
-        self, result: dict[str, Any], rows: dict[str, NDArray[Any]], config: dict[str, Any]
+        self, result: _core.Result, rows: dict[str, NDArray[Any]], config: dict[str, Any]
     ) -> Run:
         single = self.net.B is None
         columns: dict[str, Any] = dict.fromkeys(
@@ -376,18 +339,18 @@ class Job:
         if not single and config.get("dt", 0) is not None:
             for name in ("steps", "evaluations"):
                 columns[name] = columns[name].max(axis=1)
-        if result["methods"]:
-            methods = result["methods"]
+        if result.methods:
+            methods = result.methods
             config = {**config, "method_taken": methods[0] if single else methods}
-        W = result["W"].reshape(self.net.W.shape)
-        a = result["a"].reshape(self.net.a.shape)
+        W = result.W.reshape(self.net.W.shape)
+        a = result.a.reshape(self.net.a.shape)
         return Run(
             **columns,
             initial=self.net,
             network=self.net.with_weights(W, a if self.trains_output else None),
-            diverged=bool(result["diverged"][0]) if single else np.array(result["diverged"]),
-            stopped=result["status"] == "stopped",
-            stopped_by=result["stopped_by"] if result["status"] == "stopped" else None,
+            diverged=bool(result.diverged[0]) if single else np.array(result.diverged),
+            stopped=result.status == "stopped",
+            stopped_by=result.stopped_by if result.status == "stopped" else None,
             config=config,
         )
 
@@ -429,8 +392,8 @@ class Job:
         ranks = 1 if self.comm is None else self.comm.Get_size()
         return {"ranks": ranks, "first_node": self.net.first, "total_nodes": self.net.total}
 
-    def _divergence(self, result: dict[str, Any], run: Run, step_text: str) -> DivergenceError:
-        step, last, bound = result["diverged_step"], result["last_loss"], result["step_bound"]
+    def _divergence(self, result: _core.Result, run: Run, step_text: str) -> DivergenceError:
+        step, last, bound = result.diverged_step, result.last_loss, result.step_bound
         which = "" if run.network.B is None else f" of member {int(np.argmax(run.diverged))}"
         return DivergenceError(
             f"{self.fn}: the loss{which} left all bounds at step {step}, after {last:.3g}, with "
@@ -449,29 +412,25 @@ class _Keeper:
         self._columns = job.columns()
         self._folder: RecordFolder | None = None
         self._checkpoint: Checkpoint | None = None
-        self._hooks: dict[str, Any] = {
-            "take_rows": None,
-            "rows_bytes": 1 << 24,
-            "checkpoint": None,
-            "checkpoint_every": job.checkpoint_every,
-            "resume_from": b"",
-        }
+        self.take_rows: Callable[[dict[str, memoryview]], object] | None = None
+        self.write: Callable[[memoryview], object] | None = None
+        self.resume_from = b""
         if job.checkpoint is None and job.record.folder is None:
             return
         identity = identity_of(config, schedule, job._arrays())
         if job.record.folder is not None:
             self._folder = RecordFolder(job.fn, job.record.folder, self._columns, identity)
-            self._hooks["take_rows"] = self._folder.append
+            self.take_rows = self._folder.append
         kept = None
         if job.checkpoint is not None:
             self._checkpoint = Checkpoint(job.fn, job.checkpoint, identity)
-            self._hooks["checkpoint"] = self._write
+            self.write = self._write
             kept = self._checkpoint.read()
         if kept is None:
             if self._folder:
                 self._folder.begin(again=job.checkpoint is not None)
             return
-        self._hooks["resume_from"], extra = kept
+        self.resume_from, extra = kept
         if self._folder:
             try:
                 self._folder.resume(extra["rows"])
@@ -484,14 +443,13 @@ class _Keeper:
         assert self._checkpoint is not None
         self._checkpoint.write(state, {"rows": self._folder.rows if self._folder else 0})
 
-    def call(
-        self, core: Callable[[dict[str, Any]], dict[str, Any]], arguments: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Call the core; it may refuse the state to resume from."""
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Say that it was the checkpoint that the core refused to resume from."""
         try:
-            return core({**arguments, **self._hooks})
+            yield
         except ValueError as error:
-            if self._checkpoint is None or not self._hooks["resume_from"]:
+            if self._checkpoint is None or not self.resume_from:
                 raise
             raise self._checkpoint.error(f"does not belong to this run: {error}") from error
 

@@ -14,34 +14,13 @@ from . import _check, _storage
 from ._optional import require
 from ._storage import replacing
 from .network import Network
+from .record import COLUMNS
 
 if TYPE_CHECKING:
     import xarray as xr
 
 _FORMAT = "asymfast run 1"
-# Recorded arrays and their axes beyond the first; "member" is there in ensembles only.
-_ALWAYS = {
-    "steps": (),
-    "time": (),
-    "loss": ("member",),
-    "weight_change": ("member", "node"),
-    "evaluations": (),
-}
-_IF_RECORDED = {
-    "test_loss": ("member",),
-    "accuracy": ("member",),
-    "test_accuracy": ("member",),
-    "ntg_change": ("member",),
-    "ntg_change_2norm": ("member",),
-    "ntg_eigmin": ("member",),
-    "ntg_eigmax": ("member",),
-    "alignment": ("member",),
-    "effective_rank": ("member",),
-    "ntg_matrix": ("member", "sample", "sample2"),
-    "top_nodes": ("member", "rank"),
-    "weights": ("member", "node", "input"),
-    "output_weights": ("member", "node", "output"),
-}
+_ALWAYS = ("steps", "time", "loss", "weight_change", "evaluations")
 
 
 @_check.guarded
@@ -181,7 +160,7 @@ class Run:
         """
         file = _storage.file_to_write("Run.save", "path", path)
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _ALWAYS}
-        for name in _IF_RECORDED:
+        for name in COLUMNS:
             if getattr(self, name) is not None:
                 arrays[name] = getattr(self, name)
         arrays["diverged"] = np.asarray(self.diverged)
@@ -268,7 +247,7 @@ class Run:
 
         diverged = stored["diverged"]
         recorded: dict[str, Any] = {name: stored[name] for name in _ALWAYS}
-        recorded |= {name: stored.get(name) for name in _IF_RECORDED}
+        recorded |= {name: stored.get(name) for name in COLUMNS if name not in _ALWAYS}
         return cls(
             **recorded,
             initial=network("W0", "a0" if "a0" in stored else "a"),
@@ -285,18 +264,17 @@ class Run:
         members = () if net.B is None else (net.B,)
         sizes: dict[str, tuple[int | str, ...]]
         sizes = {"member": members, "node": (net.m,), "input": (net.d,), "output": (net.k,)}
-        whole = dict.fromkeys(("steps", "evaluations", "top_nodes"), np.dtype(np.int64))
-        own = dict.fromkeys(("weights", "output_weights"), net.dtype)
-        for name, axes in {**_ALWAYS, **_IF_RECORDED}.items():
+        for name, column in COLUMNS.items():
             values = getattr(self, name)
             if values is None:
                 continue
             shape: tuple[int | str, ...] = records
-            for axis in axes:
+            shared = name in ("steps", "evaluations")  # by members that step alike
+            for axis in () if shared else column.axes:
                 shape += sizes.get(axis, (axis,))
-            of_members = [(*records, *members)] if name in ("steps", "evaluations") else []
+            of_members = [(*records, *members)] if shared else []
             _check.require_shape("its record", name, values.shape, shape, *of_members)
-            if values.dtype != {**whole, **own}.get(name, np.dtype(np.float64)):
+            if values.dtype != column.numpy_dtype(net.dtype):
                 raise ValueError(f"its record: {name} has dtype {values.dtype}")
         diverged = np.asarray(self.diverged)
         if diverged.shape != members or diverged.dtype != np.bool_:
@@ -321,14 +299,12 @@ class Run:
         """
         ensemble = self.network.B is not None
         columns = {}
-        for name, axes in {**_ALWAYS, **_IF_RECORDED}.items():
+        for name, column in COLUMNS.items():
             values = getattr(self, name)
             if values is None:
                 continue
-            dims = ("record", *(axis for axis in axes if ensemble or axis != "member"))
-            if name in ("steps", "evaluations") and values.ndim == 2:
-                dims = (*dims, "member")
-            columns[name] = dims, values
+            axes = column.axes if ensemble else tuple(a for a in column.axes if a != "member")
+            columns[name] = ("record", *axes)[: values.ndim], values
         return columns
 
     def to_xarray(self) -> xr.Dataset:

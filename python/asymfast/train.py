@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
 from os import PathLike
 from typing import Any, Literal
 
@@ -192,7 +193,7 @@ def gradient_descent(
 
     def train() -> Run:
         return job.train(
-            lambda arguments: _core.gradient_descent(arguments, lr, steps),
+            partial(_core.gradient_descent, lr=lr, steps=steps),
             planned,
             settings,
             progress,
@@ -429,7 +430,7 @@ def gradient_flow(
     planned = _flow_schedule(fn, job.record, t_end, dt, ensemble=job.net.B is not None)
     settings = {"method": method, "t_end": t_end, "dt": dt, "rtol": None if dt else rtol}
     return job.train(
-        lambda arguments: _core.gradient_flow(arguments, method, t_end, dt or 0.0, rtol),
+        partial(_core.gradient_flow, method=method, t_end=t_end, dt=dt or 0.0, rtol=rtol),
         planned,
         settings,
         progress,
@@ -628,8 +629,13 @@ def sgd(
 
     def train() -> Run:
         return job.train(
-            lambda arguments: _core.sgd(
-                arguments, rates, epochs, batch_size, bool(train_output), keys
+            partial(
+                _core.sgd,
+                lr=rates,
+                epochs=epochs,
+                batch_size=batch_size,
+                train_output=bool(train_output),
+                keys=keys,
             ),
             schedule,
             settings,
