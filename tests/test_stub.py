@@ -24,7 +24,6 @@ TYPES = {
     "list": "list[Any]",
     "numpy.ndarray | None": "NDArray[Any] | None",
     "collections.abc.Callable | None": "Callable[..., Any] | None",
-    "object": "BaseException | None",  # of Result.exception
 }
 
 
@@ -70,6 +69,8 @@ def built():
         members = vars(value).items() if inspect.isclass(value) else [(None, value)]
         for method, function in members:
             if method is not None and method.startswith("_") and method != "__init__":
+                continue
+            if function.__doc__.startswith("Initialize self"):  # Python never makes one
                 continue
             if isinstance(function, property):
                 header = f"{method}{function.fget.__doc__.splitlines()[0]}"

@@ -212,7 +212,7 @@ class Job:
         finally:
             close()
         run = self._run(result, rows, config)
-        if result.exception is not None:
+        if isinstance(result.exception, BaseException):
             result.exception.run = run  # type: ignore[attr-defined]
             raise result.exception
         if result.status == "diverged" and self.on_divergence == "raise":
