@@ -246,6 +246,18 @@ class Columns:
         ``target = target_mean + target_scale * output``.
     bias : bool
         Whether an input that is always 1 comes last.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from asymfast.datasets import Columns
+    >>> columns = Columns(
+    ...     inputs=("x", "fuel"), targets=("y",), categories={"fuel": ("gas", "oil")},
+    ...     input_mean=np.zeros(3), input_scale=np.ones(3),
+    ...     target_mean=np.array([10.0]), target_scale=np.array([2.0]),
+    ... )
+    >>> columns.names, columns.in_units(np.array([0.0, 1.0]))
+    (('x', 'fuel=gas', 'fuel=oil'), array([10., 12.]))
     """
 
     inputs: tuple[str, ...]
@@ -327,6 +339,16 @@ class Samples:
         Targets, likewise.
     columns : Columns
         Which columns they are, and the way back to the user's units.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from asymfast.datasets import Columns, Samples
+    >>> unit = np.zeros(1), np.ones(1), np.zeros(1), np.ones(1)
+    >>> X, y = np.array([[-1.0], [1.0]]), np.array([1.0, -1.0])
+    >>> samples = Samples(X, y, X[:0], y[:0], Columns(("x",), ("y",), {}, *unit))
+    >>> samples.constant_columns, samples.nearly_targets
+    ((), ())
     """
 
     X_train: Floats
@@ -400,9 +422,27 @@ def read_samples(
         The file is not a table of numbers, lacks a column, leaves no input or fewer than two
         training rows, has a target (or only inputs) that does not vary, or numbers whose standard
         deviation overflows.
+
+    Examples
+    --------
+    >>> import numpy as np, pathlib, tempfile
+    >>> from asymfast import datasets
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "table.csv")
+    ...     x = np.arange(10.0)
+    ...     np.savetxt(path, np.c_[x, x % 3, 5 * x], delimiter=",", header="a,b,y", comments="")
+    ...     samples = datasets.read_samples(path, "y", drop=["b"])
+    ...
+    >>> samples.X_train.shape, samples.y_test.shape, samples.columns.names
+    ((8, 1), (2,), ('a',))
+    >>> samples.columns.in_units(samples.y_test).round(6)
+    array([45.,  5.])
     """
     table = read_csv(path, decimal=decimal, missing=missing, text=one_hot, drop=drop)
     given = [target] if isinstance(target, str) else list(target)
+    for one in given:
+        if one.strip() in map(str.strip, drop):
+            raise ValueError(f"{path}: the target {one!r} must not be dropped")
     targets = tuple(dict.fromkeys(find_column(str(path), table.columns, one) for one in given))
     for one in targets:
         if one in table.categories:
