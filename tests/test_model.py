@@ -191,7 +191,7 @@ HOSTILE = {
     "not finite": lambda a: changed(a, input_mean=a["input_mean"] * np.nan),
     "zero scale": lambda a: changed(a, target_scale=a["target_scale"] * 0),
     "wrong length": lambda a: changed(a, input_scale=a["input_scale"][1:]),
-    "wrong dtype": lambda a: changed(a, target_mean=a["target_mean"].astype(np.int32)),
+    "wrong dtype": lambda a: changed(a, target_mean=a["target_mean"].astype(complex)),
     "weights not finite": lambda a: changed(a, W=a["W"] * np.inf),
     "weights of another shape": lambda a: changed(a, W=a["W"][:, 1:].copy()),
     "an ensemble": lambda a: changed(a, W=a["W"][None], a=a["a"][None], lam=a["lam"][None]),
