@@ -34,6 +34,42 @@ def test_mean_ntg_to_twelve_digits(activation, scale):
     assert np.abs(K - exact).max() <= error + 2e-14 * largest  # and the oracle's own rounding
 
 
+def test_mean_ntg_of_relu():
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((6, 4))
+    K = af.mean_ntg(X, "relu")
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    angle = np.arccos(np.clip(unit @ unit.T, -1, 1))
+    np.fill_diagonal(angle, 0)
+    assert np.abs(K - X @ X.T / 4 * (np.pi - angle) / (2 * np.pi)).max() <= 1e-13
+
+
+def test_mean_ntg_of_identity_and_its_symmetry():
+    X = np.random.default_rng(2).standard_normal((7, 3))
+    np.testing.assert_allclose(af.mean_ntg(X, "identity"), X @ X.T / 3, rtol=0, atol=1e-14)
+    K = af.mean_ntg(X, "swish")
+    assert np.array_equal(K, K.T)
+    assert np.linalg.eigvalsh(K)[0] >= -1e-15 * np.trace(K)
+
+
+@pytest.mark.slow
+def test_mean_ntg_is_the_mean_of_draws():
+    """400 networks of one node: within 6 standard errors at every entry."""
+    X = np.random.default_rng(3).standard_normal((4, 5))
+    draws = np.stack([af.Network.init(5, 50, 1.0, rng=s).ntg(X) for s in range(400)])
+    error = np.abs(draws.mean(axis=0) - af.mean_ntg(X, "swish"))
+    assert np.all(error <= 6 * draws.std(axis=0) / 20)
+
+
+def test_mean_ntg_of_degenerate_rows():
+    X = np.array([[1.0, 0.0], [1.0, 0.0], [-2.0, 0.0], [0.0, 0.0]])
+    for activation in ("relu", "swish", "tanh", "erf"):
+        K = af.mean_ntg(X, activation)
+        assert np.all(np.isfinite(K))
+        assert np.all(K[3] == 0)
+        assert abs(K[0, 0] - K[0, 1]) <= 1e-13
+
+
 @pytest.mark.parametrize("activation", ["swish", "tanh", "relu"])
 def test_kappa_is_the_smallest_eigenvalue(activation):
     X = rows(4, 6, scale=0.5)
