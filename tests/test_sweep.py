@@ -78,8 +78,9 @@ def holders(folder, *, begun=False):
     """The process that began each unfinished run; with `begun`, only if it has a checkpoint."""
     found = {}
     for path in folder.glob("unfinished/*.begun"):
+        finished = (folder / "runs" / f"{path.stem}.npz").exists()
         with contextlib.suppress(FileNotFoundError, IndexError):
-            if not begun or path.with_suffix(".ckpt").exists():
+            if not finished and (not begun or path.with_suffix(".ckpt").exists()):
                 found[path.stem] = int(path.read_text().splitlines()[-1].split()[0])
     return found
 

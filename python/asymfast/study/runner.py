@@ -226,7 +226,7 @@ def sweep(
     with pool, _interruptible(task.stop_file) as interrupted:
         while tasks:
             locked = []
-            for outcome in pool.run(tasks):
+            for outcome in _until(interrupted, pool.run(tasks)):
                 key = keys[outcome.index]
                 if outcome.status == "locked":
                     locked.append(outcome.index)
@@ -254,6 +254,15 @@ def sweep(
         stop.result = result  # type: ignore[attr-defined]
         raise stop
     return result
+
+
+def _until(interrupted: threading.Event, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+    """Yield the outcomes; workers that Ctrl-C has ended before they began are not an error."""
+    try:
+        yield from outcomes
+    except Exception:
+        if not interrupted.is_set():
+            raise
 
 
 def is_finished(store: Store, config: Config) -> bool:

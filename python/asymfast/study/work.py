@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Mapping
@@ -97,6 +99,9 @@ class _Watch:
         local = sys.platform != "win32" and task.host == socket.gethostname()
         self._watched = local and task.pid != os.getpid() and _exists(task.pid)
         self._child = os.getppid() == task.pid
+        if self._child and threading.current_thread() is threading.main_thread():
+            # A terminal sends Ctrl-C to all processes; the sweep tells its own by the stop file.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._next = -1.0
 
     def __call__(self, fraction: float, loss: float) -> None:
