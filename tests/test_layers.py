@@ -78,3 +78,33 @@ def test_theory_never_imports_the_compiled_core(path):
 def test_oracles_are_independent():
     for name in imports(Path(__file__).with_name("oracles.py")):
         assert name.split(".")[0] not in ("asymfast", "bounds", "cases")
+
+
+def dependencies():
+    """For every module of the package, the modules of it that it imports, wherever in its text."""
+    files = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path
+        for path in PACKAGE.rglob("*.py")
+    }
+    modules = {name.removesuffix(".__init__"): path for name, path in files.items()}
+    known = {*modules, "asymfast._core"}
+    result = {}
+    for name, path in modules.items():
+        found = imports(path) & known
+        # `from . import _check` names the package too, which the importer does not depend on
+        parents = {other for other in found if any(one.startswith(f"{other}.") for one in found)}
+        result[name] = (found - parents - {name}) & set(modules)
+    return result
+
+
+def test_modules_import_downwards_only():
+    """No cycles, imports for type checking and inside functions included.
+
+    But one: a network that is called with a communicator is split by `mpi`, which knows networks.
+    """
+    below = dependencies()
+    below["asymfast.network"] -= {"asymfast.mpi"}
+    while below:
+        lowest = {name for name, needs in below.items() if not needs & set(below)}
+        assert lowest, f"a cycle among {sorted(below)}"
+        below = {name: needs for name, needs in below.items() if name not in lowest}
