@@ -70,6 +70,8 @@ class Engine {
   virtual void stage(const Stage& stage, const Context& context) = 0;
   // J sum_s along[s] gradients[s] with J at eval; out (n, k).
   virtual void push(const std::vector<double>& along, double* out, const Context& context) = 0;
+  // sum_s along[s] gradients[s] itself; out (m, d).
+  virtual void combine(const std::vector<double>& along, T* out) const = 0;
 
   // One move, then the evaluation there. After it restart() is due before anything but moves.
   virtual void move(const Move<T>& move, const Context& context) = 0;
@@ -84,6 +86,11 @@ class Engine {
   // Base, and whatever else a later `advance` depends on besides it; restart() is due after
   // reading.
   virtual void state(Archive& archive) = 0;
+  // Slots of gradients and Jacobians that hold something: 0, 1, ... below these.
+  struct Kept {
+    Index gradients, frames;
+  };
+  virtual Kept kept() const = 0;
 
   const double* outputs() const noexcept { return f_; }  // f (n, k) at eval
   double loss() const noexcept { return loss_; }         // L at eval

@@ -128,6 +128,15 @@ class CpuEngine final : public Engine<T> {
     sum_outputs(out, context);
   }
 
+  void combine(const std::vector<double>& along, T* out) const override {
+    Buffer<T> sum(at_.blocks_per_chunk * at_.weights_per_block());
+    for (Index chunk = 0; chunk < at_.chunks; ++chunk) {
+      const Range blocks = at_.blocks_of_chunk(chunk);
+      add_gradients(along, chunk, sum.data());
+      unpack_weights(at_, sum.data(), blocks, out);
+    }
+  }
+
   void move(const Move<T>& move, const Context& context) override {
     T* slopes = slopes_.data();
     if (move.into >= 0) slopes = slot(frames_, move.into, at_.n * at_.blocks * kBlock<T>).data();
@@ -168,6 +177,10 @@ class CpuEngine final : public Engine<T> {
     archive.array(lost_.data(), lost_.size());
     visit(archive, gradients_, base_.size());
     visit(archive, frames_, at_.n * at_.blocks * kBlock<T>);
+  }
+
+  typename Engine<T>::Kept kept() const override {
+    return {static_cast<Index>(gradients_.size()), static_cast<Index>(frames_.size())};
   }
 
   void copy_eval_to(T* W) const override { unpack_weights(at_, point_, {0, at_.blocks}, W); }

@@ -56,10 +56,14 @@ class MemberEngine final : public Engine<T>, private DeviceFleet<Setup, T>::List
     fleet_.evaluate(b_);
   }
 
+  void combine(const std::vector<double>& along, T* out) const override {
+    const DeviceLock lock(device_mutex());
+    combined(along).copy_out(out, 0, fleet_.weights());
+  }
+
   void push(const std::vector<double>& along, double* out, const Context&) override {
     const DeviceLock lock(device_mutex());
-    const Mem direction(fleet_.weights());
-    fleet_.combine(along, gradients_, nullptr, nullptr, direction.data(), false);
+    const Mem direction = combined(along);
     fleet_.push(b_, direction.data(), out);
   }
 
@@ -83,6 +87,10 @@ class MemberEngine final : public Engine<T>, private DeviceFleet<Setup, T>::List
     fleet_.eval().copy_out(W, b_ * fleet_.weights(), fleet_.weights());
   }
 
+  typename Engine<T>::Kept kept() const override {
+    return {static_cast<Index>(gradients_.size()), 0};
+  }
+
   void state(Archive& archive) override {
     const DeviceLock lock(device_mutex());
     fleet_.state(b_, archive);
@@ -102,6 +110,13 @@ class MemberEngine final : public Engine<T>, private DeviceFleet<Setup, T>::List
 
   static std::logic_error without_frames() {
     return std::logic_error("cuda: this engine does not move along Jacobians of the past");
+  }
+
+  // sum_s along[s] gradients_[s].
+  Mem combined(const std::vector<double>& along) const {
+    Mem sum(fleet_.weights());
+    fleet_.combine(along, gradients_, nullptr, nullptr, sum.data(), false);
+    return sum;
   }
 
   // Slots come into being in their order.

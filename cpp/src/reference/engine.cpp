@@ -66,10 +66,14 @@ class ReferenceEngine final : public Engine<T> {
     evaluate(context);
   }
 
+  void combine(const std::vector<double>& along, T* out) const override {
+    for (std::size_t i = 0; i < base_.size(); ++i) out[i] = T(along_gradients(along, i));
+  }
+
   // J g by the formula of reference::ntg_product.
   void push(const std::vector<double>& along, double* out, const Context& context) override {
     std::vector<T> direction(base_.size());
-    for (std::size_t i = 0; i < base_.size(); ++i) direction[i] = T(along_gradients(along, i));
+    combine(along, direction.data());
     reference::push(net_, X_, {direction.data(), net_.m(), net_.d()}, out, context);
     sum_over_ranks(out, y_.size(), context);
   }
@@ -100,6 +104,10 @@ class ReferenceEngine final : public Engine<T> {
     archive.array(lost_.data(), static_cast<Index>(lost_.size()));
     visit(archive, gradients_);
     visit(archive, frames_);
+  }
+
+  typename Engine<T>::Kept kept() const override {
+    return {static_cast<Index>(gradients_.size()), static_cast<Index>(frames_.size())};
   }
 
   void save() override { saved_ = base_, saved_lost_ = lost_; }

@@ -80,7 +80,7 @@ RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train
   require_possible(flow, loss, nets.activation, n * nets.k, kernels);
   const Goals goals(recording.schedule, kNoStepLimit, flow.t_end);
   Run<T, FlowOf<T>> run(nets, train, test, loss, recording, goals, hooks, exec);
-  const Tolerance tolerance{flow.rtol, smooth(nets.activation)};
+  const ErrorControl<T> control(flow.rtol, smooth(nets.activation));
   std::vector<FlowMethod> methods;
   const Index m = run.nodes();
 
@@ -93,18 +93,18 @@ RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train
     FlowMethod method = flow.method;
     if (method == FlowMethod::automatic)
       method = cheapest_flow({n, m, nets.d, nets.k, sizeof(T), flow.t_end * eig, flow.rtol,
-                              quadratic(loss) && kernels.keeps_frames, tolerance.smooth});
+                              quadratic(loss) && kernels.keeps_frames, smooth(nets.activation)});
     methods.push_back(method);
     const auto first_step = [&](double stable) {
       return eig > 0 ? std::min(flow.t_end, stable / eig) / 4 : flow.t_end / 4;
     };
     switch (method) {
       case FlowMethod::tangent:
-        return Tangent<T>({n, m, nets.d, nets.k, loss_curvature(loss, n, nets.k)}, tolerance,
+        return Tangent<T>({n, m, nets.d, nets.k, loss_curvature(loss, n, nets.k)}, control,
                           flow.t_end, first_step(0.2), kernels);
       case FlowMethod::dopri5:
-        return Dopri5<T>(tolerance, flow.t_end, first_step(Dopri5<T>::kStability));
-      default: return AdaptiveRk4<T>(tolerance, first_step(kRk4Stability));
+        return Dopri5<T>(control, flow.t_end, first_step(Dopri5<T>::kStability));
+      default: return AdaptiveRk4<T>(control, first_step(kRk4Stability));
     }
   };
   const bool takes_rk4 = flow.dt > 0 || flow.method == FlowMethod::rk4;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "asymfast/train.hpp"
 #include "backend.hpp"
 #include "losses.hpp"
+#include "ranks.hpp"
 #include "train/eig_max.hpp"
 
 namespace asymfast {
@@ -50,6 +52,17 @@ struct Standing {
   }
 };
 
+// sup |sigma'|.
+inline double steepest_slope(Activation activation) {
+  switch (activation) {
+    case Activation::swish: return 1.0998393201288670;
+    case Activation::gelu: return 1.1289041451851548;
+    case Activation::erf: return 1.1283791670955126;  // 2 / sqrt(pi)
+    case Activation::sigmoid: return 0.25;
+    default: return 1;
+  }
+}
+
 // The loss of the outputs 0.
 template <class T>
 double loss_of_zero(Loss loss, MatrixView<const T> y) {
@@ -64,7 +77,12 @@ struct Member : Standing {
 
   Member(const KernelTable& kernels, std::unique_ptr<Engine<T>> its_engine,
          const NetworkView<T>& net, const DataView<T>& data, Loss loss)
-      : y(data.y), engine(std::move(its_engine)), kernels_(&kernels), net_(net), loss_(loss) {}
+      : y(data.y),
+        engine(std::move(its_engine)),
+        kernels_(&kernels),
+        net_(net),
+        X_(data.X),
+        loss_(loss) {}
 
   void start(const Context& context) {
     engine->restart(context);
@@ -88,6 +106,71 @@ struct Member : Standing {
     std::copy_n(net_.a.data, net_.a.size(), a);
   }
 
+  // What rounding changes in the outputs, whatever cancels in them: the norm over all of them of
+  //   eps (sum_j sqrt(lam_j) |a_j| (|sigma(Z_j)| + |Z_j sigma'(Z_j)|) + |y|),
+  // of which the second term, that of W, is at most the first one and min(1, |Z_j|), but for the
+  // periodic activations.
+  double rounding(const Context& context) const {
+    const Index n = X_.rows, m = net_.m(), k = net_.k();
+    const bool periodic = net_.activation == Activation::sin || net_.activation == Activation::cos;
+    const std::vector<T> W = weights();
+    NetworkView<T> now = net_;
+    now.W.data = W.data();
+    const Index piece = std::clamp<Index>((Index(1) << 20) / m, 1, n);
+    std::vector<T> H(static_cast<std::size_t>(piece * m));
+    std::vector<double> sums(static_cast<std::size_t>(n * k));
+    std::vector<double> lengths;
+    for (Index j = 0; j < m; ++j) lengths.push_back(length(now.W.row(j)));
+    for (Index first = 0; first < n; first += piece) {
+      const Index rows = std::min(piece, n - first);
+      kernels_->of<T>().features(now, {X_.row(first), rows, X_.cols}, {H.data(), rows, m}, context);
+      for (Index i = 0; i < rows; ++i) {
+        const double scale = length(X_.row(first + i)) / std::sqrt(double(X_.cols));
+        double* sum = sums.data() + (first + i) * k;
+        for (Index j = 0; j < m; ++j) {
+          const double z = scale * lengths[static_cast<std::size_t>(j)];
+          const double size = 2 * std::abs(double(H[static_cast<std::size_t>(i * m + j)])) +
+                              std::sqrt(net_.lam[j]) * (periodic ? z : std::min(1.0, z));
+          for (Index q = 0; q < k; ++q) sum[q] += size * std::abs(double(net_.a(j, q)));
+        }
+      }
+    }
+    sum_over_ranks(sums.data(), n * k, context);
+    double sum2 = 0;
+    for (Index i = 0; i < n * k; ++i)
+      sum2 += std::pow(sums[static_cast<std::size_t>(i)] + std::abs(double(y.data[i])), 2);
+    return double(std::numeric_limits<T>::epsilon()) * std::sqrt(sum2);
+  }
+
+  // How far the loss may rise: by rounding of the outputs, |dL/df| <= sqrt(2 s L) for a loss >= 0
+  // of curvature s, and next to a minimum by the square of their error.
+  double loss_rounding(double rounding, double error) const {
+    const double s = loss_curvature(loss_, y.rows, y.cols);
+    return rounding * std::sqrt(2 * s * last_loss) + s * (rounding * rounding + error * error);
+  }
+
+  // An upper bound of |J E|, E (m, d), over all points that J may be taken at:
+  //   |J E| <= sup |sigma'| |X|_F / sqrt(d) sum_j sqrt(lam_j) |a_j| |E_j|.
+  double reach(const T* E, const Context& context) const {
+    const Index d = net_.d();
+    double sum = 0, inputs2 = 0;
+    for (Index j = 0; j < net_.m(); ++j) {
+      double a2 = 0;
+      for (Index q = 0; q < net_.k(); ++q) a2 += std::pow(double(net_.a(j, q)), 2);
+      sum += std::sqrt(net_.lam[j] * a2) * length(E + j * d);
+    }
+    sum_over_ranks(&sum, 1, context);
+    for (Index i = 0; i < X_.size(); ++i) inputs2 += std::pow(double(X_.data[i]), 2);
+    return steepest_slope(net_.activation) * std::sqrt(inputs2 / double(d)) * sum;
+  }
+
+  // At eval, (m, d).
+  std::vector<T> weights() const {
+    std::vector<T> W(static_cast<std::size_t>(net_.W.size()));
+    engine->copy_eval_to(W.data());
+    return W;
+  }
+
   // The largest eigenvalue of the loss' Gauss-Newton matrix at the start of the run.
   double curvature(const Context& context) {
     engine->restart(context);
@@ -101,8 +184,15 @@ struct Member : Standing {
   }
 
  private:
+  double length(const T* row) const {
+    double sum = 0;
+    for (Index l = 0; l < net_.d(); ++l) sum += std::pow(double(row[l]), 2);
+    return std::sqrt(sum);
+  }
+
   const KernelTable* kernels_;
   NetworkView<T> net_;  // at the start of the run
+  MatrixView<const T> X_;
   Loss loss_;
 };
 

@@ -6,17 +6,17 @@
 #include <cmath>
 #include <vector>
 
+#include "train/methods/error_control.hpp"
 #include "train/methods/goal.hpp"
 #include "train/methods/rk4_step.hpp"
-#include "train/methods/tolerance.hpp"
 
 namespace asymfast {
 
 template <class T>
 class AdaptiveRk4 : public StandsAtBase {
  public:
-  AdaptiveRk4(Tolerance tolerance, double first_step)
-      : tolerance_(tolerance), first_step_(first_step), h_(first_step) {}
+  AdaptiveRk4(ErrorControl<T> control, double first_step)
+      : control_(control), first_step_(first_step), h_(first_step) {}
 
   bool step(Member<T>& member, const Goal& goal, const Context& context) {
     if (member.time >= goal.leg_end || member.step >= goal.step) return true;
@@ -29,11 +29,13 @@ class AdaptiveRk4 : public StandsAtBase {
       return true;
     }
     const auto size = static_cast<std::size_t>(member.y.size());
+    if (control_.rounding() == 0) control_.begin(member, context);
     const double residual = residual_norm(engine.outputs(), member.y);
     engine.save();
     rk4_step(member, 2 * h, context);
     if (context.watch.stopped()) return false;
     long_step_.assign(engine.outputs(), engine.outputs() + size);
+    std::vector<T> difference = member.weights();
     start_again(engine, context);
     rk4_step(member, h, context);
     if (context.watch.stopped()) return false;
@@ -43,15 +45,20 @@ class AdaptiveRk4 : public StandsAtBase {
     double error2 = 0;
     for (std::size_t i = 0; i < size; ++i)
       error2 += std::pow(engine.outputs()[i] - long_step_[i], 2);
-    const double allowed = 0.1 * tolerance_.of_step(2 * h, member.time) * residual +
-                           output_rounding(engine.outputs(), member.y);
-    const double ratio = std::sqrt(error2) / 15 / allowed;
+    const std::vector<T> W = member.weights();
+    for (std::size_t i = 0; i < W.size(); ++i) difference[i] -= W[i];
+    const double reach = member.reach(difference.data(), context);
+    const double allowed =
+        0.1 * control_.share(2 * h, member.time) * residual + control_.rounding();
+    const double ratio = std::max(std::sqrt(error2), reach / kReach) / 15 / allowed;
     const double factor = ratio > 0 ? 0.9 * std::pow(ratio, -0.2) : 4;
-    if (!(ratio <= 1) || !(engine.loss() <= member.loss_limit)) {
+    if (!(ratio <= 1) || !control_.falls(member, std::sqrt(error2) / 15)) {
       h_ = h * (factor < 0.9 ? std::fmax(factor, 0.2) : 0.2);
       start_again(engine, context);
+      control_.reject(member, std::sqrt(error2) / 15, context);
       return false;
     }
+    control_.accept(member, allowed, context);
     member.step += 2;
     member.time = pairs == 1 ? goal.leg_end : member.time + 2 * h;
     member.judge();
@@ -61,6 +68,7 @@ class AdaptiveRk4 : public StandsAtBase {
 
   template <class Visit>
   void state(Visit&& visit) {
+    control_.state(visit);
     visit(h_);
   }
 
@@ -70,7 +78,7 @@ class AdaptiveRk4 : public StandsAtBase {
     engine.restart(context);
   }
 
-  Tolerance tolerance_;
+  ErrorControl<T> control_;
   double first_step_, h_;
   std::vector<double> long_step_;  // within a step only
 };

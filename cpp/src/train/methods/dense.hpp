@@ -46,6 +46,11 @@ class Dense {
     const double left = t_end_ - front_;
     return h >= left * (1 - 1e-9) ? left : h >= left / 2 ? left / 2 : h;
   }
+  // The step to propose after one of h, a fitted h_, was accepted: the factor says what its error
+  // allows. Neither a step that was fitted nor rounding is a reason for shorter ones.
+  static double next(double h, double h_, double factor, bool rounding_alone) {
+    return std::max(h * (rounding_alone ? std::max(factor, 1.0) : factor), h < h_ ? h_ : 0);
+  }
   double end_of_step(double h) const { return h == t_end_ - front_ ? t_end_ : front_ + h; }
 
   double t_end_;

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "train/methods/dense.hpp"
-#include "train/methods/tolerance.hpp"
+#include "train/methods/error_control.hpp"
 
 namespace asymfast {
 
@@ -21,8 +21,8 @@ class Dopri5 : public Dense<T, Dopri5<T>> {
  public:
   static constexpr double kStability = 3.3;  // the largest h eig_max
 
-  Dopri5(Tolerance tolerance, double t_end, double first_step)
-      : Dense<T, Dopri5>(t_end), tolerance_(tolerance), first_step_(first_step), h_(first_step) {}
+  Dopri5(ErrorControl<T> control, double t_end, double first_step)
+      : Dense<T, Dopri5>(t_end), control_(control), first_step_(first_step), h_(first_step) {}
 
   bool attempt(Member<T>& member, const Context& context) {
     Engine<T>& engine = *member.engine;
@@ -38,27 +38,33 @@ class Dopri5 : public Dense<T, Dopri5<T>> {
       if (context.watch.stopped()) return false;
       member.evaluations += i > 0;
     }
-    const bool acceptable = engine.loss() <= member.loss_limit;
     keep_gradient(member, kStages, context);
-    std::vector<double> error(static_cast<std::size_t>(member.y.size()));
-    engine.push(along(h, kError), error.data(), context);
+    const std::vector<double> error = along(h, kError);
+    std::vector<double> output_error(static_cast<std::size_t>(member.y.size()));
+    engine.push(error, output_error.data(), context);
+    std::vector<T> weight_error(member.weights().size());
+    engine.combine(error, weight_error.data());
     if (context.watch.stopped()) return false;
 
     double error2 = 0;
-    for (const double e : error) error2 += e * e;
-    const double allowed = 2 * tolerance_.of_step(h, this->front_) * residual_ +
-                           output_rounding(engine.outputs(), member.y);
-    const double ratio = std::sqrt(error2) / allowed;
-    if (!(ratio <= 1) || !acceptable) {
+    for (const double e : output_error) error2 += e * e;
+    const bool falls = control_.falls(member, std::sqrt(error2));
+    const double reach = member.reach(weight_error.data(), context);
+    const double allowed = 0.5 * control_.share(h, this->front_) * residual_ + control_.rounding();
+    const double ratio = std::max(std::sqrt(error2), reach / kReach) / allowed;
+    if (!(ratio <= 1) || !falls) {
       h_ = h * (ratio > 1 ? std::clamp(0.9 * std::pow(ratio, -0.25), 0.2, 0.9) : 0.2);
       rejected_ = true;
       engine.restore();
+      control_.reject(member, std::sqrt(error2), context);
       return false;
     }
+    control_.accept(member, allowed, context);
     // A step's error is of order h^5 and its allowance of order h.
     const double factor =
         0.9 * std::pow(std::max(ratio, 1e-6), -0.7 / 4) * std::pow(last_ratio_, 0.4 / 4);
-    h_ = h * std::clamp(factor, 0.2, rejected_ ? 1.0 : 5.0);
+    h_ = this->next(h, h_, std::clamp(factor, 0.2, rejected_ ? 1.0 : 5.0),
+                    control_.rounding() > 0.5 * allowed);
     last_ratio_ = std::max(ratio, 1e-4);
     rejected_ = false;
     residual_ = residual_norm(engine.outputs(), member.y);
@@ -79,6 +85,7 @@ class Dopri5 : public Dense<T, Dopri5<T>> {
 
   template <class Visit>
   void state(Visit&& visit) {
+    control_.state(visit);
     visit(h_), visit(last_ratio_), visit(rejected_), visit(began_), visit(residual_);
     visit(this->front_), visit(start_), visit(last_h_);
     for (Index& slot : slots_) visit(slot);
@@ -112,6 +119,7 @@ class Dopri5 : public Dense<T, Dopri5<T>> {
   // The gradient at the front: computed at the start, later the last one of the step before.
   void begin(Member<T>& member, const Context& context) {
     if (!began_) {
+      control_.begin(member, context);
       residual_ = residual_norm(member.engine->outputs(), member.y);
       keep_gradient(member, 0, context);
       began_ = true;
@@ -134,7 +142,7 @@ class Dopri5 : public Dense<T, Dopri5<T>> {
     return by_slot;
   }
 
-  Tolerance tolerance_;
+  ErrorControl<T> control_;
   double first_step_, h_;
   double last_ratio_ = 1;
   bool rejected_ = false, began_ = false;

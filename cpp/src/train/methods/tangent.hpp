@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "train/methods/dense.hpp"
-#include "train/methods/tolerance.hpp"
+#include "train/methods/error_control.hpp"
 #include "train/tangent_ode.hpp"
 
 namespace asymfast {
@@ -33,11 +33,11 @@ class Tangent : public Dense<T, Tangent<T>> {
     double curvature;  // s: dL/df = s (f - y)
   };
 
-  Tangent(const Problem& problem, Tolerance tolerance, double t_end, double first_step,
+  Tangent(const Problem& problem, ErrorControl<T> control, double t_end, double first_step,
           const KernelTable& kernels)
       : Dense<T, Tangent>(t_end),
         problem_(problem),
-        tolerance_(tolerance),
+        control_(control),
         first_step_(first_step),
         h_(first_step),
         ode_(kernels),
@@ -52,7 +52,8 @@ class Tangent : public Dense<T, Tangent<T>> {
       return false;
     }
     const Nodes past(nodes_.begin(), nodes_.begin() + order_);
-    const double tolerated = 0.005 * tolerance_.of_step(h, this->front_) * norm(r_) + rounding_ +
+    const double tolerated = 0.005 * control_.share(h, this->front_) * norm(r_) +
+                             kNoise * control_.rounding() +
                              double(std::numeric_limits<T>::epsilon()) *
                                  std::sqrt(scaled(h) * ode_.largest_eigenvalue()) * norm(r_);
 
@@ -61,7 +62,8 @@ class Tangent : public Dense<T, Tangent<T>> {
     engine.move(move_by(past, predicted.moments, -1, ahead.frame, false), context);
     if (context.watch.stopped()) return false;
     ++member.evaluations;
-    if (!(engine.loss() <= member.loss_limit)) return reject(h, 0.2);
+    if (!(engine.loss() <= member.loss_limit))
+      return reject(member, h, 0.2, std::numeric_limits<double>::infinity(), context);
     keep_theta(member, ahead.frame, context);
 
     Nodes all(1, ahead);
@@ -77,10 +79,12 @@ class Tangent : public Dense<T, Tangent<T>> {
     double error2 = 0;
     for (std::size_t i = 0; i < r.size(); ++i) error2 += std::pow(r[i] - corrected.r[i], 2);
     const double ratio = std::sqrt(error2) / tolerated;
-    if (!(ratio <= 1) || !(engine.loss() <= member.loss_limit)) {
+    if (!(ratio <= 1) || !control_.falls(member, std::sqrt(error2))) {
       engine.restore();
-      return reject(h, ratio > 1 ? std::clamp(step_factor(ratio, order_), 0.2, 0.9) : 0.2);
+      return reject(member, h, ratio > 1 ? std::clamp(step_factor(ratio, order_), 0.2, 0.9) : 0.2,
+                    std::sqrt(error2), context);
     }
+    control_.accept(member, tolerated, context);
 
     keep_theta(member, ahead.frame, context);
     if (context.watch.stopped()) return false;
@@ -88,12 +92,11 @@ class Tangent : public Dense<T, Tangent<T>> {
     this->front_ = ahead.time;
     std::swap(start_r_, r_);
     r_ = std::move(r);
-    rounding_ = kNoise * output_rounding(engine.outputs(), member.y);
     nodes_.insert(nodes_.begin(), ahead);
     if (nodes_.size() > kMostOrder + 1) nodes_.pop_back();
     if (std::max(predicted.iterations, corrected.iterations) > kPatience)
       renew_basis(member, context);
-    choose_order(ratio, errors, h);
+    choose_order(ratio, errors, h, kNoise * control_.rounding() > 0.5 * tolerated);
     return true;
   }
 
@@ -102,7 +105,8 @@ class Tangent : public Dense<T, Tangent<T>> {
     Move<T> back;
     if (time < this->front_) {
       const Nodes all(nodes_.begin(), nodes_.begin() + last_order_ + 1);
-      const double accuracy = 0.005 * tolerance_.of_step(last_h_, start_) * norm(r_) + rounding_;
+      const double accuracy =
+          0.005 * control_.share(last_h_, start_) * norm(r_) + kNoise * control_.rounding();
       const auto whole = solve(member, all, start_, last_h_, start_r_, accuracy, context);
       const auto part = solve(member, all, start_, time - start_, start_r_, accuracy, context);
       std::vector<double> moments(whole.moments);
@@ -122,7 +126,8 @@ class Tangent : public Dense<T, Tangent<T>> {
 
   template <class Visit>
   void state(Visit&& visit) {
-    visit(h_), visit(order_), visit(owed_), visit(rounding_);
+    visit(h_), visit(order_), visit(owed_);
+    control_.state(visit);
     visit(this->front_), visit(start_), visit(last_h_), visit(last_order_);
     visit(r_), visit(start_r_), visit(thetas_);
     ode_.state(visit);
@@ -168,7 +173,7 @@ class Tangent : public Dense<T, Tangent<T>> {
     member.engine->move({{}, {}, 0, false}, context);
     nodes_.push_back({0, 0});
     r_ = residual_of(member);
-    rounding_ = kNoise * output_rounding(member.engine->outputs(), member.y);
+    control_.begin(member, context);
     keep_theta(member, 0, context);
     renew_basis(member, context);
   }
@@ -223,7 +228,8 @@ class Tangent : public Dense<T, Tangent<T>> {
   }
 
   // The frame of a rejected step may hold NaN, which no later sum may meet.
-  bool reject(double h, double factor) {
+  bool reject(Member<T>& member, double h, double factor, double error, const Context& context) {
+    control_.reject(member, error, context);
     h_ = h * factor;
     std::fill_n(theta(free_frame()), size() * size(), 0.0);
     return false;
@@ -272,7 +278,7 @@ class Tangent : public Dense<T, Tangent<T>> {
   }
 
   // The order that promises the longest step; one more than now where nothing speaks against it.
-  void choose_order(double ratio, const Errors& errors, double h) {
+  void choose_order(double ratio, const Errors& errors, double h, bool noisy) {
     const double now = errors[static_cast<std::size_t>(order_)];
     Index best = order_;
     double best_factor = step_factor(ratio, order_);
@@ -286,15 +292,14 @@ class Tangent : public Dense<T, Tangent<T>> {
         order_ < kMostOrder && errors[static_cast<std::size_t>(order_ + 1)] == 0;
     if (best == order_ && next_unknown) best = order_ + 1;
     order_ = std::min<Index>(best, static_cast<Index>(nodes_.size()));
-    h_ = h * std::clamp(best_factor, 0.2, 2.0);
+    h_ = this->next(h, h_, std::clamp(best_factor, 0.2, 2.0), noisy);
   }
 
   Problem problem_;
-  Tolerance tolerance_;
+  ErrorControl<T> control_;
   double first_step_, h_;
   Index order_ = 1;  // points of the past that the next step predicts from
   double owed_ = 0;
-  double rounding_ = 0;  // of the outputs at the front
   double start_ = 0, last_h_ = 0;
   Index last_order_ = 0;
   std::vector<double> r_, start_r_;  // at the front and at the start of the last step
