@@ -124,7 +124,7 @@ CLOSE_TO_ROUNDING = {
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("case", CLOSE_TO_ROUNDING.values(), ids=CLOSE_TO_ROUNDING.keys())
 def test_rounding_is_not_divergence(case, method):
-    """What cancels in f does not cancel in its rounding; the loss falls to that floor, or slowly."""
+    """What cancels in f does not cancel in its rounding; the loss falls to that floor."""
     problem, t_end, settings = case
     net, X, y = problem()
     run = flow(net, X, y, t_end, method, [0.0, t_end / 10, t_end], **settings)
