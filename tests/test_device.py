@@ -7,6 +7,7 @@ ensemble and for any number of blocks.
 from __future__ import annotations
 
 import asymfast as af
+import emulated
 import numpy as np
 import pytest
 from cases import (
@@ -21,25 +22,29 @@ from cases import (
     simulated,
 )
 
-EMULATED = {"backend": "emulated"}
-ON = [
-    pytest.param(EMULATED, id="emulated"),
-    pytest.param(
-        {"device": "cuda"},
-        id="cuda",
-        marks=pytest.mark.skipif(not af.cuda.is_available(), reason="no CUDA device"),
-    ),
-]
+CUDA = {"device": "cuda"}
 PER_CALL = {"float64": 1e-12, "float32": 1e-5}
 # Tails, single elements, whole tiles (8 on the emulated device, 64 on a GPU) and one more.
 SIZES = [(1, 1, 1), (7, 3, 9), (8, 8, 8), (9, 17, 16), (65, 5, 130)]
 
 
-@pytest.fixture(autouse=True)
-def _usual_emulation():
-    af._core.emulation()
-    yield
-    af._core.emulation()
+@pytest.fixture
+def emulation():
+    """device="cuda" is the emulated one; how it is set: order of threads, blocks, shared memory."""
+    if emulated.module() is None:
+        pytest.skip("no emulated device: CMake option ASYMFAST_EMULATED")
+    with emulated.device() as extension:
+        yield extension.emulation
+
+
+@pytest.fixture(params=["emulated", "cuda"])
+def on(request):
+    """What a call is told to run on a device, first the emulated one, then a GPU."""
+    if request.param == "emulated":
+        request.getfixturevalue("emulation")
+    elif not af.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return CUDA
 
 
 def assert_close(got, exact, rtol):
@@ -62,7 +67,6 @@ def assert_runs_close(got, exact, rtol):
 # --- single calls --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("on", ON)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activations(on, dtype, activation):
@@ -80,7 +84,6 @@ def test_activations(on, dtype, activation):
         assert_within(got, exact, 8 * eps * np.max(near, axis=0))
 
 
-@pytest.mark.parametrize("on", ON)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("outputs", [1, 3])
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -106,7 +109,6 @@ def test_single_calls(on, size, outputs, dtype):
     assert_close(theta @ u, af.NTGOperator(net, X) @ u, rtol)
 
 
-@pytest.mark.parametrize("on", ON)
 def test_cross_entropy_calls(on):
     case = problem(outputs=4, loss="cross_entropy")
     kind = "cross_entropy"
@@ -129,7 +131,6 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.parametrize("on", ON)
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_gradient_descent(on, loss, outputs):
@@ -150,7 +151,6 @@ def test_gradient_descent(on, loss, outputs):
     assert_runs_close(got, exact, 1e-11)
 
 
-@pytest.mark.parametrize("on", ON)
 def test_thousand_steps(on):
     case = simulated(n=6, d=4, m=17)
     settings = {"lr": 0.5, "steps": 1000, "record": af.Record(every=250)}
@@ -158,7 +158,6 @@ def test_thousand_steps(on):
     assert_runs_close(got, af.gradient_descent(case.net, case.X, case.y, **settings), 1e-9)
 
 
-@pytest.mark.parametrize("on", ON)
 def test_thousand_steps_in_float32(on):
     case = simulated(n=6, d=4, m=17)
     settings = {"lr": 0.05, "steps": 1000, "record": af.Record(every=250, eigmin=False)}
@@ -168,7 +167,6 @@ def test_thousand_steps_in_float32(on):
     np.testing.assert_allclose(got.loss, exact.loss, rtol=1e-5)
 
 
-@pytest.mark.parametrize("on", ON)
 @pytest.mark.parametrize("flow", [{"dt": 0.5}, {"method": "rk4"}, {"method": "dopri5"}], ids=str)
 def test_flows(on, flow):
     case = simulated(n=9, d=4, m=17)
@@ -179,7 +177,6 @@ def test_flows(on, flow):
     assert_runs_close(got, exact, 1e-11 if "dt" in flow else 1e-7)
 
 
-@pytest.mark.parametrize("on", ON)
 def test_flow_in_float32(on):
     case = as_float32(simulated(n=9, d=4, m=17))
     settings = {"t_end": 20.0, "dt": 0.5, "record": af.Record(times=[0, 20], eigmin=False)}
@@ -188,7 +185,6 @@ def test_flow_in_float32(on):
     np.testing.assert_allclose(got.loss, exact.loss, rtol=1e-5)
 
 
-@pytest.mark.parametrize("on", ON)
 def test_automatic_flow_takes_what_there_is(on):
     case = simulated(n=9, d=4, m=17)
     run = af.gradient_flow(case.net, case.X, case.y, t_end=5.0, **on)
@@ -197,7 +193,6 @@ def test_automatic_flow_takes_what_there_is(on):
         af.gradient_flow(case.net, case.X, case.y, t_end=5.0, method="tangent", **on)
 
 
-@pytest.mark.parametrize("on", ON)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("train_output", [False, True])
 def test_sgd(on, dtype, train_output):
@@ -236,36 +231,35 @@ def runs_of_every_kind(**on):
     return net, X, y, [run_arrays(run) for run in runs]
 
 
-def test_no_result_depends_on_blocks_or_on_the_order_of_threads():
+def test_no_result_depends_on_blocks_or_on_the_order_of_threads(emulation):
     """Where the order of threads between two barriers matters, one of them is missing."""
-    *_, usual = runs_of_every_kind(**EMULATED)
+    *_, usual = runs_of_every_kind(**CUDA)
     for order, blocks, shared in (
-        ("backward", 1, 1 << 16),
+        ("descending", 1, 1 << 16),
         ("shuffled", 3, 1 << 16),
         ("shuffled", 7, 1 << 16),
-        ("backward", 4, 2500),  # no room for weights in shared memory
+        ("descending", 4, 2500),  # no room for weights in shared memory
     ):
-        af._core.emulation(order, blocks, shared)
-        *_, other = runs_of_every_kind(**EMULATED)
+        emulation(order, blocks, shared)
+        *_, other = runs_of_every_kind(**CUDA)
         for one, two in zip(usual, other, strict=True):
             assert_same_run(one, two)
 
 
-def test_eigenvalues_are_those_of_the_instruction_set_in_force(isa):
+def test_eigenvalues_are_those_of_the_instruction_set_in_force(isa, emulation):
     """Which the device leaves to the CPU: not those of the set at its first call."""
     case = simulated(n=80, d=5, m=20)
     record = af.Record(every=3, ntg_matrix=True)
-    run = af.gradient_descent(case.net, case.X, case.y, lr=0.5, steps=3, record=record, **EMULATED)
+    run = af.gradient_descent(case.net, case.X, case.y, lr=0.5, steps=3, record=record, **CUDA)
     assert [af.min_eigenvalue(K) for K in run.ntg_matrix] == list(run.ntg_eigmin)
 
 
-def test_gradients_of_many_samples_are_summed_in_pieces():
+def test_gradients_of_many_samples_are_summed_in_pieces(emulation):
     case = problem(4100, 1, 3)
-    got = case.net.node_gradients(case.X, case.y, **EMULATED)
+    got = case.net.node_gradients(case.X, case.y, **CUDA)
     assert_close(got, case.net.node_gradients(case.X, case.y), PER_CALL["float64"])
 
 
-@pytest.mark.parametrize("on", ON)
 def test_a_member_has_the_bits_of_its_single_run(on):
     net, X, y, (descent, *_) = runs_of_every_kind(**on)
     record = af.Record(every=3, eigmin=False)
@@ -280,7 +274,6 @@ def test_a_member_has_the_bits_of_its_single_run(on):
         np.testing.assert_array_equal(alone.loss, descent["loss"][:, b])
 
 
-@pytest.mark.parametrize("on", ON)
 @pytest.mark.parametrize("method", ["descent", "dopri5", "sgd"])
 def test_a_resumed_run_has_the_same_bits(on, method, tmp_path):
     case = as_float32(simulated(n=11, d=5, m=20))
@@ -304,7 +297,6 @@ def test_a_resumed_run_has_the_same_bits(on, method, tmp_path):
     assert_same_run(run_arrays(again), run_arrays(whole))
 
 
-@pytest.mark.parametrize("on", ON)
 def test_divergence_is_found_at_the_same_step(on):
     case = simulated(n=9, d=4, m=17)
     caught = []
@@ -317,7 +309,6 @@ def test_divergence_is_found_at_the_same_step(on):
     np.testing.assert_allclose(caught[1].bound, caught[0].bound, rtol=1e-6)
 
 
-@pytest.mark.parametrize("on", ON)
 def test_of_an_ensemble_only_the_divergent_member_stops(on):
     cases = [simulated(n=9, d=4, m=17, seed=seed) for seed in range(2)]
     # The second member's outputs, and so its curvature, are a thousand times larger.

@@ -28,23 +28,6 @@ void register_config(py::module_& module) {
         cuda::use_module(*capsule.get_pointer<const cuda::Module>());
       },
       "module"_a);
-  // Of backend "emulated", for tests.
-  module.def(
-      "emulation",
-      [](const std::string& order, int blocks, std::size_t shared_memory) {
-        cuda::Emulation& settings = cuda::emulation();
-        if (order == "forward")
-          settings.order = cuda::EmulatedOrder::forward;
-        else if (order == "backward")
-          settings.order = cuda::EmulatedOrder::backward;
-        else if (order == "shuffled")
-          settings.order = cuda::EmulatedOrder::shuffled;
-        else
-          throw py::value_error("order must be forward, backward or shuffled, got " + order);
-        settings.blocks = blocks;
-        settings.shared_memory = shared_memory;
-      },
-      "order"_a = "forward", "blocks"_a = 4, "shared_memory"_a = std::size_t(1) << 16);
   // Says now, not in the first call, that ASYMFAST_ISA asks for what this machine lacks.
   build_config();
 }

@@ -3,7 +3,7 @@
 #include <numeric>
 
 #include "arrays.hpp"
-#include "asymfast/cuda.hpp"
+#include "cuda/module.hpp"
 #include "dlpack.hpp"
 
 namespace asymfast::bindings {
@@ -85,13 +85,13 @@ void on_network(const py::array& W, const py::array& a, const py::array& lam,
 }
 
 template <class T>
-T* there(std::uintptr_t address) {
+T* on_device(std::uintptr_t address) {
   return reinterpret_cast<T*>(address);  // NOLINT(performance-no-int-to-ptr): as Python has it
 }
 
 template <class T>
-MatrixView<const T> rows_there(std::uintptr_t address, Index rows, Index cols) {
-  return {there<const T>(address), rows, cols};
+MatrixView<const T> rows_on_device(std::uintptr_t address, Index rows, Index cols) {
+  return {on_device<const T>(address), rows, cols};
 }
 
 }  // namespace
@@ -138,7 +138,7 @@ PYBIND11_MODULE(_cuda, module) {
         py::array host(dtype, std::move(shape));
         void* data = host.mutable_data();
         const auto bytes = static_cast<std::size_t>(host.nbytes());
-        without_gil([&] { cuda::copy_to_host(data, there<const void>(pointer), bytes); });
+        without_gil([&] { cuda::copy_to_host(data, on_device<const void>(pointer), bytes); });
         return host;
       },
       "pointer"_a, "shape"_a, "dtype"_a);
@@ -148,8 +148,8 @@ PYBIND11_MODULE(_cuda, module) {
         const bool is_float = dtype.itemsize() == 4;
         Index first = 0;
         without_gil([&] {
-          first = is_float ? cuda::first_bad(there<const float>(pointer), size)
-                           : cuda::first_bad(there<const double>(pointer), size);
+          first = is_float ? cuda::first_bad(on_device<const float>(pointer), size)
+                           : cuda::first_bad(on_device<const double>(pointer), size);
         });
         return first;
       },
@@ -160,7 +160,7 @@ PYBIND11_MODULE(_cuda, module) {
          const std::string& activation, Address X, Index n, Address f) {
         on_network(W, a, lam, activation, [&](const auto& net) {
           using T = std::decay_t<decltype(*net.W.data)>;
-          cuda::forward_there<T>(net, rows_there<T>(X, n, net.d()), there<T>(f));
+          cuda::forward_on_device<T>(net, rows_on_device<T>(X, n, net.d()), on_device<T>(f));
         });
       },
       "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "n"_a, "f"_a);
@@ -172,8 +172,8 @@ PYBIND11_MODULE(_cuda, module) {
         const Loss kind = loss_from_name(loss);
         on_network(W, a, lam, activation, [&](const auto& net) {
           using T = std::decay_t<decltype(*net.W.data)>;
-          value = cuda::loss_there<T>(net, rows_there<T>(X, n, net.d()),
-                                      rows_there<T>(y, n, net.k()), kind);
+          value = cuda::loss_on_device<T>(net, rows_on_device<T>(X, n, net.d()),
+                                          rows_on_device<T>(y, n, net.k()), kind);
         });
         return value;
       },
@@ -186,8 +186,9 @@ PYBIND11_MODULE(_cuda, module) {
         const Loss kind = loss_from_name(loss);
         on_network(W, a, lam, activation, [&](const auto& net) {
           using T = std::decay_t<decltype(*net.W.data)>;
-          cuda::node_gradients_there<T>(net, rows_there<T>(X, n, net.d()),
-                                        rows_there<T>(y, n, net.k()), kind, there<T>(G));
+          cuda::node_gradients_on_device<T>(net, rows_on_device<T>(X, n, net.d()),
+                                            rows_on_device<T>(y, n, net.k()), kind,
+                                            on_device<T>(G));
         });
       },
       "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "n"_a, "y"_a, "loss"_a, "G"_a);
@@ -197,7 +198,7 @@ PYBIND11_MODULE(_cuda, module) {
          const std::string& activation, Address X, Index n, Address H) {
         on_network(W, a, lam, activation, [&](const auto& net) {
           using T = std::decay_t<decltype(*net.W.data)>;
-          cuda::features_there<T>(net, rows_there<T>(X, n, net.d()), there<T>(H));
+          cuda::features_on_device<T>(net, rows_on_device<T>(X, n, net.d()), on_device<T>(H));
         });
       },
       "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "n"_a, "H"_a);
@@ -209,8 +210,8 @@ PYBIND11_MODULE(_cuda, module) {
         const double* values = vector<double>(v, "v", Index(W.shape(0)));
         on_network(W, a, lam, activation, [&](const auto& net) {
           using T = std::decay_t<decltype(*net.W.data)>;
-          cuda::ntg_there<T>(net, values, rows_there<T>(X, n, net.d()),
-                             rows_there<T>(X2, n2, net.d()), there<T>(K));
+          cuda::ntg_on_device<T>(net, values, rows_on_device<T>(X, n, net.d()),
+                                 rows_on_device<T>(X2, n2, net.d()), on_device<T>(K));
         });
       },
       "W"_a, "a"_a, "lam"_a, "activation"_a, "v"_a, "X"_a, "n"_a, "X2"_a, "n2"_a, "K"_a);

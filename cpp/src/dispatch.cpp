@@ -15,8 +15,8 @@
 #include "asymfast/cuda.hpp"
 #include "asymfast/version.h"
 #include "backend.hpp"
-#include "cuda/emulated.hpp"
 #include "interface_hash.hpp"
+#include "names.hpp"
 #include "reference/kernels.hpp"
 
 namespace asymfast {
@@ -108,11 +108,7 @@ const KernelTable& kernel_table(Backend backend) {
   switch (backend) {
     case Backend::reference: return reference::table();
     case Backend::cpu: return *chosen();
-#if defined(ASYMFAST_EMULATION)
-    case Backend::emulated: return cuda::emulated_table(kOfTheCpu);
-#else
-    case Backend::emulated: throw std::runtime_error("this build has no backend 'emulated'");
-#endif
+    case Backend::emulated: throw std::runtime_error("the emulated device is a module for tests");
     case Backend::cuda: break;
   }
   if (const KernelTable* table = of_cuda) return *table;
@@ -124,11 +120,6 @@ void cuda::use_module(const Module& module) {
     throw std::invalid_argument(
         "the CUDA module and the library are of different builds; install both from one build");
   of_cuda = static_cast<const KernelTable*>(module.table(&kOfTheCpu));
-}
-
-cuda::Emulation& cuda::emulation() {
-  static Emulation settings;
-  return settings;
 }
 
 int team_size([[maybe_unused]] int requested) {
@@ -143,12 +134,12 @@ int team_size([[maybe_unused]] int requested) {
 Backend backend_from_name(std::string_view name) {
   for (const auto& [backend, its_name] : kBackends)
     if (its_name == name) return backend;
-  throw std::invalid_argument("backend must be 'cpu', 'reference', 'cuda' or 'emulated', got '" +
+  throw std::invalid_argument("backend must be 'cpu', 'reference' or 'cuda', got '" +
                               std::string(name) + "'");
 }
 
 std::string_view name_of(Backend backend) {
-  return kBackends[static_cast<int>(backend)].second;
+  return name_in(kBackends, backend);
 }
 
 void use_isa(const std::string& isa) {

@@ -14,7 +14,7 @@ from . import _check, _core, cuda
 from ._check import CUDA, AnyNetwork
 
 DEVICES = ("cpu", "cuda")
-BACKENDS = ("cpu", "reference", "emulated")  # the last is the CUDA kernels on the host, for tests
+BACKENDS = ("cpu", "reference")
 MOST_THREADS = 1024  # an OpenMP run time may crash on what the system does not give it
 
 # A forked child must not wait for OpenMP threads that only its parent has.

@@ -475,7 +475,7 @@ def _require_alone(
     """Raise ValueError if an option cannot be combined with several ranks."""
     refused = {
         "an ensemble": net.B is not None,
-        f"backend {backend!r}": backend in ("cuda", "emulated"),
+        f"backend {backend!r}": backend == "cuda",
         "checkpoint": checkpoint is not None,
         "record.folder": record is not None and record.folder is not None,
         "record.top_nodes": record is not None and record.top_nodes > 0,

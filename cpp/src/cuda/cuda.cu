@@ -1,6 +1,6 @@
 // The CUDA backend: its table of kernels, and what can be said of the devices.
-#include "asymfast/cuda.hpp"
 #include "cuda/device.cuh"
+#include "cuda/module.hpp"
 #include "cuda/table.hpp"
 #include "interface_hash.hpp"
 
@@ -112,33 +112,33 @@ void ended(Call&& call) {
 }  // namespace
 
 template <class T>
-void forward_there(const NetworkView<T>& net, MatrixView<const T> X, T* f) {
-  ended([&] { forward_there<Cuda, T>(net, X, f); });
+void forward_on_device(const NetworkView<T>& net, MatrixView<const T> X, T* f) {
+  ended([&] { forward_on_device<Cuda, T>(net, X, f); });
 }
 
 template <class T>
-double loss_there(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
+double loss_on_device(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
                   Loss loss) {
   const DeviceLock lock(device_mutex());
-  return loss_there<Cuda, T>(net, X, y, loss);
+  return loss_on_device<Cuda, T>(net, X, y, loss);
 }
 
 template <class T>
-void node_gradients_there(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
+void node_gradients_on_device(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
                           Loss loss, T* G) {
-  ended([&] { node_gradients_there<Cuda, T>(net, X, y, loss, G); });
+  ended([&] { node_gradients_on_device<Cuda, T>(net, X, y, loss, G); });
 }
 
 template <class T>
-void features_there(const NetworkView<T>& net, MatrixView<const T> X, T* H) {
-  ended([&] { features_there<Cuda, T>(net, X, H); });
+void features_on_device(const NetworkView<T>& net, MatrixView<const T> X, T* H) {
+  ended([&] { features_on_device<Cuda, T>(net, X, H); });
 }
 
 template <class T>
-void ntg_there(const NetworkView<T>& net, const double* v, MatrixView<const T> X,
+void ntg_on_device(const NetworkView<T>& net, const double* v, MatrixView<const T> X,
                MatrixView<const T> X2, T* K) {
   const bool symmetric = X.data == X2.data && X.rows == X2.rows;
-  ended([&] { ntg_there<Cuda, T, T>(net, v, X, X2, symmetric, K); });
+  ended([&] { ntg_on_device<Cuda, T, T>(net, v, X, X2, symmetric, K); });
 }
 
 template <class T>
@@ -148,13 +148,13 @@ Index first_bad(const T* x, Index size) {
 }
 
 #define ASYMFAST_INSTANTIATE(T)                                                               \
-  template void forward_there(const NetworkView<T>&, MatrixView<const T>, T*);                \
-  template double loss_there(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, \
+  template void forward_on_device(const NetworkView<T>&, MatrixView<const T>, T*);                \
+  template double loss_on_device(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, \
                              Loss);                                                           \
-  template void node_gradients_there(const NetworkView<T>&, MatrixView<const T>,              \
+  template void node_gradients_on_device(const NetworkView<T>&, MatrixView<const T>,              \
                                      MatrixView<const T>, Loss, T*);                          \
-  template void features_there(const NetworkView<T>&, MatrixView<const T>, T*);               \
-  template void ntg_there(const NetworkView<T>&, const double*, MatrixView<const T>,          \
+  template void features_on_device(const NetworkView<T>&, MatrixView<const T>, T*);               \
+  template void ntg_on_device(const NetworkView<T>&, const double*, MatrixView<const T>,          \
                           MatrixView<const T>, T*);                                           \
   template Index first_bad(const T*, Index);
 

@@ -16,7 +16,7 @@ class Fibers {
   Fibers(int count, const std::function<void(int, Fibers*)>& work) : work_(work) {
     order_.resize(static_cast<std::size_t>(count));
     std::iota(order_.begin(), order_.end(), 0);
-    if (emulation().order == EmulatedOrder::backward) std::reverse(order_.begin(), order_.end());
+    if (emulation.order == Order::descending) std::reverse(order_.begin(), order_.end());
     fibers_.resize(order_.size());
     for (int i = 0; i < count; ++i) start(i);
   }
@@ -25,7 +25,7 @@ class Fibers {
     std::size_t left = fibers_.size();
     while (left > 0) {
       moved_ = false;
-      if (emulation().order == EmulatedOrder::shuffled) shuffle();
+      if (emulation.order == Order::shuffled) shuffle();
       for (const int i : order_) {
         Fiber& fiber = fibers_[static_cast<std::size_t>(i)];
         if (fiber.done || (fiber.waits_for && fiber.waits_for->generation == fiber.generation))

@@ -11,12 +11,20 @@
 #include <new>
 #include <vector>
 
-#include "asymfast/cuda.hpp"
 #include "cuda/block.hpp"
 
 namespace asymfast::cuda {
 
 class Fibers;
+
+enum class Order { ascending, descending, shuffled };
+
+struct Emulation {
+  Order order = Order::ascending;  // of threads between barriers
+  int blocks = 4;                  // that run at once
+  std::size_t shared_memory = std::size_t(1) << 16;
+};
+inline Emulation emulation;
 
 // Of one block, or of all blocks of a group.
 struct Barrier {
@@ -67,7 +75,7 @@ struct EmulatedDevice {
   // Blocks of a kernel that can run at the same time with so much shared memory each; 0: none.
   template <class Kernel>
   static int blocks_at_once(std::size_t shared) {
-    return shared <= emulation().shared_memory ? emulation().blocks : 0;
+    return shared <= emulation.shared_memory ? emulation.blocks : 0;
   }
 
   template <class Kernel>

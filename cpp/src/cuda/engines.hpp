@@ -146,37 +146,16 @@ class MemberBatchEngine final : public BatchEngine<T>, private DeviceFleet<Setup
  public:
   using Fleet = DeviceFleet<Setup, T>;
 
-  MemberBatchEngine(Fleet& fleet, Index b, std::unique_ptr<Fleet> own = nullptr)
-      : own_(std::move(own)), fleet_(fleet), b_(b) {
-    fleet_.listen(b, this);
-  }
+  MemberBatchEngine(Fleet& fleet, Index b) : fleet_(fleet), b_(b) { fleet_.listen(b, this); }
   ~MemberBatchEngine() override { fleet_.listen(b_, nullptr); }
 
   void evaluate(const Batch& batch, const Context&) override {
     const DeviceLock lock(device_mutex());
-    at_hand_.assign(batch.rows, batch.rows + batch.size);
     fleet_.evaluate(b_, &batch);
   }
 
-  void advance(double lr, const Batch& next, const Context&) override {
-    const DeviceLock lock(device_mutex());
-    std::vector<Marcher> members(static_cast<std::size_t>(fleet_.members()));
-    for (Marcher& member : members) member.runs = false;
-    members[static_cast<std::size_t>(b_)] = {true, std::numeric_limits<double>::infinity(), 0, 0,
-                                             0};
-    March march;
-    march.step = {descent()};
-    march.steps = 1;
-    march.scales = {lr};
-    march.sizes = {static_cast<std::int32_t>(at_hand_.size()),
-                   static_cast<std::int32_t>(next.size)};
-    const auto batch = static_cast<std::size_t>(fleet_.samples_at_once());
-    march.rows.resize(members.size() * 2 * batch);
-    const auto rows = march.rows.begin() + b_ * 2 * fleet_.samples_at_once();
-    std::copy(at_hand_.begin(), at_hand_.end(), rows);
-    std::copy_n(next.rows, next.size, rows + fleet_.samples_at_once());
-    fleet_.march(march, members, [] {});
-    at_hand_.assign(next.rows, next.rows + next.size);
+  void advance(double, const Batch&, const Context&) override {
+    throw std::logic_error("cuda: batches are stepped through by all members of a fleet at once");
   }
 
   void copy_weights_to(T* W, T* a) const override {
@@ -196,17 +175,8 @@ class MemberBatchEngine final : public BatchEngine<T>, private DeviceFleet<Setup
  private:
   void moved() override { this->loss_ = fleet_.loss(b_); }
 
-  static Update descent() {
-    Update update;
-    update.along_gradient = -1;
-    update.commit = true;
-    return update;
-  }
-
-  std::unique_ptr<Fleet> own_;
   Fleet& fleet_;
   Index b_;
-  std::vector<std::int32_t> at_hand_;  // batch of the last `evaluate` or `advance`; not of marches
 };
 
 template <class Setup, class T>

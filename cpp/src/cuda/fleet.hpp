@@ -72,31 +72,17 @@ class DeviceFleet final : public Fleet<T> {
     loss_parts_ = Mem<double>(B_ * Kernel::slices(at_once));
     progress_ = Mem<Progress>(B_);
 
-    problem_ = {d,
-                m,
-                k,
-                samples,
-                at_once,
-                nets.activation,
-                loss,
-                X_.data(),
-                y_.data(),
-                data.X_stride,
-                data.y_stride,
-                eval_.data(),
-                nullptr,
-                lost_.data(),
-                nullptr,
-                c_.data(),
-                root_lam_.data(),
-                a_.data(),
-                lost_a_.data(),
-                slopes_.data(),
-                values_.data(),
-                partial_.data(),
-                f_.data(),
-                residual_.data(),
-                loss_parts_.data()};
+    problem_.d = d, problem_.m = m, problem_.k = k;
+    problem_.samples = samples, problem_.n = at_once;
+    problem_.activation = nets.activation, problem_.loss = loss;
+    problem_.X = X_.data(), problem_.X_stride = data.X_stride;
+    problem_.y = y_.data(), problem_.y_stride = data.y_stride;
+    problem_.eval = eval_.data(), problem_.lost = lost_.data();
+    problem_.c = c_.data(), problem_.root_lam = root_lam_.data();
+    problem_.a = a_.data(), problem_.lost_a = lost_a_.data();
+    problem_.slopes = slopes_.data(), problem_.values = values_.data();
+    problem_.partial = partial_.data(), problem_.f = f_.data();
+    problem_.residual = residual_.data(), problem_.loss_parts = loss_parts_.data();
     host_f_.resize(static_cast<std::size_t>(f_.size()));
     losses_.resize(static_cast<std::size_t>(B_));
     engines_.resize(static_cast<std::size_t>(B_), nullptr);
@@ -243,7 +229,7 @@ class DeviceFleet final : public Fleet<T> {
   const Mem<T>& eval() const { return eval_; }
   const Mem<T>& base() const { return base_; }
   const Mem<T>& values() const { return values_; }
-  const Mem<double>& there() const { return f_; }  // the outputs on the device
+  const Mem<double>& outputs_on_device() const { return f_; }
   Mem<T>& lost() { return lost_; }
   const Mem<T>& output_layer() const { return a_; }
   bool trains_output() const { return train_output_; }
@@ -294,14 +280,14 @@ class DeviceFleet final : public Fleet<T> {
 
   Progress launch_one(const Problem<T>& problem, const Plan<T>& plan) {
     Progress progress{std::numeric_limits<double>::infinity(), 1, 0, 0, 0};
-    Mem<Progress> there(&progress, 1);
-    launch(problem, plan, 0, 1, there.data());
-    there.copy_out(&progress, 0, 1);
+    Mem<Progress> held(&progress, 1);
+    launch(problem, plan, 0, 1, held.data());
+    held.copy_out(&progress, 0, 1);
     return progress;
   }
 
   // How many blocks work on a member, how many members at once, and whether weights are shared.
-  struct Layout {
+  struct Grid {
     int ranks;
     Index groups;
     bool weights_shared;
@@ -310,7 +296,7 @@ class DeviceFleet final : public Fleet<T> {
 
   // As many blocks as there are node tiles, or as run at once; weights stay in shared memory where
   // as many run with them as without.
-  static Layout layout_for(Index members, Index m, Index d) {
+  static Grid grid_for(Index members, Index m, Index d) {
     const Index tiles = Kernel::node_tiles(m);
     const std::size_t least = Kernel::kShared;
     const Index at_once = Device::template blocks_at_once<Kernel>(least);
@@ -333,11 +319,11 @@ class DeviceFleet final : public Fleet<T> {
 
   void launch(const Problem<T>& problem, const Plan<T>& plan, Index first, Index members,
               Progress* progress) {
-    const Layout layout = layout_for(members, problem.m, problem.d);
-    const typename Kernel::Args args{problem, plan, progress, layout.weights_shared};
-    for (Index group = first; group < first + members; group += layout.groups)
-      Device::template launch<Kernel>(group, std::min(layout.groups, first + members - group),
-                                      layout.ranks, layout.shared, args);
+    const Grid grid = grid_for(members, problem.m, problem.d);
+    const typename Kernel::Args args{problem, plan, progress, grid.weights_shared};
+    for (Index group = first; group < first + members; group += grid.groups)
+      Device::template launch<Kernel>(group, std::min(grid.groups, first + members - group),
+                                      grid.ranks, grid.shared, args);
   }
 
   static void visit(Archive& archive, Mem<T>& memory, Index b, Index size) {
@@ -351,7 +337,7 @@ class DeviceFleet final : public Fleet<T> {
   Index B_;
   bool train_output_;
   const T* initial_a_;  // the caller's
-  Problem<T> problem_;
+  Problem<T> problem_{};
   Mem<T> X_, y_, eval_, base_, lost_, sum_, c_, root_lam_, a_, lost_a_, slopes_, values_, residual_;
   Mem<double> partial_, f_, loss_parts_, scales_;
   Mem<std::int32_t> rows_, sizes_;

@@ -1,9 +1,9 @@
-// The table of kernels of a device: each call of backend.hpp by what the device runs.
+// What a device has: each call of src/backend.hpp by what the device runs.
 #pragma once
 
 #include "backend.hpp"
 #include "cuda/engines.hpp"
-#include "cuda/there.hpp"
+#include "cuda/on_device.hpp"
 
 namespace asymfast::cuda {
 
@@ -50,9 +50,9 @@ void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
   for (Index first = 0; first < X.rows && !context.watch.stopped(); first += kSamplesAtOnce) {
     context.watch.tick();
     const Index rows = std::min(kSamplesAtOnce, X.rows - first);
-    const Memory<typename Setup::Device, T> there(rows * net.m());
-    features_there<Setup, T>(net, {X.row(first), rows, X.cols}, there.data());
-    there.copy_out(H.row(first), 0, there.size());
+    const Memory<typename Setup::Device, T> held(rows * net.m());
+    features_on_device<Setup, T>(net, {X.row(first), rows, X.cols}, held.data());
+    held.copy_out(H.row(first), 0, held.size());
   }
 }
 
@@ -60,9 +60,9 @@ template <class Setup, class T, class E>
 void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, MatrixView<const T> X2,
          bool symmetric, MatrixView<E> K, const Context&) {
   const DeviceLock lock(device_mutex());
-  const Memory<typename Setup::Device, E> there(K.size());
-  ntg_there<Setup, T, E>(net, v, X, X2, symmetric, there.data());
-  there.copy_out(K.data, 0, K.size());
+  const Memory<typename Setup::Device, E> held(K.size());
+  ntg_on_device<Setup, T, E>(net, v, X, X2, symmetric, held.data());
+  held.copy_out(K.data, 0, K.size());
 }
 
 template <class Setup, class T>
@@ -87,18 +87,6 @@ std::unique_ptr<Engine<T>> make_engine(const NetworkView<T>& net, MatrixView<con
 }
 
 template <class Setup, class T>
-std::unique_ptr<BatchEngine<T>> make_batch_engine(const NetworkView<T>& net, MatrixView<const T> X,
-                                                  MatrixView<const T> y,
-                                                  const BatchTraining& training) {
-  const DeviceLock lock(device_mutex());
-  auto fleet =
-      std::make_unique<DeviceFleet<Setup, T>>(alone(net), DataView<T>{X, y}, training.loss,
-                                              training.largest_batch, training.train_output, false);
-  auto& of_one = *fleet;
-  return std::make_unique<MemberBatchEngine<Setup, T>>(of_one, 0, std::move(fleet));
-}
-
-template <class Setup, class T>
 std::unique_ptr<Fleet<T>> make_fleet(const EnsembleView<T>& nets, const DataView<T>& data,
                                      Loss loss) {
   const DeviceLock lock(device_mutex());
@@ -113,25 +101,31 @@ std::unique_ptr<Fleet<T>> make_batch_fleet(const EnsembleView<T>& nets, const Da
                                                  training.train_output, false);
 }
 
+// Batches are stepped through by fleets alone.
 template <class Setup, class T>
 Kernels<T> kernels() {
-  return {&forward<Setup, T>,     &node_gradients<Setup, T>,
-          &features<Setup, T>,    &ntg<Setup, T, double>,
-          &ntg<Setup, T, T>,      &activation_values<Setup, T>,
-          &make_engine<Setup, T>, &make_batch_engine<Setup, T>,
-          &make_fleet<Setup, T>,  &make_batch_fleet<Setup, T>};
+  Kernels<T> all{};
+  all.forward = &forward<Setup, T>;
+  all.node_gradients = &node_gradients<Setup, T>;
+  all.features = &features<Setup, T>;
+  all.ntg = &ntg<Setup, T, double>;
+  all.rounded_ntg = &ntg<Setup, T, T>;
+  all.activation_values = &activation_values<Setup, T>;
+  all.make_engine = &make_engine<Setup, T>;
+  all.make_fleet = &make_fleet<Setup, T>;
+  all.make_batch_fleet = &make_batch_fleet<Setup, T>;
+  return all;
 }
 
 // Eigenvalues and small products are the CPU's.
 template <class Setup>
 KernelTable make_table(const char* name, const KernelTable& cpu) {
-  return {name,
-          kernels<Setup, float>(),
-          kernels<Setup, double>(),
-          cpu.min_eigenvalue,
-          cpu.eigen_decomposition,
-          cpu.product,
-          false};
+  KernelTable table = cpu;
+  table.isa = name;
+  table.of_float = kernels<Setup, float>();
+  table.of_double = kernels<Setup, double>();
+  table.keeps_frames = false;
+  return table;
 }
 
 }  // namespace asymfast::cuda

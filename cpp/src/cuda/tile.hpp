@@ -34,8 +34,8 @@ ASYMFAST_DEVICE void fill_panel(const Block& block, int rows, Index first, Index
   for (int e = block.thread; e < Shape::tile * Shape::depth; e += Shape::threads) {
     const int row = runs == Runs::inner ? e / Shape::depth : e % Shape::tile;
     const int l = runs == Runs::inner ? e % Shape::depth : e / Shape::tile;
-    const bool there = row < rows && first + l < inner;
-    panel[l * stride + row] = there ? load(row, first + l) : T(0);
+    const bool inside = row < rows && first + l < inner;
+    panel[l * stride + row] = inside ? load(row, first + l) : T(0);
   }
 }
 

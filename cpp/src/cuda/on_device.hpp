@@ -26,17 +26,17 @@ DeviceFleet<Setup, T> fleet_of(const NetworkView<T>& net, MatrixView<const T> X,
 
 // f (n, k)
 template <class Setup, class T>
-void forward_there(const NetworkView<T>& net, MatrixView<const T> X, T* f) {
+void forward_on_device(const NetworkView<T>& net, MatrixView<const T> X, T* f) {
   auto fleet = fleet_of<Setup, T>(net, X);
   fleet.evaluate(0);
   const Index size = X.rows * net.k();
-  Setup::Device::template launch<Scale<double, T>>(0, 1, blocks_for(size), 0,
-                                                   {fleet.there().data(), size, 1, nullptr, 1, f});
+  Setup::Device::template launch<Scale<double, T>>(
+      0, 1, blocks_for(size), 0, {fleet.outputs_on_device().data(), size, 1, nullptr, 1, f});
 }
 
 template <class Setup, class T>
-double loss_there(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
-                  Loss loss) {
+double loss_on_device(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
+                      Loss loss) {
   DeviceFleet<Setup, T> fleet(alone(net), {X, y}, loss, X.rows, false, false);
   fleet.evaluate(0);
   return fleet.loss(0);
@@ -44,8 +44,8 @@ double loss_there(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<c
 
 // G (m, d)
 template <class Setup, class T>
-void node_gradients_there(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
-                          Loss loss, T* G) {
+void node_gradients_on_device(const NetworkView<T>& net, MatrixView<const T> X,
+                              MatrixView<const T> y, Loss loss, T* G) {
   DeviceFleet<Setup, T> fleet(alone(net), {X, y}, loss, X.rows, false, false);
   fleet.evaluate(0);
   fleet.gradient(0, G);
@@ -53,7 +53,7 @@ void node_gradients_there(const NetworkView<T>& net, MatrixView<const T> X, Matr
 
 // H (n, m)
 template <class Setup, class T>
-void features_there(const NetworkView<T>& net, MatrixView<const T> X, T* H) {
+void features_on_device(const NetworkView<T>& net, MatrixView<const T> X, T* H) {
   auto fleet = fleet_of<Setup, T>(net, X, true);
   fleet.evaluate(0);
   std::vector<T> root_lam(static_cast<std::size_t>(net.m()));
@@ -67,8 +67,8 @@ void features_there(const NetworkView<T>& net, MatrixView<const T> X, T* H) {
 
 // K (n, n2)
 template <class Setup, class T, class E>
-void ntg_there(const NetworkView<T>& net, const double* v, MatrixView<const T> X,
-               MatrixView<const T> X2, bool symmetric, E* K) {
+void ntg_on_device(const NetworkView<T>& net, const double* v, MatrixView<const T> X,
+                   MatrixView<const T> X2, bool symmetric, E* K) {
   using Device = typename Setup::Device;
   using Kernel = Ntg<typename Setup::NtgShape, T, E>;
   constexpr Index tile = Setup::NtgShape::tile;

@@ -1,0 +1,53 @@
+// The kernels of the CUDA backend on the emulated device, for tests: a module like `_cuda`, which
+// is never shipped (tests/emulated.py loads it).
+#include <pybind11/pybind11.h>
+
+#include "asymfast/cuda.hpp"
+#include "cuda/table.hpp"
+#include "cuda/emulator.hpp"
+#include "interface_hash.hpp"
+
+namespace asymfast::cuda {
+
+namespace {
+
+// Small tiles, so that small problems have tails and several blocks.
+struct Emulated {
+  using Device = EmulatedDevice;
+  template <class T>
+  using SweepShape = Shape<4, 2, 4>;
+  using NtgShape = Shape<4, 2, 4>;
+};
+
+const void* table(const void* cpu) {
+  static const KernelTable emulated =
+      make_table<Emulated>("cuda", *static_cast<const KernelTable*>(cpu));
+  return &emulated;
+}
+
+void set_emulation(const std::string& order, int blocks, std::size_t shared_memory) {
+  if (order != "ascending" && order != "descending" && order != "shuffled")
+    throw pybind11::value_error("order must be ascending, descending or shuffled, got " + order);
+  emulation.order = order == "ascending"    ? Order::ascending
+                    : order == "descending" ? Order::descending
+                                            : Order::shuffled;
+  emulation.blocks = blocks;
+  emulation.shared_memory = shared_memory;
+}
+
+}  // namespace
+
+}  // namespace asymfast::cuda
+
+PYBIND11_MODULE(_emulated, module) {
+  namespace cuda = asymfast::cuda;
+  using namespace pybind11::literals;
+  module.doc() = "CUDA kernels of asymfast on a device emulated on the host, for tests.";
+  module.def("module", [] {
+    static const cuda::Module own{asymfast::kInterfaceHash, &cuda::table};
+    return pybind11::capsule(&own);
+  });
+  module.def("what_is_missing", [] { return ""; });
+  module.def("emulation", &cuda::set_emulation, "order"_a = "ascending", "blocks"_a = 4,
+             "shared_memory"_a = std::size_t(1) << 16);
+}
