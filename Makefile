@@ -1,4 +1,4 @@
-# make run | test | cpp-test | lint | tidy | check | sanitize | fuzz | soak | docs | bench: each makes a
+# make run | test | test-all | cpp-test | lint | tidy | check | sanitize | fuzz | soak | docs | bench: each makes a
 # virtual environment in .venv first.
 # make test-cuda bench-cuda: the same with CUDA, on a machine with a GPU and nvcc; in .venv-cuda.
 PYTHON ?= python3
@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find cpp python CMakeLists.txt pyproject.toml -type f -not -name '*.pyc')
 
-.PHONY: run test cpp-test lint tidy check sanitize fuzz soak format docs bench test-cuda bench-cuda clean
+.PHONY: run test test-all cpp-test lint tidy check sanitize fuzz soak format docs bench test-cuda bench-cuda clean
 
 # The package with everything its tests and figures need; built anew when a source is newer.
 $(VENV)/.installed: $(SOURCES)
@@ -17,8 +17,20 @@ $(VENV)/.installed: $(SOURCES)
 run: $(VENV)/.installed
 	$(BIN)/asymfast paper simulated --quick
 
+# Two processes with one thread each, unless a test asks for more; some 3 minutes on two cores.
+test test-all: export OMP_NUM_THREADS = 1
+test test-all: export OPENBLAS_NUM_THREADS = 1
+TWO_PROCESSES := -n 2 --dist loadgroup
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TWO_PROCESSES)
+
+# All tests with every library that some of them need; a skip for want of one is a failure.
+test-all: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet 'asymfast[test-all]' $(TORCH)
+	$(BIN)/python -m pytest $(TWO_PROCESSES) --runslow --no-skips
+
+# The version that the tests have been run with; a range may bring several GB of CUDA libraries.
+TORCH ?= torch==2.13.0
 
 $(VENV)/.tools: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

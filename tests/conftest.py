@@ -16,8 +16,37 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# What --no-skips lets a test skip for: hardware, an interpreter or an operating system that is not
+# here. Everything else can be installed.
+MAY_SKIP = ("CUDA device", "free-threaded", "PyTorch without CUDA", "built with CUDA")
+
+
 def pytest_addoption(parser):
     parser.addoption("--runslow", action="store_true", help="run the tests marked slow as well")
+    parser.addoption(
+        "--no-skips", action="store_true", help="fail if a test is skipped for want of a package"
+    )
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """With --no-skips, names the tests that were skipped for another reason than MAY_SKIP."""
+    for report in unexpected_skips(terminalreporter, config):
+        terminalreporter.write_line(f"UNEXPECTED SKIP {report.nodeid}: {report.longrepr[-1]}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session, exitstatus):
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if exitstatus == 0 and reporter and unexpected_skips(reporter, session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def unexpected_skips(reporter, config):
+    """Reports of tests that were skipped although --no-skips does not allow their reason."""
+    if not config.getoption("--no-skips"):
+        return []
+    skipped = reporter.stats.get("skipped", [])
+    return [report for report in skipped if not any(w in str(report.longrepr) for w in MAY_SKIP)]
 
 
 def pytest_collection_modifyitems(config, items):

@@ -43,7 +43,7 @@ _EXTRAS = {
         "xarray",
     ),
     "mpi": ("mpi4py",),
-    "torch": ("torch", "torchvision"),
+    "torch": ("torch",),
     "onnx": ("torch", "onnx", "onnxscript"),
 }
 
