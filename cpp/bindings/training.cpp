@@ -206,7 +206,7 @@ py::dict columns(Rows<T>& rows) {
 template <class T>
 Result result(RunResult<T>&& run, const EnsembleView<T>& nets, const py::object& exception) {
   std::vector<std::string> methods;
-  for (const FlowMethod method : run.methods) methods.emplace_back(name_of(method));
+  for (const std::string_view method : run.methods) methods.emplace_back(method);
   return {name_of(run.status),
           run.stopped_by,
           columns<T>(run),
@@ -327,14 +327,17 @@ void register_training(py::module_& module) {
   module.def(
       "gradient_descent",
       [](const Problem& problem, const Recording& recording, RunHooks& hooks,
-         const Execution& execution, double lr, Index steps) {
+         const Execution& execution, double lr, Index steps, const std::string& method,
+         double rtol) {
+        const Leaps leaps{descent_method_from_name(method), rtol};
         return train(problem, recording, hooks, execution,
                      [&](const auto& nets, const auto& data, const auto& test, Loss loss,
                          const auto&... how) {
-                       return gradient_descent(nets, data, test, loss, lr, steps, how...);
+                       return gradient_descent(nets, data, test, loss, lr, steps, how..., leaps);
                      });
       },
-      "problem"_a, "recording"_a, "hooks"_a, "execution"_a, "lr"_a, "steps"_a);
+      "problem"_a, "recording"_a, "hooks"_a, "execution"_a, "lr"_a, "steps"_a, "method"_a,
+      "rtol"_a);
   module.def(
       "gradient_flow",
       [](const Problem& problem, const Recording& recording, RunHooks& hooks,

@@ -50,6 +50,12 @@ struct Move {
   bool commit = false;
 };
 
+// A Jacobian between those of frames: sum_l shares[l] J_frames[l].
+struct Blend {
+  std::vector<Index> frames;
+  std::vector<double> shares;
+};
+
 template <class T>
 class Engine {
  public:
@@ -77,6 +83,10 @@ class Engine {
   virtual void move(const Move<T>& move, const Context& context) = 0;
   // J_frame J_frame^T, the neural tangent matrix of all outputs (n k, n k), sample by sample.
   virtual void frame_ntg(Index frame, double* K, const Context& context) = 0;
+  // J_left J_right^T with a blend on the left.
+  virtual void frame_ntg(const Blend& left, Index right, double* K, const Context& context) = 0;
+  // (sum_ij |s_ij - s'_ij|^8)^(1/8) of the slopes at two frames: little more than the largest term.
+  virtual double frame_distance(Index one, Index other, const Context& context) = 0;
 
   virtual void save() = 0;     // keeps base ...
   virtual void restore() = 0;  // ... and takes it back; restart() is then due

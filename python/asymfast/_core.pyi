@@ -159,6 +159,8 @@ def gradient_descent(
     execution: Execution,
     lr: float,
     steps: int,
+    method: str,
+    rtol: float,
 ) -> Result: ...
 def gradient_flow(
     problem: Problem,

@@ -267,6 +267,10 @@ class Job:
             fixed = memory.sgd_bytes(**run, **batch)
         else:
             fixed = memory.descent_bytes(**run, alone=is_alone(self.comm))
+            if "descent" in settings:
+                leaps = memory.leap_bytes(self.X.shape[1], B=B, **sizes)
+                if settings["descent"] == "leap" or leaps <= B * 1.2e9:
+                    fixed += leaps
             if method != "gradient_descent":
                 flow = {"n": self.X.shape[1], "B": B, **sizes}
                 fixed += max(memory.flow_bytes(one, **flow) for one in self._methods(settings))

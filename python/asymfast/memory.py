@@ -20,6 +20,7 @@ bytes to 64 more:
     flow    descent, and for each member: 8 c n k where those are not in it, and 2 (rk4 with dt), 4
             (rk4) or 10 (dopri5) copies of the weights, s m d each; of tangent s m d + 10 s n m
             + 8 (14 (n k)^2 + 512 n k)
+    leaps   descent, and for each member: 3 s m d + 13 s n m + 8 (30 (n k)^2 + 2100 n k) + 8 c n k
     sgd     B [s (2 m d + 3 m k + 2 b d + 2 b k + b m) + 8 (c + 1) b k + s m (d + k) + 16 n k]
             with batches of b; b m twice if both layers train; + test on n samples + 2 s B m d
             + records
@@ -128,6 +129,19 @@ def flow_bytes(method: str, n: int, d: int, m: int, k: int, B: int, itemsize: in
         return B * (_COPIES[method] * weights + more)
     frames = _FRAMES * itemsize * n * _padded(m)
     return B * (weights + frames + 8 * ((_FRAMES + 4) * N * N + 512 * N) + more)
+
+
+def leap_bytes(n: int, d: int, m: int, k: int, B: int, itemsize: int) -> int:
+    """Bytes of gradient descent in leaps beyond those of single steps, without slopes.
+
+    Parameters
+    ----------
+    n, d, m, k, B, itemsize : int
+        As in `descent_bytes`.
+    """
+    nodes, N = itemsize * _padded(m), n * k
+    held = 3 * nodes * d + (_FRAMES + 3) * nodes * n
+    return B * (held + 8 * (30 * N * N + 2100 * N) + product_bytes(n, d, m, k, itemsize))
 
 
 def product_bytes(n: int, d: int, m: int, k: int, itemsize: int) -> int:

@@ -30,6 +30,8 @@ def gradient_descent(
     *,
     steps: int,
     lr: float | Literal["auto"] = "auto",
+    method: str = "step",
+    rtol: float = 1e-6,
     loss: str = "half_sse",
     record: Record | None = None,
     X_test: ArrayLike | None = None,
@@ -67,6 +69,14 @@ def gradient_descent(
         is the number used. half_sse is a sum over samples, so its largest stable step falls with
         n. A UserWarning is given if an explicit lr exceeds 2 / eig_max of half_sse or mse: in runs
         of 10 steps or more if the loss rose, in runs of 600 or more always.
+    method : {"step", "leap", "auto"}
+        "step": every step. "leap": the same run over many steps at a time, with a controlled error,
+        where descent is slow beside its step; for half_sse and mse, activations but relu, at most
+        2000 outputs n k, not on a GPU. "auto": leaps where they are possible and the cheaper, see
+        docs/leaps.md. ``run.config["method_taken"]`` says which.
+    rtol : float
+        Of leaps: relative error of the residual f - y aimed at, in (0, 1). Rounding limits it to
+        about 1e-14 of |f| + |y| in float64 and 1e-5 in float32.
     loss : {"half_sse", "mse", "cross_entropy"}
         See `Network.loss`. half_sse is the paper's L_m.
     record : Record, optional
@@ -157,6 +167,8 @@ def gradient_descent(
     fn = "gradient_descent"
     lr = _learning_rate(fn, "lr", lr)
     steps = _check.integer(fn, "steps", steps, low=1)
+    method = _check.choice(fn, "method", method, ("step", "leap", "auto"))
+    rtol = _check.number(fn, "rtol", rtol, low=0, high=1, low_open=True, high_open=True)
     job = Job(
         fn,
         net,
@@ -189,11 +201,13 @@ def gradient_descent(
         f"lr * steps = {lr * steps:g}" if job.record.times is not None else f"steps = {steps}",
         step_at=lambda time: time / lr,
     )
-    settings = {"method": "gradient_descent", "lr": lr, "steps": steps}
+    settings: dict[str, Any] = {"method": "gradient_descent", "lr": lr, "steps": steps}
+    if method != "step":
+        settings |= {"descent": method, "rtol": rtol}
 
     def train() -> Run:
         return job.train(
-            partial(_core.gradient_descent, lr=lr, steps=steps),
+            partial(_core.gradient_descent, lr=lr, steps=steps, method=method, rtol=rtol),
             planned,
             settings,
             progress,

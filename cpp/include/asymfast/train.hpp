@@ -97,21 +97,40 @@ enum class Status { finished, stopped, interrupted, diverged };
 template <class T>
 struct RunResult : Rows<T> {
   Status status = Status::finished;
-  const char* stopped_by = "";      // "callback", "loss", "time", "wall_seconds"
-  std::vector<T> W, a;              // (B, m, d), (B, m, k) at the last record
-  std::vector<char> diverged;       // (B,)
-  std::int64_t diverged_step = -1;  // of the first member that diverged
-  double last_loss = 0;             // its last acceptable loss
-  std::vector<FlowMethod> methods;  // (B,) that a flow took
-  double step_bound = 0;            // diverged: the largest stable step at the start, see below
+  const char* stopped_by = "";            // "callback", "loss", "time", "wall_seconds"
+  std::vector<T> W, a;                    // (B, m, d), (B, m, k) at the last record
+  std::vector<char> diverged;             // (B,)
+  std::int64_t diverged_step = -1;        // of the first member that diverged
+  double last_loss = 0;                   // its last acceptable loss
+  std::vector<std::string_view> methods;  // (B,) by name, that a flow or a descent took
+  double step_bound = 0;  // diverged: the largest stable step at the start, see below
 };
+
+enum class DescentMethod {
+  automatic,  // by sizes, steps and records: step or leap
+  step,       // every step
+  leap,       // over many steps at a time, for a sum of squares and activations without kinks
+};
+
+ASYMFAST_API DescentMethod
+descent_method_from_name(std::string_view name);  // throws std::invalid_argument
+ASYMFAST_API std::string_view name_of(DescentMethod method);
+
+struct Leaps {
+  DescentMethod method = DescentMethod::step;
+  double rtol = 1e-6;  // of leaps: relative error of f - y
+};
+
+// Outputs n k of a run in leaps, at most: matrices are of that size.
+inline constexpr Index kMostLeapOutputs = 2000;
 
 // W <- W - lr dL/dW, `steps` times. step_bound: 2 / eig_max of the loss' Gauss-Newton matrix.
 template <class T>
 ASYMFAST_API RunResult<T> gradient_descent(const EnsembleView<T>& nets, const DataView<T>& train,
                                            const DataView<T>& test, Loss loss, double lr,
                                            Index steps, const Recording& recording,
-                                           const Hooks& hooks, const Execution& exec = {});
+                                           const Hooks& hooks, const Execution& exec = {},
+                                           const Leaps& leaps = {});
 
 struct Flow {
   FlowMethod method = FlowMethod::automatic;

@@ -3,6 +3,7 @@
 // summed. Many samples of few inputs are split over threads instead: forward pass and gradient are
 // one (sample_pass.hpp), and the nodes' update stands between two of them.
 // Cost of a step: 4 n m d flop and n m evaluations of sigma and sigma'.
+#include <cmath>
 #include <utility>
 
 #include "cpu/kernels.hpp"
@@ -140,12 +141,10 @@ class CpuEngine final : public Engine<T> {
   void move(const Move<T>& move, const Context& context) override {
     T* slopes = slopes_.data();
     if (move.into >= 0) slopes = slot(frames_, move.into, at_.n * at_.blocks * kBlock<T>).data();
-    std::vector<const T*> frames;
-    frames.reserve(move.frames.size());
-    for (const Index l : move.frames) frames.push_back(frames_[static_cast<std::size_t>(l)].data());
+    const std::vector<const T*> along = frames(move.frames);
     T* to = destination(move.commit);
     sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
-      sweep_.pull_frames(chunk, frames, move.u.data(), scratch);
+      sweep_.pull_frames(chunk, along, move.u.data(), scratch);
       shift(chunk, scratch.G.data(), move.commit);
       sweep_.evaluate(chunk, to, slopes, scratch, outputs);
     });
@@ -154,8 +153,19 @@ class CpuEngine final : public Engine<T> {
   }
 
   void frame_ntg(Index frame, double* K, const Context& context) override {
-    sweep_.ntg(frames_[static_cast<std::size_t>(frame)].data(), K, context);
+    sweep_.ntg(this->frame(frame), K, context);
     sum_over_ranks(K, at_.n * at_.k * at_.n * at_.k, context);
+  }
+
+  void frame_ntg(const Blend& left, Index right, double* K, const Context& context) override {
+    sweep_.ntg(frames(left.frames), left.shares, frame(right), K, context);
+    sum_over_ranks(K, at_.n * at_.k * at_.n * at_.k, context);
+  }
+
+  double frame_distance(Index one, Index other, const Context& context) override {
+    double sum = sweep_.slope_distance8(frame(one), frame(other), context);
+    sum_over_ranks(&sum, 1, context);
+    return std::pow(sum, 0.125);
   }
 
   void save() override {
@@ -192,6 +202,13 @@ class CpuEngine final : public Engine<T> {
   static Buffer<T>& slot(Slots& slots, Index index, Index size) {
     while (static_cast<Index>(slots.size()) <= index) slots.emplace_back(size);
     return slots[static_cast<std::size_t>(index)];
+  }
+
+  const T* frame(Index l) const { return frames_[static_cast<std::size_t>(l)].data(); }
+  std::vector<const T*> frames(const std::vector<Index>& which) const {
+    std::vector<const T*> all;
+    for (const Index l : which) all.push_back(frame(l));
+    return all;
   }
 
   static void visit(Archive& archive, Slots& slots, Index size) {

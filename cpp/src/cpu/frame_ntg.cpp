@@ -1,5 +1,6 @@
 // Sums run in double, in the order of the groups of nodes, a tile of K by one thread: K does not
-// depend on the number of threads. Cost: (n k)^2 m flop; n k x 512 doubles of memory.
+// depend on the number of threads. Cost: (n k)^2 m flop, twice that where not symmetric; n k x 512
+// doubles of memory or twice that.
 #include "cpu/frame_ntg.hpp"
 
 #include <Eigen/Core>
@@ -17,12 +18,32 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 }  // namespace
 
 template <class T>
-void frame_ntg(const Layout<T>& at, const T* slopes, const T* c, Samples<T> X, double* K,
-               const Context& context) {
+void frame_ntg(const Layout<T>& at, const std::vector<const T*>& lefts,
+               const std::vector<double>& shares, const T* right, const T* c, Samples<T> X,
+               double* K, const Context& context) {
   const Index n = at.n, k = at.k, size = n * k, blocks_of_group = kNodesOfGroup / kBlock<T>;
+  const bool symmetric = lefts.size() == 1 && lefts[0] == right;
   Eigen::Map<Matrix> out(K, size, size);
   out.setZero();
-  Matrix cS(size, kNodesOfGroup);
+  Matrix cR(size, kNodesOfGroup), cL(symmetric ? 0 : size, kNodesOfGroup);
+  const Matrix& cL_or_R = symmetric ? cR : cL;
+  const std::vector<const T*> rights{right};
+  const std::vector<double> ones{1};
+
+  // Row i of c s of a block into its place among the group's.
+  const auto fill = [&](Matrix& cS, const std::vector<const T*>& frames,
+                        const std::vector<double>& weights, Index i, Index block, Index first) {
+    double s[kBlock<T>] = {};
+    for (std::size_t l = 0; l < frames.size(); ++l) {
+      const T* slopes = frames[l] + (block * n + i) * kBlock<T>;
+      for (Index j = 0; j < kBlock<T>; ++j) s[j] += weights[l] * double(slopes[j]);
+    }
+    for (Index q = 0; q < k; ++q) {
+      const T* c_q = c + (block * k + q) * kBlock<T>;
+      double* row = &cS(i * k + q, (block - first) * kBlock<T>);
+      for (Index j = 0; j < kBlock<T>; ++j) row[j] = double(c_q[j]) * s[j];
+    }
+  };
 
   const Index side = std::clamp<Index>(ceil_div(size, 4), 16, 128);
   const Index tiles = ceil_div(size, side);
@@ -35,22 +56,18 @@ void frame_ntg(const Layout<T>& at, const T* slopes, const T* c, Samples<T> X, d
 #pragma omp for schedule(static)
       for (Index i = 0; i < n; ++i)
         for (Index block = group.first; block < group.last; ++block) {
-          const T* s = slopes + (block * n + i) * kBlock<T>;
-          for (Index q = 0; q < k; ++q) {
-            const T* c_q = c + (block * k + q) * kBlock<T>;
-            double* row = &cS(i * k + q, (block - group.first) * kBlock<T>);
-            for (Index j = 0; j < kBlock<T>; ++j) row[j] = double(c_q[j]) * double(s[j]);
-          }
+          fill(cR, rights, ones, i, block, group.first);
+          if (!symmetric) fill(cL, lefts, shares, i, block, group.first);
         }
 #pragma omp for schedule(dynamic)
       for (Index tile = 0; tile < tiles * tiles; ++tile) {
         const Index row = tile / tiles, col = tile % tiles, i = row * side, l = col * side;
         context.watch.tick();
-        if (col > row || context.watch.stopped()) continue;
+        if ((symmetric && col > row) || context.watch.stopped()) continue;
         const Index height = std::min(side, size - i), width = std::min(side, size - l);
         rescue([&] {
           out.block(i, l, height, width).noalias() +=
-              cS.block(i, 0, height, nodes) * cS.block(l, 0, width, nodes).transpose();
+              cL_or_R.block(i, 0, height, nodes) * cR.block(l, 0, width, nodes).transpose();
         });
       }
     }
@@ -63,15 +80,17 @@ void frame_ntg(const Layout<T>& at, const T* slopes, const T* c, Samples<T> X, d
           .template cast<double>();
   const Matrix gram = x * x.transpose();
   for (Index i = 0; i < size; ++i)
-    for (Index l = 0; l <= i; ++l) {
+    for (Index l = 0; l < (symmetric ? i + 1 : size); ++l) {
       out(i, l) *= gram(i / k, l / k);
-      out(l, i) = out(i, l);
+      if (symmetric) out(l, i) = out(i, l);
     }
 }
 
-template void frame_ntg(const Layout<float>&, const float*, const float*, Samples<float>, double*,
-                        const Context&);
-template void frame_ntg(const Layout<double>&, const double*, const double*, Samples<double>,
+template void frame_ntg(const Layout<float>&, const std::vector<const float*>&,
+                        const std::vector<double>&, const float*, const float*, Samples<float>,
+                        double*, const Context&);
+template void frame_ntg(const Layout<double>&, const std::vector<const double*>&,
+                        const std::vector<double>&, const double*, const double*, Samples<double>,
                         double*, const Context&);
 
 }  // namespace asymfast::cpu

@@ -171,7 +171,30 @@ class Sweep {
 
   // J J^T by the slopes of a frame.
   void ntg(const T* frame, double* K, const Context& context) const {
-    frame_ntg(at, frame, c_.data(), X_.all(), K, context);
+    frame_ntg<T>(at, {frame}, {1}, frame, c_.data(), X_.all(), K, context);
+  }
+
+  // J_left J_right^T, with sum_l shares[l] lefts[l] on the left.
+  void ntg(const std::vector<const T*>& lefts, const std::vector<double>& shares, const T* right,
+           double* K, const Context& context) const {
+    frame_ntg(at, lefts, shares, right, c_.data(), X_.all(), K, context);
+  }
+
+  // sum_ij |s_ij - s'_ij|^8 of two frames.
+  double slope_distance8(const T* one, const T* other, const Context& context) {
+    for_chunks(context, [&](Index chunk, Scratch<T>&, double* outputs) {
+      const Range blocks = at.blocks_of_chunk(chunk);
+      double sum = 0;
+      for (Index i = blocks.first * at.n * kBlock<T>; i < blocks.last * at.n * kBlock<T>; ++i) {
+        const double difference = double(one[i]) - double(other[i]),
+                     square = difference * difference;
+        sum += square * square * square * square;
+      }
+      outputs[0] += sum;
+    });
+    double sum = 0;
+    for (Index slot = 0; slot < at.slots; ++slot) sum += partial_.data()[slot * at.n * at.k];
+    return sum;
   }
 
   // Adds to outputs the derivative of f along the direction scratch.G of the chunk's weights.

@@ -69,6 +69,8 @@ class MemberEngine final : public Engine<T>, private DeviceFleet<Setup, T>::List
 
   void move(const Move<T>&, const Context&) override { throw without_frames(); }
   void frame_ntg(Index, double*, const Context&) override { throw without_frames(); }
+  void frame_ntg(const Blend&, Index, double*, const Context&) override { throw without_frames(); }
+  double frame_distance(Index, Index, const Context&) override { throw without_frames(); }
 
   void save() override {
     const DeviceLock lock(device_mutex());

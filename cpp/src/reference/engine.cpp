@@ -1,8 +1,10 @@
 // The training engine in plain terms: a gradient, a linear update, a forward pass.
 #include <algorithm>
+#include <cmath>
 
 #include "losses.hpp"
 #include "ranks.hpp"
+#include "reference/activations.hpp"
 #include "reference/kernels.hpp"
 
 namespace asymfast::reference {
@@ -99,6 +101,40 @@ class ReferenceEngine final : public Engine<T> {
     sum_over_ranks(K, y_.size() * y_.size(), context);
   }
 
+  // (J_l J^T)_iq,lp = (x_i.x_l / d) sum_j lambda_j a_jq a_jp s_ij s'_lj.
+  void frame_ntg(const Blend& left, Index right, double* K, const Context& context) override {
+    std::vector<double> s = slopes(right), blend(s.size());
+    for (std::size_t l = 0; l < left.frames.size(); ++l) {
+      const std::vector<double> one = slopes(left.frames[l]);
+      for (std::size_t i = 0; i < s.size(); ++i) blend[i] += left.shares[l] * one[i];
+    }
+    const Index n = y_.rows, k = y_.cols, m = net_.m();
+    for (Index i = 0; i < n && !context.watch.stopped(); ++i)
+      for (Index l = 0; l < n; ++l) {
+        context.watch.tick();
+        double gram = 0;
+        for (Index c = 0; c < X_.cols; ++c) gram += double(X_(i, c)) * double(X_(l, c));
+        for (Index q = 0; q < k; ++q)
+          for (Index p = 0; p < k; ++p) {
+            double sum = 0;
+            for (Index j = 0; j < m; ++j)
+              sum += net_.lam[j] * double(net_.a(j, q)) * double(net_.a(j, p)) *
+                     blend[static_cast<std::size_t>(i * m + j)] *
+                     s[static_cast<std::size_t>(l * m + j)];
+            K[(i * k + q) * n * k + l * k + p] = gram / double(X_.cols) * sum;
+          }
+      }
+    sum_over_ranks(K, y_.size() * y_.size(), context);
+  }
+
+  double frame_distance(Index one, Index other, const Context& context) override {
+    const std::vector<double> s = slopes(one), s_ = slopes(other);
+    double sum = 0;
+    for (std::size_t i = 0; i < s.size(); ++i) sum += std::pow(s[i] - s_[i], 8);
+    sum_over_ranks(&sum, 1, context);
+    return std::pow(sum, 0.125);
+  }
+
   void state(Archive& archive) override {
     archive.array(base_.data(), static_cast<Index>(base_.size()));
     archive.array(lost_.data(), static_cast<Index>(lost_.size()));
@@ -121,6 +157,20 @@ class ReferenceEngine final : public Engine<T> {
   std::vector<T>& slot(Slots& slots, Index index) const {
     while (static_cast<Index>(slots.size()) <= index) slots.emplace_back(base_.size());
     return slots[static_cast<std::size_t>(index)];
+  }
+
+  // sigma'(Z) at a frame: (n, m).
+  std::vector<double> slopes(Index frame) const {
+    const std::vector<T>& W = frames_[static_cast<std::size_t>(frame)];
+    std::vector<double> all;
+    for (Index i = 0; i < X_.rows; ++i)
+      for (Index j = 0; j < net_.m(); ++j) {
+        double z = 0;
+        for (Index c = 0; c < X_.cols; ++c)
+          z += double(W[static_cast<std::size_t>(j * X_.cols + c)]) * double(X_(i, c));
+        all.push_back(sigma_prime(net_.activation, z / std::sqrt(double(X_.cols))));
+      }
+    return all;
   }
 
   void visit(Archive& archive, Slots& slots) const {

@@ -109,7 +109,7 @@ RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train
   };
   const bool takes_rk4 = flow.dt > 0 || flow.method == FlowMethod::rk4;
   RunResult<T> result = run(takes_rk4 ? kRk4Stability : Dopri5<T>::kStability, make_method);
-  result.methods = std::move(methods);
+  for (const FlowMethod method : methods) result.methods.push_back(name_of(method));
   return result;
 }
 

@@ -5,4 +5,5 @@
 #include "train/methods/descent.hpp"
 #include "train/methods/dopri5.hpp"
 #include "train/methods/fixed_rk4.hpp"
+#include "train/methods/leap.hpp"
 #include "train/methods/tangent.hpp"

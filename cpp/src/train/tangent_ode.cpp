@@ -1,61 +1,20 @@
 #include "train/tangent_ode.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
+
+#include "train/polynomials.hpp"
 
 namespace asymfast {
 
 namespace {
 
 constexpr int kNodes = RadauRule::kNodes;
-constexpr int kPowers = 10;  // nodes of Theta(t), at most
 constexpr int kMostIterations = 30;
 
 std::size_t at_index(Index i) {
   return static_cast<std::size_t>(i);
-}
-
-// P_degree(x) of Legendre.
-double legendre(int degree, double x) {
-  double before = 1, now = x;
-  if (degree == 0) return before;
-  for (int l = 1; l < degree; ++l) {
-    const double next = ((2 * l + 1) * x * now - l * before) / (l + 1);
-    before = now;
-    now = next;
-  }
-  return now;
-}
-
-double lagrange(const RadauRule::Row& nodes, int j, double x) {
-  double value = 1;
-  for (int l = 0; l < kNodes; ++l)
-    if (l != j) value *= (x - nodes[at_index(l)]) / (nodes[at_index(j)] - nodes[at_index(l)]);
-  return value;
-}
-
-// Coefficients of the Lagrange polynomials of the places x in powers of s: (x.size(), kPowers).
-std::vector<double> lagrange_coefficients(const std::vector<double>& x) {
-  std::vector<double> all(x.size() * kPowers);
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    double* c = all.data() + i * kPowers;
-    c[0] = 1;
-    int degree = 0;
-    for (std::size_t l = 0; l < x.size(); ++l) {
-      if (l == i) continue;
-      const double scale = 1 / (x[i] - x[l]);
-      ++degree;
-      for (int p = degree; p > 0; --p) c[p] = scale * (c[p - 1] - x[l] * c[p]);
-      c[0] *= -scale * x[l];
-    }
-  }
-  return all;
-}
-
-double polynomial(const double* c, double s) {
-  double value = 0;
-  for (int p = kPowers - 1; p >= 0; --p) value = value * s + c[p];
-  return value;
 }
 
 // int_0^1 s^p exp(-z s) ds for p < kPowers: the recurrence upwards where it is stable, else a
@@ -102,22 +61,10 @@ void solve_small(std::array<RadauRule::Row, kNodes>& A, double* X) {
 
 }  // namespace
 
-// Nodes: the roots of P_p(x) - P_{p-1}(x) on [-1, 1], of which the last is 1. Weights: (1 + x_i) /
-// (p P_{p-1}(x_i))^2, halved for [0, 1].
+// Weights: (1 + x_i) / (p P_{p-1}(x_i))^2 of the places x_i on [-1, 1], halved for [0, 1].
 RadauRule::RadauRule() {
-  const auto g = [](double x) { return legendre(kNodes, x) - legendre(kNodes - 1, x); };
-  constexpr int kCells = 1000;
-  int found = 0;
-  for (int cell = 0; cell < kCells && found < kNodes - 1; ++cell) {
-    double low = -1 + 2.0 * cell / kCells, high = -1 + 2.0 * (cell + 1) / kCells;
-    if ((g(low) < 0) == (g(high) < 0)) continue;
-    for (int halving = 0; halving < 60; ++halving) {
-      const double middle = (low + high) / 2;
-      ((g(middle) < 0) == (g(low) < 0) ? low : high) = middle;
-    }
-    nodes[at_index(found++)] = (1 + low) / 2;
-  }
-  nodes[kNodes - 1] = 1;
+  const std::vector<double> places = radau_places(kNodes);
+  std::copy(places.begin(), places.end(), nodes.begin());
   for (std::size_t i = 0; i < kNodes; ++i) {
     const double x = 2 * nodes[i] - 1, p = kNodes * legendre(kNodes - 1, x);
     weights[i] = (1 + x) / (p * p) / 2;
@@ -126,8 +73,7 @@ RadauRule::RadauRule() {
     for (std::size_t j = 0; j < kNodes; ++j) {
       until[i][j] = 0;
       for (std::size_t l = 0; l < kNodes; ++l)
-        until[i][j] +=
-            nodes[i] * weights[l] * lagrange(nodes, static_cast<int>(j), nodes[i] * nodes[l]);
+        until[i][j] += nodes[i] * weights[l] * lagrange(places, j, nodes[i] * nodes[l]);
     }
 }
 

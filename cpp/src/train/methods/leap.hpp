@@ -1,0 +1,426 @@
+// Gradient descent in leaps over many steps at a time, for long runs whose steps are short beside
+// what changes the Jacobian.
+//
+// With h = lr s, s the curvature of the loss, r_k = f(W_k) - y and J_k the Jacobian of the outputs,
+//   W_{k+1} = W_k - h J_k^T r_k,   r_{k+1} = (I - h A_k) r_k exactly, where A_k = J' J_k^T and J'
+//   is
+// the mean of J on the way from W_k to W_{k+1}. J and A change slowly even where r does not. So J
+// and A, known at the last points, are continued in k by a polynomial; r then obeys a linear
+// recurrence of size n k, solved to high accuracy (recurrence.hpp), and the weights move by
+// h J_p^T sum_k l_p(k) r_k, exactly in the limit of constant J, however many steps that are. The
+// discrete twin of tangent.hpp, whose history, orders and errors it shares.
+//
+// A leap predicts, evaluates J and A there, and corrects with them; what f(W) - y differs from r by
+// at its end is its error. It costs 3 gradients and one matrix (a gradient more or two while steps
+// are long). Where a leap would be of a few steps only, steps are made, with a look at J and A now
+// and then that says whether leaps would be longer by now.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <stdexcept>
+#include <vector>
+
+#include "train/member.hpp"
+#include "train/methods/goal.hpp"
+#include "train/recurrence.hpp"
+#include "train/tangent_history.hpp"
+
+namespace asymfast {
+
+template <class T>
+class Leap {
+ public:
+  struct Problem {
+    Index n, m, d, k;
+    double curvature;  // s: dL/df = s (f - y)
+    double lr;
+    Index steps;  // of the run
+    double rtol;
+  };
+
+  Leap(const Problem& problem, const KernelTable& kernels)
+      : problem_(problem), past_(problem.n * problem.k), recurrence_(kernels) {
+    const double N = double(size());
+    const double gradient =
+        4 * double(problem.n) * double(problem.m) * double(problem.d + problem.k + kActivation);
+    shortest_ = static_cast<Index>(std::ceil(4 + 2 * N * N * double(problem.m) / gradient));
+    pause_ = std::max<Index>(2, shortest_ / 2);
+    plain_.along_gradient = -problem.lr;
+    plain_.commit = true;
+  }
+
+  bool step(Member<T>& member, const Goal& goal, const Context& context) {
+    if (member.step >= goal.step) return true;
+    const bool further = goal.step > front_;
+    if (further) {
+      if (leaps()) {
+        if (!leap(member, context)) return false;
+      } else {
+        step_plainly(member, context);
+        if (context.watch.stopped()) return false;
+      }
+      stand_at(member, std::min(front_, goal.step));
+      member.judge();
+      if (member.diverged) return true;
+    }
+    if (!further || goal.step < front_) {
+      interpolate(member, goal.step, context);
+      if (context.watch.stopped()) return false;
+      stand_at(member, goal.step);
+    }
+    return member.step >= goal.step;
+  }
+
+  // A run that was never interrupted did this work when it got here: it is not counted again.
+  void go_on(Member<T>& member, const Context& context) {
+    const double owed = owed_;
+    const std::int64_t evaluations = member.evaluations;
+    if (member.step < front_)
+      interpolate(member, member.step, context);
+    else if (moved_)
+      member.engine->move({{}, {}, -1, false}, context);
+    owed_ = owed, member.evaluations = evaluations;
+  }
+
+  template <class Visit>
+  void state(Visit&& visit) {
+    visit(front_), visit(start_), visit(last_order_), visit(length_), visit(gauss_), visit(owed_);
+    visit(rounding_), visit(moved_), visit(since_), visit(pause_);
+    visit(r_), visit(start_r_), visit(sum_r_), visit(moments_);
+    past_.state(visit);
+    recurrence_.state(visit);
+    require(valid());
+  }
+
+ private:
+  using Node = TangentHistory::Node;
+  using Nodes = TangentHistory::Nodes;
+  using Solution = Recurrence::Solution;
+
+  static constexpr Index kLongestPause = 16;  // between two looks, in leaps as short as may be
+  static constexpr Index kActivation = 8;     // and its slope, in inputs
+  static constexpr double kSafety = 0.2;      // of a leap's share of rtol
+  static constexpr double kOfDefect = 0.3;   // an extrapolation's error beside that of a correction
+  static constexpr double kAccuracy = 0.03;  // of the recurrence, beside a leap's
+  static constexpr int kPatience = 4;        // Picard iterations before the eigenbasis is renewed
+  // The defect is a difference of outputs at two points and of r by way of the eigenbasis: more
+  // roundings than those of one evaluation.
+  static constexpr double kNoise = 16;
+  static constexpr Index kScratchFrame = TangentHistory::kFrames;  // and the next two
+
+  Index size() const { return problem_.n * problem_.k; }
+  double h() const { return problem_.curvature * problem_.lr; }
+  bool leaps() const { return length_ >= double(shortest_) && !past_.empty(); }
+
+  static void require(bool fits) {
+    if (!fits) throw std::invalid_argument("the state does not fit this run");
+  }
+
+  void stand_at(Member<T>& member, Index step) const {
+    member.step = step;
+    member.time = problem_.lr * double(step);
+  }
+
+  static double norm(const std::vector<double>& v) {
+    double sum = 0;
+    for (const double x : v) sum += x * x;
+    return std::sqrt(sum);
+  }
+
+  static std::vector<double> residual_of(const Member<T>& member) {
+    std::vector<double> r(static_cast<std::size_t>(member.y.size()));
+    for (std::size_t i = 0; i < r.size(); ++i)
+      r[i] = member.engine->outputs()[i] - double(member.y.data[i]);
+    return r;
+  }
+
+  // What rounding alone makes of a defect.
+  static double rounding_of(const Member<T>& member) {
+    double sum = 0;
+    for (Index i = 0; i < member.y.size(); ++i)
+      sum += std::pow(member.engine->outputs()[i], 2) + std::pow(double(member.y.data[i]), 2);
+    return kNoise * double(std::numeric_limits<T>::epsilon()) * std::sqrt(sum);
+  }
+
+  // A leap's share of rtol: transients decay over every scale of time, so equal shares of log k.
+  double share(Index steps) const {
+    return kSafety * problem_.rtol * double(steps) / double(front_ + steps);
+  }
+  double allowed(Index steps) const {
+    const double weights = double(std::numeric_limits<T>::epsilon()) *
+                           std::sqrt(double(steps) * h() * recurrence_.largest_eigenvalue());
+    return (share(steps) + weights) * norm(r_) + rounding_;
+  }
+
+  // ---- steps
+
+  void step_plainly(Member<T>& member, const Context& context) {
+    if (r_.empty()) {
+      r_ = residual_of(member);
+      look(member, context);
+      if (context.watch.stopped()) return;
+    }
+    if (moved_) member.engine->restart(context);
+    moved_ = false;
+    if (since_ == 0) sum_r_.assign(r_.size(), 0);
+    for (std::size_t i = 0; i < r_.size(); ++i) sum_r_[i] += r_[i];
+    member.engine->advance(plain_, context);
+    if (context.watch.stopped()) return;
+    ++member.evaluations;
+    ++front_, ++since_;
+    r_ = residual_of(member);
+    if (!std::isfinite(norm(r_)) || !(member.engine->loss() <= member.loss_limit)) return;
+    if (since_ >= pause_) look(member, context);
+  }
+
+  // Takes J and A at the front into the history, and from them the length of the next leap.
+  void look(Member<T>& member, const Context& context) {
+    const Node here{double(front_), past_.free_frame()};
+    rounding_ = rounding_of(member);
+    member.engine->move({{}, {}, here.frame, false}, context);
+    const bool known = keep_matrix(member, {}, {}, here.frame, r_, share(shortest_), context);
+    member.engine->restart(context);
+    charge(member, 4 * gradient_flop());
+    if (context.watch.stopped()) return;
+    if (!known) {
+      past_.forget_free_frame();
+    } else {
+      if (!past_.empty()) {
+        auto errors = past_.extrapolation_errors(here, sum_r_, TangentHistory::kMostOrder);
+        for (double& error : errors) error *= kOfDefect * h();
+        const Index steps = std::max<Index>(since_, 1);
+        length_ =
+            double(steps) *
+            std::clamp(past_.first_order(errors, share(steps) * norm(r_) + rounding_), 0.2, 4.0);
+      }
+      past_.push(here);
+      renew_basis(member, context);
+    }
+    if (leaps())
+      pause_ = std::max<Index>(2, shortest_ / 2);
+    else if (2 * length_ < double(shortest_))
+      pause_ = std::min(2 * pause_, kLongestPause * shortest_);
+    since_ = 0;
+  }
+
+  // ---- leaps
+
+  // False: nothing has changed but the length of the next try.
+  bool leap(Member<T>& member, const Context& context) {
+    Engine<T>& engine = *member.engine;
+    const Index steps = fitted();
+    const double tolerated = allowed(steps);
+    const Nodes past = past_.newest(past_.order());
+    const Node ahead{double(front_ + steps), past_.free_frame()};
+
+    const Solution predicted = solve(member, past, front_, steps, r_, tolerated, context);
+    const std::vector<T> u = scaled(predicted.moments, -h());
+    engine.move({frames_of(past), u, ahead.frame, false}, context);
+    moved_ = true;
+    if (context.watch.stopped()) return false;
+    ++member.evaluations;
+    const std::vector<double> there = residual_of(member);
+    if (!(engine.loss() <= member.loss_limit) ||
+        !keep_matrix(member, past, u, ahead.frame, there, tolerated / norm(r_), context)) {
+      if (context.watch.stopped()) return false;
+      return reject(steps, 0.2);
+    }
+
+    Nodes all(1, ahead);
+    all.insert(all.end(), past.begin(), past.end());
+    Solution corrected = solve(member, all, front_, steps, r_, tolerated, context);
+    std::vector<double> whole(static_cast<std::size_t>(size()));
+    for (std::size_t i = 0; i < corrected.moments.size(); ++i)
+      whole[i % whole.size()] += corrected.moments[i];
+    engine.save();
+    engine.move({frames_of(all), scaled(corrected.moments, -h()), -1, true}, context);
+    if (context.watch.stopped()) return false;
+    ++member.evaluations;
+
+    std::vector<double> r = residual_of(member), defect(r);
+    for (std::size_t i = 0; i < r.size(); ++i) defect[i] -= corrected.r[i];
+    const double ratio = recurrence_.lasting_ratio(
+        defect, r, h(), problem_.steps - front_ - steps,
+        tolerated > rounding_ ? (tolerated - rounding_) / norm(r_) : 0, rounding_);
+    if (!(ratio <= 1) || !(engine.loss() <= member.loss_limit)) {
+      engine.restore();
+      return reject(
+          steps, ratio > 1 ? std::clamp(past_.step_factor(ratio, past_.order()), 0.2, 0.9) : 0.2);
+    }
+
+    const auto errors = past_.extrapolation_errors(ahead, whole, 1);
+    start_ = front_, last_order_ = past_.order();
+    front_ += steps, since_ = 0;
+    std::swap(start_r_, r_);
+    r_ = std::move(r);
+    moments_ = std::move(corrected.moments);
+    rounding_ = rounding_of(member);
+    past_.push(ahead);
+    if (std::max(predicted.iterations, corrected.iterations) > kPatience)
+      renew_basis(member, context);
+    length_ = double(steps) * std::clamp(past_.choose_order(ratio, errors), 0.2, 2.0);
+    return true;
+  }
+
+  bool reject(Index steps, double factor) {
+    length_ = double(steps) * factor;
+    past_.forget_free_frame();
+    since_ = 0;
+    return false;
+  }
+
+  // A leap that does not leave a crumb before the end of the run.
+  Index fitted() const {
+    const Index left = problem_.steps - front_;
+    if (length_ >= double(left)) return left;
+    const auto steps = static_cast<Index>(length_);
+    return steps > left / 2 ? (left + 1) / 2 : steps;
+  }
+
+  // Back from the front, by the polynomials of the last leap.
+  void interpolate(Member<T>& member, Index step, const Context& context) {
+    Move<T> back;
+    if (step < front_) {
+      const Nodes all = past_.newest(last_order_ + 1);
+      const double tolerated =
+          kSafety * problem_.rtol * double(front_ - start_) / double(front_) * norm(r_) + rounding_;
+      const Solution part = solve(member, all, start_, step - start_, start_r_, tolerated, context);
+      std::vector<double> moments(moments_);
+      for (std::size_t i = 0; i < moments.size(); ++i) moments[i] -= part.moments[i];
+      back = {frames_of(all), scaled(moments, h()), -1, false};
+    }
+    member.engine->move(back, context);
+    moved_ = true;
+    ++member.evaluations;
+  }
+
+  Solution solve(Member<T>& member, const Nodes& nodes, Index from, Index steps,
+                 const std::vector<double>& r, double tolerated, const Context& context) {
+    std::vector<double> at;
+    for (const Node& node : nodes) at.push_back(node.at - double(from));
+    Solution solution = recurrence_.solve(at, frames_of(nodes), past_.matrices(), r, h(), steps,
+                                          kAccuracy * tolerated, context);
+    charge(member, solution.flop);
+    return solution;
+  }
+
+  static std::vector<Index> frames_of(const Nodes& nodes) {
+    std::vector<Index> frames;
+    for (const Node& node : nodes) frames.push_back(node.frame);
+    return frames;
+  }
+
+  static std::vector<T> scaled(const std::vector<double>& moments, double by) {
+    std::vector<T> u(moments.size());
+    for (std::size_t i = 0; i < u.size(); ++i) u[i] = T(by * moments[i]);
+    return u;
+  }
+
+  void renew_basis(Member<T>& member, const Context& context) {
+    recurrence_.set_basis(past_.matrix(past_.newest().frame), size(), context);
+    charge(member, 9 * std::pow(double(size()), 3));
+  }
+
+  // A at base + sum_p J_p^T u_p, the point of `frame` with residual r: the mean of J on the step
+  // from there by Gauss' rule, of as many points as the step's length asks for. False: more than
+  // three.
+  bool keep_matrix(Member<T>& member, const Nodes& past, const std::vector<T>& u, Index frame,
+                   const std::vector<double>& r, double relative, const Context& context) {
+    Engine<T>& engine = *member.engine;
+    constexpr int kMost = 3;
+    constexpr double kPlaces[kMost][kMost] = {
+        {0.5},
+        {0.21132486540518711775, 0.78867513459481288225},
+        {0.11270166537925831148, 0.5, 0.88729833462074168852}};
+    constexpr double kWeights[kMost][kMost] = {{1}, {0.5, 0.5}, {5.0 / 18, 4.0 / 9, 5.0 / 18}};
+    constexpr double kErrors[kMost] = {1.0 / 24, 1.0 / 4320, 1.0 / 2016000};
+    // A relative error e of A moves r by e h A r a step, by e r in the time that r takes to change.
+    const double allowed = std::max(0.01 * relative, 1e-13);
+    const auto needed = [&](double way) {
+      for (int count = 1; count <= kMost; ++count)
+        if (kErrors[count - 1] * std::pow(way, 2 * count) <= allowed) return count;
+      return kMost + 1;
+    };
+    for (;;) {
+      Blend left;
+      for (int g = 0; g < gauss_; ++g) {
+        const double place = kPlaces[gauss_ - 1][g];
+        Move<T> move{frames_of(past), u, kScratchFrame + g, false};
+        move.frames.push_back(frame);
+        for (const double x : r) move.u.push_back(T(-h() * place * x));
+        engine.move(move, context);
+        ++member.evaluations;
+        left.frames.push_back(move.into);
+        left.shares.push_back(kWeights[gauss_ - 1][g]);
+      }
+      if (context.watch.stopped()) return false;
+      // sigma'' is about 1 at most.
+      const double way = engine.frame_distance(frame, left.frames.back(), context) /
+                         kPlaces[gauss_ - 1][gauss_ - 1];
+      if (!std::isfinite(way)) return false;
+      const int count = needed(way);
+      if (count > gauss_ && gauss_ < kMost) {
+        gauss_ = std::min(count, kMost);
+        continue;
+      }
+      if (count > kMost) return false;
+      engine.frame_ntg(left, frame, past_.matrix(frame), context);
+      charge(member, 2 * double(size()) * double(size()) * double(problem_.m));
+      gauss_ = count;
+      return true;
+    }
+  }
+
+  double gradient_flop() const {
+    const Problem& p = problem_;
+    return 4 * double(p.n) * double(p.m) * double(p.d + p.k);
+  }
+
+  // Work besides gradients, counted in gradients of the same flop.
+  void charge(Member<T>& member, double flop) {
+    owed_ += flop / gradient_flop();
+    const double whole = std::floor(owed_);
+    member.evaluations += static_cast<std::int64_t>(whole);
+    owed_ -= whole;
+  }
+
+  // Of a state that was read.
+  bool valid() const {
+    const auto N = static_cast<std::size_t>(size());
+    const auto none_or = [](const std::vector<double>& v, std::size_t count) {
+      return v.empty() || v.size() == count;
+    };
+    return front_ >= 0 && front_ <= problem_.steps && start_ >= 0 && start_ <= front_ &&
+           length_ >= 0 && std::isfinite(length_) && gauss_ >= 1 && gauss_ <= 3 && owed_ >= 0 &&
+           owed_ <= 1 && rounding_ >= 0 && since_ >= 0 && since_ <= pause_ && pause_ >= 1 &&
+           pause_ <= kLongestPause * shortest_ && last_order_ >= 0 &&
+           last_order_ < std::max<Index>(past_.known(), 1) && past_.valid() && none_or(r_, N) &&
+           none_or(start_r_, N) && none_or(sum_r_, N) &&
+           none_or(moments_, static_cast<std::size_t>(last_order_ + 1) * N) &&
+           (past_.empty() || !r_.empty()) && recurrence_.valid(size());
+  }
+
+  Problem problem_;
+  Index shortest_;  // leap: in shorter ones, steps are made
+  Update plain_;
+  Index front_ = 0;       // steps done so far, in leaps or one by one
+  Index start_ = 0;       // of the last leap
+  Index last_order_ = 0;  // the same's
+  double length_ = 1;     // of the next leap
+  int gauss_ = 3;         // points on the way of a step
+  double owed_ = 0;
+  double rounding_ = 0;              // of the outputs at the front
+  bool moved_ = false;               // the last evaluation was by a move
+  Index since_ = 0;                  // steps since the last look
+  Index pause_;                      // steps until the next one
+  std::vector<double> r_, start_r_;  // at the front and at the start of the last leap
+  std::vector<double> sum_r_;        // over the steps since the last look
+  std::vector<double> moments_;      // of the last leap
+  TangentHistory past_;
+  Recurrence recurrence_;
+};
+
+}  // namespace asymfast

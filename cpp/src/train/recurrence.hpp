@@ -1,0 +1,85 @@
+// The small problem of a leap: r_{k+1} = (I - h A(k)) r_k over many steps, with A(k) a polynomial
+// through given matrices, and the moments of r that move the weights. The discrete twin of
+// tangent_ode.hpp.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "backend.hpp"
+
+namespace asymfast {
+
+// The steps are cut into panels. In the eigenbasis (1 - z_l) / h, z_l of a symmetric matrix near
+// all A(k), r is split into z^k r_0 and a correction v of the size of A(k)'s distance from that
+// matrix, a polynomial in k through the places of a Radau rule that are rounded to steps; v is
+// found by Picard iteration with z treated implicitly. A panel where v is no such polynomial is
+// halved, and one of a few steps is stepped through. Matrices are of size N.
+class Recurrence {
+ public:
+  explicit Recurrence(const KernelTable& kernels) : kernels_(&kernels) {}
+
+  // Takes the symmetric part of A (N, N).
+  void set_basis(const double* A, Index N, const Context& context);
+  double largest_eigenvalue() const { return values_.empty() ? 0 : values_.back(); }
+
+  struct Solution {
+    std::vector<double> r;        // r after the steps
+    std::vector<double> moments;  // (places, N): sum_k l_i(k) r_k
+    int iterations = 0;           // the most of a panel
+    double flop = 0;
+  };
+
+  // A(k) = sum_i l_i(k) matrices[slots[i]] with the Lagrange polynomials l_i of the places at[i] in
+  // steps from the first one; matrices (slots, N, N). Solves to `accuracy` in r.
+  Solution solve(const std::vector<double>& at, const std::vector<Index>& slots,
+                 const std::vector<double>& matrices, const std::vector<double>& r, double h,
+                 Index steps, double accuracy, const Context& context);
+
+  // The largest |e_k| / (tolerance |r_k| + floor) while both go on for up to `steps` more.
+  double lasting_ratio(const std::vector<double>& e, const std::vector<double>& r, double h,
+                       Index steps, double tolerance, double floor) const;
+
+  template <class Visit>
+  void state(Visit&& visit) {
+    visit(values_), visit(vectors_);
+    transpose();
+  }
+  // Whether what `state` read can be gone on with; there may be no basis yet.
+  bool valid(Index N) const;
+
+ private:
+  struct Panel {
+    Index first, steps;
+  };
+  // What a panel needs that depends on its length alone, for one h and basis.
+  struct Prepared {
+    Index steps;
+    std::vector<Index> ends;      // steps after which v is collocated
+    std::vector<double> before;   // (place, place): v one step earlier, from v at the places
+    std::vector<double> decay;    // (place, N): z^(ends - 1)
+    std::vector<double> whole;    // (N,): z^steps
+    std::vector<double> factors;  // (place, place, N): LU of I - z before
+    std::vector<double> sums;     // (power, N): sum_k (k / steps)^power z^k
+    std::vector<double> places, weights;  // of a rule for sums of polynomials over the steps
+    std::vector<double> here;             // (rule's place, place): v there
+    std::vector<double> last;             // (place,): v's coefficient of the highest degree
+    std::vector<double> last_but_one;     // the same without the first place
+  };
+  struct Work;
+
+  void transpose();
+  Prepared& prepared(Index steps, double h, const Context& context);
+  void prepare_rule(Prepared& p, const Context& context) const;
+  void prepare_factors(Prepared& p, double h) const;
+  void prepare_sums(Prepared& p, double h) const;
+  void step_through(const Panel& panel, Work& work) const;
+  bool collocate(const Panel& panel, Work& work);
+
+  const KernelTable* kernels_;
+  std::vector<double> values_, vectors_, transposed_;  // of the matrix near all A(k)
+  double prepared_h_ = 0;
+  std::vector<std::unique_ptr<Prepared>> prepared_;  // those used last, the newest first
+};
+
+}  // namespace asymfast

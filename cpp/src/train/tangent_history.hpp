@@ -1,0 +1,170 @@
+// What a method in the tangent spaces of past points remembers of them: where each lies, the frame
+// that keeps its Jacobian, and its matrix, Theta = J J^T or one like it. From how well each order
+// would have foretold a new matrix follow the order and the length of the next step.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <vector>
+
+#include "engine.hpp"
+
+namespace asymfast {
+
+class TangentHistory {
+ public:
+  static constexpr Index kMostOrder = 8;
+  static constexpr Index kFrames = kMostOrder + 2;  // the past, one more to judge it, the new one
+
+  struct Node {
+    double at;  // a time or a number of steps
+    Index frame;
+  };
+  using Nodes = std::vector<Node>;
+  using Errors = std::array<double, kMostOrder + 2>;  // by order; 0: not known
+
+  // Matrices are of size N.
+  explicit TangentHistory(Index N) : N_(N), matrices_(static_cast<std::size_t>(kFrames * N * N)) {}
+
+  bool empty() const { return nodes_.empty(); }
+  Index known() const { return static_cast<Index>(nodes_.size()); }
+  Index order() const { return order_; }  // points of the past that the next step predicts from
+  const Node& newest() const { return nodes_.front(); }
+  Nodes newest(Index count) const { return {nodes_.begin(), nodes_.begin() + count}; }
+  double* matrix(Index frame) { return matrices_.data() + frame * N_ * N_; }
+  const std::vector<double>& matrices() const { return matrices_; }
+
+  Index free_frame() const {
+    Index frame = 0;
+    const auto taken = [&](const Node& node) { return node.frame == frame; };
+    while (std::any_of(nodes_.begin(), nodes_.end(), taken)) ++frame;
+    return frame;
+  }
+
+  // The frame of a rejected step may hold NaN, which no later sum may meet.
+  void forget_free_frame() { std::fill_n(matrix(free_frame()), N_ * N_, 0.0); }
+
+  void push(const Node& node) {
+    nodes_.insert(nodes_.begin(), node);
+    if (known() > kMostOrder + 1) nodes_.pop_back();
+  }
+
+  // |(A - A_q) whole| for orders q within `by` of the present one, with A the matrix at `ahead` and
+  // A_q the same as foretold by q points of the past; whole (N,). Up to a constant, the error of a
+  // prediction of order q.
+  Errors extrapolation_errors(const Node& ahead, const std::vector<double>& whole, Index by) {
+    Errors errors{};
+    std::vector<double> actual = times(ahead.frame, whole);
+    std::vector<std::vector<double>> past;
+    const Index most = std::min({order_ + by, known(), kMostOrder});
+    for (Index i = 0; i < most; ++i) past.push_back(times(frame_of(i), whole));
+    for (Index q = std::max<Index>(1, order_ - by); q <= most; ++q) {
+      std::vector<double> difference = actual;
+      for (Index i = 0; i < q; ++i) {
+        double share = 1;
+        for (Index l = 0; l < q; ++l)
+          if (l != i) share *= (ahead.at - at(l)) / (at(i) - at(l));
+        const std::vector<double>& one = past[static_cast<std::size_t>(i)];
+        for (std::size_t l = 0; l < one.size(); ++l) difference[l] -= share * one[l];
+      }
+      double sum2 = 0;
+      for (const double x : difference) sum2 += x * x;
+      errors[static_cast<std::size_t>(q)] = std::sqrt(sum2);
+    }
+    return errors;
+  }
+
+  // A step of order q + 1 has an error of h^(q + 2), to be held below an allowance of order h or
+  // less.
+  static double step_factor(double ratio, Index order) {
+    return 0.9 * std::pow(std::max(ratio, 1e-10), -1.0 / double(order + 2));
+  }
+
+  // After a step of the present order with an error of `ratio` times what was allowed, takes the
+  // order that promises the longest step; one more than now where nothing speaks against it. By
+  // which factor that step may be longer than the last one.
+  double choose_order(double ratio, const Errors& errors) {
+    const double now = errors[static_cast<std::size_t>(order_)];
+    Index best = order_;
+    double best_factor = step_factor(ratio, order_);
+    for (Index q = 1; q <= kMostOrder; ++q) {
+      const double error = errors[static_cast<std::size_t>(q)];
+      if (q == order_ || !(error > 0) || !(now > 0)) continue;
+      const double factor = step_factor(ratio * error / now, q);
+      if (factor > 1.05 * best_factor) best = q, best_factor = factor;
+    }
+    const bool next_unknown =
+        order_ < kMostOrder && errors[static_cast<std::size_t>(order_ + 1)] == 0;
+    if (best == order_ && next_unknown) best = order_ + 1;
+    order_ = std::min(best, known());
+    return best_factor;
+  }
+
+  // The same before any step was tried, with errors of all orders and what may be allowed: the
+  // order that promises the longest step, one more where that is the highest known.
+  double first_order(const Errors& errors, double allowed) {
+    double best_factor = 0;
+    Index best = 1, highest = 1;
+    for (Index q = 1; q <= kMostOrder; ++q) {
+      const double error = errors[static_cast<std::size_t>(q)];
+      if (!(error >= 0) || (error == 0 && q > known())) continue;
+      highest = q;
+      const double factor = step_factor(error / allowed, q);
+      if (factor > best_factor) best = q, best_factor = factor;
+    }
+    order_ = std::min({best + (best == highest), known(), kMostOrder});
+    return best_factor;
+  }
+
+  template <class Visit>
+  void state(Visit&& visit) {
+    visit(order_), visit(matrices_);
+    Index count = known();
+    visit(count);
+    nodes_.resize(static_cast<std::size_t>(std::clamp<Index>(count, 0, kFrames)));
+    for (Node& node : nodes_) visit(node.at), visit(node.frame);
+  }
+
+  // Whether what `state` read can be gone on with.
+  bool valid() const {
+    if (static_cast<Index>(matrices_.size()) != kFrames * N_ * N_) return false;
+    if (nodes_.empty()) return order_ == 1;
+    std::array<bool, kFrames> taken{};
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+      const Index frame = nodes_[i].frame;
+      if (frame < 0 || frame >= kFrames || taken[static_cast<std::size_t>(frame)]) return false;
+      taken[static_cast<std::size_t>(frame)] = true;
+      if (!(nodes_[i].at >= 0) || (i > 0 && !(nodes_[i].at < nodes_[i - 1].at))) return false;
+    }
+    return order_ >= 1 && order_ <= std::min(known(), kMostOrder) && known() <= kMostOrder + 1 &&
+           std::all_of(matrices_.begin(), matrices_.end(),
+                       [](double x) { return std::isfinite(x); });
+  }
+
+ private:
+  double at(Index node) const { return nodes_[static_cast<std::size_t>(node)].at; }
+  Index frame_of(Index node) const { return nodes_[static_cast<std::size_t>(node)].frame; }
+
+  std::vector<double> times(Index frame, const std::vector<double>& v) {
+    const double* A = matrix(frame);
+    std::vector<double> product(v.size());
+    for (Index i = 0; i < N_; ++i) {
+      double sums[4] = {};
+      Index l = 0;
+      for (; l + 4 <= N_; l += 4)
+        for (Index j = 0; j < 4; ++j)
+          sums[j] += A[i * N_ + l + j] * v[static_cast<std::size_t>(l + j)];
+      for (; l < N_; ++l) sums[0] += A[i * N_ + l] * v[static_cast<std::size_t>(l)];
+      product[static_cast<std::size_t>(i)] = sums[0] + sums[1] + (sums[2] + sums[3]);
+    }
+    return product;
+  }
+
+  Index N_;
+  Index order_ = 1;
+  Nodes nodes_;                   // the newest first
+  std::vector<double> matrices_;  // (frame, N, N)
+};
+
+}  // namespace asymfast
