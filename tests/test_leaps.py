@@ -21,10 +21,10 @@ from cases import (
 STEPS = [0, 1, 7, 30, 101, 333, 800]
 
 
-def descend(case, steps=800, method="leap", record=None, **settings):
+def descend(case, steps=800, method="leap", record=None, lr=1.0, **settings):
     record = record or af.Record(steps=STEPS, weights=True, ntg=False, eigmin=False)
     return af.gradient_descent(
-        case.net, case.X, case.y, steps=steps, method=method, record=record, **settings
+        case.net, case.X, case.y, steps=steps, lr=lr, method=method, record=record, **settings
     )
 
 
@@ -100,7 +100,7 @@ def test_far_fewer_gradients():
 def test_step_is_the_default_to_the_bit():
     case = simulated()
     record = af.Record(steps=[50], weights=True)
-    plain = af.gradient_descent(case.net, case.X, case.y, steps=50, record=record)
+    plain = af.gradient_descent(case.net, case.X, case.y, steps=50, lr=1.0, record=record)
     same(plain, descend(case, steps=50, method="step", record=record))
 
 
