@@ -238,6 +238,25 @@ def test_diverged_member_stays_diverged(tmp_path):
     assert_same_run(run_arrays(caught.value.run), run_arrays(whole.value.run))
 
 
+def test_a_member_that_diverged_keeps_its_last_weights(tmp_path):
+    """Those of the last record before, also in a run that was resumed after it diverged."""
+    case = problem(n=9, m=5, activation="identity")
+    wild = af.Network(case.net.W, 30 * case.net.a, case.net.lam, activation="identity")
+    stack = af.Network.stack([case.net, wild])
+    settings = {"lr": 0.01, "steps": 200, "record": af.Record(every=3), "on_divergence": "keep"}
+    whole = af.gradient_descent(stack, case.X, case.y, **settings)
+    assert 1 < np.isnan(whole.loss[:, 1]).argmax() < 40
+    assert not np.array_equal(whole.network.W[1], stack.W[1])
+    path = tmp_path / "run.ckpt"
+    part = af.gradient_descent(
+        stack, case.X, case.y, checkpoint=path, callback=stop_after(40), **settings
+    )
+    assert part.stopped_by == "callback"
+    assert part.diverged.tolist() == [False, True]
+    rest = af.gradient_descent(stack, case.X, case.y, checkpoint=path, **settings)
+    assert_same_run(run_arrays(rest), run_arrays(whole))
+
+
 # --- Refused --------------------------------------------------------------------------------------
 
 

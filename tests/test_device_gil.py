@@ -1,8 +1,8 @@
 """Calls on the GPU's memory release the GIL before they wait for the device.
 
-A run holds the device's lock and asks for the GIL at its callbacks: a thread that waited for the lock
-with the GIL would block both for ever. The device is a stand-in (cpp/device_stand_in.cpp) whose calls
-return once another Python thread has run.
+A run holds the device's lock and asks for the GIL at its callbacks: a thread that waited for that
+lock with the GIL would block both for ever. The device is a stand-in (cpp/device_stand_in.cpp),
+whose calls return once another Python thread has run.
 """
 
 from __future__ import annotations

@@ -346,6 +346,7 @@ class Job:
         if result.methods:
             methods = result.methods
             config = {**config, "method_taken": methods[0] if single else methods}
+        stopped = result.status in ("stopped", "diverged") and result.stopped_by != ""
         W = result.W.reshape(self.net.W.shape)
         a = result.a.reshape(self.net.a.shape)
         return Run(
@@ -353,8 +354,8 @@ class Job:
             initial=self.net,
             network=self.net.with_weights(W, a if self.trains_output else None),
             diverged=bool(result.diverged[0]) if single else np.array(result.diverged),
-            stopped=result.status == "stopped",
-            stopped_by=result.stopped_by if result.status == "stopped" else None,
+            stopped=stopped,
+            stopped_by=result.stopped_by if stopped else None,
             config=config,
         )
 

@@ -5,27 +5,20 @@
 // K = (sum_j c_j^2) X X' / d being the NTG. With one sample x that is a number, so after t steps
 //   L_t = L_0 (1 - lr kappa)^(2 t),   kappa = (sum_j lam_j a_j^2) |x|^2 / d.
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <random>
 #include <stdexcept>
 #include <vector>
 
-#include "asymfast/asymfast.hpp"
+#include "check.hpp"
 
 namespace {
 
-int failures = 0;
-
-// |got - expected| <= tolerance |expected|; NaN fails.
-void expect_near(const char* what, double got, double expected, double tolerance) {
-  if (std::abs(got - expected) <= tolerance * std::abs(expected)) return;
-  std::printf("%s: got %.17g, expected %.17g within %g\n", what, got, expected, tolerance);
-  ++failures;
-}
+using check::expect;
+using check::expect_near;
 
 template <class T>
-void check(asymfast::Backend backend) {
+void check_descent(asymfast::Backend backend) {
   using asymfast::Index;
   constexpr Index d = 7, m = 45, steps = 30;
   // Every step rounds the output, a sum of m terms, and W; the residual falls to a fifth.
@@ -61,11 +54,9 @@ void check(asymfast::Backend backend) {
       asymfast::gradient_descent(nets, data, {}, asymfast::Loss::half_sse, lr, steps, recording, {},
                                  asymfast::Execution{backend, 2});
 
-  if (run.status != asymfast::Status::finished || run.loss.size() != 4) {
-    std::printf("the run did not finish with its four records\n");
-    ++failures;
-    return;
-  }
+  const bool finished = run.status == asymfast::Status::finished && run.loss.size() == 4;
+  expect(finished, "the run finishes with its four records");
+  if (!finished) return;
   const double start = 0.5 * (f - double(y[0])) * (f - double(y[0]));
   for (std::size_t record = 0; record < 4; ++record)
     expect_near("loss", run.loss[record],
@@ -79,18 +70,16 @@ void check_refusal() {
   } catch (const std::invalid_argument&) {
     return;
   }
-  std::printf("an unknown activation was not refused\n");
-  ++failures;
+  expect(false, "an unknown activation is refused");
 }
 
 }  // namespace
 
 int main() {
   for (const auto backend : {asymfast::Backend::reference, asymfast::Backend::cpu}) {
-    check<float>(backend);
-    check<double>(backend);
+    check_descent<float>(backend);
+    check_descent<double>(backend);
   }
   check_refusal();
-  std::printf("%s kernels: %d failures\n", asymfast::build_config().isa.c_str(), failures);
-  return failures ? 1 : 0;
+  return check::summary("closed form");
 }

@@ -1,5 +1,5 @@
-// A device in the host's memory, for the test that calls of `_cuda` release the GIL. Each call waits
-// until another Python thread has opened the gate, which it can only do with the GIL.
+// A device in the host's memory, for the test that calls of `_cuda` release the GIL. Each call
+// waits until another Python thread has opened the gate, which it can only do with the GIL.
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>

@@ -10,6 +10,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "check.hpp"
+
 namespace {
 
 using asymfast::Activation;
@@ -18,12 +20,8 @@ using asymfast::Loss;
 using asymfast::Matrix;
 using asymfast::Network;
 
-int failures = 0;
-
 void expect(bool holds, const std::string& what) {
-  if (holds) return;
-  std::printf("failed: %s\n", what.c_str());
-  ++failures;
+  check::expect(holds, what.c_str());
 }
 
 // call() must throw an Error whose message contains `words`.
@@ -281,6 +279,5 @@ int main() {
   check_runs();
   check_threads();
   check_many_threads();
-  std::printf("%d failures\n", failures);
-  return failures ? 1 : 0;
+  return check::summary("interface");
 }

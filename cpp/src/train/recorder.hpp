@@ -123,6 +123,13 @@ class Recorder {
     result_.a = a_;
   }
 
+  // The other way round, after the result was read from a checkpoint: members that have diverged
+  // keep these weights.
+  void resume() {
+    W_ = result_.W;
+    a_ = result_.a;
+  }
+
   // NTG_0, from which the change is measured; to be called once, before the first step.
   void keep_initial_ntg(Index b, const Context& context) {
     if (recording_.ntg_change || recording_.ntg_change_2norm)

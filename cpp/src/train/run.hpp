@@ -338,6 +338,7 @@ class Run {
     if (hooks_.checkpoints.resume_from.empty()) return true;
     Archive archive(hooks_.checkpoints.resume_from);
     state(archive);
+    recorder_.resume();
     for_members([&](Index b, const Context& context) {
       if (member(b).diverged) return;
       member(b).go_on(context);
