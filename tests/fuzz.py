@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-OF = ("api", "theory", "interop", "readers", "sklearn", "torch", "c")
+OF = ("api", "theory", "interop", "readers", "sklearn", "torch", "c", "states")
 MODULES = tuple(f"test_fuzz_{each}" for each in OF)
 BATCH = 50  # inputs of a target before the next one has its turn
 

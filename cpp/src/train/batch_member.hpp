@@ -34,10 +34,10 @@ class BatchMember : public Standing {
     look_at_all(context);
     expect(loss_at_look_, loss_of_zero(loss_, data_.y));
     judge(loss_at_look_);
-    go_on(context);
+    resume(context);
   }
 
-  void go_on(const Context& context) { engine->evaluate(sampler_.batch(step), context); }
+  void resume(const Context& context) { engine->evaluate(sampler_.batch(step), context); }
 
   Batch batch(Index at_step) { return sampler_.batch(at_step); }
 
@@ -82,9 +82,9 @@ class BatchMember : public Standing {
            largest_eigenvalue<T>(first.size * k, product, *kernels_, context);
   }
 
-  void state(Archive& archive) {
-    Standing::state(archive);
-    engine->state(archive);
+  void serialise(Fields& fields, Index last_step, double t_end) {
+    Standing::serialise(fields, last_step, t_end);
+    engine->state(fields.archive);
   }
 
  private:

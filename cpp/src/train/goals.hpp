@@ -26,13 +26,15 @@ class Goals {
     Goal goal{t_end_, last_step_};
     if (schedule_.every > 0 && step < last_step_)
       goal.step = step + std::min(last_step_ - step, schedule_.every - step % schedule_.every);
-    for (auto it = schedule_.steps.rbegin(); it != schedule_.steps.rend() && *it > step; ++it)
-      goal.step = std::min(last_step_, *it);
-    for (auto it = schedule_.times.rbegin(); it != schedule_.times.rend() && *it > time; ++it)
-      goal.leg_end = std::min(t_end_, *it);
+    const auto next_step = std::upper_bound(schedule_.steps.begin(), schedule_.steps.end(), step);
+    if (next_step != schedule_.steps.end()) goal.step = std::min(last_step_, *next_step);
+    const auto next_time = std::upper_bound(schedule_.times.begin(), schedule_.times.end(), time);
+    if (next_time != schedule_.times.end()) goal.leg_end = std::min(t_end_, *next_time);
     return goal;
   }
 
+  Index last_step() const { return last_step_; }
+  double t_end() const { return t_end_; }
   bool is_the_end(Index step, double time) const { return step >= last_step_ || time >= t_end_; }
 
   // Of the way, at (step, time).

@@ -9,12 +9,12 @@
 #include <utility>
 #include <vector>
 
-#include "archive.hpp"
 #include "asymfast/train.hpp"
 #include "backend.hpp"
 #include "losses.hpp"
 #include "ranks.hpp"
 #include "train/eig_max.hpp"
+#include "train/fields.hpp"
 
 namespace asymfast {
 
@@ -45,10 +45,13 @@ struct Standing {
     judge(marcher.loss);
   }
 
-  void state(Archive& archive) {
-    archive(step), archive(time), archive(evaluations), archive(diverged);
-    archive(last_loss), archive(loss_limit);
-    archive.require(step >= 0);
+  // Of a run that ends at last_step or t_end.
+  void serialise(Fields& fields, Index last_step, double t_end) {
+    constexpr double kMost = std::numeric_limits<double>::max();
+    fields(step, Index(0), last_step), fields(time, 0.0, t_end);
+    fields(evaluations, std::int64_t(0), std::numeric_limits<std::int64_t>::max() / 2);
+    fields(diverged), fields(last_loss, -kMost, kMost);
+    fields(loss_limit), fields.require(diverged || loss_limit >= 0);
   }
 };
 
@@ -91,7 +94,7 @@ struct Member : Standing {
   }
 
   // After `state` was read.
-  void go_on(const Context& context) { engine->restart(context); }
+  void resume(const Context& context) { engine->restart(context); }
 
   using Standing::judge;
   // To be called after every step.
@@ -178,9 +181,9 @@ struct Member : Standing {
            ntg_eig_max(*engine, y.size(), *kernels_, context);
   }
 
-  void state(Archive& archive) {
-    Standing::state(archive);
-    engine->state(archive);
+  void serialise(Fields& fields, Index last_step, double t_end) {
+    Standing::serialise(fields, last_step, t_end);
+    engine->state(fields.archive);
   }
 
  private:

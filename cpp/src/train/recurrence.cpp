@@ -63,14 +63,6 @@ void Recurrence::transpose() {
   prepared_.clear();
 }
 
-bool Recurrence::valid(Index N) const {
-  const auto finite = [](double x) { return std::isfinite(x); };
-  return (values_.empty() || values_.size() == at_index(N)) &&
-         vectors_.size() == values_.size() * values_.size() &&
-         std::all_of(values_.begin(), values_.end(), finite) &&
-         std::all_of(vectors_.begin(), vectors_.end(), finite);
-}
-
 void Recurrence::set_basis(const double* A, Index N, const Context& context) {
   values_.resize(at_index(N));
   vectors_.resize(at_index(N * N));

@@ -40,13 +40,11 @@ class Recurrence {
   double lasting_ratio(const std::vector<double>& e, const std::vector<double>& r, double h,
                        Index steps, double tolerance, double floor) const;
 
-  template <class Visit>
-  void state(Visit&& visit) {
-    visit(values_), visit(vectors_);
+  // N: 0 while there is no basis.
+  void serialise(Fields& fields, std::size_t N) {
+    fields(values_, N), fields(vectors_, N * N);
     transpose();
   }
-  // Whether what `state` read can be gone on with; there may be no basis yet.
-  bool valid(Index N) const;
 
  private:
   struct Panel {

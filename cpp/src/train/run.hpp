@@ -300,11 +300,12 @@ class Run {
 
   // ---- what is kept
 
-  void state(Archive& archive) {
+  void serialise(Archive& archive) {
+    Fields fields(archive);
     const std::vector<std::size_t> widths = column_widths();
     for (Index b = 0; b < nets_.B; ++b) {
-      member(b).state(archive);
-      methods_[std::size_t(b)].state([&](auto& x) { archive(x); });
+      member(b).serialise(fields, goals_.last_step(), goals_.t_end());
+      methods_[std::size_t(b)].serialise(fields, member(b));
     }
     archive(complete_rows_);
     auto width = widths.begin();
@@ -317,10 +318,11 @@ class Run {
     const auto finite = [](T weight) { return std::isfinite(weight); };
     archive.require(std::all_of(result_.W.begin(), result_.W.end(), finite));
     archive.require(std::all_of(result_.a.begin(), result_.a.end(), finite));
-    archive(started_), archive(recorded_), archive(last_time_);
+    fields(started_), fields(recorded_), fields(last_time_, 0.0, goals_.t_end());
     last_loss_.resize(static_cast<std::size_t>(nets_.B));
     archive.array(last_loss_.data(), nets_.B);
-    archive(under_way_), archive(goal_.leg_end), archive(goal_.step);
+    fields(under_way_), fields(goal_.leg_end, 0.0, goals_.t_end());
+    fields(goal_.step, Index(0), goals_.last_step());
     archive.end();
   }
 
@@ -337,12 +339,12 @@ class Run {
   bool resume() {
     if (hooks_.checkpoints.resume_from.empty()) return true;
     Archive archive(hooks_.checkpoints.resume_from);
-    state(archive);
+    serialise(archive);
     recorder_.resume();
     for_members([&](Index b, const Context& context) {
       if (member(b).diverged) return;
-      member(b).go_on(context);
-      methods_[std::size_t(b)].go_on(member(b), context);
+      member(b).resume(context);
+      methods_[std::size_t(b)].resume(member(b), context);
     });
     publish(member(0));
     return !watch_.stopped();
@@ -354,7 +356,7 @@ class Run {
     if (!settle() || !hand_rows_over()) return false;
     std::string text;
     Archive archive(text);
-    state(archive);
+    serialise(archive);
     const bool kept = hooks_.checkpoints.write(text);
     checkpoint_due_ = Clock::now() + checkpoint_interval();
     if (!kept) lost_ = true;

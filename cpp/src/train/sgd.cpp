@@ -67,8 +67,7 @@ class SgdMethod : public StandsAtBase {
     member.judge(marcher);
   }
 
-  template <class Visit>
-  void state(Visit&&) {}  // all is in the member
+  void serialise(Fields&, const BatchMember<T>&) {}  // all is in the member
 
  private:
   // Steps of one learning rate: their time is not added up but multiplied.

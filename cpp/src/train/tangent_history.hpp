@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine.hpp"
+#include "train/fields.hpp"
 
 namespace asymfast {
 
@@ -117,29 +118,22 @@ class TangentHistory {
     return best_factor;
   }
 
-  template <class Visit>
-  void state(Visit&& visit) {
-    visit(order_), visit(matrices_);
+  // Nodes lie at `latest` or before; the engine has kept `frames` Jacobians.
+  void serialise(Fields& fields, double latest, Index frames) {
     Index count = known();
-    visit(count);
-    nodes_.resize(static_cast<std::size_t>(std::clamp<Index>(count, 0, kFrames)));
-    for (Node& node : nodes_) visit(node.at), visit(node.frame);
-  }
-
-  // Whether what `state` read can be gone on with.
-  bool valid() const {
-    if (static_cast<Index>(matrices_.size()) != kFrames * N_ * N_) return false;
-    if (nodes_.empty()) return order_ == 1;
+    fields(count, Index(0), kMostOrder + 1);
+    nodes_.resize(static_cast<std::size_t>(count));
+    fields(order_, Index(1), std::clamp<Index>(count, 1, kMostOrder));
+    fields(matrices_, static_cast<std::size_t>(kFrames * N_ * N_));
     std::array<bool, kFrames> taken{};
-    for (std::size_t i = 0; i < nodes_.size(); ++i) {
-      const Index frame = nodes_[i].frame;
-      if (frame < 0 || frame >= kFrames || taken[static_cast<std::size_t>(frame)]) return false;
-      taken[static_cast<std::size_t>(frame)] = true;
-      if (!(nodes_[i].at >= 0) || (i > 0 && !(nodes_[i].at < nodes_[i - 1].at))) return false;
+    double newer = latest;
+    for (Node& node : nodes_) {
+      fields(node.at, 0.0, newer);
+      fields(node.frame, Index(0), std::min(kFrames, frames) - 1);
+      bool& its = taken[static_cast<std::size_t>(node.frame)];
+      fields.require(!its && (&node == &nodes_.front() || node.at < newer));
+      its = true, newer = node.at;
     }
-    return order_ >= 1 && order_ <= std::min(known(), kMostOrder) && known() <= kMostOrder + 1 &&
-           std::all_of(matrices_.begin(), matrices_.end(),
-                       [](double x) { return std::isfinite(x); });
   }
 
  private:

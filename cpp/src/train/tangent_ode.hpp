@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend.hpp"
+#include "train/fields.hpp"
 
 namespace asymfast {
 
@@ -51,9 +52,9 @@ class TangentOde {
   // Flop of a solution.
   double cost(Index slots, int iterations) const;
 
-  template <class Visit>
-  void state(Visit&& visit) {
-    visit(values_), visit(vectors_), visit(transposed_);
+  // The basis of N outputs.
+  void serialise(Fields& fields, std::size_t N) {
+    fields(values_, N), fields(vectors_, N * N), fields(transposed_, N * N);
   }
 
  private:

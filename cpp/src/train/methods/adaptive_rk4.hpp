@@ -52,8 +52,8 @@ class AdaptiveRk4 : public StandsAtBase {
         0.1 * control_.share(2 * h, member.time) * residual + control_.rounding();
     const double ratio = std::max(std::sqrt(error2), reach / kReach) / 15 / allowed;
     const double factor = ratio > 0 ? 0.9 * std::pow(ratio, -0.2) : 4;
-    if (!(ratio <= 1) || !control_.falls(member, std::sqrt(error2) / 15)) {
-      h_ = h * (factor < 0.9 ? std::fmax(factor, 0.2) : 0.2);
+    if (!control_.keeps(member, h, ratio, std::sqrt(error2) / 15)) {
+      h_ = control_.shorter(h, factor < 0.9 ? std::fmax(factor, 0.2) : 0.2);
       start_again(engine, context);
       control_.reject(member, std::sqrt(error2) / 15, context);
       return false;
@@ -66,10 +66,9 @@ class AdaptiveRk4 : public StandsAtBase {
     return member.time >= goal.leg_end || member.step >= goal.step;
   }
 
-  template <class Visit>
-  void state(Visit&& visit) {
-    control_.state(visit);
-    visit(h_);
+  void serialise(Fields& fields, const Member<T>&) {
+    control_.serialise(fields);
+    fields(h_, 0.0, std::numeric_limits<double>::max());
   }
 
  private:

@@ -36,7 +36,14 @@ class Dense {
     return member.time >= goal.leg_end || member.step >= goal.step;
   }
 
-  void go_on(Member<T>& member, const Context& context) {
+  // Where the last step began and ended, and its length; 0: there is none to interpolate in.
+  void serialise(Fields& fields, const Member<T>& member) {
+    fields(front_, 0.0, t_end_), fields(start_, 0.0, front_), fields(last_h_, 0.0, t_end_);
+    fields.require(member.diverged || member.time == front_ ||
+                   (last_h_ > 0 && start_ <= member.time && member.time < front_));
+  }
+
+  void resume(Member<T>& member, const Context& context) {
     if (member.time < front_) method().interpolate(member, member.time, context);
   }
 
@@ -55,6 +62,7 @@ class Dense {
 
   double t_end_;
   double front_ = 0;
+  double start_ = 0, last_h_ = 0;  // of the last step
 
  private:
   friend Method;

@@ -39,8 +39,7 @@ class Descent : public StandsAtBase {
     member.judge(marcher);
   }
 
-  template <class Visit>
-  void state(Visit&&) {}
+  void serialise(Fields&, const Member<T>&) {}
 
  private:
   double lr_;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -48,12 +49,12 @@ class Dopri5 : public Dense<T, Dopri5<T>> {
 
     double error2 = 0;
     for (const double e : output_error) error2 += e * e;
-    const bool falls = control_.falls(member, std::sqrt(error2));
     const double reach = member.reach(weight_error.data(), context);
     const double allowed = 0.5 * control_.share(h, this->front_) * residual_ + control_.rounding();
     const double ratio = std::max(std::sqrt(error2), reach / kReach) / allowed;
-    if (!(ratio <= 1) || !falls) {
-      h_ = h * (ratio > 1 ? std::clamp(0.9 * std::pow(ratio, -0.25), 0.2, 0.9) : 0.2);
+    if (!control_.keeps(member, h, ratio, std::sqrt(error2))) {
+      h_ =
+          control_.shorter(h, ratio > 1 ? std::clamp(0.9 * std::pow(ratio, -0.25), 0.2, 0.9) : 0.2);
       rejected_ = true;
       engine.restore();
       control_.reject(member, std::sqrt(error2), context);
@@ -68,27 +69,36 @@ class Dopri5 : public Dense<T, Dopri5<T>> {
     last_ratio_ = std::max(ratio, 1e-4);
     rejected_ = false;
     residual_ = residual_norm(engine.outputs(), member.y);
-    start_ = this->front_, last_h_ = h;
+    this->start_ = this->front_, this->last_h_ = h;
     this->front_ = this->end_of_step(h);
     return true;
   }
 
   void interpolate(Member<T>& member, double time, const Context& context) {
-    const double theta = time == this->front_ ? 1 : (time - start_) / last_h_;
+    const double theta = time == this->front_ ? 1 : (time - this->start_) / this->last_h_;
     std::array<double, kStages + 1> back{};  // b_j - b_j(theta)
     for (std::size_t j = 0; j <= kStages; ++j) {
       double power = 1;
       for (const double p : kDense[j]) back[j] += p * (1 - (power *= theta));
     }
-    member.engine->stage({-1, along(last_h_, back), false}, context);
+    member.engine->stage({-1, along(this->last_h_, back), false}, context);
   }
 
-  template <class Visit>
-  void state(Visit&& visit) {
-    control_.state(visit);
-    visit(h_), visit(last_ratio_), visit(rejected_), visit(began_), visit(residual_);
-    visit(this->front_), visit(start_), visit(last_h_);
-    for (Index& slot : slots_) visit(slot);
+  void serialise(Fields& fields, const Member<T>& member) {
+    constexpr double kMost = std::numeric_limits<double>::max();
+    control_.serialise(fields);
+    Dense<T, Dopri5>::serialise(fields, member);
+    fields(h_, 0.0, std::numeric_limits<double>::max()), fields(last_ratio_, 1e-4, 1.0),
+        fields(rejected_), fields(began_);
+    fields(residual_, 0.0, kMost);
+    for (Index& slot : slots_) fields(slot, Index(0), static_cast<Index>(kStages));
+    std::array<bool, kStages + 1> taken{};
+    for (const Index slot : slots_) taken[static_cast<std::size_t>(slot)] = true;
+    fields.require(std::all_of(taken.begin(), taken.end(), [](bool is) { return is; }));
+    const Index used = this->last_h_ > 0 ? static_cast<Index>(kStages) + 1
+                       : began_          ? slots_[0] + 1
+                                         : 0;
+    fields.require((began_ || this->front_ == 0) && used <= member.engine->kept().gradients);
   }
 
  private:
@@ -123,9 +133,9 @@ class Dopri5 : public Dense<T, Dopri5<T>> {
       residual_ = residual_norm(member.engine->outputs(), member.y);
       keep_gradient(member, 0, context);
       began_ = true;
-    } else if (last_h_ > 0) {
+    } else if (this->last_h_ > 0) {
       std::swap(slots_[0], slots_[kStages]);
-      last_h_ = 0;
+      this->last_h_ = 0;
     }
   }
 
@@ -146,8 +156,7 @@ class Dopri5 : public Dense<T, Dopri5<T>> {
   double first_step_, h_;
   double last_ratio_ = 1;
   bool rejected_ = false, began_ = false;
-  double residual_ = 0;            // at the front
-  double start_ = 0, last_h_ = 0;  // of the last step; 0: its gradients are no longer all there
+  double residual_ = 0;  // at the front
   Index slots_[kStages + 1] = {0, 1, 2, 3, 4, 5, 6};
 };
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "train/member.hpp"
@@ -32,26 +33,36 @@ inline constexpr double kReach = 100;
 template <class T>
 class ErrorControl {
  public:
-  // smooth: sigma' has no jumps.
-  ErrorControl(double rtol, bool smooth) : rtol_(rtol), smooth_(smooth) {}
+  // Where sigma' jumps, nodes slide along the jumps: the error of a step then falls with h no
+  // faster than its share, and steps would shrink for ever. Steps of `shortest` are taken there
+  // whatever they err by; 0: sigma' has no jumps.
+  ErrorControl(double rtol, double shortest) : rtol_(rtol), shortest_(shortest) {}
 
   // What a step from t to t + h may add to the relative error of the residual. Transients decay
-  // over every scale of time: equal shares of log t keep the error of a whole run near rtol. Where
-  // a step crosses a jump of the gradient its error falls with h no faster than a share would:
-  // there every step may err by a tenth of rtol, and a run by more.
-  double share(double h, double t) const { return smooth_ ? rtol_ * h / (t + h) : 0.1 * rtol_; }
+  // over every scale of time: equal shares of log t keep the error of a whole run near rtol. With
+  // jumps every step may err by a tenth of rtol.
+  double share(double h, double t) const {
+    return shortest_ == 0 ? rtol_ * h / (t + h) : 0.1 * rtol_;
+  }
 
   // The change of the outputs by rounding alone, near the point that was last accepted.
   double rounding() const { return noise_ * rounding_; }
 
   void begin(Member<T>& member, const Context& context) { rounding_ = member.rounding(context); }
 
-  // Whether a trial step may be kept whose outputs err by `error`: the loss of a gradient flow
-  // never rises, but by rounding and, next to a minimum, by the square of the error.
-  bool falls(const Member<T>& member, double error) const {
+  // Whether a trial step of h may be kept, whose outputs err by `error`, `ratio` times what is
+  // allowed. The loss of a gradient flow never rises, but by rounding and, next to a minimum, by
+  // the square of the error.
+  bool keeps(const Member<T>& member, double h, double ratio, double error) const {
     const double loss = member.engine->loss();
-    return loss <= member.last_loss + member.loss_rounding(rounding(), error) &&
-           loss <= member.loss_limit;
+    if (!(loss <= member.loss_limit)) return false;
+    return h <= shortest_ ||
+           (ratio <= 1 && loss <= member.last_loss + member.loss_rounding(rounding(), error));
+  }
+
+  // A step to be tried after one of h was rejected.
+  double shorter(double h, double factor) const {
+    return h > shortest_ ? std::max(factor * h, shortest_) : factor * h;
   }
 
   // After a step that was allowed an error of `allowed`, at whose end the engine stands. Rounding
@@ -65,7 +76,6 @@ class ErrorControl {
   // rounding may be more than was known; an error near it that does not fall with the steps is
   // rounding, too.
   void reject(Member<T>& member, double error, const Context& context) {
-    constexpr double kNear = 1000;
     const bool falls = !(error > 0.8 * last_error_);
     last_error_ = error;
     if (++rejected_ % 3 != 0) return;
@@ -74,14 +84,16 @@ class ErrorControl {
     if (!falls && error < kNear * rounding_ && noise_ < kNear) noise_ *= 2;
   }
 
-  template <class Visit>
-  void state(Visit&& visit) {
-    visit(rounding_), visit(noise_), visit(last_error_), visit(rejected_);
+  void serialise(Fields& fields) {
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    fields(rounding_, 0.0, kInfinity), fields(noise_, 1.0, 2 * kNear);
+    fields(last_error_), fields(rejected_, Index(0), std::numeric_limits<Index>::max() / 2);
   }
 
  private:
-  double rtol_;
-  bool smooth_;
+  static constexpr double kNear = 1000;
+
+  double rtol_, shortest_;
   double rounding_ = 0;
   double noise_ = 1;       // the share of rounding that formula has missed
   double last_error_ = 0;  // of the step rejected last

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "train/methods/goal.hpp"
 #include "train/methods/rk4_step.hpp"
@@ -42,9 +43,12 @@ class FixedRk4 : public StandsAtBase {
     member.judge(marcher);
   }
 
-  template <class Visit>
-  void state(Visit&& visit) {
-    visit(leg_start_), visit(leg_end_), visit(steps_), visit(done_);
+  void serialise(Fields& fields, const Member<T>& member) {
+    constexpr double kMost = std::numeric_limits<double>::max();
+    fields(leg_start_, 0.0, kMost), fields(leg_end_, -1.0, kMost);
+    fields(steps_, 0.0, kMost), fields(done_, 0.0, steps_);
+    fields.require(leg_end_ == -1 || (leg_start_ <= member.time && member.time <= leg_end_ &&
+                                      steps_ == steps_of_leg() && done_ == std::floor(done_)));
   }
 
  private:
@@ -52,9 +56,11 @@ class FixedRk4 : public StandsAtBase {
     if (goal.leg_end == leg_end_) return;
     leg_start_ = member.time;
     leg_end_ = goal.leg_end;
-    steps_ = std::ceil((leg_end_ - leg_start_) / dt_ * (1 - 1e-12));
+    steps_ = steps_of_leg();
     done_ = 0;
   }
+
+  double steps_of_leg() const { return std::ceil((leg_end_ - leg_start_) / dt_ * (1 - 1e-12)); }
 
   double h() const { return (leg_end_ - leg_start_) / steps_; }
 

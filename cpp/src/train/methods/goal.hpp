@@ -4,10 +4,11 @@
 // saved and taken up again to the same bits. It has
 //
 //   bool step(Member<T>&, const Goal&, const Context&)   one step; true: the goal is reached
-//   void state(Visit&& visit)                            visit(x) for every variable that changes
-//                                                        from step to step: a number or a vector
-//   void go_on(Member<T>&, const Context&)               evaluates where the member stands, after
-//                                                        state was read and at base evaluated
+//   void serialise(Fields&, const Member<T>&)           every variable that changes from step to
+//                                                        step, with the range it must lie in; the
+//                                                        member comes first
+//   void resume(Member<T>&, const Context&)               evaluates where the member stands, after
+//                                                        both were read and at base evaluated
 //
 // Where a backend steps all members side by side (fleet.hpp), methods of equal steps also say
 //
@@ -32,7 +33,7 @@ struct Goal {
 // Methods whose members stand at the engine's base between two steps.
 struct StandsAtBase {
   template <class Member>
-  void go_on(Member&, const Context&) {}
+  void resume(Member&, const Context&) {}
 };
 
 }  // namespace asymfast

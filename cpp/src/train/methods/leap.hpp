@@ -20,7 +20,6 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <stdexcept>
 #include <vector>
 
 #include "train/member.hpp"
@@ -75,7 +74,7 @@ class Leap {
   }
 
   // A run that was never interrupted did this work when it got here: it is not counted again.
-  void go_on(Member<T>& member, const Context& context) {
+  void resume(Member<T>& member, const Context& context) {
     const double owed = owed_;
     const std::int64_t evaluations = member.evaluations;
     if (member.step < front_)
@@ -85,14 +84,23 @@ class Leap {
     owed_ = owed, member.evaluations = evaluations;
   }
 
-  template <class Visit>
-  void state(Visit&& visit) {
-    visit(front_), visit(start_), visit(last_order_), visit(length_), visit(gauss_), visit(owed_);
-    visit(rounding_), visit(moved_), visit(since_), visit(pause_);
-    visit(r_), visit(start_r_), visit(sum_r_), visit(moments_);
-    past_.state(visit);
-    recurrence_.state(visit);
-    require(valid());
+  void serialise(Fields& fields, const Member<T>& member) {
+    const auto N = static_cast<std::size_t>(size());
+    constexpr double kMost = std::numeric_limits<double>::max();
+    fields(front_, Index(0), problem_.steps), fields(start_, Index(0), front_);
+    past_.serialise(fields, double(front_), member.engine->kept().frames);
+    fields(last_order_, Index(0), std::max<Index>(past_.known() - 1, 0));
+    fields(length_, 0.0, kMost), fields(gauss_, 1, 3), fields(owed_, 0.0, 1.0);
+    fields(rounding_, 0.0, kMost), fields(moved_);
+    fields(pause_, Index(1), kLongestPause * shortest_), fields(since_, Index(0), pause_);
+    bool began = !r_.empty(), summed = !sum_r_.empty(), leapt = !moments_.empty();
+    fields(began), fields(summed), fields(leapt);
+    fields(r_, began ? N : 0), fields(sum_r_, summed ? N : 0), fields(start_r_, leapt ? N : 0);
+    fields(moments_, leapt ? static_cast<std::size_t>(last_order_ + 1) * N : 0);
+    recurrence_.serialise(fields, past_.empty() ? 0 : N);
+    fields.require((began || past_.empty()) && (summed || since_ == 0));
+    fields.require(member.diverged || member.step == front_ ||
+                   (leapt && start_ <= member.step && member.step < front_));
   }
 
  private:
@@ -114,10 +122,6 @@ class Leap {
   Index size() const { return problem_.n * problem_.k; }
   double h() const { return problem_.curvature * problem_.lr; }
   bool leaps() const { return length_ >= double(shortest_) && !past_.empty(); }
-
-  static void require(bool fits) {
-    if (!fits) throw std::invalid_argument("the state does not fit this run");
-  }
 
   void stand_at(Member<T>& member, Index step) const {
     member.step = step;
@@ -385,22 +389,6 @@ class Leap {
     const double whole = std::floor(owed_);
     member.evaluations += static_cast<std::int64_t>(whole);
     owed_ -= whole;
-  }
-
-  // Of a state that was read.
-  bool valid() const {
-    const auto N = static_cast<std::size_t>(size());
-    const auto none_or = [](const std::vector<double>& v, std::size_t count) {
-      return v.empty() || v.size() == count;
-    };
-    return front_ >= 0 && front_ <= problem_.steps && start_ >= 0 && start_ <= front_ &&
-           length_ >= 0 && std::isfinite(length_) && gauss_ >= 1 && gauss_ <= 3 && owed_ >= 0 &&
-           owed_ <= 1 && rounding_ >= 0 && since_ >= 0 && since_ <= pause_ && pause_ >= 1 &&
-           pause_ <= kLongestPause * shortest_ && last_order_ >= 0 &&
-           last_order_ < std::max<Index>(past_.known(), 1) && past_.valid() && none_or(r_, N) &&
-           none_or(start_r_, N) && none_or(sum_r_, N) &&
-           none_or(moments_, static_cast<std::size_t>(last_order_ + 1) * N) &&
-           (past_.empty() || !r_.empty()) && recurrence_.valid(size());
   }
 
   Problem problem_;

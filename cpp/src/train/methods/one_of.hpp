@@ -21,8 +21,8 @@ class OneOf {
     return std::visit([&](auto& method) { return method.step(member, goal, context); }, method_);
   }
 
-  void go_on(Member<T>& member, const Context& context) {
-    std::visit([&](auto& method) { method.go_on(member, context); }, method_);
+  void resume(Member<T>& member, const Context& context) {
+    std::visit([&](auto& method) { method.resume(member, context); }, method_);
   }
 
   bool marches() const { return std::holds_alternative<Marching>(method_); }
@@ -36,9 +36,8 @@ class OneOf {
     std::get<Marching>(method_).marched(member, marcher);
   }
 
-  template <class Visit>
-  void state(Visit&& visit) {
-    std::visit([&](auto& method) { method.state(visit); }, method_);
+  void serialise(Fields& fields, const Member<T>& member) {
+    std::visit([&](auto& method) { method.serialise(fields, member); }, method_);
   }
 
  private:

@@ -79,7 +79,7 @@ class Tangent : public Dense<T, Tangent<T>> {
     double error2 = 0;
     for (std::size_t i = 0; i < r.size(); ++i) error2 += std::pow(r[i] - corrected.r[i], 2);
     const double ratio = std::sqrt(error2) / tolerated;
-    if (!(ratio <= 1) || !control_.falls(member, std::sqrt(error2))) {
+    if (!control_.keeps(member, h, ratio, std::sqrt(error2))) {
       engine.restore();
       return reject(member, h, ratio > 1 ? std::clamp(step_factor(ratio, order_), 0.2, 0.9) : 0.2,
                     std::sqrt(error2), context);
@@ -88,7 +88,7 @@ class Tangent : public Dense<T, Tangent<T>> {
 
     keep_theta(member, ahead.frame, context);
     if (context.watch.stopped()) return false;
-    start_ = this->front_, last_h_ = h, last_order_ = order_;
+    this->start_ = this->front_, this->last_h_ = h, last_order_ = order_;
     this->front_ = ahead.time;
     std::swap(start_r_, r_);
     r_ = std::move(r);
@@ -105,10 +105,12 @@ class Tangent : public Dense<T, Tangent<T>> {
     Move<T> back;
     if (time < this->front_) {
       const Nodes all(nodes_.begin(), nodes_.begin() + last_order_ + 1);
-      const double accuracy =
-          0.005 * control_.share(last_h_, start_) * norm(r_) + kNoise * control_.rounding();
-      const auto whole = solve(member, all, start_, last_h_, start_r_, accuracy, context);
-      const auto part = solve(member, all, start_, time - start_, start_r_, accuracy, context);
+      const double accuracy = 0.005 * control_.share(this->last_h_, this->start_) * norm(r_) +
+                              kNoise * control_.rounding();
+      const auto whole =
+          solve(member, all, this->start_, this->last_h_, start_r_, accuracy, context);
+      const auto part =
+          solve(member, all, this->start_, time - this->start_, start_r_, accuracy, context);
       std::vector<double> moments(whole.moments);
       for (std::size_t i = 0; i < moments.size(); ++i) moments[i] -= part.moments[i];
       back = move_by(all, moments, 1, -1, false);
@@ -117,24 +119,37 @@ class Tangent : public Dense<T, Tangent<T>> {
   }
 
   // A run that was never interrupted did this work when it got here: it is not counted again.
-  void go_on(Member<T>& member, const Context& context) {
+  void resume(Member<T>& member, const Context& context) {
     const double owed = owed_;
     const std::int64_t evaluations = member.evaluations;
-    Dense<T, Tangent<T>>::go_on(member, context);
+    Dense<T, Tangent<T>>::resume(member, context);
     owed_ = owed, member.evaluations = evaluations;
   }
 
-  template <class Visit>
-  void state(Visit&& visit) {
-    visit(h_), visit(order_), visit(owed_);
-    control_.state(visit);
-    visit(this->front_), visit(start_), visit(last_h_), visit(last_order_);
-    visit(r_), visit(start_r_), visit(thetas_);
-    ode_.state(visit);
+  void serialise(Fields& fields, const Member<T>& member) {
     auto count = static_cast<Index>(nodes_.size());
-    visit(count);
-    nodes_.resize(static_cast<std::size_t>(std::clamp<Index>(count, 0, kFrames)));
-    for (Node& node : nodes_) visit(node.time), visit(node.frame);
+    fields(count, Index(0), kMostOrder + 1);
+    nodes_.resize(static_cast<std::size_t>(count));
+    const std::size_t N = count > 0 ? static_cast<std::size_t>(size()) : 0;
+    control_.serialise(fields);
+    Dense<T, Tangent>::serialise(fields, member);
+    fields(h_, 0.0, std::numeric_limits<double>::max()), fields(owed_, 0.0, 1.0);
+    fields(order_, Index(1), std::clamp<Index>(count, 1, kMostOrder));
+    fields(last_order_, Index(0), std::max<Index>(count - 1, 0));
+    fields(r_, N), fields(start_r_, this->last_h_ > 0 ? N : 0);
+    fields(thetas_, static_cast<std::size_t>(kFrames * size() * size()));
+    ode_.serialise(fields, N);
+    std::array<bool, kFrames> taken{};
+    double newer = this->t_end_;
+    for (Node& node : nodes_) {
+      fields(node.time, 0.0, newer);
+      fields(node.frame, Index(0), std::min(kFrames, member.engine->kept().frames) - 1);
+      bool& its = taken[static_cast<std::size_t>(node.frame)];
+      fields.require(!its &&
+                     (&node == &nodes_.front() ? node.time == this->front_ : node.time < newer));
+      its = true, newer = node.time;
+    }
+    fields.require(count > 0 || this->front_ == 0);
   }
 
  private:
@@ -300,7 +315,6 @@ class Tangent : public Dense<T, Tangent<T>> {
   double first_step_, h_;
   Index order_ = 1;  // points of the past that the next step predicts from
   double owed_ = 0;
-  double start_ = 0, last_h_ = 0;
   Index last_order_ = 0;
   std::vector<double> r_, start_r_;  // at the front and at the start of the last step
   Nodes nodes_;                      // the newest, which is the front, first
