@@ -146,3 +146,37 @@ def test_the_last_steps_do_not_shrink_for_ever():
     exact = oracles.trajectory(case.model, weights, case.X, case.y).loss
     assert_within(run.loss, exact, 1e-10 * exact)
     assert run.steps[-1] < 1000
+
+
+@pytest.mark.parametrize("method", ["auto", "dopri5"])
+def test_relu_comes_to_an_end(method):
+    """Nodes slide along their kinks, where no step is short enough for rtol: 30 rows to t = 50."""
+    X, y = af.datasets.simulated(n=30, d=4, rng=0)
+    net = af.Network.init(d=4, m=200, gamma=0.5, alpha=0.7, rng=1, activation="relu")
+    run = flow(net, X, y, 50.0, method, [0.0, 25.0, 50.0])
+    assert run.time[-1] == 50.0
+    assert run.evaluations[-1] < 300_000
+    fine = flow(net, X, y, 50.0, "rk4", [0.0, 25.0, 50.0], dt=2e-3)
+    np.testing.assert_allclose(run.loss, fine.loss, rtol=5e-3)
+
+
+def test_relu_with_three_outputs():
+    """The default against equal steps of a tenth of its shortest ones."""
+    X, _ = af.datasets.simulated(n=12, d=4, rng=0)
+    y = np.random.default_rng(0).normal(size=(12, 3))
+    settings = {"gamma": 0.2, "alpha": 0.8, "rng": 1, "activation": "relu"}
+    net = af.Network.init(d=4, m=40, outputs=3, **settings)
+    run = flow(net, X, y, 20.0, "auto", [0.0, 20.0])
+    fine = flow(net, X, y, 20.0, "rk4", [0.0, 20.0], dt=4e-4)
+    assert run.config["method_taken"] == "rk4"
+    error = np.linalg.norm(run.network(X) - fine.network(X))
+    assert error <= 1e-4 * np.linalg.norm(fine.network(X) - y)
+
+
+@pytest.mark.parametrize("count", [1000, 4000])
+def test_many_recorded_times(count):
+    """Each time is recorded once, whatever the number; the next one is found by bisection."""
+    net = af.Network(np.array([[0.5]]), np.ones(1), np.ones(1), activation="tanh")
+    times = np.linspace(0.0, 10.0, count)
+    run = flow(net, np.ones((1, 1)), np.ones(1), 10.0, "dopri5", times.tolist())
+    assert run.time.tolist() == times.tolist()

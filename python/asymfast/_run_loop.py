@@ -294,8 +294,10 @@ class Job:
             return ["rk4 with dt"]
         if settings["method"] != "auto":
             return [settings["method"]]
+        if self.net.activation == "relu":
+            return ["rk4"]
         large = self.X.shape[1] * self.net.k > _MOST_TANGENT_OUTPUTS
-        explicit = large or self.loss == "cross_entropy" or self.net.activation == "relu"
+        explicit = large or self.loss == "cross_entropy"
         return ["dopri5"] if explicit else ["dopri5", "tangent"]
 
     def _arrays(self) -> dict[str, Any]:

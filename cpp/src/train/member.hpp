@@ -119,7 +119,7 @@ struct Member : Standing {
     const std::vector<T> W = weights();
     NetworkView<T> now = net_;
     now.W.data = W.data();
-    const Index piece = std::clamp<Index>((Index(1) << 20) / m, 1, n);
+    const Index piece = std::clamp<Index>((Index(1) << 16) / m, 1, n);
     std::vector<T> H(static_cast<std::size_t>(piece * m));
     std::vector<double> sums(static_cast<std::size_t>(n * k));
     std::vector<double> lengths;
