@@ -77,7 +77,7 @@ def test_other_words_than_auto_are_refused(train):
 
 
 @pytest.mark.parametrize(("factor", "warned"), [(0.9, False), (1.2, True)])
-@pytest.mark.parametrize("steps", [30, 1000])
+@pytest.mark.parametrize("steps", [30, 3000])
 def test_an_lr_beyond_the_largest_stable_step_warns_once(factor, warned, steps):
     """Of a saturating activation, where the loss stays bounded; the default warns never."""
     case = simulated(n=15, d=4, m=60, activation="tanh")

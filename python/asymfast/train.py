@@ -68,7 +68,7 @@ def gradient_descent(
         `comm` the eigenvalues of the ranks' parts are added, an upper bound. ``run.config["lr"]``
         is the number used. half_sse is a sum over samples, so its largest stable step falls with
         n. A UserWarning is given if an explicit lr exceeds 2 / eig_max of half_sse or mse: in runs
-        of 10 steps or more if the loss rose, in runs of 600 or more always.
+        of 10 steps or more if the loss rose, in runs of 3000 or more always.
     method : {"step", "leap", "auto"}
         "step": every step. "leap": the same run over many steps at a time, with a controlled error,
         where descent is slow beside its step; for half_sse and mse, activations but relu, at most
@@ -229,7 +229,7 @@ def _learning_rate(fn: str, name: str, lr: Any) -> float | Literal["auto"]:
 _SAFETY = 0.5
 _BATCH_SAFETY = 0.2
 _WARNED_FROM = 10  # steps
-_CHECKED_FROM = 600  # steps; from there the 30 gradients of an eigenvalue are at most 5 % of a run
+_CHECKED_FROM = 3000  # steps; from there the 30 gradients of an eigenvalue are at most 1 % of a run
 _BATCH_ROWS = 500  # of a batch of sgd that the step is chosen on
 
 

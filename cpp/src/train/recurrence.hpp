@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend.hpp"
+#include "train/fields.hpp"
 
 namespace asymfast {
 
