@@ -168,6 +168,17 @@ def test_gradient_flow_covers_the_time_of_the_steps_by_default(table):
     np.testing.assert_allclose(af.Run.load("here/run.npz").time[-1], 10.0, rtol=1e-12)
 
 
+def test_leaps_give_the_run_of_the_steps(table):
+    options = [table, "--no-figure", "--steps", "20000", "--lr", "0.2", "--target", "lift"]
+    for method in ("step", "leap", "auto"):
+        folder = ["--method", method, "--out", method, "--width", "30"]
+        assert main(["train", *map(str, options), *folder]) == 0
+    steps, leaps, chosen = (af.Run.load(f"{name}/run.npz") for name in ("step", "leap", "auto"))
+    np.testing.assert_allclose(leaps.loss, steps.loss, rtol=1e-4)
+    np.testing.assert_allclose(chosen.loss, steps.loss, rtol=1e-4)
+    assert leaps.config["rtol"] == 1e-6
+
+
 def test_ntg_on_part_of_the_samples_is_said(table, capsys):
     assert train(table, "--no-figure", "--ntg-on", "5", "--out", "here") == 0
     assert "from the first 5 of 32 training samples (--ntg-on)" in capsys.readouterr().out
@@ -381,7 +392,9 @@ def test_other_dialects_give_the_same_run(change, options, table):
         (["--loss", "cross_entropy"], "argument --loss: invalid choice: 'cross_entropy'"),
         (["--dtype", "float16"], "argument --dtype: invalid choice: 'float16'"),
         (["--t-end", "3"], "--t-end needs --flow"),
-        (["--rtol", "0.1"], "--rtol needs --flow"),
+        (["--rtol", "0.1"], "--rtol needs --flow, or --method leap or auto"),
+        (["--flow", "--method", "leap"], "--method is for gradient descent, not for --flow"),
+        (["--method", "jump"], "argument --method: invalid choice: 'jump'"),
         (["--wid", "3"], "unrecognized arguments: --wid 3"),
     ],
 )

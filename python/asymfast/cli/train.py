@@ -68,13 +68,18 @@ def register(commands: Any) -> None:
     option("--loss", choices=("mse", "half_sse"), default="mse", help="mean or half sum of squares")
     option("--lr", type=common.rate, default="auto", metavar="L", help="learning rate (auto)")
     option("--steps", type=whole(1), default=2000, metavar="N", help="training steps (2000)")
+    option(
+        "--method",
+        choices=("step", "leap", "auto"),
+        help="every step, many at a time with a controlled error, or the cheaper one (step)",
+    )
     option("--flow", action="store_true", help="gradient flow instead of gradient descent")
     option("--t-end", type=real(0, low_open=True), metavar="T", help="end of the flow (steps)")
     option(
         "--rtol",
         type=real(0, 1, low_open=True, high_open=True),
         metavar="R",
-        help="tolerance of the flow (1e-6)",
+        help="tolerance of the flow, and of leaps (1e-6)",
     )
     option("--record-every", type=whole(1), metavar="N", help="steps (about 50 records in all)")
     option(
@@ -174,13 +179,17 @@ def train(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     """Refuse options that contradict each other, and fill in what depends on other options."""
-    for name in ("t_end", "rtol"):
-        if getattr(options, name) is not None and not options.flow:
-            raise CommandError(f"--{name.replace('_', '-')} needs --flow")
-    if options.flow:
-        if options.t_end is None:
-            options.t_end = options.steps * (1.0 if options.lr == "auto" else options.lr)
-        options.rtol = 1e-6 if options.rtol is None else options.rtol
+    if options.t_end is not None and not options.flow:
+        raise CommandError("--t-end needs --flow")
+    if options.method is not None and options.flow:
+        raise CommandError("--method is for gradient descent, not for --flow")
+    leaps = options.method in ("leap", "auto")
+    if options.rtol is not None and not (options.flow or leaps):
+        raise CommandError("--rtol needs --flow, or --method leap or auto")
+    if options.rtol is None and (options.flow or leaps):
+        options.rtol = 1e-6
+    if options.flow and options.t_end is None:
+        options.t_end = options.steps * (1.0 if options.lr == "auto" else options.lr)
     if options.gamma == 1.0:
         options.alpha = None  # plays no part
 
@@ -217,7 +226,7 @@ def _announce(options: argparse.Namespace, samples: Samples) -> None:
     print(f"inputs: {listed(columns.names)}")
     if samples.constant_columns:
         print(f"inputs without effect, constant in training: {listed(samples.constant_columns)}")
-    for name in samples.suspects:
+    for name in samples.nearly_targets:
         print(
             f"the input {name} is nearly a target (correlation above 0.95); if it is not known "
             f"when predicting, leave it out: --drop {name!r}"
@@ -256,7 +265,7 @@ def _train(
 ) -> _Outcome:
     watched = _ntg_samples(options, samples)
     tested = len(samples.y_test) > 0
-    common_settings: dict[str, Any] = {
+    shared: dict[str, Any] = {
         "loss": options.loss,
         "record": af.Record(
             every=options.record_every,
@@ -274,9 +283,11 @@ def _train(
     try:
         with ProgressBar() as bar:
             if options.flow:
-                settings = {"t_end": options.t_end, "rtol": options.rtol, **common_settings}
+                settings = {"t_end": options.t_end, "rtol": options.rtol, **shared}
                 return _Outcome(af.gradient_flow(network, X, y, progress=bar, **settings))
-            settings = {"lr": options.lr, "steps": options.steps, **common_settings}
+            settings = {"lr": options.lr, "steps": options.steps, **shared}
+            if options.rtol is not None:
+                settings |= {"method": options.method, "rtol": options.rtol}
             return _Outcome(af.gradient_descent(network, X, y, progress=bar, **settings))
     except (af.CheckpointError, OverflowError, ValueError) as refused:
         raise CommandError(str(refused)) from refused

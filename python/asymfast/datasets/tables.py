@@ -364,8 +364,8 @@ class Samples:
         return tuple(name for name, values in by_name if not values.any())
 
     @property
-    def suspects(self) -> tuple[str, ...]:
-        """Inputs that are nearly a target: correlated with one by more than 0.95 in training."""
+    def nearly_targets(self) -> tuple[str, ...]:
+        """Inputs whose correlation with a target exceeds 0.95 in the training rows."""
         inputs, targets = self.X_train, self.y_train.reshape(len(self.y_train), -1)
         correlation = np.abs(inputs.T @ targets).max(axis=1) / max(len(inputs), _FEW)
         names = zip(self.columns.names, correlation, strict=True)
