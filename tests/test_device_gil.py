@@ -33,7 +33,7 @@ def device(tmp_path_factory):
     (folder / "asymfast" / "version.h").write_text('#define ASYMFAST_VERSION "test"\n')
     file = folder / f"_cuda{sysconfig.get_config_var('EXT_SUFFIX')}"
     includes = [
-        *(folder, ROOT / "cpp" / "include", ROOT / "cpp" / "bindings"),
+        *(folder, ROOT / "cpp" / "include", ROOT / "cpp" / "src", ROOT / "cpp" / "bindings"),
         *(pybind11.get_include(), sysconfig.get_paths()["include"]),
     ]
     sources = [

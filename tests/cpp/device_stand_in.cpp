@@ -8,9 +8,9 @@
 #include <stdexcept>
 
 #include "asymfast/activation.hpp"
-#include "asymfast/cuda.hpp"
 #include "asymfast/execution.hpp"
 #include "asymfast/loss.hpp"
+#include "cuda/module.hpp"
 
 namespace {
 
@@ -79,25 +79,26 @@ void wait_for(std::uintptr_t) {
 }
 
 template <class T>
-void forward_there(const NetworkView<T>&, MatrixView<const T>, T*) {
+void forward_on_device(const NetworkView<T>&, MatrixView<const T>, T*) {
   pass_the_gate();
 }
 template <class T>
-double loss_there(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, Loss) {
+double loss_on_device(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, Loss) {
   pass_the_gate();
   return 0;
 }
 template <class T>
-void node_gradients_there(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, Loss,
-                          T*) {
+void node_gradients_on_device(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, Loss,
+                              T*) {
   pass_the_gate();
 }
 template <class T>
-void features_there(const NetworkView<T>&, MatrixView<const T>, T*) {
+void features_on_device(const NetworkView<T>&, MatrixView<const T>, T*) {
   pass_the_gate();
 }
 template <class T>
-void ntg_there(const NetworkView<T>&, const double*, MatrixView<const T>, MatrixView<const T>, T*) {
+void ntg_on_device(const NetworkView<T>&, const double*, MatrixView<const T>, MatrixView<const T>,
+                   T*) {
   pass_the_gate();
 }
 template <class T>
@@ -106,15 +107,15 @@ Index first_bad(const T*, Index size) {
   return size;
 }
 
-#define STAND_IN(T)                                                                           \
-  template void forward_there(const NetworkView<T>&, MatrixView<const T>, T*);                \
-  template double loss_there(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, \
-                             Loss);                                                           \
-  template void node_gradients_there(const NetworkView<T>&, MatrixView<const T>,              \
-                                     MatrixView<const T>, Loss, T*);                          \
-  template void features_there(const NetworkView<T>&, MatrixView<const T>, T*);               \
-  template void ntg_there(const NetworkView<T>&, const double*, MatrixView<const T>,          \
-                          MatrixView<const T>, T*);                                           \
+#define STAND_IN(T)                                                                               \
+  template void forward_on_device(const NetworkView<T>&, MatrixView<const T>, T*);                \
+  template double loss_on_device(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, \
+                                 Loss);                                                           \
+  template void node_gradients_on_device(const NetworkView<T>&, MatrixView<const T>,              \
+                                         MatrixView<const T>, Loss, T*);                          \
+  template void features_on_device(const NetworkView<T>&, MatrixView<const T>, T*);               \
+  template void ntg_on_device(const NetworkView<T>&, const double*, MatrixView<const T>,          \
+                              MatrixView<const T>, T*);                                           \
   template Index first_bad(const T*, Index);
 STAND_IN(float)
 STAND_IN(double)
