@@ -62,7 +62,7 @@ class AdaptiveRk4 : public StandsAtBase {
     member.step += 2;
     member.time = pairs == 1 ? goal.leg_end : member.time + 2 * h;
     member.judge();
-    h_ = std::fmax(h_, h) * std::fmin(std::fmax(factor, 0.2), 4.0);
+    h_ = std::fmax(std::fmax(h_, h) * std::fmin(std::fmax(factor, 0.2), 4.0), control_.shortest());
     return member.time >= goal.leg_end || member.step >= goal.step;
   }
 

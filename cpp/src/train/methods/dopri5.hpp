@@ -66,6 +66,7 @@ class Dopri5 : public Dense<T, Dopri5<T>> {
         0.9 * std::pow(std::max(ratio, 1e-6), -0.7 / 4) * std::pow(last_ratio_, 0.4 / 4);
     h_ = this->next(h, h_, std::clamp(factor, 0.2, rejected_ ? 1.0 : 5.0),
                     control_.rounding() > 0.5 * allowed);
+    h_ = std::max(h_, control_.shortest());
     last_ratio_ = std::max(ratio, 1e-4);
     rejected_ = false;
     residual_ = residual_norm(engine.outputs(), member.y);

@@ -60,6 +60,8 @@ class ErrorControl {
            (ratio <= 1 && loss <= member.last_loss + member.loss_rounding(rounding(), error));
   }
 
+  double shortest() const { return shortest_; }
+
   // A step to be tried after one of h was rejected.
   double shorter(double h, double factor) const {
     return h > shortest_ ? std::max(factor * h, shortest_) : factor * h;
