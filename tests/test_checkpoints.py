@@ -357,7 +357,7 @@ def test_well_made_file_with_a_foreign_header(kept, header):
         ({"train": sgd}, 'method: "gradient_descent" then, "sgd" now'),
         ({"train": fixed_flow}, "differs in method"),
     ],
-    ids=str,
+    ids=lambda given: "-".join(given) if isinstance(given, dict) else str(given),
 )
 def test_another_run(kept, change, match):
     refuse(kept, match, **change)

@@ -3,8 +3,8 @@
 #include <pybind11/pybind11.h>
 
 #include "asymfast/cuda.hpp"
-#include "cuda/table.hpp"
 #include "cuda/emulator.hpp"
+#include "cuda/table.hpp"
 #include "interface_hash.hpp"
 
 namespace asymfast::cuda {
