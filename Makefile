@@ -20,6 +20,8 @@ run: $(VENV)/.installed
 # Two processes with one thread each, unless a test asks for more; some 3 minutes on two cores.
 test test-all: export OMP_NUM_THREADS = 1
 test test-all: export OPENBLAS_NUM_THREADS = 1
+# Teams of more threads than cores wait asleep.
+test test-all: export OMP_WAIT_POLICY = passive
 TWO_PROCESSES := -n 2 --dist loadgroup
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest $(TWO_PROCESSES)

@@ -16,7 +16,7 @@ from fuzzing import fuzz
 from hypothesis import strategies as st
 
 pytest.importorskip("sklearn")
-from sklearn.exceptions import DataConversionWarning
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 
 AsymmetricNetClassifier = af.sklearn.AsymmetricNetClassifier
 AsymmetricNetRegressor = af.sklearn.AsymmetricNetRegressor
@@ -58,6 +58,9 @@ def fitted(estimator, X, y):
     try:
         with warnings.catch_warnings():  # scikit-learn's own, where y is a column
             warnings.simplefilter("ignore", DataConversionWarning)
+            warnings.simplefilter(
+                "ignore", ConvergenceWarning
+            )  # after a step or two, on any numbers
             return estimator.fit(X, y)
     except (*REFUSALS, af.DivergenceError):
         return None

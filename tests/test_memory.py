@@ -286,14 +286,14 @@ net = af.Network.init(5, 3000, 0.5, 0.7, rng=1)
 net.ntg(X[:100].copy(), threads=2)  # the team is there before the limit
 used = 4096 * int(open("/proc/self/statm").read().split()[0])
 resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20),) * 2)
-record = af.Record(every=1, ntg_matrix=True)
+record = af.Record(every=1, ntg_matrix=True, ntg_on="all")
 calls = {
     "ntg": lambda: net.ntg(X, threads=2),
     "features": lambda: net.features(X, threads=2),
     "descent": lambda: af.gradient_descent(
         net, X, X[:, 0].copy(), steps=3, record=record, threads=2, stop=af.Stop(time=1e9)),
     "flow": lambda: af.gradient_flow(
-        net, X, X[:, 0].copy(), t_end=3.0, record=af.Record(log=3), threads=2),
+        net, X, X[:, 0].copy(), t_end=3.0, record=af.Record(log=3, ntg_on="all"), threads=2),
     "eigenvalue": lambda: af.min_eigenvalue(np.broadcast_to(1.0, (2600, 2600)), threads=2),
 }
 for name, call in calls.items():

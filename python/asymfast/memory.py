@@ -17,8 +17,8 @@ bytes to 64 more:
             with c <= 128 partial sums of the outputs, q samples of the NTG and B' members at once
     test    B' s (n' d + m d + m k) + 8 B' (c + 1) n' k + 8 B' n_test k of a forward pass over test
             data, n' = min(n_test, 4096) samples at a time
-    flow    descent, and for each member: 8 c n k where those are not in it, and 2 (rk4 with dt), 4
-            (rk4) or 10 (dopri5) copies of the weights, s m d each; of tangent s m d + 10 s n m
+    flow    descent, and for each member: 8 c n k where those are not in it, and 2 (rk4 with dt), 6
+            (rk4) or 11 (dopri5) copies of the weights, s m d each; of tangent s m d + 10 s n m
             + 8 (14 (n k)^2 + 512 n k)
     leaps   descent, and for each member: 3 s m d + 13 s n m + 8 (30 (n k)^2 + 2100 n k) + 8 c n k
     sgd     B [s (2 m d + 3 m k + 2 b d + 2 b k + b m) + 8 (c + 1) b k + s m (d + k) + 16 n k]
@@ -45,7 +45,7 @@ _PIECE = 4096  # samples of a forward pass over test data
 # thread keeps the slopes of some samples for all nodes.
 _MANY_SAMPLES, _FEW_INPUTS, _MOST_NODES, _PARTS = 768, 16, 43_690, 32
 _FRAMES = 10  # points in time that the tangent method keeps
-_COPIES = {"rk4 with dt": 2, "rk4": 4, "dopri5": 10}  # of the weights
+_COPIES = {"rk4 with dt": 2, "rk4": 6, "dopri5": 11}  # of the weights
 
 
 def ntg_bytes(n: int, n2: int, d: int, v: NDArray[np.float64], itemsize: int) -> tuple[int, int]:

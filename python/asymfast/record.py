@@ -72,6 +72,60 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
+class Column:
+    """One recorded quantity: a row of the table that mirrors the core's.
+
+    Attributes
+    ----------
+    name : str
+        Of the attribute of `Run`.
+    axes : tuple of str
+        Beyond that of the records: member, node, input, output, sample, sample2, rank.
+    dtype : str
+        "float64", "int64", or "network": that of the weights.
+    field : str, optional
+        The field of `Record` that asks for it; None: it is always recorded.
+    finite : bool
+        Whether a number that is not finite means that it left the range of float64.
+    """
+
+    name: str
+    axes: tuple[str, ...] = ("member",)
+    dtype: str = "float64"
+    field: str | None = None
+    finite: bool = False
+
+    def numpy_dtype(self, network: np.dtype[Any]) -> np.dtype[Any]:
+        """The dtype of its numbers, given that of the weights."""
+        return network if self.dtype == "network" else np.dtype(self.dtype)
+
+
+COLUMNS = {
+    column.name: column
+    for column in (
+        Column("steps", dtype="int64"),
+        Column("time", (), finite=True),
+        Column("evaluations", dtype="int64"),
+        Column("loss"),
+        Column("test_loss", finite=True),
+        Column("accuracy", field="accuracy"),
+        Column("test_accuracy", field="accuracy"),
+        Column("weight_change", ("member", "node"), finite=True),
+        Column("top_nodes", ("member", "rank"), "int64", "top_nodes"),
+        Column("ntg_change", field="ntg", finite=True),
+        Column("ntg_change_2norm", field="ntg_change_2norm", finite=True),
+        Column("ntg_eigmin", field="eigmin", finite=True),
+        Column("ntg_eigmax", field="eigmax", finite=True),
+        Column("alignment", field="alignment"),  # 0 / 0 where the NTG is 0
+        Column("effective_rank", field="effective_rank"),  # likewise
+        Column("ntg_matrix", ("member", "sample", "sample2"), field="ntg_matrix", finite=True),
+        Column("weights", ("member", "node", "input"), "network", "weights"),
+        Column("output_weights", ("member", "node", "output"), "network", "weights"),
+    )
+}
+
+
+@dataclass(frozen=True)
 class Record:
     """Schedule and contents of a run's record. Immutable; checks itself.
 
