@@ -60,7 +60,7 @@ def fitted(estimator, X, y):
             warnings.simplefilter("ignore", DataConversionWarning)
             warnings.simplefilter(
                 "ignore", ConvergenceWarning
-            )  # after a step or two, on any numbers
+            )
             return estimator.fit(X, y)
     except (*REFUSALS, af.DivergenceError):
         return None
