@@ -45,8 +45,8 @@ def measure(
     first, leaps = run("leap", steps)
     stepping, plain = run("step", made)
     second, _ = run("leap", steps)
-    both = min(len(leaps.loss), len(plain.loss))
-    error = float(np.abs(leaps.loss[:both] / plain.loss[:both] - 1).max())
+    _, at, also = np.intersect1d(leaps.steps, plain.steps, return_indices=True)
+    error = float(np.abs(leaps.loss[at] / plain.loss[also] - 1).max())
     return (first + second) / 2, stepping / made * steps, error, int(leaps.evaluations[-1])
 
 

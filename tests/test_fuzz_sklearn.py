@@ -58,9 +58,7 @@ def fitted(estimator, X, y):
     try:
         with warnings.catch_warnings():  # scikit-learn's own, where y is a column
             warnings.simplefilter("ignore", DataConversionWarning)
-            warnings.simplefilter(
-                "ignore", ConvergenceWarning
-            )
+            warnings.simplefilter("ignore", ConvergenceWarning)
             return estimator.fit(X, y)
     except (*REFUSALS, af.DivergenceError):
         return None

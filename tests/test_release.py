@@ -17,7 +17,7 @@ from asymfast import cli
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
-DEVELOPERS = {"docs", "test"}
+DEVELOPERS = {"docs", "test", "test-all"}
 
 
 def packages(requirements):

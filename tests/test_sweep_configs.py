@@ -129,13 +129,18 @@ def test_bad_grids(source, message, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_client_that_is_none(tmp_path):
+    pytest.importorskip("distributed")
+    with pytest.raises(TypeError, match=r"client must be a distributed\.Client or the address"):
+        af.sweep([CONFIG], out=tmp_path / "out", client=3)
+
+
 def test_bad_arguments(tmp_path):
     for wrong, error, message in (
         ({"jobs": 0}, ValueError, "jobs must be at least 1"),
         ({"threads": 0}, ValueError, "threads must be at least 1"),
         ({"retries": -1}, ValueError, "retries must be at least 0"),
         ({"checkpoint_every": 0}, ValueError, "checkpoint_every must be in"),
-        ({"client": 3}, TypeError, r"client must be a distributed\.Client or the address"),
         ({"progress": 3}, TypeError, "progress must be True, False or callable"),
     ):
         with pytest.raises(error, match=message):
