@@ -303,7 +303,7 @@ def test_the_environment_is_as_before(monkeypatch):
 @pytest.mark.parametrize("name", ["concrete", "mnist", "cifar10"])
 def test_real_data(name, data_dir, capsys):
     """Every stage, at a size that takes seconds."""
-    options = ["--data", data_dir, "--quick", "--seeds", "1", "--epochs", "1", "--samples", "60"]
+    options = ["--data", data_dir, "--quick", "--seeds", "1", "--epochs", "1", "--samples", "80"]
     assert paper(*options, "--width", "25", experiment=name) == 0
     out = capsys.readouterr().out
     experiment = read_experiment(name, quick=True)

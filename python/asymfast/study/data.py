@@ -226,6 +226,7 @@ def _npz(path: Path, data: Npz, dtype: str) -> Samples:
         raise ValueError(f"{_FN}: {path} is not an .npz file of arrays: {error}") from error
     names = {"x_train": "X", "y_train": "y", "x_test": "X_test"}
     arrays = {names.get(name, name): values for name, values in arrays.items()}
+    arrays.pop("i_train", None)  # in files of features: which images they are of
     if not {"X", "y"} <= set(arrays) <= {"X", "y", "X_test", "y_test"} or len(arrays) == 3:
         raise ValueError(
             f"{_FN}: {path} must hold the arrays X and y, and X_test and y_test or neither, "
