@@ -15,7 +15,7 @@ $(VENV)/.installed: $(SOURCES)
 	touch $@
 
 run: $(VENV)/.installed
-	$(BIN)/asymfast paper simulated --quick
+	$(BIN)/asymfast paper simulated
 
 # Two processes with one thread each, unless a test asks for more; some 3 minutes on two cores.
 test test-all: export OMP_NUM_THREADS = 1

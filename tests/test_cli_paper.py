@@ -76,6 +76,15 @@ def test_writes_runs_figure_claims_and_report(capsys):
     assert "src=" not in report.replace('src="data:', ""), "nothing from outside"
 
 
+def test_leaps_are_reported_with_their_tolerance(capsys):
+    assert all(config.train.method == "auto" for config in read_experiment("simulated").configs)
+    assert paper("--no-figure", "--seeds", "1", "--steps", "20_000", "--samples", "6") == 0
+    assert "All runs in leaps (rtol 1e-06)" in capsys.readouterr().out
+    assert {info["run"]["method_taken"] for _, _, info in stored()} == {"leap"}
+    report = Path("asymfast-paper/report.html").read_text(encoding="utf-8")
+    assert "all runs in leaps (rtol 1e-06); computed with" in report
+
+
 def test_a_figure_that_cannot_be_drawn_costs_no_results(capsys, monkeypatch):
     from asymfast.plot import style
 

@@ -139,7 +139,8 @@ def as_text(table: pd.DataFrame) -> str:
 def screen_text(found: Results) -> str:
     """Return the tables of an experiment for the screen, and why claims do not hold."""
     measures, experiment = found.measures, found.experiment
-    text = f"{as_text(measures_table(measures))}\n{textwrap.fill(measures_notes(measures), 96)}\n"
+    notes = f"{measures_notes(measures)} {leaps(found).capitalize()}"
+    text = f"{as_text(measures_table(measures))}\n{textwrap.fill(notes, 96)}\n"
     if judged := verdicts(experiment.name, experiment.quick, measures):
         text += f"\n{as_text(verdicts_table(judged))}\n"
     failing = [verdict for verdict in judged if not verdict.holds]
@@ -201,6 +202,7 @@ def _section(folder: Path, found: Results) -> dict[str, Any]:
         "heading": f"{experiment.title} ({figure})" if figure else experiment.title,
         "seeds": len(found.seeds),
         "cpu_time": duration(found.cpu_seconds),
+        "leaps": leaps(found),
         "versions": " and ".join(sorted(versions)),
         "image": _image(folder, experiment.stem),
         "measures": measures_table(measures, spread="all"),
@@ -320,6 +322,14 @@ def length(experiment: Experiment) -> str:
     train = experiment.configs[0].train
     steps = getattr(train, "steps", None)
     return f"{steps:,} steps" if steps is not None else f"{train.epochs} epochs"
+
+
+def leaps(found: Results) -> str:
+    """Return how many runs were computed in leaps, and with which tolerance; "" if none was."""
+    runs = [info["run"] for infos in found.infos.values() for info in infos]
+    taken = [run for run in runs if run.get("method_taken") == "leap"]
+    how_many = "all" if len(taken) == len(runs) else f"{len(taken)} of {len(runs)}"
+    return f"{how_many} runs in leaps (rtol {taken[0]['rtol']:g})" if taken else ""
 
 
 def _number(claim: Claim, measures: Mapping[str, Floats]) -> str:
