@@ -21,7 +21,7 @@ from asymfast.study.results import NAMES
 from asymfast.study.stages import stages
 
 PYTHON = [sys.executable, "-m", "asymfast"]
-SMALL = ["--seeds", "2", "--steps", "10", "--width", "20", "--samples", "12", "--jobs", "1"]
+SMALL = {"--seeds": "2", "--steps": "10", "--width": "20", "--samples": "12", "--jobs": "1"}
 SETTINGS = read_experiment("simulated").settings
 
 
@@ -33,7 +33,8 @@ def _here(tmp_path, monkeypatch):
 
 def paper(*options, experiment="simulated"):
     """A command that takes a fraction of a second."""
-    return main(["paper", experiment, *SMALL, *map(str, options)])
+    small = [word for name, value in SMALL.items() if name not in options for word in (name, value)]
+    return main(["paper", experiment, *small, *map(str, options)])
 
 
 def read_json(path):
@@ -279,6 +280,14 @@ def test_named_experiment_without_data_is_an_error(capsys):
     assert "asymfast paper: the file cifar100_*.npz" in capsys.readouterr().err
     assert paper("--no-figure", experiment="energy") == 2
     assert "energy.csv, which does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["paper simulated --seeds 1", "sweep grid.toml --jobs 1"])
+def test_an_option_that_is_given_twice_is_refused(command, capsys):
+    words = command.split()
+    assert main([*words, words[-2], "2"]) == 2
+    assert f"argument {words[-2]}: given more than once" in capsys.readouterr().err
+    assert not list(Path().iterdir())
 
 
 def test_unknown_experiment(capsys):

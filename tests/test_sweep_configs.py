@@ -510,3 +510,18 @@ def test_features_by_the_names_of_their_files(tmp_path, monkeypatch):
     np.savez(tmp_path / "cifar10_other.npz", **arrays)
     with pytest.raises(af.ConfigError, match=r"several files match .*; keep one of them"):
         af.train_config(config)
+
+
+def test_own_tables_are_read_as_by_asymfast_train(tmp_path):
+    """Text columns, missing cells, decimal commas and a bias."""
+    lines = ["a;kind;t", *(f"{i},5;{'uv'[i % 2]};{i % 3}" for i in range(20)), ";u;1"]
+    (tmp_path / "own.csv").write_text("\n".join(lines))
+    options = {"one_hot": ["kind"], "missing": "drop", "decimal": ",", "bias": True}
+    run = af.train_config(csv_config(tmp_path / "own.csv", **options))
+    read = af.datasets.read_samples(tmp_path / "own.csv", "t", **options)
+    assert read.columns.names == ("a", "kind=u", "kind=v", "(ones)")
+    assert (run.network.d, run.config["n"]) == (4, len(read.X_train))
+    start = run.initial.loss(read.X_train, read.y_train, loss=run.config["loss"])
+    np.testing.assert_array_equal(run.loss[0], start)
+    with pytest.raises(af.ConfigError, match=r"data\.missing must be one of error, drop, got 'x'"):
+        planned([csv_config(tmp_path / "own.csv", missing="x")], None)

@@ -45,20 +45,12 @@ class CommandError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that answers a mistake with one sentence instead of the usage text.
+    """Answers a mistake, such as an option given twice, with one sentence instead of the usage."""
 
-    Parameters
-    ----------
-    once : bool
-        An option that is given twice is a mistake; otherwise the last one counts, as scripts that
-        append options to their own expect.
-    """
-
-    def __init__(self, *, once: bool = True, **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         # An abbreviated option would change its meaning when a later release adds another.
         super().__init__(allow_abbrev=False, **options)
-        if once:
-            self.register("action", None, _Once)
+        self.register("action", None, _Once)
 
     def error(self, message: str) -> NoReturn:
         """Print ``asymfast train: <message>`` and leave with exit code 2."""

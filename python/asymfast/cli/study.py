@@ -24,7 +24,6 @@ def register(commands: Any) -> None:
     """Add both commands and their options to the subparsers of ``asymfast``."""
     parser = commands.add_parser(
         "paper",
-        once=False,
         help="repeat experiments of the paper",
         description="Repeat experiments of the paper: train their settings, prune and transfer, "
         "write the runs, figures, numbers and a report, and compare with the paper's claims. One "
@@ -69,7 +68,6 @@ def register(commands: Any) -> None:
 
     parser = commands.add_parser(
         "sweep",
-        once=False,
         help="compute the runs of a grid",
         description="Compute the runs that a TOML file describes, several at a time, each with a "
         "file for its results. Finished runs are skipped, interrupted ones resume; several such "

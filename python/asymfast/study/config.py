@@ -102,6 +102,10 @@ class Csv(_Data, frozen=True, tag="csv"):
     path: str
     target: str | tuple[str, ...]
     drop: tuple[str, ...] = ()
+    one_hot: tuple[str, ...] = ()
+    missing: Literal["error", "drop"] = "error"
+    decimal: Literal[".", ","] = "."
+    bias: bool = False
     test_fraction: float = 0.2
     seed: int | None = None
     sha256: str | None = None
@@ -313,6 +317,8 @@ _CHOICES = {
     "train.trainer": list(TRAINERS),
     "network.dtype": ["float64", "float32"],
     "record.ntg_dtype": ["float64"],
+    "data.missing": ["error", "drop"],
+    "data.decimal": [".", ","],
 }
 
 
