@@ -7,7 +7,7 @@ import inspect
 import math
 import operator
 import os
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -18,9 +18,75 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 LARGEST = 2**63 - 1  # that the compiled core can count to
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
-_ERROR_STATE = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+_ERROR_STATE: dict[str, Any] = {
+    "divide": "warn",
+    "over": "warn",
+    "under": "ignore",
+    "invalid": "warn",
+}
 _GUARDED = ("__init__", "__post_init__", "__call__", "__matmul__", "__getitem__", "__iter__")
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+Check = Callable[[str, str, Any], Any]  # (function, argument, value) -> value
+
+
+def arguments(fn: str | None = None, **checks: Check) -> Callable[[F], F]:
+    """Declare what the arguments of a function must be; it then gets the checked values.
+
+    Where the default of an argument is None, so may be the argument. The function is also
+    `guarded`.
+
+    Parameters
+    ----------
+    fn : str, optional
+        The function's name in messages; default: its own, after that of its class.
+    **checks : callable(fn, name, value) -> value
+        For each argument to be checked, one of the kinds below; it returns the value or raises.
+
+    Examples
+    --------
+    >>> @arguments(steps=COUNT, lr=POSITIVE)
+    ... def train(steps, lr=None):
+    ...     return steps, lr
+    >>> train(3)
+    (3, None)
+    >>> train(0)
+    Traceback (most recent call last):
+        ...
+    ValueError: train: steps must be at least 1, got 0
+    """
+
+    def decorate(function: F) -> F:
+        inner = inspect.unwrap(function)
+        names = inner.__code__.co_varnames[: inner.__code__.co_argcount]
+        last = inner.__defaults__ or ()
+        defaults: dict[str, Any] = dict(zip(names[len(names) - len(last) :], last, strict=True))
+        defaults |= inner.__kwdefaults__ or {}
+        title = fn or function.__qualname__
+
+        def checked(name: str, value: Any) -> Any:
+            if name not in checks or (value is None and defaults.get(name, ...) is None):
+                return value
+            return checks[name](title, name, value)
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with np.errstate(**_ERROR_STATE):
+                given = (*map(checked, names, args), *args[len(names) :])
+                return function(*given, **{name: checked(name, kwargs[name]) for name in kwargs})
+
+        call.is_guarded = True  # type: ignore[attr-defined]
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def fields(instance: Any, **checks: Check) -> None:
+    """Check the fields of a frozen dataclass as `arguments` does, and replace them."""
+    for name, check in checks.items():
+        value = getattr(instance, name)
+        if value is not None:
+            object.__setattr__(instance, name, check(type(instance).__name__, name, value))
 
 
 def guarded(api: T) -> T:
@@ -37,14 +103,10 @@ def guarded(api: T) -> T:
                 elif inspect.isfunction(member):
                     setattr(api, name, guarded(member))
         return api
+    if hasattr(api, "is_guarded"):
+        return api
     function: Any = api
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        with np.errstate(**_ERROR_STATE):  # type: ignore[arg-type]
-            return function(*args, **kwargs)
-
-    return call  # type: ignore[return-value]
+    return arguments()(function)  # type: ignore[no-any-return]
 
 
 def number(
@@ -156,6 +218,57 @@ def float_dtype(fn: str, dtype: DTypeLike) -> np.dtype[Any]:
     except (TypeError, ValueError):  # np.dtype(1e16) raises the latter
         name = str(dtype)
     return np.dtype(choice(fn, "dtype", name, ("float32", "float64")))
+
+
+def flag(fn: str, name: str, value: Any) -> bool:
+    """Return a truth value, Python's or NumPy's.
+
+    Raises
+    ------
+    TypeError
+        Something else.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{fn}: {name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def instance(fn: str, name: str, value: Any, *, kind: type[T]) -> T:
+    """Return an instance of a class.
+
+    Raises
+    ------
+    TypeError
+        Something else.
+    """
+    if not isinstance(value, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise TypeError(
+            f"{fn}: {name} must be {article} {kind.__name__}, got {type(value).__name__}"
+        )
+    return value
+
+
+def one_of(*options: str) -> Check:
+    """The kind of an argument that names one of some options."""
+    return functools.partial(choice, options=options)
+
+
+def instance_of(kind: type) -> Check:
+    """The kind of an argument that is an instance of a class."""
+    return functools.partial(instance, kind=kind)
+
+
+# Kinds of arguments, for `arguments` and `fields`.
+COUNT: Check = functools.partial(integer, low=1)
+NATURAL: Check = functools.partial(integer, low=0)
+POSITIVE: Check = functools.partial(number, low=0, low_open=True)
+NON_NEGATIVE: Check = functools.partial(number, low=0)
+UNIT: Check = functools.partial(number, low=0, high=1)
+FRACTION: Check = functools.partial(number, low=0, high=1, low_open=True, high_open=True)
+LOSSES = ("half_sse", "mse", "cross_entropy")
+LOSS = one_of(*LOSSES)
+IMPORTANCE = one_of("paper", "authors")
 
 
 def array(
@@ -358,9 +471,6 @@ def finite(fn: str, name: str, values: NDArray[Any]) -> None:
     if bad.any():
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         raise ValueError(f"{fn}: {name} must be finite, got {values[where]} at index {where}")
-
-
-LOSSES = ("half_sse", "mse", "cross_entropy")
 
 
 class AnyNetwork(Protocol):

@@ -125,7 +125,7 @@ class LinearisedFlow:
             np.savez(stream, **arrays)
 
 
-@_check.guarded
+@_check.arguments(net=_check.instance_of(Network), ridge=_check.NON_NEGATIVE, weights=_check.flag)
 @np.errstate(over="ignore", invalid="ignore")  # `gather` refuses what that leaves
 def linearised_flow(
     net: Network,
@@ -204,14 +204,11 @@ def linearised_flow(
     ('2.123', '2.061', '0.000')
     """
     fn = "linearised_flow"
-    if not isinstance(net, Network):
-        raise TypeError(f"{fn}: net must be a Network, got {type(net).__name__}")
     if loss == "cross_entropy":
         raise ValueError(
             f"{fn}: loss must be half_sse or mse, whose flow is linear, got 'cross_entropy'"
         )
     loss = _check.choice(fn, "loss", loss, ("half_sse", "mse"))
-    ridge = _check.number(fn, "ridge", ridge, low=0)
     times, scalar = _times(fn, t)
     threads = thread_count(fn, threads)
     x = inputs(fn, net, X)

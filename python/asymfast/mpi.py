@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -17,10 +17,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import _check
 from ._storage import blake2b
 from .network import Network
+from .run import Run
 from .scaling import node_scaling
-
-if TYPE_CHECKING:
-    from .run import Run
 
 __all__ = ["NetworkPart", "gather", "init", "split"]
 
@@ -54,12 +52,11 @@ class NetworkPart(Network):
     total: int
     _may_vanish = True  # late nodes of a small alpha: their lam is 0 in floating point
 
+    @_check.arguments("NetworkPart", first=_check.NATURAL, total=_check.COUNT)
     def __init__(
         self, W: ArrayLike, a: ArrayLike, lam: ArrayLike, *, first: int, total: int, **origin: Any
     ) -> None:
-        fn = "NetworkPart"
-        self.first = _check.integer(fn, "first", first, low=0)
-        self.total = _check.integer(fn, "total", total, low=1)
+        self.first, self.total = first, total
         super().__init__(W, a, lam, **origin)
 
     def with_weights(self, W: ArrayLike, a: ArrayLike | None = None) -> NetworkPart:
@@ -107,20 +104,25 @@ def split(net: Network, comm: Any) -> NetworkPart:
     >>> af.mpi.split(net, Alone())
     NetworkPart(0 to 10 of 10 nodes)
     """
-    fn = "mpi.split"
-    rank, size = _place(fn, comm)
+    rank, size = _place("mpi.split", comm)
     if isinstance(net, NetworkPart):
         return net
     if not isinstance(net, Network) or net.B is not None:
-        raise TypeError(f"{fn}: net must be a single network, got {net!r}")
-    first, last = _share(fn, net.m, rank, size)
+        raise TypeError(f"mpi.split: net must be a single network, got {net!r}")
+    first, last = _share("mpi.split", net.m, rank, size)
     share = slice(first, last)
     return NetworkPart(
         net.W[share], net.a[share], net.lam[share], first=first, total=net.m, **_origin(net)
     )
 
 
-@_check.guarded
+@_check.arguments(
+    "mpi.init",
+    d=_check.COUNT,
+    m=_check.COUNT,
+    outputs=_check.COUNT,
+    seed=_check.NATURAL,
+)
 def init(
     d: int,
     m: int,
@@ -170,10 +172,6 @@ def init(
     """
     fn = "mpi.init"
     rank, size = _place(fn, comm)
-    d = _check.integer(fn, "d", d, low=1)
-    m = _check.integer(fn, "m", m, low=1)
-    outputs = _check.integer(fn, "outputs", outputs, low=1)
-    seed = _check.integer(fn, "seed", seed, low=0)
     kind = _check.float_dtype(fn, dtype)
     node_scaling(1, gamma, alpha)  # checks the two
     first, last = _share(fn, m, rank, size)
@@ -199,7 +197,7 @@ def init(
     )
 
 
-@_check.guarded
+@_check.arguments("mpi.gather", run=_check.instance_of(Run))
 def gather(run: Run, comm: Any) -> Run:
     """Return a run with all nodes, on every rank, from the runs of the ranks' parts.
 
@@ -231,12 +229,11 @@ def gather(run: Run, comm: Any) -> Run:
     >>> af.mpi.gather("a run", comm=None)
     Traceback (most recent call last):
         ...
-    TypeError: mpi.gather: comm must be a communicator of mpi4py (extra 'mpi'), got None
+    TypeError: mpi.gather: run must be a Run, got str
     """
-    fn = "mpi.gather"
-    _place(fn, comm)
+    _place("mpi.gather", comm)
     if not isinstance(run.network, NetworkPart) or not isinstance(run.initial, NetworkPart):
-        raise TypeError(f"{fn}: run must be that of a part of a network, got {run.network!r}")
+        raise TypeError(f"mpi.gather: run must be that of a part of a network, got {run.network!r}")
 
     def joined(values: NDArray[Any], axis: int) -> NDArray[Any]:
         return np.concatenate(comm.allgather(values), axis=axis)

@@ -68,6 +68,7 @@ class NTGOperator:
     True
     """
 
+    @_check.arguments("NTGOperator", net=_check.instance_of(Network))
     def __init__(
         self,
         net: Network,
@@ -81,8 +82,6 @@ class NTGOperator:
         max_memory: float | None = None,
     ) -> None:
         fn = "NTGOperator"
-        if not isinstance(net, Network):
-            raise TypeError(f"{fn}: net must be a Network, got {type(net).__name__}")
         if net.B is not None:
             raise ValueError(f"{fn}: net must be a single network, got an ensemble of {net.B}")
         x = inputs(fn, net, X)[0]
@@ -106,15 +105,14 @@ class NTGOperator:
 
     def __matmul__(self, u: ArrayLike) -> NDArray[Any]:
         """Theta u for u (n,) or (n, r), in the operator's dtype; OverflowError beyond its range."""
-        fn = "NTGOperator"
-        given = _check.array(fn, "u", u, dtype=self.dtype)
+        given = _check.array("NTGOperator", "u", u, dtype=self.dtype)
         n = self.shape[0]
-        _check.require_shape(fn, "u", given.shape, (n,), (n, "r"))
+        _check.require_shape("NTGOperator", "u", given.shape, (n,), (n, "r"))
         rows = np.ascontiguousarray(given.reshape(n, -1).T)
         product = self._core.apply(rows, self._backend, self._threads)
         with np.errstate(over="ignore"):
             rounded = np.ascontiguousarray(product.T).astype(self.dtype, copy=False)
-        return _check.in_range(fn, rounded.reshape(given.shape))
+        return _check.in_range("NTGOperator", rounded.reshape(given.shape))
 
     def to_scipy(self) -> LinearOperator:
         """Return a `scipy.sparse.linalg.LinearOperator`, for SciPy's solvers.
@@ -125,10 +123,14 @@ class NTGOperator:
             SciPy is not installed.
         """
         scipy = require("scipy.sparse.linalg", "theory", "NTGOperator.to_scipy")
+
+        def product(u: NDArray[Any]) -> NDArray[Any]:
+            return self @ np.asarray(u, self.dtype).reshape(-1)
+
         operator: LinearOperator = scipy.LinearOperator(
             self.shape,
-            matvec=lambda u: self @ np.asarray(u, self.dtype).reshape(-1),
-            rmatvec=lambda u: self @ np.asarray(u, self.dtype).reshape(-1),
+            matvec=product,
+            rmatvec=product,
             matmat=lambda U: self @ np.asarray(U, self.dtype),
             dtype=self.dtype,
         )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
-from ._check import LOSSES, inputs, targets
+from ._check import inputs, targets
 from .network import Network
 
 Floats = NDArray[np.float64]
@@ -50,7 +50,7 @@ class PruningCurve:
     order: NDArray[np.int64]
 
 
-@_check.guarded
+@_check.arguments(net=_check.instance_of(Network), loss=_check.LOSS, kind=_check.IMPORTANCE)
 def pruning_curve(
     net: Network,
     X: ArrayLike,
@@ -110,10 +110,6 @@ def pruning_curve(
     True
     """
     fn = "pruning_curve"
-    if not isinstance(net, Network):
-        raise TypeError(f"{fn}: net must be a Network, got {type(net).__name__}")
-    loss = _check.choice(fn, "loss", loss, LOSSES)
-    kind = _check.choice(fn, "kind", kind, ("paper", "authors"))
     x = inputs(fn, net, X)
     t = targets(fn, net, y, x.shape[1], loss)
     members = [net] if net.B is None else list(net)

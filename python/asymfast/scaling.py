@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check
 
 
-@_check.guarded
+@_check.arguments(m=_check.COUNT, gamma=_check.UNIT, alpha=_check.POSITIVE)
 def node_scaling(
     m: int, gamma: float, alpha: float | None = None, *, weights: ArrayLike | None = None
 ) -> NDArray[np.float64]:
@@ -49,34 +49,22 @@ def node_scaling(
     >>> af.node_scaling(4, 0.5, weights=[1, 1, 0, 0])
     array([0.375, 0.375, 0.125, 0.125])
     """
-    fn = "node_scaling"
-    m = _check.integer(fn, "m", m, low=1)
-    gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
     if alpha is not None and weights is not None:
-        raise ValueError(f"{fn}: give either alpha or weights, got both")
-    if weights is not None:
-        t = _weights(fn, weights, m)
-    elif alpha is not None:
-        alpha = _check.number(fn, "alpha", alpha, low=0, low_open=True)
-        t = np.arange(1, m + 1, dtype=np.float64) ** (-1 / alpha)
-    elif gamma < 1:
-        raise ValueError(f"{fn}: gamma < 1 needs alpha or weights, got neither")
-    else:
-        t = np.zeros(m)
+        raise ValueError("node_scaling: give either alpha or weights, got both")
+    if alpha is None and weights is None and gamma < 1:
+        raise ValueError("node_scaling: gamma < 1 needs alpha or weights, got neither")
+    t = None if weights is None else _weights("node_scaling", weights, m)
     if gamma == 1:
         return np.full(m, 1 / m)
+    if alpha is not None:
+        t = np.arange(1, m + 1, dtype=np.float64) ** (-1 / alpha)
+    assert t is not None
     return np.asarray(gamma / m + (1 - gamma) * (t / t.sum()), dtype=np.float64)
 
 
 def _weights(fn: str, weights: ArrayLike, m: int) -> NDArray[np.float64]:
-    given = _check.plain(fn, "weights", weights)
-    if given.dtype.kind not in "iuf":
-        raise TypeError(f"{fn}: weights must be real numbers, got dtype {given.dtype}")
-    t = given.astype(np.float64)
+    t = _check.reals(fn, "weights", weights, low=0)
     _check.require_shape(fn, "weights", t.shape, (m,))
-    _check.finite(fn, "weights", t)
-    if (t < 0).any():
-        raise ValueError(f"{fn}: weights must be >= 0, got {t[t < 0][0]}")
     largest = t.max()
     if largest == 0:
         raise ValueError(f"{fn}: weights must not all be zero")
