@@ -343,3 +343,39 @@ def test_overflow_of_a_record_comes_with_the_run():
         descend(X_test=X, y_test=np.full(7, 1e200), record=af.Record(every=1))
     assert len(caught.value.run.loss) == 4
     assert np.all(np.isfinite(caught.value.run.loss))
+
+
+def test_declared_checks_see_arguments_however_they_are_passed():
+    for call in (
+        lambda: af.node_scaling(4, 2.0, 0.7),
+        lambda: af.node_scaling(4, gamma=2.0, alpha=0.7),
+        lambda: af.node_scaling(alpha=0.7, gamma=2.0, m=4),
+    ):
+        with pytest.raises(ValueError, match=r"node_scaling: gamma must be in \[0, 1\], got 2"):
+            call()
+
+
+def test_calls_with_missing_or_unknown_arguments_are_pythons_own_errors():
+    for call, message in (
+        (lambda: af.node_scaling(4), "missing 1 required positional argument: 'gamma'"),
+        (lambda: af.node_scaling(4, 1.0, 0.5, 7), "takes from 2 to 3 positional arguments"),
+        (lambda: af.node_scaling(4, 1.0, beta=1), "unexpected keyword argument 'beta'"),
+        (lambda: af.node_scaling(None, 1.0), "node_scaling: m must be an integer, got None"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("origin", "error", "message"),
+    [
+        ({"gamma": [0.5, 2.0]}, ValueError, r"Network: gamma must be in \[0, 1\], got 2"),
+        ({"gamma": ["x", "y"]}, TypeError, "Network: gamma must be real numbers"),
+        ({"alpha": [0.5, -1.0]}, ValueError, "Network: alpha must be in .*, got -1"),
+        ({"gamma": [0.5]}, ValueError, r"Network: gamma must have shape \(2,\), got \(1,\)"),
+    ],
+)
+def test_origins_of_members_are_checked(origin, error, message):
+    both = af.Network.stack([NET, NET])
+    with pytest.raises(error, match=message):
+        af.Network(both.W, both.a, both.lam, **origin)

@@ -277,7 +277,7 @@ def array(
     value: Any,
     *,
     dtype: DTypeLike | tuple[np.dtype[Any], ...] = FLOATS,
-    shape: tuple[int | str, ...] | None = None,
+    shape: tuple[int | str, ...] | tuple[tuple[int | str, ...], ...] | None = None,
 ) -> NDArray[Any]:
     """Return a finite, non-empty, C-contiguous array; the caller's own where it is one already.
 
@@ -290,8 +290,9 @@ def array(
     dtype : dtype or tuple of dtypes
         What is accepted as it is. Integers and float32 are converted to the first of them
         where that is exact.
-    shape : tuple of int and str
-        Sizes that are fixed, and names of those that are free; None accepts any.
+    shape : tuple of int and str, or tuple of such tuples
+        Sizes that are fixed, and names of those that are free; None accepts any. Several shapes
+        are alternatives.
 
     Raises
     ------
@@ -307,7 +308,8 @@ def array(
     if given.dtype not in accepted:
         _require_exact(fn, name, given, accepted)
     if shape is not None:
-        require_shape(fn, name, given.shape, shape)
+        several = shape and isinstance(shape[0], tuple)
+        require_shape(fn, name, given.shape, *(shape if several else (shape,)))
     if given.size == 0:
         raise ValueError(f"{fn}: {name} must not be empty, got shape {given.shape}")
     # NumPy calls an array at an odd address contiguous; vector loads and C++ do not.

@@ -9,33 +9,33 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check, _core, memory
-from ._check import LOSSES, inputs, is_on_cuda, require_outputs, targets
+from ._check import inputs, is_on_cuda, require_outputs, targets
 from ._device import DEVICES, DeviceCalls, backend_name, thread_count
 from .scaling import node_scaling
 
 Array = NDArray[Any]
 
 
-def by_weights(
-    W: Array, a: Array, lam: Array, activation: str, X: Array, u: Array, backend: str, threads: int
-) -> Array:
+# Vector-Jacobian products of one network: (W, a, lam, activation, X, u, backend, threads).
+
+
+def by_weights(*arguments: Any) -> Array:
     """Gradient in W (m, d)."""
-    return _core.pullback(W, a, lam, activation, X, u, backend, threads)
+    return _core.pullback(*arguments)
 
 
 def by_outputs(
-    W: Array, a: Array, lam: Array, activation: str, X: Array, u: Array, backend: str, threads: int
+    W: Array, a: Array, lam: Array, activation: str, X: Array, u: Array, *how: Any
 ) -> Array:
     """Gradient in a (m, k): sqrt(lam_j) sum_i u_iq sigma(Z_j(x_i))."""
-    sums = _core.forward(X, u, np.ones(len(X)), activation, W, backend, threads)
-    return _scaled(lam, sums)
+    return _scaled(lam, _core.forward(X, u, np.ones(len(X)), activation, W, *how))
 
 
 def by_inputs(
-    W: Array, a: Array, lam: Array, activation: str, X: Array, u: Array, backend: str, threads: int
+    W: Array, a: Array, lam: Array, activation: str, X: Array, u: Array, *how: Any
 ) -> Array:
     """Gradient in X (n, d)."""
-    return _core.pullback(X, u, np.ones(len(X)), activation, W, _scaled(lam, a), backend, threads)
+    return _core.pullback(X, u, np.ones(len(X)), activation, W, _scaled(lam, a), *how)
 
 
 def _scaled(lam: Array, rows: Array) -> Array:
@@ -45,17 +45,10 @@ def _scaled(lam: Array, rows: Array) -> Array:
 
 
 ACTIVATIONS = (
-    "swish",
-    "relu",
-    "tanh",
-    "erf",
-    "gelu",
-    "softplus",
-    "sigmoid",
-    "sin",
-    "cos",
-    "identity",
+    *("swish", "relu", "tanh", "erf", "gelu"),
+    *("softplus", "sigmoid", "sin", "cos", "identity"),
 )
+_ACTIVATION = _check.one_of(*ACTIVATIONS)
 
 
 @_check.guarded
@@ -107,6 +100,7 @@ class Network:
     array([0.8165])
     """
 
+    @_check.arguments("Network", activation=_ACTIVATION)
     def __init__(
         self,
         W: ArrayLike,
@@ -118,28 +112,20 @@ class Network:
         alpha: float | ArrayLike | None = None,
     ) -> None:
         fn = "Network"
-        weights = _check.plain(fn, "W", W)
-        _check.require_shape(fn, "W", weights.shape, ("m", "d"), ("B", "m", "d"))
-        weights = _check.array(fn, "W", weights)
+        weights = _check.array(fn, "W", W, shape=(("m", "d"), ("B", "m", "d")))
         nodes = weights.shape[:-1]
-        outputs = _check.plain(fn, "a", a)
-        _check.require_shape(fn, "a", outputs.shape, nodes, (*nodes, "k"))
-        outputs = _check.array(fn, "a", outputs, dtype=weights.dtype)
-        scalings = _check.array(
-            fn, "lam", lam, dtype=(np.dtype(np.float64), weights.dtype), shape=nodes
-        )
+        outputs = _check.array(fn, "a", a, dtype=weights.dtype, shape=(nodes, (*nodes, "k")))
+        kinds = (np.dtype(np.float64), weights.dtype)
+        scalings = _check.array(fn, "lam", lam, dtype=kinds, shape=(nodes,))
         if (scalings < 0).any():
             raise ValueError(f"{fn}: lam must be >= 0, got {scalings[scalings < 0][0]}")
         if not (self._may_vanish or (scalings > 0).any(axis=-1).all()):
             raise ValueError(f"{fn}: lam must not be all zero")
-        self.W = _read_only(weights)
-        self.a = _read_only(outputs)
-        self.lam = _read_only(scalings)
+        self.W, self.a, self.lam = (_read_only(one) for one in (weights, outputs, scalings))
         self._lam64 = scalings.astype(np.float64, copy=False)
-        self.activation = _check.choice(fn, "activation", activation, ACTIVATIONS)
-        members = nodes[:-1]
-        self.gamma = _origin(fn, "gamma", gamma, members, 0.0, 1.0)
-        self.alpha = _origin(fn, "alpha", alpha, members, 0.0, np.inf)
+        self.activation = activation
+        self.gamma = _origin(fn, "gamma", gamma, nodes[:-1], 1.0)
+        self.alpha = _origin(fn, "alpha", alpha, nodes[:-1], np.inf)
         self._frozen = True
 
     _may_vanish = False  # all of lam
@@ -150,6 +136,7 @@ class Network:
         object.__setattr__(self, name, value)
 
     @classmethod
+    @_check.arguments("Network.init", d=_check.COUNT, m=_check.COUNT, outputs=_check.COUNT)
     def init(
         cls,
         d: int,
@@ -210,42 +197,34 @@ class Network:
         Network(B=2, m=2000, d=50, k=1, activation='swish', dtype='float64')
         """
         fn = "Network.init"
-        d = _check.integer(fn, "d", d, low=1)
-        m = _check.integer(fn, "m", m, low=1)
-        outputs = _check.integer(fn, "outputs", outputs, low=1)
         kind = _float_dtype(fn, dtype)
-
-        def member(draw: Any, gamma: Any, alpha: Any) -> Network:
-            W, a = draw
-            lam = node_scaling(m, gamma, alpha, weights=weights)
-            return cls(
+        axes: dict[str, Any] = {
+            name: _check.plain(fn, name, value) if _check.is_foreign(value) else value
+            for name, value in (("rng", rng), ("gamma", gamma), ("alpha", alpha))
+        }
+        lengths = {name: len(axis) for name, axis in axes.items() if _check.is_sequence(axis)}
+        if len(set(lengths.values())) > 1 or 0 in lengths.values():
+            raise ValueError(f"{fn}: sequences must have one length B >= 1, got {lengths}")
+        B = next(iter(lengths.values()), 1)
+        gammas, alphas = (
+            axes[name] if name in lengths else [axes[name]] * B for name in ("gamma", "alpha")
+        )
+        if "rng" in lengths:
+            draws = [_draw(d, m, outputs, seed) for seed in axes["rng"]]
+        else:
+            draws = [_draw(d, m, outputs, rng)] * B
+        members = [
+            cls(
                 W.astype(kind),
                 a.astype(kind),
-                lam,
+                node_scaling(m, gamma, alpha, weights=weights),
                 activation=activation,
                 gamma=gamma,
                 alpha=alpha,
             )
-
-        given: dict[str, Any] = {
-            name: _check.as_numpy(fn, name, value) if _check.is_foreign(value) else value
-            for name, value in (("gamma", gamma), ("alpha", alpha), ("rng", rng))
-        }
-        sequences = {
-            name: list(value) for name, value in given.items() if _check.is_sequence(value)
-        }
-        lengths = {name: len(values) for name, values in sequences.items()}
-        if len(set(lengths.values())) > 1 or 0 in lengths.values():
-            raise ValueError(f"{fn}: sequences must have one length B >= 1, got {lengths}")
-        if not sequences:
-            return member(_draw(d, m, outputs, rng), given["gamma"], given["alpha"])
-        B = next(iter(lengths.values()))
-        if "rng" in sequences:
-            draws = [_draw(d, m, outputs, seed) for seed in sequences["rng"]]
-        else:
-            draws = [_draw(d, m, outputs, rng)] * B
-        gammas, alphas = (sequences.get(name, [given[name]] * B) for name in ("gamma", "alpha"))
-        return cls.stack([member(*of) for of in zip(draws, gammas, alphas, strict=True)])
+            for (W, a), gamma, alpha in zip(draws, gammas, alphas, strict=True)
+        ]
+        return cls.stack(members) if lengths else members[0]
 
     @classmethod
     def stack(cls, nets: Sequence[Network]) -> Network:
@@ -289,16 +268,11 @@ class Network:
                     f"{fn}: nets must agree in shapes, dtype and activation, "
                     f"got {first!r} and {net!r}"
                 )
-        return cls(
-            np.stack([net.W for net in members]),
-            np.stack([net.a for net in members]),
-            np.stack([net.lam for net in members]),
-            activation=first.activation,
-            gamma=_stacked([net.gamma for net in members]),
-            alpha=_stacked([net.alpha for net in members]),
+        arrays = (np.stack([getattr(net, name) for net in members]) for name in ("W", "a", "lam"))
+        gamma, alpha = (
+            _stacked([getattr(net, of) for net in members]) for of in ("gamma", "alpha")
         )
-
-    # ---- properties ------------------------------------------------------------------------------
+        return cls(*arrays, activation=first.activation, gamma=gamma, alpha=alpha)
 
     @property
     def B(self) -> int | None:
@@ -318,12 +292,17 @@ class Network:
     @property
     def k(self) -> int:
         """Number of outputs."""
-        return 1 if self.a.ndim == self.W.ndim - 1 else int(self.a.shape[-1])
+        return 1 if self._is_flat else int(self.a.shape[-1])
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Element type of the weights and of all results."""
         return self.W.dtype
+
+    @property
+    def _is_flat(self) -> bool:
+        """Whether outputs have no axis k."""
+        return self.a.ndim == self.W.ndim - 1
 
     def __repr__(self) -> str:
         members = "" if self.B is None else f"B={self.B}, "
@@ -385,8 +364,6 @@ class Network:
             alpha=_of_member(self.alpha, b),
         )
 
-    # ---- computations ----------------------------------------------------------------------------
-
     def __call__(
         self,
         X: ArrayLike,
@@ -446,11 +423,12 @@ class Network:
 
             require_cpu("Network", device)
             return summed(part_of("Network", self, comm)(X, threads=threads, backend=backend), comm)
-        if self._is_there("Network", X, device):
-            return DeviceCalls("Network", self, X).outputs()
-        f = self._each(_core.forward, self._inputs(X), threads, backend, device)
-        return f[..., 0] if self.a.ndim == self.W.ndim - 1 else f
+        if on_gpu := self._on_gpu("Network", X, device):
+            return on_gpu.outputs()
+        f = self._each(_core.forward, [inputs("Network", self, X)], threads, backend, device)
+        return f[..., 0] if self._is_flat else f
 
+    @_check.arguments(loss=_check.LOSS)
     def loss(
         self,
         X: ArrayLike,
@@ -508,19 +486,19 @@ class Network:
         >>> round(classifier.loss(X, [0, 1, 1, 0, 1], "cross_entropy"), 4)
         0.654
         """
-        kind = _check.choice("Network.loss", "loss", loss, LOSSES)
         if comm is not None:
             from .mpi import loss_of, require_cpu
 
             require_cpu("Network.loss", device)
-            target = self._data(X, y, kind)[1][0]
+            target = self._data(X, y, loss)[1][0]
             f = self(X, threads=threads, backend=backend, comm=comm)
-            return loss_of(f.reshape(target.shape), target, kind)
-        if self._is_there("Network.loss", X, device):
-            return DeviceCalls("Network.loss", self, X).loss(y, kind)
-        values = self._each(_core.loss, self._data(X, y, kind), threads, backend, device, kind)
+            return loss_of(f.reshape(target.shape), target, loss)
+        if on_gpu := self._on_gpu("Network.loss", X, device):
+            return on_gpu.loss(y, loss)
+        values = self._each(_core.loss, self._data(X, y, loss), threads, backend, device, loss)
         return float(values) if self.B is None else values
 
+    @_check.arguments(loss=_check.LOSS)
     def node_gradients(
         self,
         X: ArrayLike,
@@ -565,12 +543,12 @@ class Network:
         >>> bool(lower < net.loss(X, y))
         True
         """
-        kind = _check.choice("Network.node_gradients", "loss", loss, LOSSES)
-        if self._is_there("Network.node_gradients", X, device):
-            return DeviceCalls("Network.node_gradients", self, X).node_gradients(y, kind)
-        data = self._data(X, y, kind)
-        return self._each(_core.node_gradients, data, threads, backend, device, kind)
+        if on_gpu := self._on_gpu("Network.node_gradients", X, device):
+            return on_gpu.node_gradients(y, loss)
+        data = self._data(X, y, loss)
+        return self._each(_core.node_gradients, data, threads, backend, device, loss)
 
+    @_check.arguments(wrt=_check.one_of("W", "a", "X"))
     def pullback(
         self,
         X: ArrayLike,
@@ -624,16 +602,13 @@ class Network:
         >>> net.pullback(X, u, "a").shape, net.pullback(X, u, "X").shape
         ((100,), (5, 3))
         """
-        fn = "Network.pullback"
-        _check.choice(fn, "wrt", wrt, ("W", "a", "X"))
-        x = inputs(fn, self, X)
-        data = [x, targets(fn, self, u, x.shape[1], "half_sse", "u")]
-        if wrt == "W":
-            return self._each(by_weights, data, threads, backend, device)
-        if wrt == "X":
-            return self._each(by_inputs, data, threads, backend, device)
-        return self._each(by_outputs, data, threads, backend, device).reshape(self.a.shape)
+        x = inputs("Network.pullback", self, X)
+        data = [x, targets("Network.pullback", self, u, x.shape[1], "half_sse", "u")]
+        kernel = {"W": by_weights, "a": by_outputs, "X": by_inputs}[wrt]
+        gradient = self._each(kernel, data, threads, backend, device)
+        return gradient.reshape(self.a.shape) if wrt == "a" else gradient
 
+    @_check.arguments(loss=_check.LOSS)
     def stable_step(
         self,
         X: ArrayLike,
@@ -681,11 +656,9 @@ class Network:
         >>> bool(abs(step * largest / 2 - 1) < 0.02)
         True
         """
-        fn = "Network.stable_step"
-        kind = _check.choice(fn, "loss", loss, LOSSES)
-        require_outputs(fn, self, kind)
-        data = [inputs(fn, self, X)]
-        curvature = self._each(_core.curvature, data, threads, backend, device, kind)
+        require_outputs("Network.stable_step", self, loss)
+        data = [inputs("Network.stable_step", self, X)]
+        curvature = self._each(_core.curvature, data, threads, backend, device, loss)
         with np.errstate(divide="ignore"):
             steps = 2 / (1.01 * np.abs(curvature, dtype=np.float64))  # of 0 never -inf
         return float(steps) if self.B is None else steps
@@ -731,9 +704,9 @@ class Network:
         >>> bool(np.allclose(H @ net.a, net(X)))
         True
         """
-        if self._is_there("Network.features", X, device):
-            return DeviceCalls("Network.features", self, X).features()
-        return self._each(_core.features, self._inputs(X), threads, backend, device)
+        if on_gpu := self._on_gpu("Network.features", X, device):
+            return on_gpu.features()
+        return self._each(_core.features, [inputs("Network", self, X)], threads, backend, device)
 
     def ntg(
         self,
@@ -802,35 +775,33 @@ class Network:
         >>> net.ntg(X, X[:2]).shape
         (5, 2)
         """
-        if self._is_there("Network.ntg", X, device):
-            v = self._ntg_weights(part, output)
-            return DeviceCalls("Network.ntg", self, X).ntg(X2, v)
-        left = self._inputs(X)
-        right = left if X2 is None else [inputs("Network.ntg", self, X2, "X2")]
+        fn = "Network.ntg"
         v = self._ntg_weights(part, output)
-        backend = backend_name("Network.ntg", backend, device)
-        if max_memory is not None and backend == "cuda":
-            raise ValueError(
-                f"Network.ntg: max_memory must be None on device 'cuda', got {max_memory!r}"
-            )
-        threads = thread_count("Network.ntg", threads)
+        if on_gpu := self._on_gpu(fn, X, device):
+            return on_gpu.ntg(X2, v)
+        left = inputs(fn, self, X)
+        right = left if X2 is None else inputs(fn, self, X2, "X2")
+        how = backend_name(fn, backend, device), thread_count(fn, threads)
         slopes = 0.0  # as many as the call likes
         if max_memory is not None:
-            n, n2 = left[0].shape[1], right[0].shape[1]
+            if how[0] == "cuda":
+                raise ValueError(
+                    f"{fn}: max_memory must be None on device 'cuda', got {max_memory!r}"
+                )
+            n, n2 = left.shape[1], right.shape[1]
             needs = [memory.ntg_bytes(n, n2, self.d, each, self.dtype.itemsize) for each in v]
             sizes = f"n = {n}, n2 = {n2}, d = {self.d}, m = {self.m}"
-            slopes = memory.slopes_allowed("Network.ntg", max_memory, *max(needs), sizes)
-
-        def block(b: int) -> NDArray[Any]:
-            x, x2 = _row(left[0], b), _row(right[0], b)
-            W = _row(self.W.reshape(-1, self.m, self.d), b)
-            return _core.ntg(W, _row(v, b), self.activation, x, x2, backend, threads, slopes)
-
-        blocks = [block(b) for b in range(self.B or 1)]
+            slopes = memory.slopes_allowed(fn, max_memory, *max(needs), sizes)
+        W = self._arrays()[0]
+        blocks = [
+            _core.ntg(W[b], v[b], self.activation, _row(left, b), _row(right, b), *how, slopes)
+            for b in range(len(W))
+        ]
         whole = blocks[0] if self.B is None else np.stack(blocks)
         is_gram = X2 is None and bool((v >= 0).all())
-        return (_check.gram_in_range if is_gram else _check.in_range)("Network.ntg", whole)
+        return (_check.gram_in_range if is_gram else _check.in_range)(fn, whole)
 
+    @_check.arguments(kind=_check.IMPORTANCE)
     def node_importance(self, kind: str = "paper") -> NDArray[np.float64]:
         """Importance of each node, for pruning and transfer.
 
@@ -863,7 +834,6 @@ class Network:
         >>> bool(importance.argmax() == (net.lam * (net.W**2).sum(axis=1)).argmax())
         True
         """
-        kind = _check.choice("Network.node_importance", "kind", kind, ("paper", "authors"))
         of = self.W if kind == "paper" else self.a.reshape(*self.lam.shape, self.k)
         with np.errstate(over="ignore", invalid="ignore"):
             importance = self._lam64 * np.square(of, dtype=np.float64).sum(axis=-1)
@@ -906,8 +876,6 @@ class Network:
         nodes = np.sort(ranked, axis=-1)
         rows = nodes if self.B is None else (np.arange(self.B)[:, None], nodes)
         return Network(self.W[rows], self.a[rows], self.lam[rows], activation=self.activation)
-
-    # ---- internals -------------------------------------------------------------------------------
 
     def with_weights(self, W: ArrayLike, a: ArrayLike | None = None) -> Network:
         """Return the same network at other weights of the same shapes.
@@ -956,13 +924,10 @@ class Network:
     def _kind(self) -> tuple[Any, ...]:
         return self.W.shape, self.a.shape, self.lam.dtype, self.dtype, self.activation
 
-    @staticmethod
-    def _is_there(fn: str, X: Any, device: str) -> bool:
-        """Whether X is on the device asked for, so that results are to stay there."""
-        return _check.choice(fn, "device", device, DEVICES) == "cuda" and is_on_cuda(X)
-
-    def _inputs(self, X: ArrayLike) -> list[NDArray[Any]]:
-        return [inputs("Network", self, X)]
+    def _on_gpu(self, fn: str, X: Any, device: str) -> DeviceCalls | None:
+        """The calls whose results stay on the GPU, where X lies there and `device` says so."""
+        wanted = _check.choice(fn, "device", device, DEVICES) == "cuda"
+        return DeviceCalls(fn, self, X) if wanted and is_on_cuda(X) else None
 
     def _data(self, X: ArrayLike, y: ArrayLike, loss: str) -> list[NDArray[Any]]:
         x = inputs("Network", self, X)
@@ -983,21 +948,13 @@ class Network:
         *rest: str,
     ) -> NDArray[Any]:
         """Call a kernel for every member, with that member's share of the data."""
-        fn = "Network"
-        how = (backend_name(fn, backend, device), thread_count(fn, threads))
-        arrays = self._arrays()
+        how = *rest, backend_name("Network", backend, device), thread_count("Network", threads)
         results = [
-            kernel(
-                *(part[b] for part in arrays),
-                self.activation,
-                *(_row(part, b) for part in data),
-                *rest,
-                *how,
-            )
-            for b in range(self.B or 1)
+            kernel(W, a, lam, self.activation, *(_row(part, b) for part in data), *how)
+            for b, (W, a, lam) in enumerate(zip(*self._arrays(), strict=True))
         ]
         whole = np.asarray(results[0]) if self.B is None else np.stack(results)
-        return _check.in_range(fn, whole)
+        return _check.in_range("Network", whole)
 
     def _ntg_weights(self, part: Any, output: Any) -> NDArray[np.float64]:
         """Weights v (B, m) of the sum over nodes."""
@@ -1052,16 +1009,20 @@ def _float_dtype(fn: str, dtype: DTypeLike) -> np.dtype[Any]:
 
 
 def _origin(
-    fn: str, name: str, value: Any, members: tuple[int, ...], low: float, high: float
+    fn: str, name: str, value: Any, members: tuple[int, ...], high: float
 ) -> float | NDArray[np.float64] | None:
     """Gamma or alpha as a float or, of an ensemble whose members differ, a (B,) array."""
     if value is None:
         return None
     if np.ndim(value) == 0:
-        return _check.number(fn, name, value, low=low, high=high)
-    values = _check.plain(fn, name, value).astype(np.float64)
-    _check.require_shape(fn, name, values.shape, members)
-    return _read_only(values)
+        return _check.number(fn, name, value, low=0.0, high=high)
+    given = _check.plain(fn, name, value)
+    _check.require_shape(fn, name, given.shape, members)
+    if given.dtype.kind not in "iuf":
+        raise TypeError(f"{fn}: {name} must be real numbers, got dtype {given.dtype}")
+    for one in given[~np.isnan(given)]:  # NaN: that member has none
+        _check.number(fn, name, one, low=0.0, high=high)
+    return _read_only(given.astype(np.float64))
 
 
 def _stacked(values: list[Any]) -> Any:

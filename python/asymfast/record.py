@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,64 +16,9 @@ from . import _check, _storage
 NTG_SAMPLES = 500  # that the NTG is measured on unless Record(ntg_on=...) says otherwise
 
 
-@_check.guarded
 @dataclass(frozen=True)
 class Column:
-    """One recorded quantity: a row of the table that mirrors the core's.
-
-    Attributes
-    ----------
-    name : str
-        Of the attribute of `Run`.
-    axes : tuple of str
-        Beyond that of the records: member, node, input, output, sample, sample2, rank.
-    dtype : str
-        "float64", "int64", or "network": that of the weights.
-    field : str, optional
-        The field of `Record` that asks for it; None: it is always recorded.
-    finite : bool
-        Whether a number that is not finite means that it left the range of float64.
-    """
-
-    name: str
-    axes: tuple[str, ...] = ("member",)
-    dtype: str = "float64"
-    field: str | None = None
-    finite: bool = False
-
-    def numpy_dtype(self, network: np.dtype[Any]) -> np.dtype[Any]:
-        """The dtype of its numbers, given that of the weights."""
-        return network if self.dtype == "network" else np.dtype(self.dtype)
-
-
-COLUMNS = {
-    column.name: column
-    for column in (
-        Column("steps", dtype="int64"),
-        Column("time", (), finite=True),
-        Column("evaluations", dtype="int64"),
-        Column("loss"),
-        Column("test_loss", finite=True),
-        Column("accuracy", field="accuracy"),
-        Column("test_accuracy", field="accuracy"),
-        Column("weight_change", ("member", "node"), finite=True),
-        Column("top_nodes", ("member", "rank"), "int64", "top_nodes"),
-        Column("ntg_change", field="ntg", finite=True),
-        Column("ntg_change_2norm", field="ntg_change_2norm", finite=True),
-        Column("ntg_eigmin", field="eigmin", finite=True),
-        Column("ntg_eigmax", field="eigmax", finite=True),
-        Column("alignment", field="alignment"),  # 0 / 0 where the NTG is 0
-        Column("effective_rank", field="effective_rank"),  # likewise
-        Column("ntg_matrix", ("member", "sample", "sample2"), field="ntg_matrix", finite=True),
-        Column("weights", ("member", "node", "input"), "network", "weights"),
-        Column("output_weights", ("member", "node", "output"), "network", "weights"),
-    )
-}
-
-
-@dataclass(frozen=True)
-class Column:
-    """One recorded quantity: a row of the table that mirrors the core's.
+    """One recorded quantity: a row of the table `COLUMNS`, which mirrors the core's.
 
     Attributes
     ----------
@@ -219,30 +164,18 @@ class Record:
         given = [name for name in schedules if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"Record: give one of every, times, steps and log, got {given}")
-        if self.log is not None:
-            self._set("log", _check.integer("Record", "log", self.log, low=1))
-        if self.every is not None:
-            self._set("every", _check.integer("Record", "every", self.every, low=1))
-        if self.times is not None:
-            self._set("times", _increasing("times", self.times, "iuf", float))
-        if self.steps is not None:
-            self._set("steps", _increasing("steps", self.steps, "iu", int))
-        if isinstance(self.ntg_on, str):
-            _check.choice("Record", "ntg_on", self.ntg_on, ("all",))
-        elif self.ntg_on is not None:
-            self._set("ntg_on", _samples(self.ntg_on))
-        self._set("top_nodes", _check.integer("Record", "top_nodes", self.top_nodes, low=0))
-        if self.folder is not None:
-            self._set("folder", str(_storage.path("Record", "folder", self.folder)))
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type == "bool" or (field.name == "accuracy" and value is not None):
-                if not isinstance(value, (bool, np.bool_)):
-                    raise TypeError(f"Record: {field.name} must be True or False, got {value!r}")
-                self._set(field.name, bool(value))
-
-    def _set(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
+        flags = {one.name: _check.flag for one in fields(self) if "bool" in str(one.type)}
+        _check.fields(
+            self,
+            every=_check.COUNT,
+            times=partial(_increasing, kinds="iuf", element=float),
+            steps=partial(_increasing, kinds="iu", element=int),
+            log=_check.COUNT,
+            ntg_on=_samples,
+            top_nodes=_check.NATURAL,
+            folder=lambda *named: str(_storage.path(*named)),
+            **flags,
+        )
 
     def wants_accuracy(self, fn: str, loss: str, k: int) -> bool:
         """Whether the accuracy is recorded, for a network of k outputs.
@@ -277,31 +210,33 @@ class Record:
 
 
 def _increasing(
-    name: str, values: Any, kinds: str, element: type[int] | type[float]
+    fn: str, name: str, values: Any, *, kinds: str, element: type[int] | type[float]
 ) -> tuple[Any, ...]:
-    given = _check.plain("Record", name, values)
+    given = _check.plain(fn, name, values)
     if given.dtype.kind not in kinds:
-        raise TypeError(f"Record: {name} must be a sequence of {element.__name__}, got {values!r}")
+        raise TypeError(f"{fn}: {name} must be a sequence of {element.__name__}, got {values!r}")
     if given.ndim != 1 or given.size == 0:
-        raise ValueError(f"Record: {name} must be a non-empty sequence, got shape {given.shape}")
-    _check.finite("Record", name, given)
+        raise ValueError(f"{fn}: {name} must be a non-empty sequence, got shape {given.shape}")
+    _check.finite(fn, name, given)
     if given.min() < 0:
-        raise ValueError(f"Record: {name} must be >= 0, got {given.min()}")
+        raise ValueError(f"{fn}: {name} must be >= 0, got {given.min()}")
     if (given[1:] <= given[:-1]).any():
-        raise ValueError(f"Record: {name} must increase, got {given.tolist()}")
+        raise ValueError(f"{fn}: {name} must increase, got {given.tolist()}")
     return tuple(element(value) for value in given)
 
 
-def _samples(ntg_on: Any) -> int | tuple[int, ...]:
-    rows = _check.plain("Record", "ntg_on", ntg_on)
+def _samples(fn: str, name: str, ntg_on: Any) -> str | int | tuple[int, ...]:
+    if isinstance(ntg_on, str):
+        return _check.choice(fn, name, ntg_on, ("all",))
+    rows = _check.plain(fn, name, ntg_on)
     if rows.dtype.kind not in "iu":
-        raise TypeError(f"Record: ntg_on must be an integer or indices, got {ntg_on!r}")
+        raise TypeError(f"{fn}: {name} must be an integer or indices, got {ntg_on!r}")
     if rows.ndim == 0:
-        return _check.integer("Record", "ntg_on", ntg_on, low=1)
+        return _check.integer(fn, name, ntg_on, low=1)
     if rows.ndim != 1 or rows.size == 0:
-        raise ValueError(f"Record: ntg_on must be a non-empty sequence, got shape {rows.shape}")
+        raise ValueError(f"{fn}: {name} must be a non-empty sequence, got shape {rows.shape}")
     if rows.min() < 0:
-        raise ValueError(f"Record: ntg_on must be >= 0, got {rows.min()}")
+        raise ValueError(f"{fn}: {name} must be >= 0, got {rows.min()}")
     return tuple(int(row) for row in rows)
 
 
@@ -352,12 +287,7 @@ class Stop:
     def __post_init__(self) -> None:
         if self.loss is None and self.time is None and self.wall_seconds is None:
             raise ValueError("Stop: give at least one of loss, time and wall_seconds, got none")
-        for name, low in (("loss", -math.inf), ("time", 0.0), ("wall_seconds", 0.0)):
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(
-                    self, name, _check.number("Stop", name, value, low=low, low_open=True)
-                )
+        _check.fields(self, loss=_check.number, time=_check.POSITIVE, wall_seconds=_check.POSITIVE)
 
 
 @dataclass(frozen=True)
