@@ -57,10 +57,10 @@ class Layout:
             for _ in range(struct.unpack_from("<q", state, before)[0]):
                 self.fields("dq")
         self.scalar("Q")
-        end = len(state) - (8 + 8 * M * D + 8 + 8 * M + 1 + 1 + 8 + 8 + 8 + 1 + 8 + 8)
+        end = len(state) - (8 + 8 * M * D + 8 + 8 * M + 1 + 8 + 8 + 8 + 1 + 8 + 8)
         while self.at < end:
             self.fields("V")
-        self.fields("VV??dV?dq")
+        self.fields("VV?dV?dq")
         assert self.at == len(state)
 
     def fields(self, formats):

@@ -31,9 +31,9 @@ class BatchMember : public Standing {
   std::unique_ptr<BatchEngine<T>> engine;
 
   void start(const Context& context) {
-    look_at_all(context);
-    expect(loss_at_look_, loss_of_zero(loss_, data_.y));
-    judge(loss_at_look_);
+    evaluate_on_all(context);
+    expect(loss_on_all_, loss_of_zero(loss_, data_.y));
+    check(loss_on_all_);
     resume(context);
   }
 
@@ -41,14 +41,14 @@ class BatchMember : public Standing {
 
   Batch batch(Index at_step) { return sampler_.batch(at_step); }
 
-  // All samples may say what a batch hid.
-  void look(const Context& context) {
+  // All samples may show a divergence that no batch has shown.
+  void evaluate_for_record(const Context& context) {
     if (diverged) return;
-    look_at_all(context);
-    if (!context.watch.stopped()) judge(loss_at_look_);
+    evaluate_on_all(context);
+    if (!context.watch.stopped()) check(loss_on_all_);
   }
 
-  double loss() const { return loss_at_look_; }
+  double loss() const { return loss_on_all_; }
   const double* outputs() const { return f_.data(); }
   void copy_weights_to(T* W, T* a) const { engine->copy_weights_to(W, a); }
 
@@ -90,13 +90,13 @@ class BatchMember : public Standing {
  private:
   static std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
-  void look_at_all(const Context& context) {
+  void evaluate_on_all(const Context& context) {
     engine->copy_weights_to(W_.data(), a_.data());
     NetworkView<T> now = net_;
     now.W.data = W_.data();
     now.a.data = a_.data();
     kernels_->of<T>().forward(now, data_.X, f_.data(), context);
-    loss_at_look_ =
+    loss_on_all_ =
         loss_and_residual<T>(loss_, {f_.data(), data_.y.rows, data_.y.cols}, data_.y, nullptr);
   }
 
@@ -106,9 +106,9 @@ class BatchMember : public Standing {
   Loss loss_;
   bool train_output_;
   Sampler sampler_;
-  std::vector<double> f_;  // (n, k) at the last look
+  std::vector<double> f_;  // (n, k) at the last record
   std::vector<T> W_, a_;
-  double loss_at_look_ = 0;
+  double loss_on_all_ = 0;
 };
 
 }  // namespace asymfast

@@ -1,13 +1,16 @@
 // Gradient flow: which method each member takes, and its first step.
-#include "train/methods/flow.hpp"
-
 #include <algorithm>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "names.hpp"
 #include "train/flow_choice.hpp"
+#include "train/methods/adaptive_rk4.hpp"
+#include "train/methods/dopri5.hpp"
+#include "train/methods/fixed_rk4.hpp"
+#include "train/methods/tangent.hpp"
 #include "train/requirements.hpp"
 #include "train/run.hpp"
 
@@ -82,15 +85,17 @@ RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train
   const Index n = train.X.rows;
   const KernelTable& kernels = kernel_table(exec.backend);
   require_possible(flow, loss, nets.activation, n * nets.k, kernels);
-  const Goals goals(recording.schedule, kNoStepLimit, flow.t_end);
-  Run<T, FlowOf<T>> run(nets, train, test, loss, recording, goals, hooks, exec);
+  Run<T, Member<T>> run(nets, train, test, loss, recording, kNoStepLimit, flow.t_end, hooks, exec,
+                        members_on_all_samples(nets, train, loss, exec));
   std::vector<FlowMethod> methods;
   const Index m = run.nodes();
+  using Problem = typename Tangent<T>::Problem;
+  const Problem problem{n, m, nets.d, nets.k, loss_curvature(loss, n, nets.k)};
 
-  const auto make_method = [&](Index b) -> typename FlowOf<T>::Method {
+  const auto make_method = [&](Index b) -> std::unique_ptr<Method<Member<T>>> {
     if (flow.dt > 0) {
       methods.push_back(FlowMethod::rk4);
-      return FixedRk4<T>(flow.dt);
+      return std::make_unique<FixedRk4<T>>(flow.dt);
     }
     const double eig = run.eig_max(b);
     FlowMethod method = flow.method;
@@ -105,11 +110,10 @@ RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train
     };
     switch (method) {
       case FlowMethod::tangent:
-        return Tangent<T>({n, m, nets.d, nets.k, loss_curvature(loss, n, nets.k)}, control,
-                          flow.t_end, first_step(0.2), kernels);
+        return std::make_unique<Tangent<T>>(problem, control, flow.t_end, first_step(0.2), kernels);
       case FlowMethod::dopri5:
-        return Dopri5<T>(control, flow.t_end, first_step(Dopri5<T>::kStability));
-      default: return AdaptiveRk4<T>(control, first_step(kRk4Stability));
+        return std::make_unique<Dopri5<T>>(control, flow.t_end, first_step(Dopri5<T>::kStability));
+      default: return std::make_unique<AdaptiveRk4<T>>(control, first_step(kRk4Stability));
     }
   };
   const bool takes_rk4 = flow.dt > 0 || flow.method == FlowMethod::rk4;

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "asymfast/train.hpp"
-#include "train/methods/goal.hpp"
+#include "train/methods/method.hpp"
 
 namespace asymfast {
 

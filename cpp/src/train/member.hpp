@@ -27,22 +27,22 @@ struct Standing {
   double last_loss = 0;   // the last acceptable one
   double loss_limit = 0;  // beyond it, or NaN: diverged
 
-  // A run may climb before it descends (the catapult of large steps), but not by ten orders.
+  // The loss may rise before it falls (the catapult of large steps), but not by ten orders.
   void expect(double loss_at_start, double loss_of_zero) {
     loss_limit = 1e10 * std::max({loss_at_start, loss_of_zero, 1e-30});
   }
 
-  void judge(double loss) {
+  void check(double loss) {
     if (std::isfinite(loss) && loss <= loss_limit)
       last_loss = loss;
     else
       diverged = true;
   }
 
-  // After the member was on a march.
-  void judge(const Marcher& marcher) {
+  // The same after the steps of a march.
+  void check(const Marcher& marcher) {
     last_loss = marcher.last_loss;
-    judge(marcher.loss);
+    check(marcher.loss);
   }
 
   // Of a run that ends at last_step or t_end.
@@ -90,18 +90,18 @@ struct Member : Standing {
   void start(const Context& context) {
     engine->restart(context);
     expect(engine->loss(), loss_of_zero(loss_, y));
-    judge();
+    check();
   }
 
-  // After `state` was read.
+  // After its state was read.
   void resume(const Context& context) { engine->restart(context); }
 
-  using Standing::judge;
+  using Standing::check;
   // To be called after every step.
-  void judge() { Standing::judge(engine->loss()); }
+  void check() { Standing::check(engine->loss()); }
 
   // What is recorded of it: loss and outputs (n, k) on the training data, and its weights.
-  void look(const Context&) {}
+  void evaluate_for_record(const Context&) {}  // eval is where it stands
   double loss() const { return engine->loss(); }
   const double* outputs() const { return engine->outputs(); }
   void copy_weights_to(T* W, T* a) const {

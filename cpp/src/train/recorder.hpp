@@ -77,8 +77,8 @@ class Recorder {
     }
   }
 
-  // Member b's part of the last row, at the weights taken, but for what `judge_ntg` adds; different
-  // members may be measured at the same time.
+  // Member b's part of the last row, at the weights taken, but for what `measure_spectrum` adds;
+  // different members may be measured at the same time.
   template <class Member>
   void measure(Index b, const Member& member, const DataView<T>& train, const Context& context) {
     NetworkView<T> net = nets_.member(b);
@@ -99,7 +99,7 @@ class Recorder {
   }
 
   // Eigenvalues and norms of the NTG that was taken: the CPU's part.
-  void judge_ntg(Index b, const Context& context) {
+  void measure_spectrum(Index b, const Context& context) {
     const std::vector<double> K = std::exchange(taken_ntg_[size_of(b)], {});
     if (K.empty() || context.watch.stopped()) return;
     const std::vector<double>& K0 = initial_ntg_[size_of(b)];

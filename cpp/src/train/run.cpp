@@ -1,118 +1,239 @@
-// Gradient descent, step by step or in leaps.
 #include "train/run.hpp"
 
-#include <cmath>
-#include <stdexcept>
+#include <algorithm>
+#include <chrono>
 #include <string>
 #include <utility>
-
-#include "names.hpp"
-#include "train/methods/descent.hpp"
-#include "train/methods/leap.hpp"
-#include "train/methods/one_of.hpp"
-#include "train/requirements.hpp"
 
 namespace asymfast {
 
 namespace {
 
-constexpr const char* kWho = "gradient_descent";
+constexpr auto kSlice = std::chrono::milliseconds(50);
 
-constexpr std::pair<DescentMethod, std::string_view> kNames[] = {{DescentMethod::automatic, "auto"},
-                                                                 {DescentMethod::step, "step"},
-                                                                 {DescentMethod::leap, "leap"}};
-
-// Why there can be no leaps; empty: there can.
-std::string what_forbids_leaps(Loss loss, Activation activation, Index outputs,
-                               const KernelTable& kernels) {
-  const std::string method = "method 'leap' ";
-  if (!kernels.keeps_frames)
-    return method + "is not available on " + std::string(kernels.isa) + "; use 'step'";
-  if (activation == Activation::relu)
-    return method + "needs an activation without kinks, got 'relu'; use 'step'";
-  if (loss == Loss::cross_entropy)
-    return method +
-           "needs a loss of constant curvature, 'half_sse' or 'mse', got 'cross_entropy'; use "
-           "'step'";
-  if (outputs > kMostLeapOutputs)
-    return method + "takes at most n k = " + std::to_string(kMostLeapOutputs) + " outputs, got " +
-           std::to_string(outputs) + "; use 'step'";
-  return "";
-}
-
-Index count_records(const Schedule& schedule, Index steps) {
-  return schedule.every > 0 ? steps / schedule.every : static_cast<Index>(schedule.steps.size());
-}
-
-// Whether leaps are worth while. Counted in gradients; that a decade of steps takes 45 leaps is
-// what the four settings of the paper's simulated problem need at most (docs/leaps.md).
-bool leaps_pay(Index n, Index m, Index d, Index k, std::size_t element, Index steps,
-               Index records) {
-  const double N = double(n) * double(k), nodes = double(n) * double(m);
-  const double bytes = 13 * nodes * double(element) + 8 * 30 * N * N;
-  const double gradient = 4 * nodes * double(d + k + 8);
-  const double recurrence = 2 * 1200 * N * N / gradient, basis = 9 * N * N * N / gradient;
-  const double leap = 4 + 2 * N * N * double(m) / gradient + recurrence + 0.2 * basis;
-  const double all =
-      45 * std::log10(1 + double(steps)) * leap + double(records) * (1 + recurrence / 2);
-  return bytes <= 1e9 && all < 0.8 * double(steps);
+Watch::Clock::duration seconds(double count) {
+  constexpr double kLongest = 1e9;  // 30 years; beyond 290 the clock's own count overflows
+  return std::chrono::duration_cast<Watch::Clock::duration>(
+      std::chrono::duration<double>(std::min(count, kLongest)));
 }
 
 }  // namespace
 
-DescentMethod descent_method_from_name(std::string_view name) {
-  for (const auto& [method, its_name] : kNames)
-    if (its_name == name) return method;
-  throw std::invalid_argument("method must be 'auto', 'step' or 'leap', got '" + std::string(name) +
-                              "'");
+template <class T, class Member>
+Run<T, Member>::Run(const EnsembleView<T>& nets, const DataView<T>& train, const DataView<T>& test,
+                    Loss loss, const Recording& recording, Index last_step, double t_end,
+                    const Hooks& hooks, const Execution& exec, MemberSource<T, Member> source)
+    : hooks_(hooks),
+      goals_(recording.schedule, last_step, t_end),
+      pulse_(hooks),
+      watch_([this] { return pulse_(); }, bool(hooks.sum_over_ranks)),
+      ranks_(hooks.sum_over_ranks, watch_),
+      nodes_(nets.m),
+      stepping_(std::move(source), nets.B, exec, goals_, pulse_, watch_, ranks_),
+      records_(nets, train, test, loss, recording, kernel_table(exec.backend), hooks, watch_,
+               ranks_, result_) {}
+
+template <class T, class Member>
+RunResult<T> Run<T, Member>::operator()(
+    double stability, const typename Stepping<T, Member>::MakeMethod& make_method) {
+  stepping_.for_members([&](Index b, const Context& context) {
+    stepping_.member(b).start(context);
+    records_.keep_initial_ntg(b, context);
+  });
+  stepping_.choose_methods(make_method);
+  if (!watch_.stopped() && resume()) {
+    pulse_.set_between_steps(false);
+    run_to_the_end();
+    if (pulse_.interrupted() && !pulse_.state_is_lost() && !records_.lost() && !state_refused_) {
+      records_.drop_incomplete_row();
+      keep_state();
+    }
+  }
+  watch_.rethrow();
+  finish(stability);
+  return std::move(result_);
 }
 
-std::string_view name_of(DescentMethod method) {
-  return name_in(kNames, method);
+template <class T, class Member>
+Index Run<T, Member>::nodes() {
+  double m = double(nodes_);
+  ranks_.sum(&m, 1);
+  return Index(m);
+}
+
+// ---- from record to record
+
+template <class T, class Member>
+void Run<T, Member>::run_to_the_end() {
+  if (!records_.any() && goals_.wants_the_start() && !record()) return;
+  if (hooks_.checkpoints.resume_from.empty() && !keep_state()) return;
+  while (under_way_ || !(at_the_end() || records_.stops())) {
+    const Member* front = stepping_.first_running();
+    if (!under_way_) goal_ = goals_.after(front->step, front->time);
+    under_way_ = true;
+    const bool reached = advance_to(goal_);
+    if (interrupted()) return;
+    if (!reached) return end_before_the_goal();
+    if (!record()) return;
+    under_way_ = false;
+    if (time_is_up() && !at_the_end()) return end_before_the_goal();
+    if (Clock::now() >= checkpoint_due_ && !keep_state()) return;
+  }
+  keep_state();
+}
+
+// False: interrupted, or the time was up before all members had reached the goal.
+template <class T, class Member>
+bool Run<T, Member>::advance_to(const Goal& goal) {
+  const auto pauses = [this] {
+    return pulse_.interrupted() || time_is_up() ||
+           (Clock::now() >= checkpoint_due_ && !keep_state());
+  };
+  return stepping_.advance_to(goal, std::min<Clock::duration>(kSlice, checkpoint_interval()),
+                              pauses, [this] { records_.finish_row(stepping_); });
+}
+
+template <class T, class Member>
+bool Run<T, Member>::at_the_end() const {
+  const Member* front = stepping_.first_running();
+  return !front || goals_.is_the_end(front->step, front->time);
+}
+
+// Makes a record. False: the run is to end here.
+template <class T, class Member>
+bool Run<T, Member>::record() {
+  if (!records_.finish_row(stepping_)) return false;
+  pulse_.set_between_steps(true);
+  const bool measured = records_.measure(stepping_);
+  pulse_.set_between_steps(false);
+  if (!measured) return false;
+  if (!stepping_.first_running()) return true;
+  under_way_ = false;
+  if (!records_.show_last()) {
+    if (!watch_.stopped()) keep_state();
+    return false;
+  }
+  if (watch_.stopped()) return false;
+  return !records_.are_many() || (records_.finish_row(stepping_) && records_.hand_over());
+}
+
+// ---- checkpoints
+
+template <class T, class Member>
+void Run<T, Member>::serialise(Archive& archive) {
+  Fields fields(archive);
+  stepping_.serialise(fields, goals_.last_step(), goals_.t_end());
+  records_.serialise(fields, stepping_.members(), goals_.t_end());
+  fields(under_way_), fields(goal_.leg_end, 0.0, goals_.t_end());
+  fields(goal_.step, Index(0), goals_.last_step());
+  archive.end();
+}
+
+// Goes to where a checkpoint was written, if there is one. False: interrupted.
+template <class T, class Member>
+bool Run<T, Member>::resume() {
+  if (hooks_.checkpoints.resume_from.empty()) return true;
+  Archive archive(hooks_.checkpoints.resume_from);
+  serialise(archive);
+  stepping_.resume();
+  return !watch_.stopped();
+}
+
+// Between two steps: writes a checkpoint, if anybody wants one. False: the run is to end here.
+template <class T, class Member>
+bool Run<T, Member>::keep_state() {
+  if (!hooks_.checkpoints.write || closing_) return true;
+  if (!records_.finish_row(stepping_) || !records_.hand_over()) return false;
+  std::string text;
+  Archive archive(text);
+  serialise(archive);
+  state_refused_ = !hooks_.checkpoints.write(text);
+  checkpoint_due_ = Clock::now() + checkpoint_interval();
+  return !state_refused_;
+}
+
+template <class T, class Member>
+Watch::Clock::duration Run<T, Member>::checkpoint_interval() const {
+  if (!hooks_.checkpoints.write) return seconds(kNoTimeLimit);
+  return std::max<Clock::duration>(seconds(hooks_.checkpoints.every), std::chrono::milliseconds(1));
+}
+
+// ---- the end
+
+// Members on the way to the closing record get a little more: one of them may be far behind.
+template <class T, class Member>
+bool Run<T, Member>::time_is_up() const {
+  const double limit = hooks_.stop.wall_seconds;
+  return Clock::now() - start_ > seconds(closing_ ? 1.1 * limit + 5 : limit);
+}
+
+// The clock has run out on the way to the goal. A resumed run continues from here; only the run
+// that ends makes a closing record, for which its members must meet.
+template <class T, class Member>
+void Run<T, Member>::end_before_the_goal() {
+  if (!keep_state()) return;
+  result_.stopped_by = "wall_seconds";
+  closing_ = true;
+  if (!stepping_.first_running()) return;
+  const Index step = stepping_.farthest([](const Member& m) { return m.step; });
+  if (!advance_to({goal_.leg_end, step}) || !stepping_.first_running()) return;
+  // Members that choose their own steps stand at different times even so.
+  const double time = stepping_.farthest([](const Member& m) { return m.time; });
+  const auto behind = [=](const Member& m) { return !m.diverged && m.time < time; };
+  const auto& members = stepping_.members();
+  if (std::any_of(members.begin(), members.end(), behind) && !advance_to({time, kNoStepLimit}))
+    return;
+  if (!(records_.any() && time == records_.last_time())) record();
+}
+
+template <class T, class Member>
+bool Run<T, Member>::interrupted() const {
+  return watch_.stopped() || pulse_.interrupted() || records_.lost() || state_refused_;
+}
+
+template <class T, class Member>
+void Run<T, Member>::finish(double stability) {
+  if (!watch_.stopped()) records_.finish_row(stepping_);
+  records_.drop_incomplete_row();
+  if (!records_.lost() && !state_refused_) records_.hand_over();
+  for (Index b = 0; b < stepping_.count(); ++b) {
+    const Member& member = stepping_.member(b);
+    result_.diverged.push_back(member.diverged);
+    if (!member.diverged || result_.diverged_step >= 0) continue;
+    result_.diverged_step = member.step;
+    result_.last_loss = member.last_loss;
+    if (!watch_.stopped() && !pulse_.interrupted())
+      result_.step_bound = stability / (1.01 * stepping_.another(b).curvature(stepping_.context()));
+  }
+  result_.status = interrupted()                 ? Status::interrupted
+                   : result_.diverged_step >= 0  ? Status::diverged
+                   : *result_.stopped_by != '\0' ? Status::stopped
+                                                 : Status::finished;
 }
 
 template <class T>
-RunResult<T> gradient_descent(const EnsembleView<T>& nets, const DataView<T>& train,
-                              const DataView<T>& test, Loss loss, double lr, Index steps,
-                              const Recording& recording, const Hooks& hooks, const Execution& exec,
-                              const Leaps& leaps) {
-  require_run(kWho, nets, train, test, recording, false);
-  require_ranks_possible(kWho, nets.B, hooks, exec);
-  require_positive(kWho, "lr", lr);
-  require_count(kWho, "steps", steps);
+MemberSource<T, Member<T>> members_on_all_samples(const EnsembleView<T>& nets,
+                                                  const DataView<T>& train, Loss loss,
+                                                  const Execution& exec) {
   const KernelTable& kernels = kernel_table(exec.backend);
-  const Index n = train.X.rows, outputs = n * nets.k;
-  const Goals goals(recording.schedule, steps, kNoTimeLimit);
-  DescentMethod method = leaps.method;
-  const std::string forbidden = what_forbids_leaps(loss, nets.activation, outputs, kernels);
-  if (method == DescentMethod::leap && !forbidden.empty())
-    throw std::invalid_argument(std::string(kWho) + ": " + forbidden);
-  if (method != DescentMethod::step) {
-    if (!(leaps.rtol > 0 && leaps.rtol < 1))
-      throw std::invalid_argument(std::string(kWho) + ": rtol must be in (0, 1), got " +
-                                  std::to_string(leaps.rtol));
-  }
-  using Method = OneOf<T, Descent<T>, Leap<T>>;
-  Run<T, Method> run(nets, train, test, loss, recording, goals, hooks, exec);
-  const Index m = run.nodes();
-  if (method == DescentMethod::automatic)
-    method = forbidden.empty() && leaps_pay(n, m, nets.d, nets.k, sizeof(T), steps,
-                                            count_records(recording.schedule, steps))
-                 ? DescentMethod::leap
-                 : DescentMethod::step;
-  RunResult<T> result = run(2.0, [&](Index) -> typename Method::Method {
-    if (method == DescentMethod::step) return Descent<T>(lr);
-    return Leap<T>({n, m, nets.d, nets.k, loss_curvature(loss, n, nets.k), lr, steps, leaps.rtol},
-                   kernels);
-  });
-  result.methods.assign(static_cast<std::size_t>(nets.B), name_of(method));
-  return result;
+  const auto make_fleet = kernels.of<T>().make_fleet;
+  const double slopes_memory = exec.slopes_memory / double(nets.B);
+  return {make_fleet ? make_fleet(nets, train, loss) : nullptr,
+          [&nets, &train, &kernels, loss, slopes_memory](Index b, Fleet<T>* fleet) {
+            const NetworkView<T> net = nets.member(b);
+            const DataView<T> data = train.member(b);
+            auto engine =
+                fleet ? fleet->engine(b)
+                      : kernels.of<T>().make_engine(net, data.X, data.y, loss, slopes_memory);
+            return Member<T>(kernels, std::move(engine), net, data, loss);
+          }};
 }
 
-#define ASYMFAST_INSTANTIATE(T)                                                            \
-  template RunResult<T> gradient_descent(                                                  \
-      const EnsembleView<T>&, const DataView<T>&, const DataView<T>&, Loss, double, Index, \
-      const Recording&, const Hooks&, const Execution&, const Leaps&);
+#define ASYMFAST_INSTANTIATE(T)                               \
+  template class Run<T, Member<T>>;                           \
+  template class Run<T, BatchMember<T>>;                      \
+  template MemberSource<T, Member<T>> members_on_all_samples( \
+      const EnsembleView<T>&, const DataView<T>&, Loss, const Execution&);
 
 ASYMFAST_INSTANTIATE(float)
 ASYMFAST_INSTANTIATE(double)

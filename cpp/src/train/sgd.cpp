@@ -1,10 +1,11 @@
 // Stochastic gradient descent.
 #include <algorithm>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "train/methods/goal.hpp"
+#include "train/methods/method.hpp"
 #include "train/requirements.hpp"
 #include "train/run.hpp"
 
@@ -14,7 +15,7 @@ namespace {
 
 // One batch a step; the learning rate is that of the epoch.
 template <class T>
-class SgdMethod : public StandsAtBase {
+class SgdMethod : public Method<BatchMember<T>> {
  public:
   SgdMethod(const Sgd& settings, Index n) : batch_size_(std::min(settings.batch_size, n)) {
     for (std::size_t e = 0; e < settings.lr.size(); ++e) {
@@ -24,7 +25,7 @@ class SgdMethod : public StandsAtBase {
     }
   }
 
-  bool step(BatchMember<T>& member, const Goal& goal, const Context& context) {
+  bool step(BatchMember<T>& member, const Goal& goal, const Context& context) override {
     if (member.step >= goal.step) return true;
     const Stretch& now = stretch_of(member.step);
     member.engine->advance(now.lr, member.batch(member.step + 1), context);
@@ -32,17 +33,17 @@ class SgdMethod : public StandsAtBase {
     ++member.evaluations;
     ++member.step;
     member.time = now.time_at(member.step);
-    member.judge(member.engine->loss());
+    member.check(member.engine->loss());
     return member.step >= goal.step;
   }
 
-  bool marches() const { return true; }
-  Index steps_to(const BatchMember<T>& member, const Goal& goal) const {
+  bool side_by_side() const override { return true; }
+  Index steps_to(const BatchMember<T>& member, const Goal& goal) override {
     // The batches of a march are listed: some megabytes of them at most.
     const Index most = std::max<Index>(1, (Index(1) << 20) / batch_size_);
     return std::clamp<Index>(goal.step - member.step, 0, most);
   }
-  void plan(BatchMember<T>& member, Index b, const Goal&, March& march) const {
+  void plan(BatchMember<T>& member, Index b, const Goal&, March& march) override {
     Update update;
     update.along_gradient = -1;
     update.commit = true;
@@ -58,16 +59,14 @@ class SgdMethod : public StandsAtBase {
       if (s < march.steps) march.scales.push_back(stretch_of(member.step + s).lr);
     }
   }
-  void marched(BatchMember<T>& member, const Marcher& marcher) const {
+  void marched(BatchMember<T>& member, const Marcher& marcher) override {
     if (marcher.steps == 0) return;
     const Stretch& last = stretch_of(member.step + marcher.steps - 1);
     member.evaluations += marcher.steps;
     member.step += marcher.steps;
     member.time = last.time_at(member.step);
-    member.judge(marcher);
+    member.check(marcher);
   }
-
-  void serialise(Fields&, const BatchMember<T>&) {}  // all is in the member
 
  private:
   // Steps of one learning rate: their time is not added up but multiplied.
@@ -117,22 +116,21 @@ RunResult<T> sgd(const EnsembleView<T>& nets, const DataView<T>& train, const Da
         "sgd: sum_over_ranks is for gradient_descent and gradient_flow alone");
   const Index n = train.X.rows;
   require_settings(settings, n, nets.B);
-  const Goals goals(recording.schedule, settings.steps(n), kNoTimeLimit);
   const BatchTraining training{loss, std::min(settings.batch_size, n), settings.train_output};
-  const auto make_fleet = kernel_table(exec.backend).of<T>().make_batch_fleet;
-  Run<T, SgdMethod<T>, BatchMember<T>> run(
-      nets, train, test, recording, goals, hooks, exec, loss,
-      make_fleet ? make_fleet(nets, train, training) : nullptr,
-      [&](const KernelTable& kernels, Index b, Fleet<T>* fleet) {
-        const NetworkView<T> net = nets.member(b);
-        const DataView<T> data = train.member(b);
-        return BatchMember<T>(
-            kernels,
-            fleet ? fleet->batch_engine(b)
-                  : kernels.of<T>().make_batch_engine(net, data.X, data.y, training),
-            net, data, loss, settings, settings.keys[static_cast<std::size_t>(b)]);
-      });
-  return run(2.0, [&](Index) { return SgdMethod<T>(settings, n); });
+  const KernelTable& kernels = kernel_table(exec.backend);
+  const auto make_fleet = kernels.of<T>().make_batch_fleet;
+  const auto make_member = [&](Index b, Fleet<T>* fleet) {
+    const NetworkView<T> net = nets.member(b);
+    const DataView<T> data = train.member(b);
+    auto engine = fleet ? fleet->batch_engine(b)
+                        : kernels.of<T>().make_batch_engine(net, data.X, data.y, training);
+    return BatchMember<T>(kernels, std::move(engine), net, data, loss, settings,
+                          settings.keys[static_cast<std::size_t>(b)]);
+  };
+  Run<T, BatchMember<T>> run(
+      nets, train, test, loss, recording, settings.steps(n), kNoTimeLimit, hooks, exec,
+      {make_fleet ? make_fleet(nets, train, training) : nullptr, make_member});
+  return run(2.0, [&](Index) { return std::make_unique<SgdMethod<T>>(settings, n); });
 }
 
 template RunResult<float> sgd(const EnsembleView<float>&, const DataView<float>&,

@@ -7,18 +7,18 @@
 #include <vector>
 
 #include "train/methods/error_control.hpp"
-#include "train/methods/goal.hpp"
+#include "train/methods/method.hpp"
 #include "train/methods/rk4_step.hpp"
 
 namespace asymfast {
 
 template <class T>
-class AdaptiveRk4 : public StandsAtBase {
+class AdaptiveRk4 : public Method<Member<T>> {
  public:
   AdaptiveRk4(ErrorControl<T> control, double first_step)
       : control_(control), first_step_(first_step), h_(first_step) {}
 
-  bool step(Member<T>& member, const Goal& goal, const Context& context) {
+  bool step(Member<T>& member, const Goal& goal, const Context& context) override {
     if (member.time >= goal.leg_end || member.step >= goal.step) return true;
     Engine<T>& engine = *member.engine;
     const double left = goal.leg_end - member.time;
@@ -61,12 +61,12 @@ class AdaptiveRk4 : public StandsAtBase {
     control_.accept(member, allowed, context);
     member.step += 2;
     member.time = pairs == 1 ? goal.leg_end : member.time + 2 * h;
-    member.judge();
+    member.check();
     h_ = std::fmax(std::fmax(h_, h) * std::fmin(std::fmax(factor, 0.2), 4.0), control_.shortest());
     return member.time >= goal.leg_end || member.step >= goal.step;
   }
 
-  void serialise(Fields& fields, const Member<T>&) {
+  void serialise(Fields& fields, const Member<T>&) override {
     control_.serialise(fields);
     fields(h_, 0.0, std::numeric_limits<double>::max());
   }

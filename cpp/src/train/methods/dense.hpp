@@ -6,30 +6,26 @@
 #include <algorithm>
 
 #include "train/member.hpp"
-#include "train/methods/goal.hpp"
+#include "train/methods/method.hpp"
 
 namespace asymfast {
 
-// Method has
-//   bool attempt(Member<T>&, const Context&)   one step from the front, which moves `front` and
-//                                              evaluates there; or false: a shorter one is needed
-//   void interpolate(Member<T>&, double time, const Context&)   evaluates within the last step
-template <class T, class Method>
-class Dense {
+template <class T>
+class Dense : public Method<Member<T>> {
  public:
-  bool step(Member<T>& member, const Goal& goal, const Context& context) {
+  bool step(Member<T>& member, const Goal& goal, const Context& context) override {
     if (member.time >= goal.leg_end || member.step >= goal.step) return true;
     const bool further = goal.leg_end > front_;
     if (further) {
-      while (!method().attempt(member, context))
+      while (!attempt(member, context))
         if (member.diverged || context.watch.stopped()) return member.diverged;
       ++member.step;
       member.time = std::min(front_, goal.leg_end);
-      member.judge();
+      member.check();
       if (member.diverged) return true;
     }
     if (!further || goal.leg_end < front_) {
-      method().interpolate(member, goal.leg_end, context);
+      interpolate(member, goal.leg_end, context);
       if (context.watch.stopped()) return false;
       member.time = goal.leg_end;
     }
@@ -37,17 +33,25 @@ class Dense {
   }
 
   // Where the last step began and ended, and its length; 0: there is none to interpolate in.
-  void serialise(Fields& fields, const Member<T>& member) {
+  void serialise(Fields& fields, const Member<T>& member) override {
     fields(front_, 0.0, t_end_), fields(start_, 0.0, front_), fields(last_h_, 0.0, t_end_);
     fields.require(member.diverged || member.time == front_ ||
                    (last_h_ > 0 && start_ <= member.time && member.time < front_));
   }
 
-  void resume(Member<T>& member, const Context& context) {
-    if (member.time < front_) method().interpolate(member, member.time, context);
+  void resume(Member<T>& member, const Context& context) override {
+    if (member.time < front_) interpolate(member, member.time, context);
   }
 
  protected:
+  explicit Dense(double t_end) : t_end_(t_end) {}
+
+  // One step from the front, which moves `front_` and evaluates there; false: a shorter one is
+  // needed.
+  virtual bool attempt(Member<T>&, const Context&) = 0;
+  // Evaluates within the last step.
+  virtual void interpolate(Member<T>&, double time, const Context&) = 0;
+
   // A step of about h that does not leave a crumb before the end of the run.
   double fitted(double h) const {
     const double left = t_end_ - front_;
@@ -63,11 +67,6 @@ class Dense {
   double t_end_;
   double front_ = 0;
   double start_ = 0, last_h_ = 0;  // of the last step
-
- private:
-  friend Method;
-  explicit Dense(double t_end) : t_end_(t_end) {}
-  Method& method() { return static_cast<Method&>(*this); }
 };
 
 }  // namespace asymfast

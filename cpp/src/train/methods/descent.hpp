@@ -4,42 +4,40 @@
 #include <algorithm>
 
 #include "train/member.hpp"
-#include "train/methods/goal.hpp"
+#include "train/methods/method.hpp"
 
 namespace asymfast {
 
 template <class T>
-class Descent : public StandsAtBase {
+class Descent : public Method<Member<T>> {
  public:
   explicit Descent(double lr) : lr_(lr) {
     update_.along_gradient = -lr;
     update_.commit = true;
   }
 
-  bool step(Member<T>& member, const Goal& goal, const Context& context) {
+  bool step(Member<T>& member, const Goal& goal, const Context& context) override {
     if (member.step >= goal.step) return true;
     member.engine->advance(update_, context);
     if (context.watch.stopped()) return false;
     ++member.evaluations;
     ++member.step;
     member.time = lr_ * double(member.step);
-    member.judge();
+    member.check();
     return member.step >= goal.step;
   }
 
-  bool marches() const { return true; }
-  Index steps_to(const Member<T>& member, const Goal& goal) const {
+  bool side_by_side() const override { return true; }
+  Index steps_to(const Member<T>& member, const Goal& goal) override {
     return std::max<Index>(goal.step - member.step, 0);
   }
-  void plan(const Member<T>&, Index, const Goal&, March& march) const { march.step = {update_}; }
-  void marched(Member<T>& member, const Marcher& marcher) const {
+  void plan(Member<T>&, Index, const Goal&, March& march) override { march.step = {update_}; }
+  void marched(Member<T>& member, const Marcher& marcher) override {
     member.evaluations += marcher.steps;
     member.step += marcher.steps;
     member.time = lr_ * double(member.step);
-    member.judge(marcher);
+    member.check(marcher);
   }
-
-  void serialise(Fields&, const Member<T>&) {}
 
  private:
   double lr_;

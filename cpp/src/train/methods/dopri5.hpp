@@ -18,14 +18,14 @@
 namespace asymfast {
 
 template <class T>
-class Dopri5 : public Dense<T, Dopri5<T>> {
+class Dopri5 : public Dense<T> {
  public:
   static constexpr double kStability = 3.3;  // the largest h eig_max
 
   Dopri5(ErrorControl<T> control, double t_end, double first_step)
-      : Dense<T, Dopri5>(t_end), control_(control), first_step_(first_step), h_(first_step) {}
+      : Dense<T>(t_end), control_(control), first_step_(first_step), h_(first_step) {}
 
-  bool attempt(Member<T>& member, const Context& context) {
+  bool attempt(Member<T>& member, const Context& context) override {
     Engine<T>& engine = *member.engine;
     begin(member, context);
     const double h = this->fitted(h_);
@@ -75,7 +75,7 @@ class Dopri5 : public Dense<T, Dopri5<T>> {
     return true;
   }
 
-  void interpolate(Member<T>& member, double time, const Context& context) {
+  void interpolate(Member<T>& member, double time, const Context& context) override {
     const double theta = time == this->front_ ? 1 : (time - this->start_) / this->last_h_;
     std::array<double, kStages + 1> back{};  // b_j - b_j(theta)
     for (std::size_t j = 0; j <= kStages; ++j) {
@@ -85,10 +85,10 @@ class Dopri5 : public Dense<T, Dopri5<T>> {
     member.engine->stage({-1, along(this->last_h_, back), false}, context);
   }
 
-  void serialise(Fields& fields, const Member<T>& member) {
+  void serialise(Fields& fields, const Member<T>& member) override {
     constexpr double kMost = std::numeric_limits<double>::max();
     control_.serialise(fields);
-    Dense<T, Dopri5>::serialise(fields, member);
+    Dense<T>::serialise(fields, member);
     fields(h_, 0.0, std::numeric_limits<double>::max()), fields(last_ratio_, 1e-4, 1.0),
         fields(rejected_), fields(began_);
     fields(residual_, 0.0, kMost);

@@ -6,44 +6,44 @@
 #include <cmath>
 #include <limits>
 
-#include "train/methods/goal.hpp"
+#include "train/methods/method.hpp"
 #include "train/methods/rk4_step.hpp"
 
 namespace asymfast {
 
 template <class T>
-class FixedRk4 : public StandsAtBase {
+class FixedRk4 : public Method<Member<T>> {
  public:
   explicit FixedRk4(double dt) : dt_(dt) {}
 
-  bool step(Member<T>& member, const Goal& goal, const Context& context) {
+  bool step(Member<T>& member, const Goal& goal, const Context& context) override {
     if (member.time >= goal.leg_end || member.step >= goal.step) return true;
     enter_leg(member, goal);
     rk4_step(member, h(), context);
     if (context.watch.stopped()) return false;
     take(member, 1);
-    member.judge();
+    member.check();
     return member.time >= goal.leg_end || member.step >= goal.step;
   }
 
-  bool marches() const { return true; }
-  Index steps_to(const Member<T>& member, const Goal& goal) {
+  bool side_by_side() const override { return true; }
+  Index steps_to(const Member<T>& member, const Goal& goal) override {
     if (member.time >= goal.leg_end || member.step >= goal.step) return 0;
     enter_leg(member, goal);
     return std::min(static_cast<Index>(steps_ - done_), goal.step - member.step);
   }
-  void plan(const Member<T>& member, Index, const Goal& goal, March& march) {
+  void plan(Member<T>& member, Index, const Goal& goal, March& march) override {
     enter_leg(member, goal);
     const auto stages = rk4_stages(h());
     march.step.assign(stages.begin(), stages.end());
   }
-  void marched(Member<T>& member, const Marcher& marcher) {
+  void marched(Member<T>& member, const Marcher& marcher) override {
     member.evaluations += 4 * marcher.steps;
     take(member, marcher.steps);
-    member.judge(marcher);
+    member.check(marcher);
   }
 
-  void serialise(Fields& fields, const Member<T>& member) {
+  void serialise(Fields& fields, const Member<T>& member) override {
     constexpr double kMost = std::numeric_limits<double>::max();
     fields(leg_start_, 0.0, kMost), fields(leg_end_, -1.0, kMost);
     fields(steps_, 0.0, kMost), fields(done_, 0.0, steps_);

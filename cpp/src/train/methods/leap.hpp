@@ -23,14 +23,14 @@
 #include <vector>
 
 #include "train/member.hpp"
-#include "train/methods/goal.hpp"
+#include "train/methods/method.hpp"
 #include "train/recurrence.hpp"
 #include "train/tangent_history.hpp"
 
 namespace asymfast {
 
 template <class T>
-class Leap {
+class Leap : public Method<Member<T>> {
  public:
   struct Problem {
     Index n, m, d, k;
@@ -51,7 +51,7 @@ class Leap {
     plain_.commit = true;
   }
 
-  bool step(Member<T>& member, const Goal& goal, const Context& context) {
+  bool step(Member<T>& member, const Goal& goal, const Context& context) override {
     if (member.step >= goal.step) return true;
     const bool further = goal.step > front_;
     if (further) {
@@ -62,7 +62,7 @@ class Leap {
         if (context.watch.stopped()) return false;
       }
       stand_at(member, std::min(front_, goal.step));
-      member.judge();
+      member.check();
       if (member.diverged) return true;
     }
     if (!further || goal.step < front_) {
@@ -74,7 +74,7 @@ class Leap {
   }
 
   // A run that was never interrupted did this work when it got here: it is not counted again.
-  void resume(Member<T>& member, const Context& context) {
+  void resume(Member<T>& member, const Context& context) override {
     const double owed = owed_;
     const std::int64_t evaluations = member.evaluations;
     if (member.step < front_)
@@ -84,7 +84,7 @@ class Leap {
     owed_ = owed, member.evaluations = evaluations;
   }
 
-  void serialise(Fields& fields, const Member<T>& member) {
+  void serialise(Fields& fields, const Member<T>& member) override {
     const auto N = static_cast<std::size_t>(size());
     constexpr double kMost = std::numeric_limits<double>::max();
     fields(front_, Index(0), problem_.steps), fields(start_, Index(0), front_);

@@ -26,7 +26,7 @@
 namespace asymfast {
 
 template <class T>
-class Tangent : public Dense<T, Tangent<T>> {
+class Tangent : public Dense<T> {
  public:
   struct Problem {
     Index n, m, d, k;
@@ -35,7 +35,7 @@ class Tangent : public Dense<T, Tangent<T>> {
 
   Tangent(const Problem& problem, ErrorControl<T> control, double t_end, double first_step,
           const KernelTable& kernels)
-      : Dense<T, Tangent>(t_end),
+      : Dense<T>(t_end),
         problem_(problem),
         control_(control),
         first_step_(first_step),
@@ -43,7 +43,7 @@ class Tangent : public Dense<T, Tangent<T>> {
         ode_(kernels),
         thetas_(static_cast<std::size_t>(kFrames * size() * size())) {}
 
-  bool attempt(Member<T>& member, const Context& context) {
+  bool attempt(Member<T>& member, const Context& context) override {
     Engine<T>& engine = *member.engine;
     if (nodes_.empty()) begin(member, context);
     const double h = this->fitted(h_);
@@ -101,7 +101,7 @@ class Tangent : public Dense<T, Tangent<T>> {
   }
 
   // Back from the front, by the polynomial of the last correction.
-  void interpolate(Member<T>& member, double time, const Context& context) {
+  void interpolate(Member<T>& member, double time, const Context& context) override {
     Move<T> back;
     if (time < this->front_) {
       const Nodes all(nodes_.begin(), nodes_.begin() + last_order_ + 1);
@@ -119,20 +119,20 @@ class Tangent : public Dense<T, Tangent<T>> {
   }
 
   // A run that was never interrupted did this work when it got here: it is not counted again.
-  void resume(Member<T>& member, const Context& context) {
+  void resume(Member<T>& member, const Context& context) override {
     const double owed = owed_;
     const std::int64_t evaluations = member.evaluations;
-    Dense<T, Tangent<T>>::resume(member, context);
+    Dense<T>::resume(member, context);
     owed_ = owed, member.evaluations = evaluations;
   }
 
-  void serialise(Fields& fields, const Member<T>& member) {
+  void serialise(Fields& fields, const Member<T>& member) override {
     auto count = static_cast<Index>(nodes_.size());
     fields(count, Index(0), kMostOrder + 1);
     nodes_.resize(static_cast<std::size_t>(count));
     const std::size_t N = count > 0 ? static_cast<std::size_t>(size()) : 0;
     control_.serialise(fields);
-    Dense<T, Tangent>::serialise(fields, member);
+    Dense<T>::serialise(fields, member);
     fields(h_, 0.0, std::numeric_limits<double>::max()), fields(owed_, 0.0, 1.0);
     fields(order_, Index(1), std::clamp<Index>(count, 1, kMostOrder));
     fields(last_order_, Index(0), std::max<Index>(count - 1, 0));

@@ -1,0 +1,121 @@
+// Gradient descent, step by step or in leaps.
+#include "train/methods/descent.hpp"
+
+#include <cmath>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "names.hpp"
+#include "train/methods/leap.hpp"
+#include "train/requirements.hpp"
+#include "train/run.hpp"
+
+namespace asymfast {
+
+namespace {
+
+constexpr const char* kWho = "gradient_descent";
+
+constexpr std::pair<DescentMethod, std::string_view> kNames[] = {{DescentMethod::automatic, "auto"},
+                                                                 {DescentMethod::step, "step"},
+                                                                 {DescentMethod::leap, "leap"}};
+
+// Why there can be no leaps; empty: there can.
+std::string what_forbids_leaps(Loss loss, Activation activation, Index outputs,
+                               const KernelTable& kernels) {
+  const std::string method = "method 'leap' ";
+  if (!kernels.keeps_frames)
+    return method + "is not available on " + std::string(kernels.isa) + "; use 'step'";
+  if (activation == Activation::relu)
+    return method + "needs an activation without kinks, got 'relu'; use 'step'";
+  if (loss == Loss::cross_entropy)
+    return method +
+           "needs a loss of constant curvature, 'half_sse' or 'mse', got 'cross_entropy'; use "
+           "'step'";
+  if (outputs > kMostLeapOutputs)
+    return method + "takes at most n k = " + std::to_string(kMostLeapOutputs) + " outputs, got " +
+           std::to_string(outputs) + "; use 'step'";
+  return "";
+}
+
+Index count_records(const Schedule& schedule, Index steps) {
+  return schedule.every > 0 ? steps / schedule.every : static_cast<Index>(schedule.steps.size());
+}
+
+// Whether leaps are worth while. Counted in gradients; that a decade of steps takes 45 leaps is
+// what the four settings of the paper's simulated problem need at most (docs/leaps.md).
+bool leaps_pay(Index n, Index m, Index d, Index k, std::size_t element, Index steps,
+               Index records) {
+  const double N = double(n) * double(k), nodes = double(n) * double(m);
+  const double bytes = 13 * nodes * double(element) + 8 * 30 * N * N;
+  const double gradient = 4 * nodes * double(d + k + 8);
+  const double recurrence = 2 * 1200 * N * N / gradient, basis = 9 * N * N * N / gradient;
+  const double leap = 4 + 2 * N * N * double(m) / gradient + recurrence + 0.2 * basis;
+  const double all =
+      45 * std::log10(1 + double(steps)) * leap + double(records) * (1 + recurrence / 2);
+  return bytes <= 1e9 && all < 0.8 * double(steps);
+}
+
+}  // namespace
+
+DescentMethod descent_method_from_name(std::string_view name) {
+  for (const auto& [method, its_name] : kNames)
+    if (its_name == name) return method;
+  throw std::invalid_argument("method must be 'auto', 'step' or 'leap', got '" + std::string(name) +
+                              "'");
+}
+
+std::string_view name_of(DescentMethod method) {
+  return name_in(kNames, method);
+}
+
+template <class T>
+RunResult<T> gradient_descent(const EnsembleView<T>& nets, const DataView<T>& train,
+                              const DataView<T>& test, Loss loss, double lr, Index steps,
+                              const Recording& recording, const Hooks& hooks, const Execution& exec,
+                              const Leaps& leaps) {
+  require_run(kWho, nets, train, test, recording, false);
+  require_ranks_possible(kWho, nets.B, hooks, exec);
+  require_positive(kWho, "lr", lr);
+  require_count(kWho, "steps", steps);
+  const KernelTable& kernels = kernel_table(exec.backend);
+  const Index n = train.X.rows, outputs = n * nets.k;
+  DescentMethod method = leaps.method;
+  const std::string forbidden = what_forbids_leaps(loss, nets.activation, outputs, kernels);
+  if (method == DescentMethod::leap && !forbidden.empty())
+    throw std::invalid_argument(std::string(kWho) + ": " + forbidden);
+  if (method != DescentMethod::step) {
+    if (!(leaps.rtol > 0 && leaps.rtol < 1))
+      throw std::invalid_argument(std::string(kWho) + ": rtol must be in (0, 1), got " +
+                                  std::to_string(leaps.rtol));
+  }
+  Run<T, Member<T>> run(nets, train, test, loss, recording, steps, kNoTimeLimit, hooks, exec,
+                        members_on_all_samples(nets, train, loss, exec));
+  const Index m = run.nodes();
+  if (method == DescentMethod::automatic)
+    method = forbidden.empty() && leaps_pay(n, m, nets.d, nets.k, sizeof(T), steps,
+                                            count_records(recording.schedule, steps))
+                 ? DescentMethod::leap
+                 : DescentMethod::step;
+  using Problem = typename Leap<T>::Problem;
+  const Problem problem{n,  m,     nets.d,    nets.k, loss_curvature(loss, n, nets.k),
+                        lr, steps, leaps.rtol};
+  RunResult<T> result = run(2.0, [&](Index) -> std::unique_ptr<Method<Member<T>>> {
+    if (method == DescentMethod::step) return std::make_unique<Descent<T>>(lr);
+    return std::make_unique<Leap<T>>(problem, kernels);
+  });
+  result.methods.assign(static_cast<std::size_t>(nets.B), name_of(method));
+  return result;
+}
+
+#define ASYMFAST_INSTANTIATE(T)                                                            \
+  template RunResult<T> gradient_descent(                                                  \
+      const EnsembleView<T>&, const DataView<T>&, const DataView<T>&, Loss, double, Index, \
+      const Recording&, const Hooks&, const Execution&, const Leaps&);
+
+ASYMFAST_INSTANTIATE(float)
+ASYMFAST_INSTANTIATE(double)
+
+}  // namespace asymfast

@@ -1,0 +1,45 @@
+// What a method of training offers: it carries one member to a goal, step by step. Between two
+// steps a run can be paused, saved and resumed to the same bits.
+#pragma once
+
+#include "asymfast/views.hpp"
+#include "fleet.hpp"
+#include "train/fields.hpp"
+#include "watch.hpp"
+
+namespace asymfast {
+
+// A member is at its goal when it stands at time `leg_end` or has done `step` steps.
+struct Goal {
+  double leg_end;
+  Index step;
+};
+
+template <class Member>
+class Method {
+ public:
+  Method() = default;
+  Method(const Method&) = delete;
+  Method& operator=(const Method&) = delete;
+  virtual ~Method() = default;
+
+  // One step, or a try of one. True: the goal is reached.
+  virtual bool step(Member&, const Goal&, const Context&) = 0;
+  // Every variable that changes from step to step, with the range it must lie in. The member
+  // comes first.
+  virtual void serialise(Fields&, const Member&) {}
+  // Evaluates where the member stands, after both were read and the engine evaluated at its base.
+  virtual void resume(Member&, const Context&) {}
+
+  // Where a backend steps all members side by side (fleet.hpp), methods of equal steps also say
+  // how; of the others only `step` is called.
+  virtual bool side_by_side() const { return false; }
+  // Steps left; 0: the goal is reached.
+  virtual Index steps_to(const Member&, const Goal&) { return 0; }
+  // Adds to a march what member b is to do.
+  virtual void plan(Member&, Index /* b */, const Goal&, March&) {}
+  // Takes note of what the member did.
+  virtual void marched(Member&, const Marcher&) {}
+};
+
+}  // namespace asymfast
