@@ -30,7 +30,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Check = Callable[[str, str, Any], Any]  # (function, argument, value) -> value
 
 
-def arguments(fn: str | None = None, **checks: Check) -> Callable[[F], F]:
+def arguments(fn: str | None = None, /, **checks: Check) -> Callable[[F], F]:
     """Declare what the arguments of a function must be; it then gets the checked values.
 
     Where the default of an argument is None, so may be the argument. The function is also
@@ -57,20 +57,21 @@ def arguments(fn: str | None = None, **checks: Check) -> Callable[[F], F]:
     """
 
     def decorate(function: F) -> F:
-        inner = inspect.unwrap(function)
-        names = inner.__code__.co_varnames[: inner.__code__.co_argcount]
-        last = inner.__defaults__ or ()
-        defaults: dict[str, Any] = dict(zip(names[len(names) - len(last) :], last, strict=True))
-        defaults |= inner.__kwdefaults__ or {}
+        parameters = inspect.signature(function).parameters
+        names = tuple(parameters)
+        optional = {name for name in names if parameters[name].default is None}
+        any_name = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
         title = fn or function.__qualname__
 
         def checked(name: str, value: Any) -> Any:
-            if name not in checks or (value is None and defaults.get(name, ...) is None):
+            if name not in checks or (value is None and name in optional):
                 return value
             return checks[name](title, name, value)
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
+            if not (any_name or kwargs.keys() <= parameters.keys()):
+                raise _unknown(title, kwargs, names)
             with np.errstate(**_ERROR_STATE):
                 given = (*map(checked, names, args), *args[len(names) :])
                 return function(*given, **{name: checked(name, kwargs[name]) for name in kwargs})
@@ -79,6 +80,15 @@ def arguments(fn: str | None = None, **checks: Check) -> Callable[[F], F]:
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+def _unknown(fn: str, given: Iterable[str], known: Iterable[str]) -> TypeError:
+    import difflib
+
+    name = next(one for one in given if one not in known)
+    close = difflib.get_close_matches(name, known, 1)
+    remedy = f"; did you mean {close[0]!r}?" if close else ""
+    return TypeError(f"{fn}: got an unexpected keyword argument {name!r}{remedy}")
 
 
 def fields(instance: Any, **checks: Check) -> None:
@@ -246,6 +256,19 @@ def instance(fn: str, name: str, value: Any, *, kind: type[T]) -> T:
         raise TypeError(
             f"{fn}: {name} must be {article} {kind.__name__}, got {type(value).__name__}"
         )
+    return value
+
+
+def function(fn: str, name: str, value: Any) -> Any:
+    """Return what can be called.
+
+    Raises
+    ------
+    TypeError
+        Something else.
+    """
+    if not callable(value):
+        raise TypeError(f"{fn}: {name} must be callable, got {type(value).__name__}")
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 import time
@@ -10,13 +11,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict
 from os import PathLike
-from typing import Any, TextIO
+from typing import Any, Literal, NamedTuple, TextIO, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check, _core, memory
-from ._check import LOSSES, inputs, is_on_cuda, targets
+from ._check import inputs, is_on_cuda, targets
 from ._device import backend_name, thread_count, to_host
 from ._storage import Checkpoint, CheckpointError, RecordFolder, identity_of
 from .mpi import NetworkPart, is_alone, part_of, require_agreement, summing
@@ -58,6 +59,34 @@ def checks_only() -> Iterator[None]:
         _checks_only.reset(token)
 
 
+class Schedule(NamedTuple):
+    """When the core records: every N-th step, or at these steps or times."""
+
+    record_every: int = 0
+    record_steps: list[int] = []  # noqa: RUF012
+    record_times: list[float] = []  # noqa: RUF012
+
+
+class Options(TypedDict, total=False):
+    """Keywords of all training functions; `gradient_descent` documents them."""
+
+    loss: str
+    record: Record | None
+    X_test: ArrayLike | None
+    y_test: ArrayLike | None
+    threads: int | None
+    device: str
+    backend: str | None
+    progress: bool | Callable[[float, float], object]
+    callback: Callable[[Snapshot], object] | None
+    checkpoint: str | PathLike[str] | None
+    checkpoint_every: float
+    stop: Stop | None
+    on_divergence: Literal["raise", "keep"]
+    max_memory: float | None
+    comm: Any
+
+
 class Job:
     """The checked arguments that all training functions share, and the call into the core."""
 
@@ -67,41 +96,31 @@ class Job:
         net: Network,
         X: ArrayLike,
         y: ArrayLike,
-        loss: str,
-        record: Record | None,
-        X_test: ArrayLike | None,
-        y_test: ArrayLike | None,
-        threads: int | None,
-        device: str,
-        backend: str | None,
-        callback: Callable[[Snapshot], object] | None,
+        train_output: bool = False,
         *,
+        loss: str = "half_sse",
+        record: Record | None = None,
+        X_test: ArrayLike | None = None,
+        y_test: ArrayLike | None = None,
+        threads: int | None = None,
+        device: str = "cpu",
+        backend: str | None = None,
+        progress: bool | Callable[[float, float], object] = False,
+        callback: Callable[[Snapshot], object] | None = None,
         checkpoint: str | PathLike[str] | None = None,
         checkpoint_every: float = 60.0,
         stop: Stop | None = None,
-        trains_output: bool = False,
+        on_divergence: Literal["raise", "keep"] = "raise",
         max_memory: float | None = None,
         comm: Any = None,
-        on_divergence: str = "raise",
     ) -> None:
-        if not isinstance(net, Network):
-            raise TypeError(f"{fn}: net must be a Network, got {type(net).__name__}")
-        for name, value, kind in (("record", record, Record), ("stop", stop, Stop)):
-            if value is not None and not isinstance(value, kind):
-                raise TypeError(
-                    f"{fn}: {name} must be a {kind.__name__}, got {type(value).__name__}"
-                )
-        if callback is not None and not callable(callback):
-            raise TypeError(f"{fn}: callback must be callable, got {type(callback).__name__}")
         self.backend = backend_name(fn, backend, device)
         if comm is not None:
             _require_alone(fn, net, self.backend, record, checkpoint, stop)
             net = part_of(fn, net, comm)
-        self.comm = comm
+        self.fn, self.net, self.device, self.comm = fn, net, device, comm
         self.checks_only = _checks_only.get()
-        self.fn, self.net, self.device = fn, net, device
-        self.loss = _check.choice(fn, "loss", loss, LOSSES)
-        self.record = record or Record()
+        self.loss, self.record = loss, record or Record()
         self.threads = thread_count(fn, threads)
         if device == "cuda":  # records are made of the host's copy
             given: dict[str, Any] = dict(zip(_DATA, (X, y, X_test, y_test), strict=True))
@@ -118,17 +137,12 @@ class Job:
             raise ValueError(
                 f"{fn}: record.top_nodes must be at most m = {net.m}, got {self.record.top_nodes}"
             )
-        self.callback = callback
-        self.stop = stop
-        self.checkpoint = checkpoint
-        self.checkpoint_every = _check.number(
-            fn, "checkpoint_every", checkpoint_every, low=0, low_open=True
-        )
-        self.trains_output = trains_output
-        self.on_divergence = _check.choice(fn, "on_divergence", on_divergence, ("raise", "keep"))
         if max_memory is not None and self.backend == "cuda":
             raise ValueError(f"{fn}: max_memory must be None on device 'cuda', got {max_memory!r}")
-        self.max_memory = max_memory
+        self.progress, self.callback, self.stop = progress, callback, stop
+        self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
+        self.train_output = train_output
+        self.on_divergence, self.max_memory = on_divergence, max_memory
 
     def _test_data(
         self, X_test: ArrayLike | None, y_test: ArrayLike | None
@@ -148,7 +162,7 @@ class Job:
         unwanted = set()
         if self.X_test is None:
             unwanted |= {"test_loss", "test_accuracy"}
-        if not self.trains_output:
+        if not self.train_output:
             unwanted |= {"output_weights"}
         return {
             name: (column.numpy_dtype(net.dtype), tuple(sizes[axis] for axis in column.axes))
@@ -162,12 +176,7 @@ class Job:
         return field is None or bool(getattr(self.record, field))
 
     def train(
-        self,
-        call: Call,
-        schedule: dict[str, Any],
-        settings: dict[str, Any],
-        progress: bool | Callable[[float, float], object],
-        step_text: str,
+        self, call: Call, schedule: Schedule, settings: dict[str, Any], step_text: str
     ) -> Run:
         """Call the core and return its run, or raise what ended it with the run attached."""
         if self.checks_only:
@@ -180,14 +189,14 @@ class Job:
         )
         problem = _core.Problem(**self._arrays(), activation=self.net.activation, loss=self.loss)
         recording = _core.Recording(
-            every=schedule["record_every"],
-            steps=schedule["record_steps"],
-            times=schedule["record_times"],
+            every=schedule.record_every,
+            steps=schedule.record_steps,
+            times=schedule.record_times,
             ntg_on=self.ntg_on.tolist(),
             columns=list(self.columns()),
             top_nodes=self.record.top_nodes,
         )
-        pulse, close = progress_hooks(self.fn, progress)
+        pulse, close = progress_hooks(self.fn, self.progress)
         try:
             keeper = _Keeper(self, config, schedule)
             limits = self._stop()
@@ -236,16 +245,16 @@ class Job:
                 error.run = run  # type: ignore[attr-defined]
                 raise
 
-    def _agree(self, config: dict[str, Any], schedule: dict[str, Any]) -> None:
+    def _agree(self, config: dict[str, Any], schedule: Schedule) -> None:
         """Raise, on all ranks, unless all ranks make the same call."""
         own = ("m", "threads", "first_node")
         common = {name: config[name] for name in config if name not in own}
         arrays = {name: getattr(self, name) for name in ("X", "y", "X_test", "y_test")}
         require_agreement(
-            self.fn, self.comm, settings=(common, schedule), stop=self._stop(), **arrays
+            self.fn, self.comm, settings=(common, tuple(schedule)), stop=self._stop(), **arrays
         )
 
-    def _slopes_memory(self, schedule: dict[str, Any], settings: dict[str, Any]) -> float:
+    def _slopes_memory(self, schedule: Schedule, settings: dict[str, Any]) -> float:
         """Bytes that max_memory leaves for slopes; MemoryError if the machine has too few."""
         net, columns = self.net, self.columns()
         B, itemsize = net.B or 1, net.dtype.itemsize
@@ -354,7 +363,7 @@ class Job:
         return Run(
             **columns,
             initial=self.net,
-            network=self.net.with_weights(W, a if self.trains_output else None),
+            network=self.net.with_weights(W, a if self.train_output else None),
             diverged=bool(result.diverged[0]) if single else np.array(result.diverged),
             stopped=stopped,
             stopped_by=result.stopped_by if stopped else None,
@@ -412,10 +421,47 @@ class Job:
         )
 
 
+_SHARED: dict[str, _check.Check] = {
+    "net": _check.instance_of(Network),
+    "loss": _check.LOSS,
+    "record": _check.instance_of(Record),
+    "callback": _check.function,
+    "checkpoint_every": _check.POSITIVE,
+    "stop": _check.instance_of(Stop),
+    "on_divergence": _check.one_of("raise", "keep"),
+}
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def trainer(*, without: tuple[str, ...] = (), **checks: _check.Check) -> Callable[[F], F]:
+    """Declare a training function: its checks, those of `Options`, and these in its signature.
+
+    Parameters
+    ----------
+    without : tuple of str
+        Options that it does not have.
+    **checks
+        As of `_check.arguments`.
+    """
+    options = [
+        one
+        for one in inspect.signature(Job).parameters.values()
+        if one.kind is one.KEYWORD_ONLY and one.name not in without
+    ]
+
+    def decorate(function: F) -> F:
+        own = inspect.signature(function)
+        named = [one for one in own.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        function.__signature__ = own.replace(parameters=[*named, *options])  # type: ignore[attr-defined]
+        return _check.arguments(**_SHARED, **checks)(function)
+
+    return decorate
+
+
 class _Keeper:
     """Writes a run's checkpoints and the rows of its record to the disk during the run."""
 
-    def __init__(self, job: Job, config: dict[str, Any], schedule: dict[str, Any]) -> None:
+    def __init__(self, job: Job, config: dict[str, Any], schedule: Schedule) -> None:
         self._columns = job.columns()
         self._folder: RecordFolder | None = None
         self._checkpoint: Checkpoint | None = None
@@ -424,7 +470,7 @@ class _Keeper:
         self.resume_from = b""
         if job.checkpoint is None and job.record.folder is None:
             return
-        identity = identity_of(config, schedule, job._arrays())
+        identity = identity_of(config, schedule._asdict(), job._arrays())
         if job.record.folder is not None:
             self._folder = RecordFolder(job.fn, job.record.folder, self._columns, identity)
             self.take_rows = self._folder.append
@@ -493,16 +539,16 @@ def _require_alone(
             raise ValueError(f"{fn}: comm cannot be combined with {name}")
 
 
-def _rows(schedule: dict[str, Any], settings: dict[str, Any], n: int) -> int:
+def _rows(schedule: Schedule, settings: dict[str, Any], n: int) -> int:
     """Number of records to come, as far as it is known before the run."""
-    if not schedule["record_every"]:
-        return max(len(schedule["record_steps"]), len(schedule["record_times"])) + 1
+    if not schedule.record_every:
+        return max(len(schedule.record_steps), len(schedule.record_times)) + 1
     steps = settings.get("steps", 0)
     if settings.get("dt"):
         steps = math.ceil(settings["t_end"] / settings["dt"])
     if "epochs" in settings:
         steps = settings["epochs"] * -(-n // settings["batch_size"])
-    return int(steps) // int(schedule["record_every"]) + 2
+    return int(steps) // int(schedule.record_every) + 2
 
 
 def _ends(fn: str, answer: Any) -> bool:
@@ -540,13 +586,6 @@ RECORDS = 50  # of a run whose schedule is not given
 LOG_DECADES = 6  # of a flow's logarithmic schedule
 
 
-def schedule(
-    every: int = 0, steps: list[int] | None = None, times: list[float] | None = None
-) -> dict[str, Any]:
-    """The core's three arguments."""
-    return {"record_every": every, "record_steps": steps or [], "record_times": times or []}
-
-
 def of_steps(
     fn: str,
     record: Record,
@@ -554,7 +593,7 @@ def of_steps(
     end: str,
     step_at: Callable[[float], float] | None = None,
     every: int | None = None,
-) -> dict[str, Any]:
+) -> Schedule:
     """Schedule of a run of `last` steps.
 
     Parameters
@@ -579,15 +618,15 @@ def of_steps(
         nearest = [round(min(step_at(time), last + 1)) for time in record.times]
         if nearest[-1] > last:
             raise ValueError(f"{fn}: record.times must end by {end}, got {record.times[-1]:g}")
-        return schedule(steps=sorted(set(nearest)))
+        return Schedule(record_steps=sorted(set(nearest)))
     if record.steps is not None:
         if record.steps[-1] > last:
             raise ValueError(f"{fn}: record.steps must end by {end}, got {record.steps[-1]}")
-        return schedule(steps=list(record.steps))
+        return Schedule(record_steps=list(record.steps))
     if record.log is not None:
         spaced = np.rint(np.geomspace(1, last, record.log)).astype(int)
-        return schedule(steps=sorted({0, *spaced.tolist()}))
-    return schedule(every=record.every or every or math.ceil(last / RECORDS))
+        return Schedule(record_steps=sorted({0, *spaced.tolist()}))
+    return Schedule(record_every=record.every or every or math.ceil(last / RECORDS))
 
 
 def log_times(record: Record, t_end: float) -> list[float]:

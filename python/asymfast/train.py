@@ -8,21 +8,33 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
-from os import PathLike
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check, _core
-from ._run_loop import RECORDS, ROUNDING, Job, log_times, of_steps, schedule
+from ._run_loop import RECORDS, ROUNDING, Job, Options, Schedule, log_times, of_steps, trainer
 from .mpi import require_agreement
 from .network import Network
-from .record import Record, Snapshot, Stop
+from .record import Record
 from .run import DivergenceError, Run
 
 
-@_check.guarded
+def _rate(fn: str, name: str, lr: Any) -> float | Literal["auto"]:
+    """Check a step size."""
+    if isinstance(lr, str):
+        _check.choice(fn, name, lr, ("auto",))
+        return "auto"
+    return float(_check.POSITIVE(fn, name, lr))
+
+
+@trainer(
+    steps=_check.COUNT,
+    lr=_rate,
+    method=_check.one_of("step", "leap", "auto"),
+    rtol=_check.FRACTION,
+)
 def gradient_descent(
     net: Network,
     X: ArrayLike,
@@ -32,21 +44,7 @@ def gradient_descent(
     lr: float | Literal["auto"] = "auto",
     method: str = "step",
     rtol: float = 1e-6,
-    loss: str = "half_sse",
-    record: Record | None = None,
-    X_test: ArrayLike | None = None,
-    y_test: ArrayLike | None = None,
-    threads: int | None = None,
-    device: str = "cpu",
-    backend: str | None = None,
-    progress: bool | Callable[[float, float], object] = False,
-    callback: Callable[[Snapshot], object] | None = None,
-    checkpoint: str | PathLike[str] | None = None,
-    checkpoint_every: float = 60.0,
-    stop: Stop | None = None,
-    on_divergence: Literal["raise", "keep"] = "raise",
-    max_memory: float | None = None,
-    comm: Any = None,
+    **options: Unpack[Options],
 ) -> Run:
     """Full-batch gradient descent W <- W - lr dL/dW on the input weights.
 
@@ -83,6 +81,17 @@ def gradient_descent(
         What to record, and when.
     X_test, y_test : arrays, optional
         Test data as X and y, for `Run.test_loss`.
+    stop : Stop, optional
+        Early stopping.
+    progress : bool or callable(fraction, loss)
+        True draws a bar on stderr if that is a terminal.
+    checkpoint : path-like, optional
+        A file that keeps the state of the run. If it exists, the run resumes from it and ends with
+        the same bits as a run that was never interrupted, even by kill -9; all arguments on which
+        the numbers depend must be the same. A finished run is returned without training.
+
+    Other Parameters
+    ----------------
     threads : int, optional
         Default: what OpenMP offers. No result depends on it.
     device : {"cpu", "cuda"}
@@ -90,18 +99,10 @@ def gradient_descent(
         docs/cuda.md.
     backend : {"cpu", "reference"}, optional
         Fast kernels, or plain loops that read like the paper.
-    progress : bool or callable(fraction, loss)
-        True draws a bar on stderr if that is a terminal.
     callback : callable(Snapshot), optional
         Called at every record; the run ends there if it returns False, NumPy's included.
-    checkpoint : path-like, optional
-        A file that keeps the state of the run. If it exists, the run resumes from it and ends with
-        the same bits as a run that was never interrupted, even by kill -9; all arguments on which
-        the numbers depend must be the same. A finished run is returned without training.
     checkpoint_every : float
         Seconds between checkpoints, > 0; one is also written at the end.
-    stop : Stop, optional
-        Early stopping.
     on_divergence : {"raise", "keep"}
         "keep" returns the run instead of raising DivergenceError: ``run.diverged`` says which
         members of an ensemble diverged, whose records are NaN from there on.
@@ -164,38 +165,14 @@ def gradient_descent(
     >>> f"{run.ntg_change[-1]:.4f}"
     '0.0164'
     """
-    fn = "gradient_descent"
-    lr = _learning_rate(fn, "lr", lr)
-    steps = _check.integer(fn, "steps", steps, low=1)
-    method = _check.choice(fn, "method", method, ("step", "leap", "auto"))
-    rtol = _check.number(fn, "rtol", rtol, low=0, high=1, low_open=True, high_open=True)
-    job = Job(
-        fn,
-        net,
-        X,
-        y,
-        loss,
-        record,
-        X_test,
-        y_test,
-        threads,
-        device,
-        backend,
-        callback,
-        checkpoint=checkpoint,
-        checkpoint_every=checkpoint_every,
-        stop=stop,
-        on_divergence=on_divergence,
-        max_memory=max_memory,
-        comm=comm,
-    )
-    if comm is not None:  # before anything that all ranks must do together
-        require_agreement(fn, comm, lr=lr, steps=steps)
-    own = None if isinstance(lr, str) else lr
-    if isinstance(lr, str):
+    job = Job("gradient_descent", net, X, y, **options)
+    if job.comm is not None:  # before anything that all ranks must do together
+        require_agreement(job.fn, job.comm, lr=lr, steps=steps)
+    own = None if lr == "auto" else lr
+    if lr == "auto":
         lr = _automatic(_largest_step(job), _SAFETY)
     planned = of_steps(
-        fn,
+        job.fn,
         job.record,
         steps,
         f"lr * steps = {lr * steps:g}" if job.record.times is not None else f"steps = {steps}",
@@ -204,24 +181,14 @@ def gradient_descent(
     settings: dict[str, Any] = {"method": "gradient_descent", "lr": lr, "steps": steps}
     if method != "step":
         settings |= {"descent": method, "rtol": rtol}
-
-    def train() -> Run:
-        return job.train(
-            partial(_core.gradient_descent, lr=lr, steps=steps, method=method, rtol=rtol),
-            planned,
-            settings,
-            progress,
-            f"lr = {lr:g}",
-        )
-
-    return _warning_beyond(job, own, steps, lambda: _largest_step(job), train)
-
-
-def _learning_rate(fn: str, name: str, lr: Any) -> float | Literal["auto"]:
-    if isinstance(lr, str):
-        _check.choice(fn, name, lr, ("auto",))
-        return "auto"
-    return _check.number(fn, name, lr, low=0, low_open=True)
+    call = partial(_core.gradient_descent, lr=lr, steps=steps, method=method, rtol=rtol)
+    return _warning_beyond(
+        job,
+        own,
+        steps,
+        lambda: _largest_step(job),
+        lambda: job.train(call, planned, settings, f"lr = {lr:g}"),
+    )
 
 
 # Of the largest stable step, which shrinks where the tangent matrix grows in a run, and differs
@@ -266,7 +233,7 @@ def _largest_batch_step(job: Job, batch_size: int, key: int) -> float:
     X = np.ascontiguousarray(job.X[:, rows])
     share = len(rows) / batch_size if job.loss == "half_sse" else 1.0
     largest = _largest_step(job, X) * share
-    if not job.trains_output or job.checks_only:
+    if not job.train_output or job.checks_only:
         return largest
     sums = {"half_sse": 1.0, "mse": 2 / (len(rows) * job.net.k), "cross_entropy": 0.5 / len(rows)}
     H = job.net.features(X if len(X) > 1 else X[0], threads=job.threads or None)
@@ -329,7 +296,12 @@ def _warn_beyond(job: Job, lr: float | None, largest: float) -> None:
         )
 
 
-@_check.guarded
+@trainer(
+    t_end=_check.POSITIVE,
+    method=_check.one_of("auto", "rk4", "dopri5", "tangent"),
+    dt=_check.POSITIVE,
+    rtol=_check.FRACTION,
+)
 def gradient_flow(
     net: Network,
     X: ArrayLike,
@@ -339,21 +311,7 @@ def gradient_flow(
     method: str = "auto",
     dt: float | None = None,
     rtol: float = 1e-6,
-    loss: str = "half_sse",
-    record: Record | None = None,
-    X_test: ArrayLike | None = None,
-    y_test: ArrayLike | None = None,
-    threads: int | None = None,
-    device: str = "cpu",
-    backend: str | None = None,
-    progress: bool | Callable[[float, float], object] = False,
-    callback: Callable[[Snapshot], object] | None = None,
-    checkpoint: str | PathLike[str] | None = None,
-    checkpoint_every: float = 60.0,
-    stop: Stop | None = None,
-    on_divergence: Literal["raise", "keep"] = "raise",
-    max_memory: float | None = None,
-    comm: Any = None,
+    **options: Unpack[Options],
 ) -> Run:
     """Gradient flow dW/dt = -dL/dW from time 0 to t_end.
 
@@ -369,8 +327,8 @@ def gradient_flow(
         f - y exactly; for half_sse and mse, activations but relu, at most 500 outputs n k. Its
         steps grow with time at any stiffness.
         "auto": dopri5 or tangent, whichever is estimated to be cheaper from the stiffness
-        t_end eig_max, rtol and the sizes;
-        dopri5 for cross_entropy, rk4 for relu, whose kinks cost the high order. With dt: rk4.
+        t_end eig_max, rtol and the sizes; dopri5 for cross_entropy, rk4 for relu, whose kinks cost
+        the high order. With dt: rk4.
         ``run.config["method_taken"]`` says which.
     dt : float, optional
         For rk4: equal steps of at most dt between the recorded times. None: steps are chosen to
@@ -379,11 +337,10 @@ def gradient_flow(
         For dt=None: relative error of the residual f - y aimed at, in (0, 1). Rounding limits it to
         about 1e-12 of |f| + |y| in float64 and 1e-5 in float32. With relu it holds for a step,
         no step is shorter than 0.003 / eig_max, and a run errs by 2e-5 or more.
-    net, X, y, loss, record, X_test, y_test, threads, device, backend, progress, callback,
-    checkpoint, checkpoint_every, stop, on_divergence, max_memory, comm
-        As in `gradient_descent`. The members of an ensemble with dt=None step differently, so it
-        is recorded at ``Record(times=...)``. Steps of dopri5 and tangent do not end at those times,
-        which are interpolated.
+    net, X, y, loss, record, **options
+        As in `gradient_descent`, with its other parameters. The members of an ensemble with dt=None
+        step differently, so it is recorded at ``Record(times=...)``. Steps of dopri5 and tangent do
+        not end at those times, which are interpolated.
 
     Returns
     -------
@@ -413,43 +370,13 @@ def gradient_flow(
     >>> [f"{loss:.4g}" for loss in run.loss], run.config["method_taken"]
     (['7.832', '1.993', '0.1704'], 'tangent')
     """
-    fn = "gradient_flow"
-    t_end = _check.number(fn, "t_end", t_end, low=0, low_open=True)
-    method = _check.choice(fn, "method", method, ("auto", "rk4", "dopri5", "tangent"))
-    rtol = _check.number(fn, "rtol", rtol, low=0, high=1, low_open=True, high_open=True)
-    if dt is not None:
-        dt = _check.number(fn, "dt", dt, low=0, low_open=True)
-        if method not in ("auto", "rk4"):
-            raise ValueError(f"{fn}: dt must be None for method {method!r}, got {dt:g}")
-    job = Job(
-        fn,
-        net,
-        X,
-        y,
-        loss,
-        record,
-        X_test,
-        y_test,
-        threads,
-        device,
-        backend,
-        callback,
-        checkpoint=checkpoint,
-        checkpoint_every=checkpoint_every,
-        stop=stop,
-        on_divergence=on_divergence,
-        max_memory=max_memory,
-        comm=comm,
-    )
-    planned = _flow_schedule(fn, job.record, t_end, dt, ensemble=job.net.B is not None)
+    if dt is not None and method not in ("auto", "rk4"):
+        raise ValueError(f"gradient_flow: dt must be None for method {method!r}, got {dt:g}")
+    job = Job("gradient_flow", net, X, y, **options)
+    planned = _flow_schedule(job.fn, job.record, t_end, dt, ensemble=job.net.B is not None)
     settings = {"method": method, "t_end": t_end, "dt": dt, "rtol": None if dt else rtol}
-    return job.train(
-        partial(_core.gradient_flow, method=method, t_end=t_end, dt=dt or 0.0, rtol=rtol),
-        planned,
-        settings,
-        progress,
-        f"dt = {dt:g}" if dt else "dt",
-    )
+    call = partial(_core.gradient_flow, method=method, t_end=t_end, dt=dt or 0.0, rtol=rtol)
+    return job.train(call, planned, settings, f"dt = {dt:g}" if dt else "dt")
 
 
 _MOST_STEPS = 2.0**53
@@ -457,27 +384,27 @@ _MOST_STEPS = 2.0**53
 
 def _flow_schedule(
     fn: str, record: Record, t_end: float, dt: float | None, *, ensemble: bool
-) -> dict[str, Any]:
+) -> Schedule:
     if record.times is not None:
         if record.times[-1] > t_end * (1 + ROUNDING):
             raise ValueError(
                 f"{fn}: record.times must end by t_end = {t_end!r}, got {record.times[-1]!r}"
             )
         times = [time for time in record.times if time < t_end * (1 - ROUNDING)]
-        return schedule(times=times if len(times) == len(record.times) else [*times, t_end])
+        return Schedule(record_times=times if len(times) == len(record.times) else [*times, t_end])
     if dt is None:
         if record.steps is not None:
             raise ValueError(f"{fn}: record.steps needs a fixed dt; with dt=None use record.times")
         if record.log is not None:
-            return schedule(times=log_times(record, t_end))
+            return Schedule(record_times=log_times(record, t_end))
         if record.every is None:
-            return schedule(times=np.linspace(0, t_end, RECORDS + 1).tolist())
+            return Schedule(record_times=np.linspace(0, t_end, RECORDS + 1).tolist())
         if ensemble:
             raise ValueError(
                 f"{fn}: record.every needs a fixed dt for an ensemble, whose members step "
                 "differently; with dt=None use record.times"
             )
-        return schedule(every=record.every)
+        return Schedule(record_every=record.every)
     if t_end / dt > _MOST_STEPS:
         raise ValueError(
             f"{fn}: t_end / dt must be at most 2^53 steps, got {t_end / dt:g}; dt=None chooses them"
@@ -486,7 +413,13 @@ def _flow_schedule(
     return of_steps(fn, record, steps, f"t_end / dt = {steps}")
 
 
-@_check.guarded
+@trainer(
+    without=("comm",),
+    batch_size=_check.COUNT,
+    epochs=_check.COUNT,
+    lr=lambda fn, name, lr: lr if callable(lr) else _rate(fn, name, lr),
+    train_output=_check.flag,
+)
 def sgd(
     net: Network,
     X: ArrayLike,
@@ -495,22 +428,9 @@ def sgd(
     batch_size: int,
     epochs: int,
     lr: float | Literal["auto"] | Callable[[int], float] = "auto",
-    loss: str = "half_sse",
     train_output: bool = False,
     rng: Any = 0,
-    record: Record | None = None,
-    X_test: ArrayLike | None = None,
-    y_test: ArrayLike | None = None,
-    threads: int | None = None,
-    device: str = "cpu",
-    backend: str | None = None,
-    progress: bool | Callable[[float, float], object] = False,
-    callback: Callable[[Snapshot], object] | None = None,
-    checkpoint: str | PathLike[str] | None = None,
-    checkpoint_every: float = 60.0,
-    stop: Stop | None = None,
-    on_divergence: Literal["raise", "keep"] = "raise",
-    max_memory: float | None = None,
+    **options: Unpack[Options],
 ) -> Run:
     """Stochastic gradient descent on mini-batches drawn without replacement.
 
@@ -536,11 +456,11 @@ def sgd(
     rng : seed, or sequence of B of them
         What `numpy.random.default_rng` takes. Its first 64-bit integer keys the sampler. With one
         seed all members of an ensemble draw the same batches, with a sequence each has its own.
-    net, X, y, record, X_test, y_test, threads, device, backend, progress, callback, checkpoint,
-    checkpoint_every, stop, on_divergence, max_memory
-        As in `gradient_descent`. Losses are recorded on all samples; `time` is the sum of the
-        learning rates; `Record(times=...)` takes the nearest step. By default there are about 50
-        records, at the ends of epochs. With `checkpoint`, rng must not be None.
+    net, X, y, record, **options
+        As in `gradient_descent`, with its other parameters except `comm`. Losses are recorded on
+        all samples; `time` is the sum of the learning rates; `Record(times=...)` takes the nearest
+        step. By default there are about 50 records, at the ends of epochs. With `checkpoint`, rng
+        must not be None.
 
     Returns
     -------
@@ -578,35 +498,12 @@ def sgd(
     (200, '0.38', '0.98')
     """
     fn = "sgd"
-    epochs = _check.integer(fn, "epochs", epochs, low=1)
-    rates = [] if isinstance(lr, str) else _rates(fn, lr, epochs)
-    if not isinstance(train_output, (bool, np.bool_)):
-        raise TypeError(f"{fn}: train_output must be True or False, got {train_output!r}")
-    job = Job(
-        fn,
-        net,
-        X,
-        y,
-        loss,
-        record,
-        X_test,
-        y_test,
-        threads,
-        device,
-        backend,
-        callback,
-        checkpoint=checkpoint,
-        checkpoint_every=checkpoint_every,
-        stop=stop,
-        on_divergence=on_divergence,
-        max_memory=max_memory,
-        trains_output=bool(train_output),
-    )
+    rates = [] if lr == "auto" else _rates(fn, lr, epochs)
+    job = Job(fn, net, X, y, train_output=train_output, **options)
     n = job.X.shape[1]
-    batch_size = _check.integer(fn, "batch_size", batch_size, low=1)
     if batch_size > n:
         raise ValueError(f"{fn}: batch_size must be at most n = {n}, got {batch_size}")
-    if rng is None and checkpoint is not None:
+    if rng is None and job.checkpoint is not None:
         raise ValueError(f"{fn}: checkpoint needs a seed, got rng=None, which differs every time")
     keys = _keys(fn, rng, net.B)
     in_epoch = -(-n // batch_size)
@@ -615,22 +512,12 @@ def sgd(
     def largest() -> float:
         return _largest_batch_step(job, batch_size, keys[0])
 
-    if isinstance(lr, str):
-        _learning_rate(fn, "lr", lr)
-        rates = [_automatic(largest(), _BATCH_SAFETY)]
+    rates = rates or [_automatic(largest(), _BATCH_SAFETY)]
     starts = _starts(rates, in_epoch)
     end = float(starts[-1]) * (epochs // len(rates))
     constant = not callable(lr)
     last = min(epochs * in_epoch, _check.LARGEST)
-    settings = {
-        "method": "sgd",
-        "lr": rates[0] if constant else rates,
-        "batch_size": batch_size,
-        "epochs": epochs,
-        "train_output": bool(train_output),
-        "sampler_keys": keys,
-    }
-    schedule = of_steps(
+    planned = of_steps(
         fn,
         job.record,
         last,
@@ -640,24 +527,30 @@ def sgd(
         step_at=_step_at(rates, starts, in_epoch),
         every=min(in_epoch * -(-epochs // RECORDS), last),
     )
-
-    def train() -> Run:
-        return job.train(
-            partial(
-                _core.sgd,
-                lr=rates,
-                epochs=epochs,
-                batch_size=batch_size,
-                train_output=bool(train_output),
-                keys=keys,
-            ),
-            schedule,
-            settings,
-            progress,
-            f"lr = {rates[0]:g}" if constant else "this lr",
-        )
-
-    return _warning_beyond(job, own, epochs * in_epoch, largest, train)
+    settings = {
+        "method": "sgd",
+        "lr": rates[0] if constant else rates,
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "train_output": train_output,
+        "sampler_keys": keys,
+    }
+    call = partial(
+        _core.sgd,
+        lr=rates,
+        epochs=epochs,
+        batch_size=batch_size,
+        train_output=train_output,
+        keys=keys,
+    )
+    step_text = f"lr = {rates[0]:g}" if constant else "this lr"
+    return _warning_beyond(
+        job,
+        own,
+        epochs * in_epoch,
+        largest,
+        lambda: job.train(call, planned, settings, step_text),
+    )
 
 
 # The learning rates are one for each epoch, or a single one for all of them.
@@ -666,16 +559,13 @@ _MOST_RATES = 10**7
 
 def _rates(fn: str, lr: float | Callable[[int], float], epochs: int) -> list[float]:
     if not callable(lr):
-        return [_check.number(fn, "lr", lr, low=0, low_open=True)]
+        return [lr]
     if epochs > _MOST_RATES:
         raise ValueError(
             f"{fn}: epochs must be at most {_MOST_RATES} where lr is callable, got {epochs}; "
             "give lr as a number"
         )
-    return [
-        _check.number(fn, f"lr({epoch})", lr(epoch), low=0, low_open=True)
-        for epoch in range(epochs)
-    ]
+    return [_check.POSITIVE(fn, f"lr({epoch})", lr(epoch)) for epoch in range(epochs)]
 
 
 def _keys(fn: str, rng: Any, B: int | None) -> list[int]:
