@@ -202,10 +202,10 @@ def idx_files():
 
 
 def model_files():
-    net = af.Network.init(d=4, m=6, gamma=0.5, alpha=0.7, rng=0)
+    net = af.Network.init(d=3, m=6, gamma=0.5, alpha=0.7, rng=0, bias=True)
     numbers = {name: np.full(3, 2.0) for name in ("input_mean", "input_scale")}
     numbers |= {name: np.ones(1) for name in ("target_mean", "target_scale")}
-    columns = Columns(("a", "b"), ("y",), {"b": ("u", "v")}, **numbers, bias=True)
+    columns = Columns(("a", "b"), ("y",), {"b": ("u", "v")}, **numbers)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.npz")
         af.Model(net, columns, {"seed": 0}).save(path)

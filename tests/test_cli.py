@@ -343,6 +343,8 @@ def test_bias_is_an_input_of_ones(table, capsys):
     assert "inputs: speed, heat, tilt, (ones)\n" in capsys.readouterr().out
     run = af.Run.load("here/run.npz")
     samples = read_samples(table, "lift", 0.2, 0)
+    assert run.network.bias
+    assert run.network.d == 4
     X = np.c_[samples.X_train, np.ones(32)]
     np.testing.assert_allclose(run.network.loss(X, samples.y_train, loss="mse"), run.loss[-1])
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import asymfast as af
 import bounds
 import numpy as np
 import oracles
 import pytest
-from cases import EPS, assert_same_bits, assert_within, problem
+from cases import (
+    DTYPES,
+    EPS,
+    assert_same_bits,
+    assert_same_run,
+    assert_within,
+    problem,
+    run_arrays,
+)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -184,3 +194,59 @@ def test_any_sequence_of_seeds_makes_an_ensemble(seeds, gamma):
 @pytest.mark.parametrize("gamma", [range(1, 2), (1.0,), [1.0]])
 def test_any_sequence_of_gammas_makes_an_ensemble(gamma):
     assert af.Network.init(d=3, m=4, gamma=gamma, rng=0).B == 1
+
+
+# ---- bias=True -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_bias_is_a_last_input_of_ones(dtype, outputs):
+    draw = {"m": 30, "gamma": 0.5, "alpha": 0.7, "outputs": outputs, "rng": 3, "dtype": dtype}
+    net = af.Network.init(d=4, bias=True, **draw)
+    plain = af.Network.init(d=5, **draw)
+    assert (net.d, net.bias, plain.bias) == (5, True, False)
+    assert "bias=True" in repr(net)
+    X = np.random.default_rng(0).standard_normal((7, 4)).astype(dtype)
+    ones = np.c_[X, np.ones(7, dtype)]
+    y = np.zeros((*net.a.shape[1:], 7)).T.astype(dtype) + 1
+    assert_same_bits(net.W, plain.W)
+    assert_same_bits(net(X), plain(ones))
+    assert_same_bits(net(ones), plain(ones))
+    assert_same_bits(net.ntg(X, X[:3]), plain.ntg(ones, ones[:3]))
+    assert_same_bits(net.node_gradients(X, y), plain.node_gradients(ones, y))
+    assert_same_bits(net.pullback(X, y, "X"), plain.pullback(ones, y, "X")[:, :4])
+    assert_same_bits(net.pullback(ones, y, "X"), plain.pullback(ones, y, "X"))
+    for train in (
+        lambda net, X: af.gradient_descent(net, X, y, steps=20, X_test=X[:2], y_test=y[:2]),
+        lambda net, X: af.gradient_flow(net, X, y, t_end=3.0),
+        lambda net, X: af.sgd(net, X, y, batch_size=3, epochs=4, train_output=True),
+    ):
+        run, other = train(net, X), train(plain, ones)
+        assert run.network.bias
+        assert_same_run(run_arrays(run), run_arrays(other))
+
+
+def test_bias_survives():
+    """Members, pruning, new weights, files, checkpoints."""
+    net = af.Network.init(d=4, m=30, gamma=0.5, alpha=0.7, rng=[1, 2], bias=True)
+    X = np.random.default_rng(0).standard_normal((2, 7, 4))
+    assert net(X).shape == (2, 7)
+    assert all(one.bias for one in (net[0], net.prune(5), net.with_weights(net.W + 1), *net))
+    assert_same_bits(net(X)[1], net[1](X[1]))
+    run = af.gradient_descent(net, X, np.ones(7), steps=3)
+    with tempfile.TemporaryDirectory() as folder:
+        run.save(f"{folder}/run.npz")
+        assert af.Run.load(f"{folder}/run.npz").network.bias
+
+
+def test_bias_refuses_what_is_not_ones():
+    net = af.Network.init(d=4, m=30, gamma=1.0, rng=1, bias=True)
+    with pytest.raises(ValueError, match=r"bias=True: X must have 4 columns, or 5 of which the"):
+        net(np.full((3, 5), 2.0))
+    with pytest.raises(ValueError, match=r"W has 5 columns but X has 3; .* or X one less"):
+        net(np.ones((3, 3)))
+    with pytest.raises(TypeError, match=r"Network.init: bias must be True or False, got 1"):
+        af.Network.init(d=4, m=30, gamma=1.0, bias=1)
+    with pytest.raises(ValueError, match="nets must agree"):
+        af.Network.stack([net, af.Network(net.W, net.a, net.lam)])

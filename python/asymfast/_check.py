@@ -517,6 +517,8 @@ class AnyNetwork(Protocol):
     def dtype(self) -> np.dtype[Any]: ...
     @property
     def activation(self) -> str: ...
+    @property
+    def bias(self) -> bool: ...
 
     def _arrays(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]: ...
 
@@ -524,10 +526,12 @@ class AnyNetwork(Protocol):
 def inputs(fn: str, net: AnyNetwork, X: ArrayLike, name: str = "X") -> NDArray[Any]:
     """Return X (n, d) or, of an ensemble, (B, n, d), with a leading axis of length 1 or B."""
     given = plain(fn, name, X)
+    if net.bias and given.ndim in (2, 3):
+        given = _with_ones(fn, name, given, net.d)
     if given.ndim in (2, 3) and given.shape[-1] != net.d:
         raise ValueError(
             f"{fn}: W has {net.d} columns but {name} has {given.shape[-1]}; "
-            "both must have d columns"
+            f"both must have d columns{', or X one less: bias=True' if net.bias else ''}"
         )
     shapes: list[tuple[int | str, ...]] = [("n", net.d)]
     if net.B is not None:
@@ -535,6 +539,18 @@ def inputs(fn: str, net: AnyNetwork, X: ArrayLike, name: str = "X") -> NDArray[A
     require_shape(fn, name, given.shape, *shapes)
     checked = array(fn, name, given, dtype=net.dtype)
     return checked if checked.ndim == 3 else checked[None]
+
+
+def _with_ones(fn: str, name: str, X: NDArray[Any], d: int) -> NDArray[Any]:
+    """X with the constant input of a network with bias=True, which it may have already."""
+    if X.shape[-1] == d - 1:
+        return np.concatenate([X, np.ones((*X.shape[:-1], 1), X.dtype)], axis=-1)
+    if X.shape[-1] == d and not (X[..., -1] == 1).all():
+        raise ValueError(
+            f"{fn}: the network has bias=True: {name} must have {d - 1} columns, or {d} of which "
+            "the last is 1"
+        )
+    return X
 
 
 def targets(

@@ -57,7 +57,7 @@ class Model:
     """
 
     def __init__(self, network: Network, columns: Columns, about: Mapping[str, Any]) -> None:
-        names, targets = len(columns.names), len(columns.targets)
+        names, targets = len(columns.names) + network.bias, len(columns.targets)
         if network.B is not None or (network.d, network.k) != (names, targets):
             raise ValueError(
                 f"Model: network must be a single one with {names} inputs and {targets} outputs, "
@@ -158,7 +158,7 @@ class Model:
             "inputs": columns.inputs,
             "targets": columns.targets,
             "categories": columns.categories,
-            "bias": columns.bias,
+            "bias": network.bias,
             "about": self.about,
         }
         arrays: dict[str, Any] = {name: getattr(columns, name) for name in _NUMBERS}
@@ -232,8 +232,8 @@ def load_model(path: str | os.PathLike[str]) -> Model:
 def _model(header: dict[str, Any], stored: Mapping[str, NDArray[Any]]) -> Model:
     inputs, targets = _names(header, "inputs"), _names(header, "targets")
     categories = {str(name): _names(header["categories"], name) for name in header["categories"]}
-    if not set(categories) <= set(inputs) or not isinstance(header["bias"], bool):
-        raise ValueError("its categories or its bias are invalid")
+    if not set(categories) <= set(inputs):
+        raise ValueError("its categories are invalid")
     numbers = {
         name: _check.array("its columns", name, stored[name], dtype=np.float64, shape=("d",))
         for name in _NUMBERS
@@ -253,8 +253,9 @@ def _model(header: dict[str, Any], stored: Mapping[str, NDArray[Any]]) -> Model:
         activation=header["activation"],
         gamma=_optional_number(stored, "gamma"),
         alpha=_optional_number(stored, "alpha"),
+        bias=header["bias"],
     )
-    columns = Columns(inputs, targets, categories, **numbers, bias=header["bias"])
+    columns = Columns(inputs, targets, categories, **numbers)
     return Model(network, columns, dict(header["about"]))
 
 

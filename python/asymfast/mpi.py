@@ -74,7 +74,7 @@ class NetworkPart(Network):
 
 
 def _origin(net: Network) -> dict[str, Any]:
-    return {name: getattr(net, name) for name in ("activation", "gamma", "alpha")}
+    return {name: getattr(net, name) for name in ("activation", "gamma", "alpha", "bias")}
 
 
 @_check.guarded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -72,11 +73,13 @@ class Network:
         swish, relu, tanh, erf (erf z), gelu (exact), softplus, sigmoid, sin, cos or identity.
     gamma, alpha : float, or (B,) array, optional
         Where `lam` came from; `ntg` needs gamma to tell the two parts.
+    bias : bool
+        The last of the d inputs is always 1. X may then have d - 1 columns: the ones are appended.
 
     Attributes
     ----------
     m, d, k : int
-        Nodes, inputs, outputs.
+        Nodes, inputs (the ones of `bias` included), outputs.
     B : int or None
         Number of members of an ensemble; None for a single network.
 
@@ -100,7 +103,7 @@ class Network:
     array([0.8165])
     """
 
-    @_check.arguments("Network", activation=_ACTIVATION)
+    @_check.arguments("Network", activation=_ACTIVATION, bias=_check.flag)
     def __init__(
         self,
         W: ArrayLike,
@@ -110,6 +113,7 @@ class Network:
         activation: str = "swish",
         gamma: float | ArrayLike | None = None,
         alpha: float | ArrayLike | None = None,
+        bias: bool = False,
     ) -> None:
         fn = "Network"
         weights = _check.array(fn, "W", W, shape=(("m", "d"), ("B", "m", "d")))
@@ -126,6 +130,7 @@ class Network:
         self.activation = activation
         self.gamma = _origin(fn, "gamma", gamma, nodes[:-1], 1.0)
         self.alpha = _origin(fn, "alpha", alpha, nodes[:-1], np.inf)
+        self.bias = bias
         self._frozen = True
 
     _may_vanish = False  # all of lam
@@ -136,7 +141,9 @@ class Network:
         object.__setattr__(self, name, value)
 
     @classmethod
-    @_check.arguments("Network.init", d=_check.COUNT, m=_check.COUNT, outputs=_check.COUNT)
+    @_check.arguments(
+        "Network.init", d=_check.COUNT, m=_check.COUNT, outputs=_check.COUNT, bias=_check.flag
+    )
     def init(
         cls,
         d: int,
@@ -148,6 +155,8 @@ class Network:
         rng: Any = None,
         dtype: DTypeLike = "float64",
         weights: ArrayLike | None = None,
+        *,
+        bias: bool = False,
     ) -> Network:
         """Random network of Assumption 2.3: w_j ~ N(0, I), a_j uniform on {-1, +1}.
 
@@ -169,6 +178,11 @@ class Network:
             Draws are made in float64 and rounded afterwards.
         weights : (m,) array_like, optional
             Instead of alpha: weights t_j >= 0 of `node_scaling`, for all members.
+        bias : bool
+            Append an input that is always 1 to the d inputs of X: w_j has d + 1 entries, the last
+            of which is the node's bias, and f(x) = sum_j sqrt(lam_j) a_j
+            sigma((w_j.x + bias_j) / sqrt(d + 1)). As large as a standardised input; the paper's
+            network has none.
 
         Returns
         -------
@@ -198,6 +212,7 @@ class Network:
         """
         fn = "Network.init"
         kind = _float_dtype(fn, dtype)
+        d += bias  # the ones
         axes: dict[str, Any] = {
             name: _check.plain(fn, name, value) if _check.is_foreign(value) else value
             for name, value in (("rng", rng), ("gamma", gamma), ("alpha", alpha))
@@ -221,6 +236,7 @@ class Network:
                 activation=activation,
                 gamma=gamma,
                 alpha=alpha,
+                bias=bias,
             )
             for (W, a), gamma, alpha in zip(draws, gammas, alphas, strict=True)
         ]
@@ -272,7 +288,8 @@ class Network:
         gamma, alpha = (
             _stacked([getattr(net, of) for net in members]) for of in ("gamma", "alpha")
         )
-        return cls(*arrays, activation=first.activation, gamma=gamma, alpha=alpha)
+        activation, bias = first.activation, first.bias
+        return cls(*arrays, activation=activation, gamma=gamma, alpha=alpha, bias=bias)
 
     @property
     def B(self) -> int | None:
@@ -308,7 +325,8 @@ class Network:
         members = "" if self.B is None else f"B={self.B}, "
         return (
             f"Network({members}m={self.m}, d={self.d}, k={self.k}, "
-            f"activation={self.activation!r}, dtype={str(self.dtype)!r})"
+            f"activation={self.activation!r}, dtype={str(self.dtype)!r}"
+            f"{', bias=True' if self.bias else ''})"
         )
 
     def __len__(self) -> int:
@@ -362,6 +380,7 @@ class Network:
             activation=self.activation,
             gamma=_of_member(self.gamma, b),
             alpha=_of_member(self.alpha, b),
+            bias=self.bias,
         )
 
     def __call__(
@@ -875,7 +894,156 @@ class Network:
         ranked = np.argsort(-self.node_importance(), axis=-1, kind="stable")[..., :keep]
         nodes = np.sort(ranked, axis=-1)
         rows = nodes if self.B is None else (np.arange(self.B)[:, None], nodes)
-        return Network(self.W[rows], self.a[rows], self.lam[rows], activation=self.activation)
+        arrays = self.W[rows], self.a[rows], self.lam[rows]
+        return Network(*arrays, activation=self.activation, bias=self.bias)
+
+    # ---- other libraries -------------------------------------------------------------------------
+
+    def to_numpy(self, path: str | os.PathLike[str] | None = None) -> Callable[[ArrayLike], Array]:
+        """Function of NumPy alone that computes the outputs.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            A file to write it to, as a module of Python with the weights in it: its ``predict``
+            needs NumPy and nothing else.
+
+        Returns
+        -------
+        callable
+            ``predict(X)`` gives (n,) or (n, k) outputs of X (n, d), without checks.
+
+        Raises
+        ------
+        ValueError
+            An ensemble.
+        OSError
+            The file cannot be written.
+
+        Notes
+        -----
+        Agrees with the network to rounding. Memory: n m numbers. erf and gelu call the C library
+        element by element, about 0.1 microseconds each.
+
+        Examples
+        --------
+        >>> import asymfast as af, numpy as np
+        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
+        >>> bool(np.allclose(net.to_numpy()(X), net(X), rtol=1e-12))
+        True
+        """
+        from ._export import Layers, numpy_function, write_numpy
+
+        layers = Layers.of("Network.to_numpy", self)
+        if path is not None:
+            write_numpy(layers, path, None, "Network.to_numpy")
+        return numpy_function(layers)
+
+    def to_torch(self) -> Any:
+        """Module of PyTorch's own layers with the same outputs (extra ``torch``).
+
+        Returns
+        -------
+        torch.nn.Sequential
+            Linear, activation, Linear, with the scalings in their weights, in the network's dtype;
+            needs no asymfast to be saved and loaded. To train with asymfast's kernels, see
+            `asymfast.torch.AsymmetricNet`.
+
+        Raises
+        ------
+        ImportError
+            PyTorch is not installed.
+        ValueError
+            An ensemble.
+
+        Notes
+        -----
+        Agrees with the network to rounding. Gradients by its weights are not those of asymfast: a
+        step on sqrt(lam_j) a_j is none on a_j.
+
+        Examples
+        --------
+        >>> import asymfast as af
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
+        >>> module = net.to_torch()  # doctest: +SKIP
+        """
+        from ._export import Layers, torch_module
+
+        return torch_module(Layers.of("Network.to_torch", self))
+
+    def to_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write the network as a file of ONNX (extra ``onnx``).
+
+        Parameters
+        ----------
+        path : path-like
+            The input is X (n, d), the output f (n,) or (n, k), in the network's dtype.
+
+        Raises
+        ------
+        ImportError
+            onnx is not installed.
+        ValueError
+            An ensemble.
+        OSError
+            The file cannot be written.
+
+        Notes
+        -----
+        Operations of version 17 that onnxruntime has in float32 and float64. Agrees with the
+        network to rounding.
+
+        Examples
+        --------
+        >>> import asymfast as af
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
+        >>> net.to_onnx("net.onnx")  # doctest: +SKIP
+        """
+        from ._export import Layers, write_onnx
+
+        write_onnx(Layers.of("Network.to_onnx", self), path, None, "Network.to_onnx")
+
+    @classmethod
+    def from_layers(cls, model: Any, activation: str | None = None) -> Network:
+        """Network with the outputs of another library's model of one hidden layer.
+
+        Parameters
+        ----------
+        model : torch.nn.Module, its state_dict, or a fitted MLPRegressor or MLPClassifier
+            A matrix (m, d) and one (k, m). Outputs of a classifier are those before softmax.
+        activation : str, optional
+            Needed but for scikit-learn, whose models know theirs.
+
+        Returns
+        -------
+        Network
+            With lam = 1 / m. Where the model has biases that are not 0, the network has bias=True,
+            and biases of outputs are those of one more node.
+
+        Raises
+        ------
+        TypeError
+            Something else.
+        ValueError
+            More or fewer layers, other parameters, an unknown activation.
+
+        Notes
+        -----
+        Agrees with the model to rounding.
+
+        Examples
+        --------
+        >>> import asymfast as af, numpy as np
+        >>> weights = {"0.weight": np.array([[1.0, 2.0], [0.0, 1.0]]), "2.weight": np.ones((1, 2))}
+        >>> net = af.Network.from_layers(weights, activation="relu")
+        >>> net, net(np.array([[1.0, 1.0]])).round(12)
+        (Network(m=2, d=2, k=1, activation='relu', dtype='float64'), array([4.]))
+        """
+        from ._export import arrays_of_layers
+
+        *arrays, sigma, bias = arrays_of_layers("Network.from_layers", model, activation)
+        return cls(*arrays, activation=sigma, gamma=1.0, bias=bias)
 
     def with_weights(self, W: ArrayLike, a: ArrayLike | None = None) -> Network:
         """Return the same network at other weights of the same shapes.
@@ -912,6 +1080,7 @@ class Network:
             activation=self.activation,
             gamma=self.gamma,
             alpha=self.alpha,
+            bias=self.bias,
         )
 
     def _new_weights(self, W: ArrayLike, a: ArrayLike | None) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -922,7 +1091,8 @@ class Network:
         return weights, _check.array(fn, "a", a, dtype=self.dtype, shape=self.a.shape)
 
     def _kind(self) -> tuple[Any, ...]:
-        return self.W.shape, self.a.shape, self.lam.dtype, self.dtype, self.activation
+        shapes = self.W.shape, self.a.shape
+        return *shapes, self.lam.dtype, self.dtype, self.activation, self.bias
 
     def _on_gpu(self, fn: str, X: Any, device: str) -> DeviceCalls | None:
         """The calls whose results stay on the GPU, where X lies there and `device` says so."""

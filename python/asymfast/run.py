@@ -173,6 +173,7 @@ class Run:
         header = {
             "format": _FORMAT,
             "activation": self.network.activation,
+            "bias": self.network.bias,
             "stopped": self.stopped,
             "stopped_by": self.stopped_by,
             "config": self.config,
@@ -243,6 +244,7 @@ class Run:
                 activation=header["activation"],
                 gamma=origin.get("gamma"),
                 alpha=origin.get("alpha"),
+                bias=header.get("bias", False),
             )
 
         diverged = stored["diverged"]

@@ -1,5 +1,5 @@
-"""The command ``asymfast``: train on a CSV file, predict, certify a run, repeat the paper, sweep a
-grid, describe the build.
+"""The command ``asymfast``: train on a CSV file, predict, export a model, certify a run, repeat the
+paper, sweep a grid, describe the build.
 
 Exit codes: 0 when everything was done; 1 when the work began but did not all succeed; 2 when the
 request could not be carried out (the sentence on stderr says why); 130 after Ctrl-C.
@@ -44,7 +44,7 @@ _EXTRAS = {
     ),
     "mpi": ("mpi4py",),
     "torch": ("torch",),
-    "onnx": ("torch", "onnx", "onnxscript"),
+    "onnx": ("onnx",),
 }
 
 
@@ -141,7 +141,7 @@ def _parser() -> Parser:
     for option, (_, description) in _LOCATIONS.items():
         parser.add_argument(option, action=_Print, help=f"{description} and exit")
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="{train,predict,certify,paper,sweep,info}"
+        dest="command", required=True, metavar="{train,predict,export,certify,paper,sweep,info}"
     )
     for command in (train, certify, study):
         command.register(commands)

@@ -238,7 +238,7 @@ def drawn(draw: Callable[[], Sequence[Path]]) -> tuple[list[str], str]:
         return [], f"the figure could not be drawn ({reason}); --no-figure leaves it out"
 
 
-def samples_of(options: argparse.Namespace, test_fraction: float, *, bias: bool = False) -> Samples:
+def samples_of(options: argparse.Namespace, test_fraction: float) -> Samples:
     """Read the table that the options name.
 
     Raises
@@ -256,7 +256,6 @@ def samples_of(options: argparse.Namespace, test_fraction: float, *, bias: bool 
             one_hot=options.one_hot,
             missing=options.missing,
             decimal=options.decimal,
-            bias=bias,
         )
     except OSError as refused:
         raise CommandError(

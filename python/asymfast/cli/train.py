@@ -1,4 +1,4 @@
-"""``asymfast train`` and ``asymfast predict``: from a table to a trained network and its use."""
+"""``asymfast train``, ``predict`` and ``export``: from a table to a trained network and its use."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing import Any, Literal
 import numpy as np
 
 import asymfast as af
-from asymfast import plot
+from asymfast import _export, plot
 from asymfast._model import Model, load_model
 from asymfast._run_loop import ProgressBar, duration
 from asymfast._storage import replacing
 from asymfast.cli import _common as common
 from asymfast.cli._common import CommandError, number, real, whole
-from asymfast.datasets.tables import Floats, Samples, listed, read_csv, read_header
+from asymfast.datasets.tables import Columns, Floats, Samples, listed, read_csv, read_header
 from asymfast.network import ACTIVATIONS
 
 # The NTG of n samples takes n^2 memory, and n^3 time for its eigenvalue, at every record.
@@ -105,6 +105,22 @@ def register(commands: Any) -> None:
     option("--overwrite", action="store_true", help="replace the file of --out")
     parser.set_defaults(execute=predict)
 
+    parser = commands.add_parser(
+        "export",
+        help="write a trained model for other programs",
+        description="Write a model of `asymfast train`, or the network of a run.npz, as a header "
+        "of C99, a file of ONNX or a module of NumPy alone. A model takes rows in the units of the "
+        "table, columns in the order of training, categories as numbers; the file says which.",
+    )
+    option = parser.add_argument
+    option("model", type=Path, metavar="MODEL", help="model.npz, its folder, or run.npz")
+    option("--c", type=Path, metavar="FILE.h", help="a header with a function to call")
+    option("--onnx", type=Path, metavar="FILE.onnx", help="needs the extra onnx")
+    option("--numpy", type=Path, metavar="FILE.py", help="a module with a function predict(X)")
+    option("--dtype", choices=("float64", "float32"), help="of the weights (the model's)")
+    option("--overwrite", action="store_true", help="replace files that exist")
+    parser.set_defaults(execute=export)
+
 
 @dataclass(frozen=True)
 class _Outcome:
@@ -133,7 +149,7 @@ def train(options: argparse.Namespace) -> int:
     common.require_device(options.device)
     if not options.no_figure:
         common.require_figures()
-    samples = common.samples_of(options, options.test_fraction, bias=options.bias)
+    samples = common.samples_of(options, options.test_fraction)
     _require_moderate(samples, np.dtype(options.dtype))
     try:
         network = af.Network.init(
@@ -145,6 +161,7 @@ def train(options: argparse.Namespace) -> int:
             outputs=len(samples.columns.targets),
             rng=options.seed,
             dtype=options.dtype,
+            bias=options.bias,
         )
     except ValueError as wrong:
         raise CommandError(str(wrong)) from wrong
@@ -218,12 +235,12 @@ def _require_moderate(samples: Samples, dtype: np.dtype[Any]) -> None:
 def _announce(options: argparse.Namespace, samples: Samples) -> None:
     train, test = len(samples.y_train), len(samples.y_test)
     columns = samples.columns
-    d, k = len(columns.names), len(columns.targets)
+    names, k = (*columns.names, *(["(ones)"] if options.bias else [])), len(columns.targets)
     print(
-        f"{options.file.name}: {train} training and {test} test rows, {d} inputs, "
+        f"{options.file.name}: {train} training and {test} test rows, {len(names)} inputs, "
         f"target{'s' if k > 1 else ''} {', '.join(columns.targets)}"
     )
-    print(f"inputs: {listed(columns.names)}")
+    print(f"inputs: {listed(names)}")
     if samples.constant_columns:
         print(f"inputs without effect, constant in training: {listed(samples.constant_columns)}")
     for name in samples.nearly_targets:
@@ -428,7 +445,6 @@ def _summary(
     """Describe a run so that it can be repeated."""
     trained, tested = _root_mean_squares(options.loss, samples, run)
     columns = samples.columns
-    names = columns.names[: len(columns.input_mean)]
     targets = zip(columns.targets, columns.target_mean, columns.target_scale, strict=True)
     described = [
         {"column": column, "mean": mean, "scale": scale} for column, mean, scale in targets
@@ -446,7 +462,7 @@ def _summary(
             "inputs": [
                 {"column": column, "mean": mean, "scale": scale}
                 for column, mean, scale in zip(
-                    names, columns.input_mean, columns.input_scale, strict=True
+                    columns.names, columns.input_mean, columns.input_scale, strict=True
                 )
             ],
             "target": described if several else described[0],
@@ -529,3 +545,62 @@ def predict(options: argparse.Namespace) -> int:
         csv.writer(file, lineterminator="\n").writerows(rows)
     print(f"{len(predicted)} predictions of {', '.join(columns.targets)} written to {out}")
     return 0
+
+
+# -------------------------------------------------------------------------------------- export
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write a model in the formats that the options name.
+
+    Returns
+    -------
+    int
+        0.
+
+    Raises
+    ------
+    CommandError
+        The model cannot be read, a file exists or cannot be written, no format is named, or onnx
+        is missing.
+    """
+    wanted = {
+        path: write
+        for path, write in (
+            (options.c, _export.write_c),
+            (options.onnx, _export.write_onnx),
+            (options.numpy, _export.write_numpy),
+        )
+        if path is not None
+    }
+    if not wanted:
+        raise CommandError("needs at least one of --c, --onnx, --numpy")
+    for path in wanted:
+        if path.exists() and not options.overwrite:
+            raise CommandError(f"{path} exists; --overwrite replaces it")
+    try:
+        network, columns = _exported(options.model)
+        dtype = np.dtype(options.dtype or network.dtype)
+        layers = _export.Layers.of("export", network).astype(dtype)
+        for path, write in wanted.items():
+            write(layers, path, columns, "export")
+    except OSError as refused:
+        raise CommandError(f"{refused.filename or options.model}: {refused.strerror}") from refused
+    except (ValueError, OverflowError, ImportError) as wrong:
+        raise CommandError(str(wrong).removeprefix("export: ")) from wrong
+    print(f"written: {', '.join(map(str, wanted))}")
+    return 0
+
+
+def _exported(path: Path) -> tuple[af.Network, Columns | None]:
+    """Return a network, and the columns of its table if it has one."""
+    try:
+        model = load_model(path)
+        return model.network, model.columns
+    except ValueError as neither:
+        if not path.is_file():
+            raise
+        try:
+            return af.Run.load(path).network, None
+        except ValueError:
+            raise neither from None

@@ -21,7 +21,6 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 Missing = Literal["error", "drop"]
 
-BIAS = "(ones)"  # name of the constant input that bias=True appends
 _FEW = 20  # rows below which a high correlation means little
 _SHOWN = 40  # characters of a bad cell in a message
 _MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
@@ -244,8 +243,6 @@ class Columns:
         ``x = (value - input_mean) / input_scale`` for every input after the categories.
     target_mean, target_scale : (k,) float64 arrays
         ``target = target_mean + target_scale * output``.
-    bias : bool
-        Whether an input that is always 1 comes last.
 
     Examples
     --------
@@ -267,12 +264,11 @@ class Columns:
     input_scale: Floats
     target_mean: Floats
     target_scale: Floats
-    bias: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the network's inputs: those of categories are ``column=value``."""
-        return (*_expanded_names(self.inputs, self.categories), *([BIAS] if self.bias else []))
+        return tuple(_expanded_names(self.inputs, self.categories))
 
     def notes(self, given: Sequence[str]) -> list[str]:
         """Say what a table with the columns `given` has besides the inputs, or in another order."""
@@ -305,12 +301,11 @@ class Columns:
         raw = _expanded(where, table, self.inputs, self.categories)
         try:
             with np.errstate(over="raise", divide="raise", invalid="raise", under="ignore"):
-                X = (raw - self.input_mean) / self.input_scale
+                return np.asarray((raw - self.input_mean) / self.input_scale)
         except FloatingPointError:
             raise ValueError(
                 f"{where} has numbers too large, or too small, to standardise"
             ) from None
-        return np.c_[X, np.ones(len(X))] if self.bias else X
 
     def in_units(self, outputs: npt.NDArray[Any]) -> Floats:
         """Return (n,) or (n, k) outputs of the network in the units of the targets.
@@ -369,7 +364,7 @@ class Samples:
         inputs, targets = self.X_train, self.y_train.reshape(len(self.y_train), -1)
         correlation = np.abs(inputs.T @ targets).max(axis=1) / max(len(inputs), _FEW)
         names = zip(self.columns.names, correlation, strict=True)
-        return tuple(name for name, value in names if value > 0.95 and name != BIAS)
+        return tuple(name for name, value in names if value > 0.95)
 
 
 def read_samples(
@@ -382,7 +377,6 @@ def read_samples(
     one_hot: Sequence[str] = (),
     missing: Missing = "error",
     decimal: str = ".",
-    bias: bool = False,
 ) -> Samples:
     """Read a CSV file and prepare its rows for training.
 
@@ -406,8 +400,6 @@ def read_samples(
         See `read_csv`.
     decimal : {".", ","}
         See `read_csv`.
-    bias : bool
-        Append an input that is always 1.
 
     Returns
     -------
@@ -471,7 +463,6 @@ def read_samples(
                 table.categories,
                 *statistics(raw[train]),
                 *statistics(outputs[train]),
-                bias,
             )
             X = columns.X(str(path), table)
             y = (outputs - columns.target_mean) / columns.target_scale
@@ -483,7 +474,7 @@ def read_samples(
     for one, values in zip(targets, samples.y_train.reshape(len(train), -1).T, strict=True):
         if not values.any():
             raise ValueError(f"the target {one!r} has one value in all training rows of {path}")
-    if len(samples.constant_columns) == len(columns.names) - bias:
+    if len(samples.constant_columns) == len(columns.names):
         raise ValueError(f"no input varies over the training rows of {path}")
     return samples
 

@@ -105,7 +105,6 @@ class Csv(_Data, frozen=True, tag="csv"):
     one_hot: tuple[str, ...] = ()
     missing: Literal["error", "drop"] = "error"
     decimal: Literal[".", ","] = "."
-    bias: bool = False
     test_fraction: float = 0.2
     seed: int | None = None
     sha256: str | None = None
@@ -130,6 +129,7 @@ class Network(_Table, frozen=True):
     seed: int | None = None
     dtype: Literal["float64", "float32"] = "float64"
     zipf_start: int = 1
+    bias: bool = False
 
 
 class Pruning(_Table, frozen=True):

@@ -211,7 +211,7 @@ def _csv(path: Path, data: Csv, seed: int, dtype: str) -> Samples:
     fraction = _check.number(
         _FN, "data.test_fraction", data.test_fraction, low=0, high=1, high_open=True
     )
-    options = {name: getattr(data, name) for name in ("one_hot", "missing", "decimal", "bias")}
+    options = {name: getattr(data, name) for name in ("one_hot", "missing", "decimal")}
     read = read_samples(path, data.target, fraction, seed, drop=data.drop, **options)
     X, y, X_test, y_test = (
         values.astype(dtype) for values in (read.X_train, read.y_train, read.X_test, read.y_test)

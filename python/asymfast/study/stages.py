@@ -63,7 +63,8 @@ def carry_out(
     if trained is None:
         return _training(config, data, options)
     W, a, lam = (trained[name] for name in ("W", "a", "lam"))
-    network = Network(W, a, lam, activation=config.network.activation)
+    net = config.network
+    network = Network(W, a, lam, activation=net.activation, bias=net.bias)
     threads, progress = options["threads"], options["progress"]
     if stage == "pruning":
         return pruning(network, data, config, threads)

@@ -153,10 +153,18 @@ def _network(config: Config, data: Samples) -> Network:
         outputs=data.outputs,
         rng=np.random.default_rng([seed, 1]),
         dtype=net.dtype,
+        bias=net.bias,
     )
     if net.zipf_start == 1:
         return drawn
-    return Network(drawn.W, drawn.a, scaling(config), activation=net.activation, gamma=net.gamma)
+    return Network(
+        drawn.W,
+        drawn.a,
+        scaling(config),
+        activation=net.activation,
+        gamma=net.gamma,
+        bias=net.bias,
+    )
 
 
 def _blank_network(config: Config, data: Samples) -> Network:
@@ -165,12 +173,13 @@ def _blank_network(config: Config, data: Samples) -> Network:
     _check.integer("sweep", "network.seed", config.seed_of(net), low=0)
     m = _check.integer("sweep", "network.m", net.m, low=1)
     return Network(
-        np.zeros((m, data.X.shape[1]), net.dtype),
+        np.zeros((m, data.X.shape[1] + net.bias), net.dtype),
         np.zeros((m,) if k == 1 else (m, k), net.dtype),
         scaling(config),
         activation=net.activation,
         gamma=net.gamma,
         alpha=net.alpha,
+        bias=net.bias,
     )
 
 
@@ -223,7 +232,8 @@ def _with_ntg(run: Run, record: Record, X: NDArray[Any]) -> Run:
     start: NDArray[Any] | None = None
     for W in run.weights:
         W = np.asarray(W, dtype=np.float64)
-        K = Network(W, a, initial.lam, activation=initial.activation).ntg(X, threads=1)
+        net = Network(W, a, initial.lam, activation=initial.activation, bias=initial.bias)
+        K = net.ntg(X, threads=1)
         start = K if start is None else start
         change.append(np.linalg.norm(K - start))
         smallest.append(min_eigenvalue(K) if record.eigmin else np.nan)

@@ -108,6 +108,10 @@ class AsymmetricNet(torch.nn.Module):
     def _take(self, net: Network, train_output: bool, threads: int | None) -> None:
         if net.B is not None:
             raise ValueError(f"AsymmetricNet: must be a single network, got an ensemble of {net.B}")
+        if net.bias:
+            raise ValueError(
+                "AsymmetricNet: must be a network without bias=True; Network.to_torch takes it"
+            )
         self.W = torch.nn.Parameter(torch.tensor(net.W))
         self.a = torch.nn.Parameter(torch.tensor(net.a), requires_grad=bool(train_output))
         self.register_buffer("lam", torch.tensor(net.lam))
