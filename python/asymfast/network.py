@@ -625,6 +625,8 @@ class Network:
         data = [x, targets("Network.pullback", self, u, x.shape[1], "half_sse", "u")]
         kernel = {"W": by_weights, "a": by_outputs, "X": by_inputs}[wrt]
         gradient = self._each(kernel, data, threads, backend, device)
+        if wrt == "X":  # without the ones that bias=True appended
+            return gradient[..., : np.shape(X)[-1]]
         return gradient.reshape(self.a.shape) if wrt == "a" else gradient
 
     @_check.arguments(loss=_check.LOSS)
