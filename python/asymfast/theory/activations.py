@@ -23,6 +23,7 @@ import numpy.typing as npt
 import asymfast._check as _check
 
 Floats = npt.NDArray[np.float64]
+Function = Callable[[Floats], Floats]
 
 # exp(-z**2 / 2) and exp(-|z|) are exactly 0 in float64 beyond these.
 _GAUSSIAN_ENDS = 40.0
@@ -54,9 +55,9 @@ class Activation:
     """
 
     name: str
-    value: Callable[[Floats], Floats]
-    slope: Callable[[Floats], Floats]
-    curvature: Callable[[Floats], Floats]
+    value: Function
+    slope: Function
+    curvature: Function
     slope_sup: float
     curvature_sup: float
 
@@ -166,11 +167,6 @@ _erf = np.frompyfunc(math.erf, 1, 1)
 _erfc = np.frompyfunc(math.erfc, 1, 1)
 
 
-def erf(z: Floats) -> Floats:
-    """Error function of a float64 array, to the last place or two (the C library's)."""
-    return np.asarray(_erf(z), dtype=np.float64)
-
-
 def _logistic(z: Floats) -> tuple[Floats, Floats]:
     """S = 1 / (1 + exp(-z)) and 1 - s = s(-z), both to full relative accuracy."""
     u = np.exp(-np.abs(z))
@@ -237,73 +233,54 @@ def _sigmoid_curvature(z: Floats) -> Floats:
     return s * c * (c - s)
 
 
-def _entry(
-    name: str,
-    value: Callable[[Floats], Floats],
-    slope: Callable[[Floats], Floats],
-    curvature: Callable[[Floats], Floats],
-    slope_sup: float,
-    curvature_sup: float,
-) -> Activation:
-    """An activation whose functions underflow to 0 silently, whatever `numpy.seterr` says."""
-    quiet = np.errstate(under="ignore")
-    return Activation(name, quiet(value), quiet(slope), quiet(curvature), slope_sup, curvature_sup)
+# sigma, sigma', sigma'', sup |sigma'|, sup |sigma''|
+_TABLE: dict[str, tuple[Function, Function, Function, float, float]] = {
+    "swish": (
+        lambda z: z * _sigmoid(z),
+        _swish_slope,
+        _swish_curvature,
+        1.0998393201288670,  # no closed form: swish' is largest where z tanh(z / 2) = 2
+        0.5,
+    ),
+    "relu": (
+        lambda z: np.maximum(z, 0.0),
+        lambda z: np.where(z > 0, 1.0, 0.0),
+        np.zeros_like,
+        1.0,
+        math.inf,
+    ),
+    "tanh": (
+        np.tanh,
+        _tanh_slope,
+        lambda z: -2 * np.tanh(z) * _tanh_slope(z),
+        1.0,
+        4 / (3 * math.sqrt(3)),
+    ),
+    "erf": (
+        lambda z: np.asarray(_erf(z), dtype=np.float64),
+        _erf_slope,
+        lambda z: -2 * _clipped(z, _GAUSSIAN_ENDS) * _erf_slope(z),
+        2 / math.sqrt(math.pi),
+        math.sqrt(8 / math.pi) * math.exp(-0.5),
+    ),
+    "gelu": (
+        lambda z: z * _normal_distribution(z),
+        _gelu_slope,
+        _gelu_curvature,
+        0.5 * math.erfc(-1) + math.exp(-1) / math.sqrt(math.pi),  # at z = sqrt 2
+        math.sqrt(2 / math.pi),
+    ),
+    "softplus": (_softplus, _sigmoid, _sigmoid_slope, 1.0, 0.25),
+    "sigmoid": (_sigmoid, _sigmoid_slope, _sigmoid_curvature, 0.25, 1 / (6 * math.sqrt(3))),
+    "sin": (np.sin, np.cos, lambda z: -np.sin(z), 1.0, 1.0),
+    "cos": (np.cos, lambda z: -np.sin(z), lambda z: -np.cos(z), 1.0, 1.0),
+    "identity": (np.array, np.ones_like, np.zeros_like, 1.0, 0.0),
+}
 
-
-# The supremum without a closed form: swish' is largest where z tanh(z / 2) = 2.
-_SWISH_SLOPE_SUP = 1.0998393201288670
-_GELU_SLOPE_SUP = 0.5 * math.erfc(-1) + math.exp(-1) / math.sqrt(math.pi)  # at z = sqrt 2
-
+# Underflow to 0 is silent, whatever `numpy.seterr` says.
+_quiet = np.errstate(under="ignore")
 ACTIVATIONS: dict[str, Activation] = {
-    each.name: each
-    for each in (
-        _entry(
-            "swish",
-            lambda z: z * _sigmoid(z),
-            _swish_slope,
-            _swish_curvature,
-            _SWISH_SLOPE_SUP,
-            0.5,
-        ),
-        _entry(
-            "relu",
-            lambda z: np.maximum(z, 0.0),
-            lambda z: np.where(z > 0, 1.0, 0.0),
-            np.zeros_like,
-            1.0,
-            math.inf,
-        ),
-        _entry(
-            "tanh",
-            lambda z: np.asarray(np.tanh(z)),
-            _tanh_slope,
-            lambda z: -2 * np.tanh(z) * _tanh_slope(z),
-            1.0,
-            4 / (3 * math.sqrt(3)),
-        ),
-        _entry(
-            "erf",
-            erf,
-            _erf_slope,
-            lambda z: -2 * _clipped(z, _GAUSSIAN_ENDS) * _erf_slope(z),
-            2 / math.sqrt(math.pi),
-            math.sqrt(8 / math.pi) * math.exp(-0.5),
-        ),
-        _entry(
-            "gelu",
-            lambda z: z * _normal_distribution(z),
-            _gelu_slope,
-            _gelu_curvature,
-            _GELU_SLOPE_SUP,
-            math.sqrt(2 / math.pi),
-        ),
-        _entry("softplus", _softplus, _sigmoid, _sigmoid_slope, 1.0, 0.25),
-        _entry(
-            "sigmoid", _sigmoid, _sigmoid_slope, _sigmoid_curvature, 0.25, 1 / (6 * math.sqrt(3))
-        ),
-        _entry("sin", np.sin, np.cos, lambda z: -np.sin(z), 1.0, 1.0),
-        _entry("cos", np.cos, lambda z: -np.sin(z), lambda z: -np.cos(z), 1.0, 1.0),
-        _entry("identity", np.array, np.ones_like, np.zeros_like, 1.0, 0.0),
-    )
+    name: Activation(name, _quiet(value), _quiet(slope), _quiet(curvature), *suprema)
+    for name, (value, slope, curvature, *suprema) in _TABLE.items()
 }
 """Every activation of the library by name."""

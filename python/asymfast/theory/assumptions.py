@@ -7,20 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-import asymfast._check as _check
-import asymfast.theory.checks as checks
 import asymfast.theory.expectations as expectations
-from asymfast.theory.activations import ACTIVATIONS
-from asymfast.theory.checks import within_range
+from asymfast.theory.activations import ACTIVATIONS, Floats
+from asymfast.theory.checks import Array, Sizes, array, optional, reals, samples, statement
 from asymfast.theory.expectations import row_geometry
 
-Floats = npt.NDArray[np.float64]
 
-
-@within_range
-def output_moment(activation: str, scale: npt.ArrayLike) -> Floats:
+@statement(scale=reals())
+def output_moment(activation: str, scale: Array) -> Floats:
     """E[sigma(s z)^2], z ~ N(0, 1): the second moment of a node's output at initialisation.
 
     Parameters
@@ -35,11 +30,6 @@ def output_moment(activation: str, scale: npt.ArrayLike) -> Floats:
     float64 array of the shape of scale
         Relative error below 1e-12; relu, erf, sin, cos and identity have closed forms.
 
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong type or out of range.
-
     Notes
     -----
     For relu it is s^2 / 2; the paper's proof of Theorem A.1 uses the bound s^2. Source: Eq. (8) and
@@ -53,30 +43,29 @@ def output_moment(activation: str, scale: npt.ArrayLike) -> Floats:
     >>> f"{float(theory.output_moment('swish', 1.0)):.10f}"
     '0.3557755198'
     """
-    fn = "output_moment"
-    name = checks.activation(fn, activation)
-    s = _check.reals(fn, "scale", scale)
-    if s.size and not (s.min() >= 0 and s.max() <= 100):
-        raise ValueError(f"{fn}: scale must be in [0, 100], got {s.min():g} to {s.max():g}")
-    square = s**2
-    if name == "relu":
+    if scale.size and not (scale.min() >= 0 and scale.max() <= 100):
+        raise ValueError(
+            f"output_moment: scale must be in [0, 100], got {scale.min():g} to {scale.max():g}"
+        )
+    square = scale**2
+    if activation == "relu":
         return np.asarray(0.5 * square)
-    if name == "identity":
+    if activation == "identity":
         return np.asarray(square)
-    if name == "sin":
+    if activation == "sin":
         return np.asarray(-0.5 * np.expm1(-2 * square))
-    if name == "cos":
+    if activation == "cos":
         return np.asarray(0.5 * (1 + np.exp(-2 * square)))
-    if name == "erf":  # Williams (1997); the arcsin of a small number is accurate
+    if activation == "erf":  # Williams (1997); the arcsin of a small number is accurate
         return np.asarray(2 / math.pi * np.arcsin(2 * square / (1 + 2 * square)))
-    sigma = ACTIVATIONS[name].value
-    if s.size == 0:
-        return s
-    moment, _ = expectations.mean(lambda z: sigma(z) ** 2, expectations.BANDWIDTH[name], s.ravel())
-    return moment.reshape(s.shape)
+    if scale.size == 0:
+        return np.asarray(scale)
+    sigma, bandwidth = ACTIVATIONS[activation].value, expectations.BANDWIDTH[activation]
+    moment, _ = expectations.mean(lambda z: sigma(z) ** 2, bandwidth, scale.ravel())
+    return moment.reshape(scale.shape)
 
 
-@within_range
+@statement()
 def c_1(activation: str, d: int) -> float:
     """C_1 = sup over c in (0, 1] of E[sigma(c z / sqrt d)^2], Eq. (8).
 
@@ -93,11 +82,6 @@ def c_1(activation: str, d: int) -> float:
         Relative error below 1e-12. For cos it is 1, the limit for c to 0, which is not attained.
         For all others the supremum is attained at c = 1.
 
-    Raises
-    ------
-    TypeError, ValueError
-        Unknown activation, or d below 1.
-
     Notes
     -----
     Write sigma = o + e with o odd and e even. The mean of sigma(cz)^2 is that of o^2 + e^2, which
@@ -113,15 +97,10 @@ def c_1(activation: str, d: int) -> float:
     >>> f"{theory.c_1('swish', d=50):.6e}", theory.c_1("cos", d=50)
     ('5.073774e-03', 1.0)
     """
-    fn = "c_1"
-    name = checks.activation(fn, activation)
-    (d,) = checks.scalars(fn, d=d)
-    if name == "cos":
-        return 1.0
-    return float(output_moment(name, 1 / math.sqrt(d)))
+    return 1.0 if activation == "cos" else float(output_moment(activation, 1 / math.sqrt(d)))
 
 
-@within_range
+@statement()
 def d_0(C: float, d: int) -> float:
     """D_0 = sqrt(2 C^2 + 2 / d) of Theorem A.1.
 
@@ -137,11 +116,6 @@ def d_0(C: float, d: int) -> float:
     float
         Within two roundings.
 
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong type or out of range.
-
     Notes
     -----
     As E[relu(c z / sqrt d)^2] = c^2 / (2d), sqrt(2 C^2 + 1 / d) would suffice. Source: Theorem A.1.
@@ -152,12 +126,11 @@ def d_0(C: float, d: int) -> float:
     >>> f"{theory.d_0(C=1.0, d=2):.6f}"
     '1.732051'
     """
-    C, d = checks.scalars("d_0", C=C, d=d)
     return math.hypot(math.sqrt(2) * C, math.sqrt(2 / d))
 
 
-@within_range
-def target_bound(y: npt.ArrayLike) -> float:
+@statement()
+def target_bound(y: Array) -> float:
     """C = max |y_i|, the smallest bound in Assumption 2.1 (c).
 
     Parameters
@@ -168,11 +141,6 @@ def target_bound(y: npt.ArrayLike) -> float:
     Returns
     -------
     float
-
-    Raises
-    ------
-    TypeError, ValueError
-        y is not a finite, non-empty (n,) array of floating point type.
 
     Notes
     -----
@@ -185,7 +153,7 @@ def target_bound(y: npt.ArrayLike) -> float:
     >>> theory.target_bound(np.array([0.5, -2.0]))
     2.0
     """
-    return float(np.abs(checks.array("target_bound", "y", y, ("n",))).max())
+    return float(np.abs(y).max())
 
 
 _NOT_ANALYTIC = ("relu",)
@@ -278,13 +246,15 @@ class Assumptions:
         )
 
 
-@within_range
+def _in_own_precision(fn: str, name: str, values: Array, sizes: Sizes) -> Array:
+    """Inputs as in other statements, but float32 ones stay float32, exactly."""
+    X = samples(fn, name, values, sizes)
+    return X.astype(np.float32) if np.asarray(values).dtype == np.float32 else X
+
+
+@statement(X=_in_own_precision, y=optional(array("n")), W=optional(array("m", "d")))
 def check_assumptions(
-    X: npt.ArrayLike,
-    y: npt.ArrayLike | None = None,
-    activation: str = "swish",
-    *,
-    W: npt.ArrayLike | None = None,
+    X: Array, y: Array | None = None, activation: str = "swish", *, W: Array | None = None
 ) -> Assumptions:
     """Check the paper's assumptions about data, activation and initialisation.
 
@@ -304,11 +274,6 @@ def check_assumptions(
     -------
     Assumptions
         Print it for a table.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Arrays of the wrong type or shape, values that are not finite, unknown activation.
 
     Notes
     -----
@@ -331,19 +296,15 @@ def check_assumptions(
     2.2     holds  sup |sigma''| = 0.5
     2.2     holds  swish is not a polynomial
     """
-    fn = "check_assumptions"
-    checked = checks.samples(fn, X)
-    eps = float(np.finfo(np.float32 if np.asarray(X).dtype == np.float32 else np.float64).eps)
-    name = checks.activation(fn, activation)
-    chosen = ACTIVATIONS[name]
-    found = [*_inputs(checked, eps)]
+    chosen = ACTIVATIONS[activation]
+    found = [*_inputs(X.astype(np.float64), float(np.finfo(X.dtype).eps))]
     C = None
     if y is not None:
-        C = float(np.abs(checks.array(fn, "y", y, (len(checked),))).max())
+        C = float(np.abs(y).max())
         found.append(Check("2.1(c)", "|y_i| <= C", True, C, C, f"C = max |y_i| = {C:.6g}"))
-    found += _activation(name, chosen.slope_sup, chosen.curvature_sup)
+    found += _activation(activation, chosen.slope_sup, chosen.curvature_sup)
     if W is not None:
-        found.append(_initialisation(checks.array(fn, "W", W, ("m", checked.shape[1]))))
+        found.append(_initialisation(W))
     return Assumptions(tuple(found), chosen.slope_sup, chosen.curvature_sup, C)
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 import asymfast._check as _check
-import asymfast.theory.checks as checks
+from asymfast.theory.activations import Floats
 from asymfast.theory.assumptions import Assumptions, c_1, check_assumptions
-from asymfast.theory.checks import within_range
+from asymfast.theory.checks import Array, array, count, flag, samples, statement
 from asymfast.theory.convergence import (
     Theorem41,
     TheoremA1,
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Records = npt.NDArray[np.int64]
 Theorem = Theorem41 | TheoremA1 | TheoremH1
@@ -46,7 +45,8 @@ class RunNumbers:
     Attributes
     ----------
     X, y : (n, d) and (n,) float64 arrays
-    kind : {"descent", "flow"}
+    descent : bool
+        Gradient descent, not gradient flow.
     eta : float
         Learning rate on L_m, half the sum of squares; 0 for a flow.
     steps : (T,) int64 array
@@ -73,7 +73,7 @@ class RunNumbers:
 
     X: Floats
     y: Floats
-    kind: Literal["descent", "flow"]
+    descent: bool
     eta: float
     steps: Records
     time: Floats
@@ -106,60 +106,61 @@ def run_numbers(fn: str, run: Any, X: Any, y: Any, member: int | None) -> RunNum
             raise TypeError(f"{fn}: run must be a Run, got {type(run).__name__}")
     if not len(run.steps):
         raise ValueError(f"{fn}: run must have records, got none")
-    member = _member(fn, run, member)
+    member = _member(fn, run.network.B, member)
 
-    def of_member(values: Any) -> Any:
-        return values if member is None or values is None else values[:, member]
+    def recorded(values: Any) -> Floats:
+        """The member's part of (T, B, ...) records."""
+        return np.asarray(values if member is None else values[:, member], dtype=np.float64)
+
+    def setting(value: Any) -> Any:
+        """The member's part of a number or of (B,) numbers."""
+        return value if np.ndim(value) == 0 else value[member]
 
     start, end = (_network(fn, each, member) for each in (run.initial, run.network))
     if not np.array_equal(start.a, end.a):
         raise ValueError(f"{fn}: the theorems train the input weights only; this run trained a too")
-    X = checks.samples(fn, X, columns=start.W.shape[1])
-    y = checks.array(fn, "y", y, (len(X),))
+    sizes = {"d": start.W.shape[1]}
+    X, y = samples(fn, "X", X, sizes), array("n")(fn, "y", y, sizes)
+    if run.config.get("loss") not in ("half_sse", "mse"):
+        loss = run.config.get("loss")
+        raise ValueError(f"{fn}: the theorems are on the squared loss, this run's is {loss!r}")
     # d mse / dW = (2 / n) dL_m / dW, so its flow is that of L_m slowed down by n / 2
-    speed, size = _loss(fn, run.config.get("loss"), len(X))
-    method = run.config.get("method")
-    if method == "gradient_descent":
-        kind: Literal["descent", "flow"] = "descent"
-        lr = np.asarray(run.config["lr"], dtype=np.float64)
-        eta = speed * float(lr if lr.ndim == 0 else lr[member])
-    elif "t_end" in run.config:
-        kind, eta = "flow", 0.0
-    else:
+    speed, size = (2 / len(X), len(X) / 2) if run.config["loss"] == "mse" else (1.0, 1.0)
+    method, dtype = run.config.get("method"), run.config.get("dtype", "float64")
+    descent = method == "gradient_descent"
+    if not (descent or "t_end" in run.config):
         raise ValueError(
             f"{fn}: the theorems are on full-batch gradient descent and gradient flow, "
             f"this run's method is {method!r}"
         )
     steps = run.steps if run.steps.ndim == 1 else run.steps[:, member]
-    loss = size * np.asarray(of_member(run.loss), dtype=np.float64)
+    loss = size * recorded(run.loss)
     if steps[0] == 0:
-        _same_data(fn, start, X, y, float(loss[0]), run.config.get("dtype"))
-    gamma = _gamma(run.initial, start, member)
-    known, spectral, eigmin, change = _ntg(run, of_member, start, end, X)
-    diverged = np.asarray(run.diverged)
+        _require_same_data(fn, start, X, y, float(loss[0]), dtype)
+    gamma = math.nan if run.initial.gamma is None else float(setting(run.initial.gamma))
+    known, spectral, eigmin, ntg_change = _ntg(run, recorded, start, end, X)
     return RunNumbers(
         X=X,
         y=y,
-        kind=kind,
-        eta=eta,
+        descent=descent,
+        eta=speed * float(setting(run.config["lr"])) if descent else 0.0,
         steps=np.asarray(steps),
         time=speed * np.asarray(run.time, dtype=np.float64),
         loss=loss,
-        weight_change=np.asarray(of_member(run.weight_change), dtype=np.float64),
+        weight_change=recorded(run.weight_change),
         eigmin=eigmin,
-        ntg_change=change,
+        ntg_change=ntg_change,
         known=known,
         spectral=spectral,
         initial=start,
         final=end,
-        gamma=gamma,
-        rounding=4 * float(np.finfo(run.config.get("dtype", "float64")).eps),
-        diverged=bool(diverged if diverged.ndim == 0 else diverged[member]),
+        gamma=gamma if math.isfinite(gamma) else min(1.0, len(start.lam) * float(start.lam.min())),
+        rounding=4 * float(np.finfo(dtype).eps),
+        diverged=bool(setting(run.diverged)),
     )
 
 
-def _member(fn: str, run: Any, member: int | None) -> int | None:
-    size = run.network.B
+def _member(fn: str, size: int | None, member: int | None) -> int | None:
     if size is None:
         if member is not None:
             raise ValueError(f"{fn}: member is for ensembles, and this run is a single network's")
@@ -182,16 +183,9 @@ def _network(fn: str, net: Any, member: int | None) -> Model:
     return Model(W, a, lam, net.activation)
 
 
-def _loss(fn: str, loss: Any, n: int) -> tuple[float, float]:
-    """The factors (dL/dW) / (dL_m/dW) and L_m / L."""
-    if loss == "half_sse":
-        return 1.0, 1.0
-    if loss == "mse":
-        return 2 / n, n / 2
-    raise ValueError(f"{fn}: the theorems are on the squared loss, this run's is {loss!r}")
-
-
-def _same_data(fn: str, net: Model, X: Floats, y: Floats, recorded: float, dtype: Any) -> None:
+def _require_same_data(
+    fn: str, net: Model, X: Floats, y: Floats, recorded: float, dtype: str
+) -> None:
     loss = 0.5 * float(np.sum((net.outputs(X) - y) ** 2))
     allowed = 1e-3 if dtype == "float32" else 1e-8
     size = max(loss, recorded) + 0.5 * float(np.sum(y**2))
@@ -202,16 +196,8 @@ def _same_data(fn: str, net: Model, X: Floats, y: Floats, recorded: float, dtype
         )
 
 
-def _gamma(net: Any, start: Model, member: int | None) -> float:
-    if net.gamma is not None:
-        value = float(net.gamma if np.ndim(net.gamma) == 0 else net.gamma[member])
-        if math.isfinite(value):
-            return value
-    return min(1.0, len(start.lam) * float(start.lam.min()))
-
-
 def _ntg(
-    run: Any, of_member: Any, start: Model, end: Model, X: Floats
+    run: Any, recorded: Callable[[Any], Floats], start: Model, end: Model, X: Floats
 ) -> tuple[Bools, Bools, Floats, Floats]:
     """Smallest eigenvalue and change of the NTG on all samples, at as many records as possible."""
     T = len(run.steps)
@@ -220,29 +206,25 @@ def _ntg(
     on = run.config.get("record", {}).get("ntg_on")
     everywhere = on is None or (np.ndim(on) == 0 and on >= len(X))
     if everywhere and run.ntg_change is not None and run.ntg_eigmin is not None:
-        eigmin, change = (
-            np.array(of_member(each), dtype=np.float64) for each in (run.ntg_eigmin, run.ntg_change)
-        )
+        eigmin, change = recorded(run.ntg_eigmin).copy(), recorded(run.ntg_change).copy()
         known[:] = True
         if getattr(run, "ntg_change_2norm", None) is not None:
-            change = np.array(of_member(run.ntg_change_2norm), dtype=np.float64)
+            change = recorded(run.ntg_change_2norm).copy()
             spectral[:] = True
-    weights = of_member(run.weights)
-    if weights is not None:
-        weights_at = {t: np.asarray(W, dtype=np.float64) for t, W in enumerate(weights)}
-    elif everywhere and known.all():
+    if run.weights is not None:
+        weights = dict(enumerate(recorded(run.weights)))
+    elif known.all():
         return known, spectral, eigmin, change
     else:
-        weights_at = {0: start.W} if run.steps[0].min() == 0 else {}
-        weights_at[T - 1] = end.W
+        weights = {0: start.W} if run.steps[0].min() == 0 else {}
+        weights[T - 1] = end.W
     K0 = start.ntg(X)
-    for t, W in weights_at.items():
-        if not np.isfinite(W).all():
-            continue
-        K = Model(W, start.a, start.lam, start.activation).ntg(X)
-        eigmin[t] = np.linalg.eigvalsh(K)[0]
-        change[t] = np.abs(np.linalg.eigvalsh(K - K0)).max()
-        known[t] = spectral[t] = True
+    for t, W in weights.items():
+        if np.isfinite(W).all():
+            K = replace(start, W=W).ntg(X)
+            eigmin[t] = np.linalg.eigvalsh(K)[0]
+            change[t] = np.abs(np.linalg.eigvalsh(K - K0)).max()
+            known[t] = spectral[t] = True
     return known, spectral, eigmin, change
 
 
@@ -290,6 +272,9 @@ class Claim:
     bound: Floats
     passed: Bools
     undecided: Bools
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.text} [{self.source}]"
 
     @property
     @np.errstate(all="ignore")
@@ -424,12 +409,23 @@ class Certificate:
             "records": list(self.rows()),
         }
 
+    @statement(rows=count())
     def table(self, rows: int = 11) -> str:
         """The certificate as text: verdicts, constants, and at most ``rows`` records."""
-        return _table(self, rows)
+        lines = [*_head(self), "", *_records(self, rows)]
+        for claim in (*self.claims.values(), *self.measured.values()):
+            lines.append(f"{claim}: {_WORDS[claim.holds]}")
+        for claim in self.initial.values():
+            sign = "<=" if claim.upper else ">="
+            shown = f"{claim.observed[0]:.4g} {sign} {claim.bound[0]:.4g}"
+            lines.append(f"{claim}: {shown}, {_WORDS[claim.holds]}")
+        return "\n".join(lines)
 
     def figure(self, title: str | None = None) -> Figure:
         """Draw the claims (a) to (d) with their bounds over time (extra ``plot``).
+
+        Values that are not positive cannot be shown on the logarithmic axes and are left out.
+        Crosses mark records at which a bound is violated.
 
         Raises
         ------
@@ -438,17 +434,34 @@ class Certificate:
         FigureError
             matplotlib failed to draw.
         """
-        return _figure(self, title)
+        import asymfast.plot.style as style
+
+        holds = {True: "holds", False: "fails", None: "is undecided"}[self.holds]
+        applies = "applies" if self.applies else "does not apply"
+        with style.drawing("Certificate.figure"):
+            from matplotlib.figure import Figure
+
+            figure = Figure(figsize=(8.0, 6.0), layout="constrained")
+            panels = figure.subplots(2, 2, sharex=True)
+            for axes, name in zip(panels.flat, _PANELS, strict=True):
+                _panel(axes, name, self)
+            for axes in panels[1]:
+                axes.set_xlabel("time $t$ of the gradient flow of $L_m$")
+            style.whole_numbers(panels[1, 1].xaxis)
+            style.legend_below(figure, *panels.flat)
+            verdict = f"{self.theorem} {applies}; its conclusion {holds}"
+            figure.suptitle(style.readable(title or verdict))
+        return figure
 
     def __str__(self) -> str:
         return self.table()
 
 
-@within_range
+@statement(X=None, y=None, corrected=flag)  # `run_numbers` checks X and y against the run
 def certify(
     run: Any,
-    X: npt.ArrayLike,
-    y: npt.ArrayLike,
+    X: Array,
+    y: Array,
     delta: float = 0.1,
     *,
     corrected: bool = False,
@@ -515,15 +528,10 @@ def certify(
     >>> certificate.reasons
     ('the width must be at least 2.27e+19, and is 500',)
     """
-    fn = "certify"
-    (delta,) = checks.scalars(fn, delta=delta)
-    checks.flag(fn, "corrected", corrected)
-    numbers = run_numbers(fn, run, X, y, member)
-    net = numbers.initial
+    numbers = run_numbers("certify", run, X, y, member)
+    net, (n, d) = numbers.initial, numbers.X.shape
     assumptions = check_assumptions(X, numbers.y, net.activation, W=net.W)
     kappa = kappa_n(numbers.X, net.activation)
-    n, d = numbers.X.shape
-    L = max(1.0, assumptions.L) if corrected else 1.0
     constants = {
         "n": n,
         "d": d,
@@ -534,32 +542,28 @@ def certify(
         "C": float(np.abs(numbers.y).max()),
         "C_1": c_1(net.activation, d),
         "M": assumptions.M,
-        "L": L,
+        "L": max(1.0, assumptions.L) if corrected else 1.0,
     }
     name = _theorem_name(numbers)
     theorem = None
     if kappa.positive and numbers.gamma > 0:
         theorem = _theorem(name, kappa.value, constants)
-    reasons = tuple(_reasons(name, numbers, assumptions, kappa, theorem, corrected=corrected))
-    usable = theorem is not None and (not isinstance(theorem, TheoremH1) or theorem.alpha < 1)
-    claims = _claims(name, theorem, numbers) if usable and theorem is not None else {}
-    verdicts = [claim.holds for claim in claims.values()]
-    holds = None
-    if False in verdicts:
-        holds = False
-    elif verdicts and None not in verdicts:
-        holds = True
+    reasons = tuple(_reasons(name, numbers, assumptions, kappa, theorem, corrected))
+    claims = {}
+    if theorem is not None and theorem.width is not None:
+        claims = _claims(name, theorem, numbers)
+    verdicts = {claim.holds for claim in claims.values()}
     return Certificate(
         theorem=name,
         applies=not reasons,
         reasons=reasons,
-        holds=holds,
+        holds=False if False in verdicts else None if None in verdicts or not claims else True,
         kappa=kappa,
         width=None if theorem is None else theorem.width,
         learning_rate=theorem.learning_rate if isinstance(theorem, TheoremH1) else None,
         claims=claims,
         measured=_measured(numbers, constants),
-        initial=_initial(numbers, kappa, constants) if theorem is not None else {},
+        initial={} if theorem is None else _initial(numbers, kappa, constants),
         assumptions=assumptions,
         constants={key: value for key, value in constants.items() if math.isfinite(value)},
         steps=numbers.steps,
@@ -572,17 +576,18 @@ def certify(
 def _theorem_name(numbers: RunNumbers) -> str:
     if numbers.initial.activation == "relu":
         return "Theorem A.1"
-    return "Theorem H.1" if numbers.kind == "descent" else "Theorem 4.1"
+    return "Theorem H.1" if numbers.descent else "Theorem 4.1"
 
 
 def _theorem(name: str, kappa: float, constants: dict[str, Any]) -> Theorem:
-    common = {key: constants[key] for key in ("n", "d", "gamma", "delta", "C")}
+    def chosen(*names: str) -> dict[str, Any]:
+        return {key: constants[key] for key in ("n", "d", "gamma", "delta", "C", *names)}
+
     if name == "Theorem A.1":
-        return theorem_a1(kappa=kappa, **common)
-    smooth = {key: constants[key] for key in ("M", "C_1", "L")}
+        return theorem_a1(kappa=kappa, **chosen())
     if name == "Theorem 4.1":
-        return theorem_4_1(kappa=kappa, **common, **smooth)
-    return theorem_h1(kappa=kappa, eta=constants["eta"], **common, **smooth)
+        return theorem_4_1(kappa=kappa, **chosen("M", "C_1", "L"))
+    return theorem_h1(kappa=kappa, **chosen("M", "C_1", "L", "eta"))
 
 
 def _reasons(
@@ -591,35 +596,30 @@ def _reasons(
     assumptions: Assumptions,
     kappa: Kappa,
     theorem: Theorem | None,
-    *,
     corrected: bool,
 ) -> Iterator[str]:
     """One sentence for every hypothesis of the theorem that fails."""
-    net = numbers.initial
+    a, lam, gamma = numbers.initial.a, numbers.initial.lam, numbers.gamma
     for check in assumptions.failures:
-        if check.name == "2.2" and name == "Theorem A.1":
-            continue
-        if check.asks == "|sigma'| <= 1" and corrected:
-            continue
-        yield f"Assumption {check.name}, {check.asks}: {check.finding}"
-    if not np.all(np.abs(net.a) == 1):
+        relu = check.name == "2.2" and name == "Theorem A.1"
+        if not (relu or (check.asks == "|sigma'| <= 1" and corrected)):
+            yield f"Assumption {check.name}, {check.asks}: {check.finding}"
+    if not np.all(np.abs(a) == 1):
         yield "the output weights are not all +1 or -1"
-    total = float(net.lam.sum())
-    if abs(total - 1) > 1e-6 or len(net.lam) * net.lam.min() < numbers.gamma * (1 - 1e-6):
-        yield f"lam is not of the form (1) for gamma = {numbers.gamma:g}; it sums to {total:.6g}"
-    if name == "Theorem A.1" and numbers.kind == "descent":
+    total = float(lam.sum())
+    if abs(total - 1) > 1e-6 or len(lam) * lam.min() < gamma * (1 - 1e-6):
+        yield f"lam is not of the form (1) for gamma = {gamma:g}; it sums to {total:.6g}"
+    if name == "Theorem A.1" and numbers.descent:
         yield "the paper proves nothing for gradient descent with relu (A.3)"
-    if numbers.gamma == 0:
+    if gamma == 0:
         yield "gamma must be > 0, and is 0"
     if not kappa.positive:
         yield f"kappa_n must be > 0, and is 0 up to rounding ({kappa.value:.1e})"
-    if theorem is None:
-        return
     if isinstance(theorem, TheoremH1) and not theorem.learning_rate_met:
         yield f"the learning rate must be below {theorem.learning_rate:.4g}, and is {numbers.eta:g}"
-    m = len(net.lam)
-    if theorem.width is not None and not theorem.width.met_by(m):
-        yield f"the width must be at least {power_of_ten(theorem.width.log10)}, and is {m}"
+    width = None if theorem is None else theorem.width
+    if width is not None and not width.met_by(len(lam)):
+        yield f"the width must be at least {power_of_ten(width.log10)}, and is {len(lam)}"
 
 
 def power_of_ten(log10: float) -> str:
@@ -633,30 +633,17 @@ def power_of_ten(log10: float) -> str:
 
 def _claims(name: str, theorem: Theorem, numbers: RunNumbers) -> dict[str, Claim]:
     """(a) to (d) with the theorem's bounds."""
-    every = np.arange(len(numbers.steps))
-    known = np.flatnonzero(numbers.known)
+    every, known = np.arange(len(numbers.steps)), np.flatnonzero(numbers.known)
     descent = isinstance(theorem, TheoremH1)
     proof = f"proof of {name}" if descent else name
-    part = "3 gamma kappa / 8" if descent else "gamma kappa / 4"
-    eigmin = np.full(len(known), theorem.eigmin)
-    times = numbers.steps if descent else numbers.time
-    loss = theorem.loss(times, _initial_loss(numbers))
-    rate = "L_m(W_t) <= exp(-rate t) L_m(W_0)"
-    factor = np.full(len(every), theorem.weight_factor)
+    least = f"eig_min(NTG_t) >= {'3 gamma kappa / 8' if descent else 'gamma kappa / 4'}"
+    loss = theorem.loss(numbers.steps if descent else numbers.time, _initial_loss(numbers))
     power = 1.5 if isinstance(theorem, TheoremA1) else 2.0
     change = theorem.ntg_change(float(np.sum(numbers.initial.lam**power)))
     claims = (
-        _claim(
-            "(a)",
-            f"eig_min(NTG_t) >= {part}",
-            proof,
-            known,
-            numbers.eigmin[known],
-            eigmin,
-            upper=False,
-        ),
-        _loss_claim("(b)", rate, name, every, numbers, loss),
-        _weight_claim("(c)", proof, every, numbers, factor),
+        _claim("(a)", least, proof, known, numbers.eigmin[known], theorem.eigmin, upper=False),
+        _loss_claim("(b)", "L_m(W_t) <= exp(-rate t) L_m(W_0)", name, every, numbers, loss),
+        _weight_claim("(c)", proof, every, numbers, theorem.weight_factor),
         _ntg_claim(proof, known, numbers, change),
     )
     return {claim.name: claim for claim in claims}
@@ -667,7 +654,7 @@ def _measured(numbers: RunNumbers, constants: dict[str, Any]) -> dict[str, Claim
     known = np.flatnonzero(numbers.known & np.isfinite(numbers.loss))
     if len(known) < 2:
         return {}
-    if numbers.kind == "flow":
+    if not numbers.descent:
         return _lemma_e1(numbers, known, constants)
     if numbers.initial.activation == "relu":
         return {}  # Lemma H.3 needs sigma''
@@ -717,38 +704,18 @@ def _lemma_h3(numbers: RunNumbers, known: Records, constants: dict[str, Any]) ->
 
 def _initial(numbers: RunNumbers, kappa: Kappa, constants: dict[str, Any]) -> dict[str, Claim]:
     """The two events, each of probability 1 - delta / 2, that the proofs start from."""
-    net = numbers.initial
-    m = len(net.lam)
-    part = Model(net.W, net.a, np.full(m, numbers.gamma / m), net.activation)
+    net, m = numbers.initial, len(numbers.initial.lam)
+    part = replace(net, lam=np.full(m, numbers.gamma / m))
     moment = 1 / constants["d"] if net.activation == "relu" else constants["C_1"]
     size = constants["n"] * (constants["C"] ** 2 + moment) * 2 / constants["delta"]
-    eigmin = float(np.linalg.eigvalsh(part.ntg(numbers.X))[0])
+    eigmin: Floats = np.linalg.eigvalsh(part.ntg(numbers.X)).astype(np.float64)[:1]
+    residual = np.array([2 * _initial_loss(numbers)])
+    half = numbers.gamma * kappa.value / 2
     first = np.zeros(1, dtype=np.int64)
-
-    def claim(
-        name: str, text: str, source: str, observed: float, bound: float, *, upper: bool
-    ) -> Claim:
-        return _claim(
-            name, text, source, first, np.array([observed]), np.array([bound]), upper=upper
-        )
-
+    least, most = "eig_min(NTG^(1)_0) >= gamma kappa / 2", "|y - u_0|^2 <= 2 n (C^2 + C_1) / delta"
     return {
-        "D.1": claim(
-            "D.1",
-            "eig_min(NTG^(1)_0) >= gamma kappa / 2",
-            "Proposition D.1",
-            eigmin,
-            numbers.gamma * kappa.value / 2,
-            upper=False,
-        ),
-        "(32)": claim(
-            "(32)",
-            "|y - u_0|^2 <= 2 n (C^2 + C_1) / delta",
-            "Eq. (32)",
-            2 * _initial_loss(numbers),
-            size,
-            upper=True,
-        ),
+        "D.1": _claim("D.1", least, "Proposition D.1", first, eigmin, half, upper=False),
+        "(32)": _claim("(32)", most, "Eq. (32)", first, residual, size),
     }
 
 
@@ -764,8 +731,7 @@ def _loss_floor(numbers: RunNumbers) -> float:
     if not np.isfinite(numbers.final.W).all():
         return 0.0
     net = numbers.final
-    magnitude = Model(net.W, np.ones_like(net.a), net.lam, net.activation)
-    z = np.abs(magnitude.preactivations(numbers.X))
+    z = np.abs(net.preactivations(numbers.X))
     size = np.abs(numbers.y) + z @ np.sqrt(net.lam)
     return 0.5 * float(np.sum((numbers.rounding * size) ** 2))
 
@@ -776,11 +742,12 @@ def _claim(
     source: str,
     records: Records,
     observed: Floats,
-    bound: Floats,
+    bound: Floats | float,
     *,
     upper: bool = True,
     floor: Floats | float = 0.0,
 ) -> Claim:
+    bound = np.broadcast_to(np.asarray(bound, dtype=np.float64), observed.shape)
     with np.errstate(invalid="ignore"):
         passed = observed <= np.maximum(bound, floor) if upper else observed >= bound
     undecided = np.zeros(len(records), dtype=bool)
@@ -796,7 +763,7 @@ def _loss_claim(
 
 
 def _weight_claim(
-    name: str, source: str, records: Records, numbers: RunNumbers, factor: Floats
+    name: str, source: str, records: Records, numbers: RunNumbers, factor: Floats | float
 ) -> Claim:
     """max_j |w_tj - w_0j| / sqrt(lam_j) against the factor of the theorem.
 
@@ -814,25 +781,13 @@ def _weight_claim(
 def _ntg_claim(source: str, known: Records, numbers: RunNumbers, bound: float) -> Claim:
     observed = numbers.ntg_change[known]
     text = "|NTG_t - NTG_0|_2 <= bound"
-    claim = _claim("(d)", text, source, known, observed, np.full(len(known), bound))
+    claim = _claim("(d)", text, source, known, observed, bound)
     # a Frobenius norm is between the spectral norm and sqrt(n) times it
     exceeds = ~claim.passed & ~numbers.spectral[known]
     return replace(claim, undecided=exceeds & (observed / math.sqrt(len(numbers.X)) <= bound))
 
 
 _WORDS = {True: "yes", False: "NO", None: "undecided"}
-
-
-def _table(certificate: Certificate, rows: int) -> str:
-    """Verdicts, reasons, constants and at most ``rows`` records as lines of text."""
-    rows = _check.integer("table", "rows", rows, low=1)
-    lines = [*_head(certificate), "", *_records(certificate, rows)]
-    for claim in (*certificate.claims.values(), *certificate.measured.values()):
-        lines.append(f"{claim.name}: {claim.text} [{claim.source}]: {_WORDS[claim.holds]}")
-    for claim in certificate.initial.values():
-        shown = f"{claim.observed[0]:.4g} {'<=' if claim.upper else '>='} {claim.bound[0]:.4g}"
-        lines.append(f"{claim.name}: {claim.text} [{claim.source}]: {shown}, {_WORDS[claim.holds]}")
-    return "\n".join(lines)
 
 
 def _head(certificate: Certificate) -> list[str]:
@@ -901,79 +856,45 @@ def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
     return lines
 
 
+# Title, label, and the measured claims that are shown beside it.
 _PANELS = {
     "(a)": (r"smallest eigenvalue of the NTG", r"$\mathrm{eig}_{\min}(\widehat{\Theta}_t)$"),
-    "(b)": ("training risk", r"$L_m$"),
+    "(b)": ("training risk", r"$L_m$", "E.1 loss", "H.3 loss"),
     "(c)": (
         "largest scaled weight change",
         r"$\max_j \Vert w_{tj} - w_{0j} \Vert / \sqrt{\lambda_j}$",
+        "E.1 weights",
     ),
     "(d)": ("change of the NTG", r"$\Vert \widehat{\Theta}_t - \widehat{\Theta}_0 \Vert$"),
 }
-_MEASURED_IN = {"(b)": ("E.1 loss", "H.3 loss"), "(c)": ("E.1 weights",)}
-
-
-def _figure(certificate: Certificate, title: str | None) -> Figure:
-    """Draw (a) to (d) over time: the observed values, the theorem's bound and the measured one.
-
-    Values that are not positive cannot be shown on the logarithmic axes and are left out. Crosses
-    mark records at which a bound is violated.
-    """
-    import asymfast.plot.style as style
-
-    with style.drawing("Certificate.figure"):
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8.0, 6.0), layout="constrained")
-        panels = figure.subplots(2, 2, sharex=True)
-        for axes, name in zip(panels.flat, _PANELS, strict=True):
-            _panel(axes, name, certificate)
-        for axes in panels[1]:
-            axes.set_xlabel("time $t$ of the gradient flow of $L_m$")
-        style.whole_numbers(panels[1, 1].xaxis)
-        style.legend_below(figure, *panels.flat)
-        figure.suptitle(style.readable(title or _verdicts(certificate)))
-    return figure
-
-
-def _verdicts(certificate: Certificate) -> str:
-    holds = {True: "holds", False: "fails", None: "is undecided"}[certificate.holds]
-    applies = "applies" if certificate.applies else "does not apply"
-    return f"{certificate.theorem} {applies}; its conclusion {holds}"
 
 
 def _panel(axes: Axes, name: str, certificate: Certificate) -> None:
     from asymfast.plot.style import COLOURS, DASHES, remark
 
-    drawn = False
-
     def line(claim: Claim, values: Floats, label: str, place: int, **marks: Any) -> None:
-        nonlocal drawn
         shown = np.isfinite(values) & (values > 0)
         if shown.any():
-            drawn = True
-            time, values = certificate.time[claim.records], np.where(shown, values, np.nan)
-            axes.plot(
-                time, values, color=COLOURS[place], linestyle=DASHES[place], label=label, **marks
-            )
+            look = {"color": COLOURS[place], "linestyle": DASHES[place], "label": label, **marks}
+            axes.plot(time[claim.records], np.where(shown, values, np.nan), **look)
 
-    title, symbol = _PANELS[name]
+    time = certificate.time
+    title, symbol, *lemmas = _PANELS[name]
     axes.set_title(f"{name} {title}")
     axes.set_ylabel(symbol)
     claim = certificate.claims.get(name)
-    measured = [certificate.measured.get(each) for each in _MEASURED_IN.get(name, ())]
-    bounds = [each for each in measured if each is not None]
-    for observed in [claim] if claim is not None else bounds[:1]:
+    measured = [certificate.measured[key] for key in lemmas if key in certificate.measured]
+    for observed in ([] if claim is None else [claim]) or measured[:1]:
         line(observed, observed.observed, "observed", 0, marker="o", markersize=3)
     if claim is not None:
         line(claim, claim.bound, "bound", 1)
         failed = ~claim.passed & np.isfinite(claim.observed) & (claim.observed > 0)
         if failed.any():
-            time = certificate.time[claim.records[failed]]
-            axes.plot(time, claim.observed[failed], "x", color="black", label="bound exceeded")
-    for each in bounds:
+            crosses = time[claim.records[failed]], claim.observed[failed]
+            axes.plot(*crosses, "x", color="black", label="bound exceeded")
+    for each in measured:
         line(each, each.bound, f"bound, {each.source} (measured)", 2)
-    if drawn:
+    if axes.lines:
         axes.set_yscale("log")
     else:
         remark(axes, "no bound, or not recorded")

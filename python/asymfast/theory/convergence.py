@@ -3,26 +3,24 @@
 Every function takes the constants of its statement as keywords with the paper's names and returns
 the bounds of the statement. ``L`` is sup |sigma'|. The paper assumes L <= 1, which swish, erf and
 gelu violate; with L = 1 (the default) a function returns the paper's numbers, and with the true L
-the numbers for which the proof holds.
+the numbers for which the proof holds. The numbers are accurate to a few roundings.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-import asymfast._check as _check
-import asymfast.theory.checks as checks
-from asymfast.theory.checks import within_range
-
-Floats = npt.NDArray[np.float64]
-
+from asymfast.theory.activations import Floats
+from asymfast.theory.checks import Array, flag, nodes, number, reals, scalings, statement
 
 _LARGEST_LOG = math.log(1.7e308)
+_LOG_2 = math.log(2)
+_NOT_NEGATIVE = number("[0, inf)")
+_ABOVE_0 = number("(0, 1]")  # the theorems exclude gamma = 0
 
 
 @dataclass(frozen=True)
@@ -40,12 +38,6 @@ class Widths:
     >>> width = theory.Widths(logs=(0.0, 800.0))
     >>> f"{width.log10:.2f}", width.met_by(1e300)
     ('347.44', False)
-    >>> try:
-    ...     width.required
-    ... except OverflowError as error:
-    ...     print(error)
-    ...
-    Widths: the width 10^347.436 exceeds the largest float; use log or log10
     """
 
     logs: tuple[float, ...]
@@ -77,32 +69,28 @@ class Widths:
 
     @property
     def required(self) -> float:
-        """The required width as a float.
-
-        Raises
-        ------
-        OverflowError
-            It exceeds the largest float.
-        """
+        """The required width, the largest of `terms`."""
         return max(self.terms)
 
+    @statement(m=nodes())
     def met_by(self, m: float) -> bool:
         """Whether a network of m nodes is wide enough."""
-        return math.log(checks.width("met_by", m)) >= self.log
+        return math.log(m) >= self.log
 
 
+@dataclass(frozen=True, kw_only=True)
 class _WeightBound:
     """(c): the bound of the weight changes."""
 
     weight_factor: float
 
-    @within_range
-    def weight_change(self, lam: npt.ArrayLike) -> Floats:
+    @statement(lam=reals(low=0))
+    def weight_change(self, lam: Array) -> Floats:
         """Bound of |w_tj - w_0j| for every node and all t, ``weight_factor`` sqrt(lam_j)."""
-        lam = _check.reals("weight_change", "lam", lam, low=0)
         return np.asarray(self.weight_factor * np.sqrt(lam))
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Theorem(_WeightBound):
     """Bounds that the three theorems have in common."""
 
@@ -111,30 +99,24 @@ class _Theorem(_WeightBound):
     ntg_linear: float
     ntg_root: float
 
-    @within_range
-    def loss(self, t: npt.ArrayLike, loss_0: float) -> Floats:
+    @statement(t=reals(low=0), loss_0=_NOT_NEGATIVE)
+    def loss(self, t: Array, loss_0: float) -> Floats:
         """(b): bound of L_m after time t (flow) or t steps (descent), given its initial value.
 
         0 where the bound is below the smallest float.
         """
-        t = _check.reals("loss", "t", t, low=0)
-        loss_0 = _check.number("loss", "loss_0", loss_0, low=0)
         exponent = np.zeros_like(t)
         with np.errstate(over="ignore"):  # to -inf, which the rate itself may be
             np.multiply(self.log_rate, t, out=exponent, where=t > 0)
         return np.asarray(loss_0 * np.exp(exponent))
 
-    @within_range
+    @statement(sum_lam2=_NOT_NEGATIVE)
     def ntg_change(self, sum_lam2: float) -> float:
         """(d): bound of the spectral norm |NTG_t - NTG_0|_2, from sum_j lam_j^2."""
-        return self._ntg_change("sum_lam2", sum_lam2)
-
-    def _ntg_change(self, name: str, value: Any) -> float:
-        total = _check.number("ntg_change", name, value, low=0)
-        return self.ntg_linear * total + self.ntg_root * math.sqrt(total)
+        return self.ntg_linear * sum_lam2 + self.ntg_root * math.sqrt(sum_lam2)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Theorem41(_Theorem):
     """The bounds of Theorem 4.1; see `theorem_4_1`.
 
@@ -157,22 +139,16 @@ class Theorem41(_Theorem):
     >>> constants = dict(n=100, d=50, kappa=5.887e-5, gamma=0.5, delta=0.1)
     >>> smooth = dict(M=0.5, C=2.872, C_1=theory.c_1("swish", 50))
     >>> bounds = theory.theorem_4_1(**constants, **smooth)
-    >>> loss = bounds.loss([0.0, 1e5], loss_0=50.0)  # (b)
-    >>> [f"{value:.4g}" for value in loss]
+    >>> [f"{value:.4g}" for value in bounds.loss([0.0, 1e5], loss_0=50.0)]  # (b)
     ['50', '11.48']
     >>> float(bounds.weight_change([0.0])[0])  # (c): a node with lam_j = 0 never moves
     0.0
     """
 
     width: Widths
-    eigmin: float
-    log_rate: float
-    weight_factor: float
-    ntg_linear: float
-    ntg_root: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TheoremA1(_Theorem):
     """The bounds of Theorem A.1 (relu); see `theorem_a1`.
 
@@ -193,19 +169,14 @@ class TheoremA1(_Theorem):
     """
 
     width: Widths
-    eigmin: float
-    log_rate: float
-    weight_factor: float
-    ntg_linear: float
-    ntg_root: float
 
-    @within_range
+    @statement(sum_lam32=_NOT_NEGATIVE)
     def ntg_change(self, sum_lam32: float) -> float:
         """(d): bound of the spectral norm |NTG_t - NTG_0|_2, from sum_j lam_j^(3/2)."""
-        return self._ntg_change("sum_lam32", sum_lam32)
+        return self.ntg_linear * sum_lam32 + self.ntg_root * math.sqrt(sum_lam32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TheoremH1(_Theorem):
     """The bounds of Theorem H.1 and its proof; see `theorem_h1`.
 
@@ -243,11 +214,6 @@ class TheoremH1(_Theorem):
     width: Widths | None
     alpha: float
     one_minus_beta: float
-    eigmin: float
-    log_rate: float
-    weight_factor: float
-    ntg_linear: float
-    ntg_root: float
     eta: float = field(repr=False)
 
     @property
@@ -288,14 +254,13 @@ class PropositionD1:
     log_failure_per_node: float
     n: int = field(repr=False)
 
-    @within_range
+    @statement(m=nodes())
     def failure_probability(self, m: float) -> float:
         """Bound of the probability that eig_min(Theta_m(W_0)) <= gamma kappa / 2, at most 1."""
-        m = checks.width("failure_probability", m)
         return min(1.0, math.exp(min(0.0, math.log(self.n) + self.log_failure_per_node * m)))
 
 
-@within_range
+@statement(delta=number("[0, 1]"), mu=_NOT_NEGATIVE, R=number("(0, inf)"))
 def proposition_b1(delta: float, *, n: int, mu: float, R: float) -> tuple[float, float]:
     """Matrix Chernoff bounds (Tropp) for a sum of independent matrices, 0 <= X_j <= R.
 
@@ -316,15 +281,10 @@ def proposition_b1(delta: float, *, n: int, mu: float, R: float) -> tuple[float,
         Bounds, at most 1, of Pr(eig_min <= (1 - delta) mu_min) = n [e^-delta / (1-delta)^(1-delta)]
         ^(mu/R) and of Pr(eig_max >= (1 + delta) mu_max), the same with -delta for delta.
 
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong type or out of range.
-
     Notes
     -----
     Source: Proposition B.1, which gives two bounds in each case; this is the sharper one.
-    Accuracy: a few roundings of the exponent. Cost: O(1).
+    Cost: O(1).
 
     Examples
     --------
@@ -333,11 +293,6 @@ def proposition_b1(delta: float, *, n: int, mu: float, R: float) -> tuple[float,
     >>> f"{lower:.3e}", f"{upper:.3e}"
     ('4.660e-03', '4.472e-02')
     """
-    fn = "proposition_b1"
-    delta = _check.number(fn, "delta", delta, low=0, high=1)
-    n = _check.integer(fn, "n", n, low=1)
-    mu = _check.number(fn, "mu", mu, low=0)
-    R = _check.number(fn, "R", R, low=0, low_open=True)
 
     def bound(x: float) -> float:
         entropy = (1 - x) * math.log1p(-x) if x < 1 else 0.0
@@ -346,7 +301,7 @@ def proposition_b1(delta: float, *, n: int, mu: float, R: float) -> tuple[float,
     return bound(delta), bound(-delta)
 
 
-@within_range
+@statement(gamma=_ABOVE_0)
 def proposition_d1(
     *, n: int, d: int, kappa: float, gamma: float, delta: float, L: float = 1.0
 ) -> PropositionD1:
@@ -361,15 +316,10 @@ def proposition_d1(
     -------
     PropositionD1
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `theorem_4_1`.
-
     Notes
     -----
     For sup |sigma'| = L > 1 the matrices of the proof are bounded by n L^2 instead of n, which
-    multiplies the width by L^2. Source: Proposition D.1. Accuracy: a few roundings. Cost: O(1).
+    multiplies the width by L^2. Source: Proposition D.1. Cost: O(1).
 
     Examples
     --------
@@ -378,16 +328,21 @@ def proposition_d1(
     >>> f"{start.width.required:.1f}"  # 8 n log(n / delta) / (kappa d)
     '7368.3'
     """
-    c = _Constants.checked("proposition_d1", n=n, d=d, kappa=kappa, gamma=gamma, delta=delta, L=L)
     return PropositionD1(
-        width=Widths((_initialisation_width(c, 1.0),)),
-        eigmin=c.gamma * c.kappa / 2,
-        log_failure_per_node=-c.kappa * c.d / (8 * c.n * c.L**2),
-        n=c.n,
+        width=Widths((_initial_width(1.0, n, d, kappa, delta, L),)),
+        eigmin=gamma * kappa / 2,
+        log_failure_per_node=-kappa * d / (8 * n * L**2),
+        n=n,
     )
 
 
-@within_range
+def _initial_width(share: float, n: int, d: int, kappa: float, delta: float, L: float) -> float:
+    """Logarithm of 8 n L^2 log(share n / delta) / (kappa d), Prop. D.1 with delta / share."""
+    doubt = math.log(share * n) - math.log(delta)
+    return math.log(8 * n * doubt) + 2 * math.log(L) - math.log(kappa) - math.log(d)
+
+
+@statement(gamma=_ABOVE_0)
 def theorem_4_1(
     *,
     n: int,
@@ -407,9 +362,9 @@ def theorem_4_1(
     n, d : int
         Samples and inputs.
     kappa : float
-        kappa_n > 0, see `kappa_n`.
+        kappa_n > 0, see `kappa_n`; the theorem does not cover 0.
     gamma : float
-        In (0, 1].
+        In (0, 1]; the theorem does not cover 0.
     delta : float
         Probability of failure, in (0, 1).
     M : float
@@ -425,18 +380,12 @@ def theorem_4_1(
     -------
     Theorem41
 
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong type or out of range. gamma = 0 and kappa = 0 are errors, as the
-        theorem does not cover them.
-
     Notes
     -----
     Source: Theorem 4.1, proved in Appendix G by Lemma E.5 with
     c_j = 64 n L sqrt(2 (C^2 + C_1) lam_j / (d delta^3)) / (gamma kappa). For L > 1 the widths are
     multiplied by L^2, L^2 and L^4, (c) by L, and both terms of (d) by L^2. The bound (c) is twice
-    what the proof gives. Accuracy: a few roundings. Cost: O(1).
+    what the proof gives. Cost: O(1).
 
     Examples
     --------
@@ -450,36 +399,30 @@ def theorem_4_1(
     >>> f"{corrected.width.required / bounds.width.required:.4f}"  # L^4
     '1.4632'
     """
-    fn = "theorem_4_1"
-    c = _Constants.checked(fn, n=n, d=d, kappa=kappa, gamma=gamma, delta=delta, L=L)
-    M, log_M, size = _smooth(fn, M, C, C_1)
-    ratio = math.log(c.n) - math.log(c.kappa) - math.log(c.d)  # n / (kappa d)
-    common = 2 * log_M + math.log(size) - 2 * math.log(c.gamma) - math.log(c.delta)
-    log2, log_L = math.log(2), math.log(c.L)
+    size = C**2 + C_1
+    ratio = math.log(n) - math.log(kappa) - math.log(d)  # n / (kappa d)
+    common = 2 * _log(M) + math.log(size) - 2 * math.log(gamma) - math.log(delta)
+    log_L = math.log(L)
+    widths = (
+        _initial_width(2.0, n, d, kappa, delta, L),
+        10 * _LOG_2 + 3 * ratio + common + 2 * log_L,
+        15 * _LOG_2 + 4 * ratio + common + 4 * log_L,
+    )
     return Theorem41(
-        width=Widths(
-            (
-                _initialisation_width(c, 2.0),
-                10 * log2 + 3 * ratio + common + 2 * log_L,
-                15 * log2 + 4 * ratio + common + 4 * log_L,
-            )
-        ),
-        eigmin=c.gamma * c.kappa / 4,
-        log_rate=-c.gamma * c.kappa / 2,
-        **_bounds(
-            fn,
-            c.L * c.n / (c.kappa * math.sqrt(c.d)) * math.sqrt(2**7 * size / c.delta) / c.gamma,
-            2**7
-            * c.n
-            / (c.d * c.delta)
-            * size
-            * _square(c.L * c.n * M / (c.kappa * c.d * c.gamma)),
-            c.L**2 * 2**5 * c.n**2 * M * math.sqrt(size / c.delta) / (c.kappa * c.d**2 * c.gamma),
-        ),
+        width=Widths(widths),
+        eigmin=gamma * kappa / 4,
+        log_rate=-gamma * kappa / 2,
+        weight_factor=L * n / (kappa * math.sqrt(d)) * math.sqrt(2**7 * size / delta) / gamma,
+        ntg_linear=2**7 * n / (d * delta) * size * (L * n * M / (kappa * d * gamma)) ** 2,
+        ntg_root=L**2 * 2**5 * n**2 * M * math.sqrt(size / delta) / (kappa * d**2 * gamma),
     )
 
 
-@within_range
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else -math.inf
+
+
+@statement(gamma=_ABOVE_0, printed=flag)
 def theorem_a1(
     *, n: int, d: int, kappa: float, gamma: float, delta: float, C: float, printed: bool = False
 ) -> TheoremA1:
@@ -496,18 +439,12 @@ def theorem_a1(
     -------
     TheoremA1
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `theorem_4_1`.
-
     Notes
     -----
     Source: Theorem A.1, proved in Appendix F by Lemma E.3 with c_j = D sqrt(lam_j). Misprint: with
     D_0^2 = 2 C^2 + 2/d, as defined there, the widths (8 n D / (d kappa))^2 and
     (16^2 n^2 D / (d^2 kappa^2))^2 of Appendix F are 2^24 and 2^34 times the rest; the theorem
-    prints 2^25 and 2^35, which is true but larger than necessary. (c) and (d) agree.
-    Accuracy: a few roundings. Cost: O(1).
+    prints 2^25 and 2^35, which is true but larger than necessary. (c) and (d) agree. Cost: O(1).
 
     Examples
     --------
@@ -518,38 +455,26 @@ def theorem_a1(
     >>> f"{printed.width.required / proved.width.required:.6f}"
     '2.000000'
     """
-    fn = "theorem_a1"
-    c = _Constants.checked(fn, n=n, d=d, kappa=kappa, gamma=gamma, delta=delta, L=1.0)
-    (C,) = checks.scalars(fn, C=C)
-    checks.flag(fn, "printed", printed)
-    size = 2 * C**2 + 2 / c.d  # D_0^2
-    ratio = math.log(c.n) - math.log(c.kappa) - math.log(c.d)
-    common = math.log(c.d) + math.log(size) - 2 * math.log(c.gamma) - 5 * math.log(c.delta)
-    log2 = math.log(2)
-    twice = 1 if printed else 0
+    size = 2 * C**2 + 2 / d  # D_0^2
+    ratio = math.log(n) - math.log(kappa) - math.log(d)
+    common = math.log(d) + math.log(size) - 2 * math.log(gamma) - 5 * math.log(delta)
+    widths = (
+        _initial_width(4.0, n, d, kappa, delta, 1.0),
+        (24 + printed) * _LOG_2 + 4 * ratio + common,
+        (34 + printed) * _LOG_2 + 6 * ratio + common,
+    )
+    root = 2**6 * n**1.5 * size**0.25 / (math.sqrt(kappa * gamma) * d**1.25 * delta**1.25)
     return TheoremA1(
-        width=Widths(
-            (
-                _initialisation_width(c, 4.0),
-                (24 + twice) * log2 + 4 * ratio + common,
-                (34 + twice) * log2 + 6 * ratio + common,
-            )
-        ),
-        eigmin=c.gamma * c.kappa / 4,
-        log_rate=-c.gamma * c.kappa / 2,
-        **_bounds(
-            fn,
-            2**3 * c.n * math.sqrt(size / (c.d * c.delta)) / (c.kappa * c.gamma),
-            2**9 * c.n**2 * math.sqrt(size) / (c.kappa * c.d**1.5 * c.gamma * c.delta**2.5),
-            2**6
-            * c.n**1.5
-            * size**0.25
-            / (math.sqrt(c.kappa * c.gamma) * c.d**1.25 * c.delta**1.25),
-        ),
+        width=Widths(widths),
+        eigmin=gamma * kappa / 4,
+        log_rate=-gamma * kappa / 2,
+        weight_factor=2**3 * n * math.sqrt(size / (d * delta)) / (kappa * gamma),
+        ntg_linear=2**9 * n**2 * math.sqrt(size) / (kappa * d**1.5 * gamma * delta**2.5),
+        ntg_root=root,
     )
 
 
-@within_range
+@statement(gamma=_ABOVE_0)
 def theorem_h1(
     *,
     n: int,
@@ -576,11 +501,6 @@ def theorem_h1(
     -------
     TheoremH1
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `theorem_4_1`.
-
     Notes
     -----
     Source: Theorem H.1 and Appendix H.3, which prove (27); ``eigmin``, ``weight_factor`` and the
@@ -589,8 +509,7 @@ def theorem_h1(
 
     1 - beta = 1 - sqrt(1 - alpha) is computed as -expm1(log1p(-alpha) / 2), as alpha is often
     about 1e-12. For L > 1 the bounds on eta are multiplied by 1, L^-4 and L^-2, the widths by L^2,
-    L^2 and L^4, the weight change by L and the change of the NTG by L^2.
-    Accuracy: a few roundings. Cost: O(1).
+    L^2 and L^4, the weight change by L and the change of the NTG by L^2. Cost: O(1).
 
     Examples
     --------
@@ -601,91 +520,42 @@ def theorem_h1(
     >>> bounds.learning_rate_met, f"{bounds.width.log10:.2f}", f"{bounds.alpha:.3e}"
     (False, '24.56', '1.472e-12')
     """
-    fn = "theorem_h1"
-    c = _Constants.checked(fn, n=n, d=d, kappa=kappa, gamma=gamma, delta=delta, L=L)
-    (eta,) = checks.scalars(fn, eta=eta)
-    M, log_M, size = _smooth(fn, M, C, C_1)
-    step = c.gamma * c.kappa * (c.d / c.n) ** 2
-    curved = 2**4.5 * M * c.L**2 * math.sqrt(size / c.delta)
-    rates = (2 / (c.gamma * c.kappa), step / (8 * c.L**4), step / curved if curved else math.inf)
+    size = C**2 + C_1
+    step = gamma * kappa * (d / n) ** 2
+    curved = 2**4.5 * M * L**2 * math.sqrt(size / delta)
+    rates = (2 / (gamma * kappa), step / (8 * L**4), step / curved if curved else math.inf)
     if math.isinf(rates[2]):  # M = 0, a linear activation: the third condition is void
         rates = (rates[0], rates[1], rates[0])
-    alpha = eta * c.gamma * c.kappa / 2
+    alpha = eta * gamma * kappa / 2
     one_minus_beta = -math.expm1(0.5 * math.log1p(-alpha)) if alpha < 1 else 1.0
     if alpha > 1e-290:  # so that alpha and 1 - sqrt(1 - alpha) have all their digits
         pace, log_pace = eta / one_minus_beta, math.log(eta) - math.log(one_minus_beta)
     else:  # the limit for alpha to 0, as alpha itself may underflow
-        pace = 4 / (c.gamma * c.kappa)
-        log_pace = math.log(4) - math.log(c.gamma) - math.log(c.kappa)
-    common = 2 * log_pace + 2 * log_M + math.log(size) - math.log(c.delta)
-    log2, log_L, ratio = math.log(2), math.log(c.L), math.log(c.n) - math.log(c.d)
-    width = Widths(
-        (
-            _initialisation_width(c, 2.0),
-            5 * log2 + 3 * ratio - math.log(c.kappa) + common + 2 * log_L,
-            11 * log2 + 4 * ratio - 2 * math.log(c.kappa) + common + 4 * log_L,
-        )
+        pace = 4 / (gamma * kappa)
+        log_pace = math.log(4) - math.log(gamma) - math.log(kappa)
+    common = 2 * log_pace + 2 * _log(M) + math.log(size) - math.log(delta)
+    log_L, ratio = math.log(L), math.log(n) - math.log(d)
+    widths = (
+        _initial_width(2.0, n, d, kappa, delta, L),
+        5 * _LOG_2 + 3 * ratio - math.log(kappa) + common + 2 * log_L,
+        11 * _LOG_2 + 4 * ratio - 2 * math.log(kappa) + common + 4 * log_L,
     )
-    moved = c.L * pace * c.n * math.sqrt(2 * size / (c.delta * c.d))
+    moved = L * pace * n * math.sqrt(2 * size / (delta * d))
     return TheoremH1(
         learning_rates=rates,
-        width=width if alpha < 1 else None,
+        width=Widths(widths) if alpha < 1 else None,
         alpha=alpha,
         one_minus_beta=one_minus_beta,
-        eigmin=3 * c.gamma * c.kappa / 8,
+        eigmin=3 * gamma * kappa / 8,
         log_rate=math.log1p(-alpha) if alpha < 1 else -math.inf,
-        **_bounds(
-            fn,
-            moved,
-            c.n * _square(M * moved / c.d),
-            2 * math.sqrt(2) * c.L * c.n * M * moved / c.d**1.5,
-        ),
+        weight_factor=moved,
+        ntg_linear=n * (M * moved / d) ** 2,
+        ntg_root=2 * math.sqrt(2) * L * n * M * moved / d**1.5,
         eta=eta,
     )
 
 
-@dataclass(frozen=True)
-class _Constants:
-    """The constants that all statements share."""
-
-    n: int
-    d: int
-    kappa: float
-    gamma: float
-    delta: float
-    L: float
-
-    @classmethod
-    def checked(cls, fn: str, **values: Any) -> _Constants:
-        return cls(**dict(zip(values, checks.scalars(fn, **values), strict=True)))
-
-
-def _smooth(fn: str, M: float, C: float, C_1: float) -> tuple[float, float, float]:
-    """M, its logarithm (-inf for 0), and C^2 + C_1."""
-    M, C, C_1 = checks.scalars(fn, M=M, C=C, C_1=C_1)
-    return M, math.log(M) if M > 0 else -math.inf, C**2 + C_1
-
-
-def _initialisation_width(c: _Constants, share: float) -> float:
-    """Logarithm of 8 n L^2 log(share n / delta) / (kappa d), Prop. D.1 with delta / share."""
-    doubt = math.log(share * c.n) - math.log(c.delta)
-    return math.log(8 * c.n * doubt) + 2 * math.log(c.L) - math.log(c.kappa) - math.log(c.d)
-
-
-def _square(value: float) -> float:
-    """The square, infinite where it overflows, where ``**`` would raise an error."""
-    return value * value
-
-
-def _bounds(fn: str, weight_factor: float, ntg_linear: float, ntg_root: float) -> dict[str, float]:
-    """The bounds (c) and (d), if they are finite."""
-    bounds = {"weight_factor": weight_factor, "ntg_linear": ntg_linear, "ntg_root": ntg_root}
-    if not all(map(math.isfinite, bounds.values())):
-        raise OverflowError(f"{fn}: a bound exceeds the largest float; kappa or gamma is too small")
-    return bounds
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LemmaE1(_WeightBound):
     """The bounds of Lemma E.1 at time t; see `lemma_e1`.
 
@@ -705,7 +575,6 @@ class LemmaE1(_WeightBound):
     """
 
     loss: float
-    weight_factor: float
 
 
 class NtgChange(NamedTuple):
@@ -777,7 +646,7 @@ class SufficientCondition:
     ntg_change: float
 
 
-@within_range
+@statement(t=_NOT_NEGATIVE)
 def lemma_e1(t: float, zeta: float, *, residual: float, n: int, d: int, L: float = 1.0) -> LemmaE1:
     """Exponential decay along the flow while the smallest eigenvalue is at least zeta / 2.
 
@@ -796,11 +665,6 @@ def lemma_e1(t: float, zeta: float, *, residual: float, n: int, d: int, L: float
     -------
     LemmaE1
 
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong type or out of range.
-
     Notes
     -----
     Source: Lemma E.1. L > 1 multiplies the weight bound by L and does not change that of the loss.
@@ -813,19 +677,17 @@ def lemma_e1(t: float, zeta: float, *, residual: float, n: int, d: int, L: float
     >>> f"{bounds.loss:.6f}"  # residual^2 / 2 e^(-zeta t)
     '2.943036'
     """
-    fn = "lemma_e1"
-    t, zeta, residual = checks.scalars(fn, t=t, zeta=zeta, residual=residual)
-    n, d, L = checks.scalars(fn, n=n, d=d, L=L)
     return LemmaE1(
         loss=0.5 * residual**2 * math.exp(-zeta * t),
         weight_factor=L * math.sqrt(n / d) * residual * 2 / zeta,
     )
 
 
-@within_range
-def lemma_e2(
-    c: npt.ArrayLike, lam1: npt.ArrayLike, lam2: npt.ArrayLike, *, n: int, d: int, delta: float
-) -> NtgChange:
+_PARTS = {"lam1": scalings(may_be_zero=True), "lam2": scalings(may_be_zero=True)}
+
+
+@statement(**_PARTS)
+def lemma_e2(c: Array, lam1: Array, lam2: Array, *, n: int, d: int, delta: float) -> NtgChange:
     """Change of the NTG near W_0 for relu, with probability at least 1 - delta.
 
     Parameters
@@ -840,11 +702,6 @@ def lemma_e2(
     Returns
     -------
     NtgChange
-
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong type or out of range.
 
     Notes
     -----
@@ -861,31 +718,21 @@ def lemma_e2(
     >>> float(round(near.radius[0], 8)), [f"{change:.4f}" for change in near.ntg_change]
     (0.00025, ['0.9944', '0.9944'])
     """
-    fn = "lemma_e2"
-    n, d, delta = checks.scalars(fn, n=n, d=d, delta=delta)
-    c, lam1, lam2 = _nodes(fn, c, lam1, lam2)
-    gamma, m = float(lam1.sum()), len(c)
 
     def change(total: float) -> float:
         return n / d * (total + 2 * math.sqrt(total))
 
+    _require_a_part("lemma_e2", lam1, lam2)
     return NtgChange(
         radius=delta**2 * c / 4,
         ntg_change=(change(float(np.sum(lam1 * c))), change(float(np.sum(lam2 * c)))),
-        eigmin_loss=gamma * change(float(c.sum()) / m),
+        eigmin_loss=float(lam1.sum()) * change(float(c.sum()) / len(c)),
     )
 
 
-@within_range
+@statement(**_PARTS)
 def lemma_e4(
-    c: npt.ArrayLike,
-    lam1: npt.ArrayLike,
-    lam2: npt.ArrayLike,
-    *,
-    n: int,
-    d: int,
-    M: float,
-    L: float = 1.0,
+    c: Array, lam1: Array, lam2: Array, *, n: int, d: int, M: float, L: float = 1.0
 ) -> NtgChange:
     """Change of the NTG near W_0 for smooth activations; holds with certainty.
 
@@ -902,11 +749,6 @@ def lemma_e4(
     -------
     NtgChange
 
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong type or out of range.
-
     Notes
     -----
     Source: Lemma E.4 as stated; its proof has sqrt(gamma_k) in the second term, which Eq. (23) and
@@ -921,26 +763,29 @@ def lemma_e4(
     >>> [f"{change:.5f}" for change in near.ntg_change]
     ['0.03175', '0.03175']
     """
-    fn = "lemma_e4"
-    n, d, M, L = checks.scalars(fn, n=n, d=d, M=M, L=L)
-    c, lam1, lam2 = _nodes(fn, c, lam1, lam2)
-    gamma, m = float(lam1.sum()), len(c)
 
     def change(mean_square: float) -> float:
         first = M * math.sqrt(mean_square) / d
         return n * first * (first / 4 + L / math.sqrt(d))
 
+    _require_a_part("lemma_e4", lam1, lam2)
     return NtgChange(
         radius=c / 2,
         ntg_change=(change(float(np.sum(lam1 * c**2))), change(float(np.sum(lam2 * c**2)))),
-        eigmin_loss=gamma * change(float(np.sum(c**2)) / m),
+        eigmin_loss=float(lam1.sum()) * change(float(np.sum(c**2)) / len(c)),
     )
 
 
-@within_range
+def _require_a_part(fn: str, lam1: Floats, lam2: Floats) -> None:
+    """Raise ValueError where both parts of the scaling are zero."""
+    if not (lam1.any() or lam2.any()):
+        raise ValueError(f"{fn}: lam1 and lam2 must not be all zero")
+
+
+@statement(gamma=_ABOVE_0)
 def lemma_e3(
-    c: npt.ArrayLike,
-    lam: npt.ArrayLike,
+    c: Array,
+    lam: Array,
     *,
     n: int,
     d: int,
@@ -966,11 +811,6 @@ def lemma_e3(
     -------
     SufficientCondition
 
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong type or out of range.
-
     Notes
     -----
     Source: Lemma E.3. The second term of (d) is sqrt(2) times what the proof gives. Cost: O(m).
@@ -985,31 +825,22 @@ def lemma_e3(
     >>> f"{condition.width.required:.4g}", condition.width_met
     ('2.655e+08', False)
     """
-    fn = "lemma_e3"
-    n, d, residual = checks.scalars(fn, n=n, d=d, residual=residual)
-    kappa, gamma, delta = checks.scalars(fn, kappa=kappa, gamma=gamma, delta=delta)
-    c, lam = _nodes(fn, c, lam)
     total, weighted = float(c.sum()), float(np.sum(lam * c))
     ratio = n / (d * kappa)
-    return _condition(
-        terms=(
-            8 * ratio * (math.log(4 * n) - math.log(delta)),
-            8 * ratio * total,
-            (16 * ratio) ** 2 * total,
-        ),
-        reached=np.sqrt(n * lam / d) * residual * 4 / (gamma * kappa),
-        allowed=delta**2 * c / 64,
-        kappa=kappa,
-        gamma=gamma,
-        lam=lam,
-        ntg_change=n / d * (weighted + 2 * math.sqrt(2 * weighted)),
+    terms = (
+        8 * ratio * (math.log(4 * n) - math.log(delta)),
+        8 * ratio * total,
+        (16 * ratio) ** 2 * total,
     )
+    reached = np.sqrt(n * lam / d) * residual * 4 / (gamma * kappa)
+    change = n / d * (weighted + 2 * math.sqrt(2 * weighted))
+    return _condition(terms, reached, delta**2 * c / 64, gamma * kappa, lam, change)
 
 
-@within_range
+@statement(gamma=_ABOVE_0)
 def lemma_e5(
-    c: npt.ArrayLike,
-    lam: npt.ArrayLike,
+    c: Array,
+    lam: Array,
     *,
     n: int,
     d: int,
@@ -1033,11 +864,6 @@ def lemma_e5(
     -------
     SufficientCondition
 
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong type or out of range.
-
     Notes
     -----
     Source: Lemma E.5; it says "for Theorem A.1" and means 4.1. The second term of (d) is sqrt(2)
@@ -1054,30 +880,45 @@ def lemma_e5(
     >>> f"{condition.width.required:.4g}", f"{condition.ntg_change:.4f}"
     ('8477', '0.0315')
     """
-    fn = "lemma_e5"
-    n, d, residual, M, L = checks.scalars(fn, n=n, d=d, residual=residual, M=M, L=L)
-    kappa, gamma, delta = checks.scalars(fn, kappa=kappa, gamma=gamma, delta=delta)
-    c, lam = _nodes(fn, c, lam)
     total, weighted = float(np.sum(c**2)), float(np.sum(lam * c**2))
     curved = (M * delta) ** 2
-    return _condition(
-        terms=(
-            8 * n * L**2 * (math.log(2 * n) - math.log(delta)) / (d * kappa),
-            n * curved / (8 * d**2 * kappa) * total,
-            4 * (n * L / kappa) ** 2 * curved / d**3 * total,
-        ),
-        reached=L * np.sqrt(n * lam / d) * residual * 4 / (gamma * kappa),
-        allowed=delta * c / 8,
-        kappa=kappa,
-        gamma=gamma,
-        lam=lam,
-        ntg_change=n * curved / (64 * d**2) * weighted
-        + L * n * M * delta / (2 * math.sqrt(2) * d**1.5) * math.sqrt(weighted),
+    terms = (
+        8 * n * L**2 * (math.log(2 * n) - math.log(delta)) / (d * kappa),
+        n * curved / (8 * d**2 * kappa) * total,
+        4 * (n * L / kappa) ** 2 * curved / d**3 * total,
+    )
+    reached = L * np.sqrt(n * lam / d) * residual * 4 / (gamma * kappa)
+    root = L * n * M * delta / (2 * math.sqrt(2) * d**1.5) * math.sqrt(weighted)
+    change = n * curved / (64 * d**2) * weighted + root
+    return _condition(terms, reached, delta * c / 8, gamma * kappa, lam, change)
+
+
+def _condition(
+    terms: tuple[float, ...],
+    reached: Floats,
+    allowed: Floats,
+    gamma_kappa: float,
+    lam: Floats,
+    ntg_change: float,
+) -> SufficientCondition:
+    if not all(map(math.isfinite, terms)):
+        raise OverflowError  # `statement` adds the message
+    width = Widths(tuple(map(_log, terms)))
+    moving = lam > 0
+    return SufficientCondition(
+        width=width,
+        width_met=width.met_by(len(lam)),
+        reached=reached,
+        allowed=allowed,
+        reached_is_allowed=bool(np.all(reached[moving] < allowed[moving])),
+        eigmin=gamma_kappa / 4,
+        log_rate=-gamma_kappa / 2,
+        ntg_change=ntg_change,
     )
 
 
-@within_range
-def lemma_h2(lam: npt.ArrayLike, residual: float, *, n: int, d: int, L: float = 1.0) -> Floats:
+@statement()
+def lemma_h2(lam: Array, residual: float, *, n: int, d: int, L: float = 1.0) -> Floats:
     """Bound of |dL_m / dw_j|, L sqrt(lam_j n / d) |y - u|, for every node.
 
     Parameters
@@ -1095,11 +936,6 @@ def lemma_h2(lam: npt.ArrayLike, residual: float, *, n: int, d: int, L: float = 
     -------
     (m,) float64 array
 
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong type or out of range.
-
     Notes
     -----
     Source: Lemma H.2. Cost: O(m).
@@ -1113,12 +949,10 @@ def lemma_h2(lam: npt.ArrayLike, residual: float, *, n: int, d: int, L: float = 
     >>> bool((np.linalg.norm(net.node_gradients(X, y), axis=1) <= bound).all())
     True
     """
-    fn = "lemma_h2"
-    n, d, residual, L = checks.scalars(fn, n=n, d=d, residual=residual, L=L)
-    return np.asarray(L * np.sqrt(checks.non_negative(fn, "lam", lam) * n / d) * residual)
+    return np.asarray(L * np.sqrt(lam * n / d) * residual)
 
 
-@within_range
+@statement()
 def lemma_h3(
     residual: float, eigmin: float, *, eta: float, n: int, d: int, M: float, L: float = 1.0
 ) -> float:
@@ -1142,11 +976,6 @@ def lemma_h3(
     float
         Below 1 where the lemma guarantees that the step decreases the loss.
 
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong type or out of range.
-
     Notes
     -----
     Source: Lemma H.3; the factors L^2 and L^4 are for |sigma'| <= L. Misprint: H.2 defines
@@ -1159,51 +988,5 @@ def lemma_h3(
     >>> f"{theory.lemma_h3(residual=4.0, eigmin=0.02, eta=0.001, n=10, d=5, M=0.77):.8f}"
     '0.99997179'
     """
-    fn = "lemma_h3"
-    residual, eigmin, eta = checks.scalars(fn, residual=residual, eigmin=eigmin, eta=eta)
-    n, d, M, L = checks.scalars(fn, n=n, d=d, M=M, L=L)
     growth = (eta * L / d) ** 2 * n * (2 * M * math.sqrt(n) * residual + L**2 * n)
     return 1 - 2 * eta * eigmin + growth
-
-
-def _nodes(fn: str, c: npt.ArrayLike, *lams: npt.ArrayLike) -> tuple[Floats, ...]:
-    """Radii c and the scalings as (m,) arrays; one part of the scaling may be all zero."""
-    radii = checks.non_negative(fn, "c", c)
-    names = ("lam",) if len(lams) == 1 else ("lam1", "lam2")
-    arrays = [np.asarray(lam) for lam in lams]
-    zero = [not np.any(lam) for lam in arrays]
-    if all(zero):
-        raise ValueError(f"{fn}: {' and '.join(names)} must not be all zero")
-    return (
-        radii,
-        *(
-            np.zeros(len(radii)) if none else checks.non_negative(fn, name, lam, (len(radii),))
-            for none, name, lam in zip(zero, names, arrays, strict=True)
-        ),
-    )
-
-
-def _condition(
-    *,
-    terms: tuple[float, ...],
-    reached: Floats,
-    allowed: Floats,
-    kappa: float,
-    gamma: float,
-    lam: Floats,
-    ntg_change: float,
-) -> SufficientCondition:
-    if not all(map(math.isfinite, terms)):
-        raise OverflowError  # `within_range` adds the message
-    width = Widths(tuple(math.log(term) if term > 0 else -math.inf for term in terms))
-    moving = lam > 0
-    return SufficientCondition(
-        width=width,
-        width_met=width.met_by(len(lam)),
-        reached=reached,
-        allowed=allowed,
-        reached_is_allowed=bool(np.all(reached[moving] < allowed[moving])),
-        eigmin=gamma * kappa / 4,
-        log_rate=-gamma * kappa / 2,
-        ntg_change=ntg_change,
-    )

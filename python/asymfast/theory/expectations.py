@@ -25,13 +25,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from asymfast.theory.activations import Floats, Function
 from asymfast.theory.checks import mirrored
-
-Floats = npt.NDArray[np.float64]
-Function = Callable[[Floats], Floats]
-
 
 # From here on 1 - |rho| is taken from the difference of the unit rows; below, subtraction loses
 # less than one digit.
@@ -327,9 +323,7 @@ _LEVELS = (
 
 def triple_sums(
     fn: str,
-    f: Function,
-    g: Function,
-    h: Function,
+    functions: tuple[Function, Function, Function],
     bandwidth: float,
     Q: Floats,
     X: Floats,
@@ -342,8 +336,8 @@ def triple_sums(
     ----------
     fn : str
         Name of the calling function, for the messages.
-    f, g, h : callable
-        Elementwise, analytic in a strip around the real line.
+    functions : tuple of three callables
+        f, g and h, elementwise, analytic in a strip around the real line.
     bandwidth : float
         As in `BANDWIDTH`, for the worst of the three.
     Q, X : (q, d) and (n, d) float64 arrays
@@ -378,12 +372,12 @@ def triple_sums(
             f"{fn}: |x_i| / sqrt(d) must be at most {_LONGEST_ROW:g}, got {longest:.4g}"
         )
     q = len(Q)
-    size = math.prod(_root_mean_square(u, bandwidth, longest) for u in (f, g, h))
+    size = math.prod(_root_mean_square(u, bandwidth, longest) for u in functions)
     total, error = np.zeros((q, q)), 0.0
     rounding = 8 * rows.rounding * (1 + longest) * size
     level = 1
     for i in range(q, q + len(X)):
-        conditional = _Conditional(rows, q, i, f, g, h, bandwidth)
+        conditional = _Conditional(rows, q, i, functions, bandwidth)
         before = conditional.matrix(*_LEVELS[level - 1])
         while True:
             E = conditional.matrix(*_LEVELS[level])
@@ -411,12 +405,11 @@ class _Conditional:
         rows: RowGeometry,
         q: int,
         i: int,
-        f: Function,
-        g: Function,
-        h: Function,
+        functions: tuple[Function, Function, Function],
         bandwidth: float,
     ) -> None:
-        self.f, self.g, self.h, self.bandwidth = f, g, h, bandwidth
+        self.f, self.g, self.h = functions
+        self.bandwidth = bandwidth
         self.longest = float(rows.scale.max())
         self.s = rows.scale[i]
         scale, rho, gap = rows.scale[:q], rows.rho[:q, i], rows.gap[:q, i]

@@ -12,16 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
-import numpy.typing as npt
 
 import asymfast._check as _check
-import asymfast.theory.checks as checks
 import asymfast.theory.expectations as expectations
-from asymfast.theory.activations import ACTIVATIONS
-from asymfast.theory.checks import within_range
+from asymfast.theory.activations import ACTIVATIONS, Floats
+from asymfast.theory.checks import Array, array, mirrored, reals, smooth, statement
 from asymfast.theory.expectations import row_geometry
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,33 +56,16 @@ class Model:
         """Eq. (5), (n, n), exactly symmetric; its k-th part for lam^(k). Cost: O(n^2 (m + d))."""
         scale = (self.lam if lam is None else lam) * self.a**2
         S = ACTIVATIONS[self.activation].slope(self.preactivations(X))
-        return checks.mirrored((X @ X.T / X.shape[1]) * ((S * scale) @ S.T))
+        return mirrored((X @ X.T / X.shape[1]) * ((S * scale) @ S.T))
 
 
-def model(fn: str, W: Any, a: Any, lam: Any, activation: str) -> Model:
-    """Check a network with one output; fn is the calling function, for the messages.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Shapes that do not match, values that are not finite, an unknown activation.
-    """
-    weights = checks.array(fn, "W", W, ("m", "d"))
-    return Model(
-        W=weights,
-        a=checks.array(fn, "a", a, (len(weights),)),
-        lam=checks.non_negative(fn, "lam", lam, (len(weights),)),
-        activation=checks.activation(fn, activation),
-    )
-
-
-@within_range
+@statement(X=array("n", "d"), activation=smooth)
 def theta_3(
-    W: npt.ArrayLike,
-    a: npt.ArrayLike,
-    lam: npt.ArrayLike,
-    X: npt.ArrayLike,
-    X_eval: npt.ArrayLike | None = None,
+    W: Array,
+    a: Array,
+    lam: Array,
+    X: Array,
+    X_eval: Array | None = None,
     activation: str = "swish",
 ) -> Floats:
     """Third-order kernel of the neural tangent hierarchy, Theta^(3)(x_k, x_l, x_i).
@@ -112,11 +91,6 @@ def theta_3(
     (q, q, n) float64 array
         Symmetric in its first two axes.
 
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong type or shape or out of range; relu.
-
     Notes
     -----
     Source: Eq. (34) and Appendix I.2. Misprint: the prefactor is d^-2, not d^(-3/2): one 1/d from
@@ -130,27 +104,23 @@ def theta_3(
     >>> af.theory.theta_3(net.W, net.a, net.lam, X).shape
     (5, 5, 5)
     """
-    fn = "theta_3"
-    net = model(fn, W, a, lam, activation)
-    _require_smooth(fn, activation)
-    X = checks.array(fn, "X", X, ("n", net.W.shape[1]))
-    Q = _evaluated(fn, X, X_eval)
-    chosen = ACTIVATIONS[activation]
+    net, chosen = Model(W, a, lam, activation), ACTIVATIONS[activation]
+    Q = X if X_eval is None else X_eval
     z, zq = net.preactivations(X), net.preactivations(Q)
-    scaled = chosen.slope(z) * (net.a**3 * net.lam**1.5)
+    scaled = chosen.slope(z) * (a**3 * lam**1.5)
     S, S2 = chosen.slope(zq), chosen.curvature(zq)
     half = np.einsum("kj,lj,ij->kli", S2, S, scaled, optimize=True) * (Q @ X.T)[:, None, :]
     return np.asarray((Q @ Q.T / X.shape[1] ** 2)[:, :, None] * (half + half.transpose(1, 0, 2)))
 
 
-@within_range
+@statement(X=array("n", "d"), activation=smooth)
 def ntg_velocity(
-    W: npt.ArrayLike,
-    a: npt.ArrayLike,
-    lam: npt.ArrayLike,
-    X: npt.ArrayLike,
-    y: npt.ArrayLike,
-    X_eval: npt.ArrayLike | None = None,
+    W: Array,
+    a: Array,
+    lam: Array,
+    X: Array,
+    y: Array,
+    X_eval: Array | None = None,
     activation: str = "swish",
 ) -> Floats:
     """dTheta/dt along the gradient flow, at given weights.
@@ -169,11 +139,6 @@ def ntg_velocity(
     (q, q) float64 array
         Exactly symmetric.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `theta_3`.
-
     Notes
     -----
     The sum over i is taken first, so that Theta^(3) is never stored. Source: the first display of
@@ -190,33 +155,16 @@ def ntg_velocity(
     >>> bool(np.abs(difference - velocity).max() < 1e-4 * np.abs(velocity).max())
     True
     """
-    fn = "ntg_velocity"
-    net = model(fn, W, a, lam, activation)
-    _require_smooth(fn, activation)
-    X = checks.array(fn, "X", X, ("n", net.W.shape[1]))
-    y = checks.array(fn, "y", y, (len(X),))
-    Q = _evaluated(fn, X, X_eval)
-    return velocity_on(net, X, y, Q)
+    return _ntg_velocity(Model(W, a, lam, activation), X, y, X if X_eval is None else X_eval)
 
 
-def velocity_on(net: Model, X: Floats, y: Floats, Q: Floats) -> Floats:
-    """`ntg_velocity` of checked arguments: dZ/dt times the derivative of Eq. (4) by Z."""
+def _ntg_velocity(net: Model, X: Floats, y: Floats, Q: Floats) -> Floats:
+    """dZ/dt times the derivative of Eq. (4) by Z."""
     chosen = ACTIVATIONS[net.activation]
     z = net.preactivations(Q)
     dz = Q @ net.velocity(X, y).T / math.sqrt(X.shape[1])
     half = (chosen.curvature(z) * dz * (net.lam * net.a**2)) @ chosen.slope(z).T
     return np.asarray((Q @ Q.T / X.shape[1]) * (half + half.T))
-
-
-def _evaluated(fn: str, X: Floats, X_eval: npt.ArrayLike | None) -> Floats:
-    """The inputs x_k and x_l: X, or those of X_eval."""
-    return X if X_eval is None else checks.array(fn, "X_eval", X_eval, ("q", X.shape[1]))
-
-
-def _require_smooth(fn: str, activation: str) -> None:
-    """Raise ValueError for relu."""
-    if activation == "relu":
-        raise ValueError(f"{fn}: activation must have a second derivative, got 'relu'")
 
 
 _ODD_OR_EVEN = ("tanh", "erf", "sin", "cos", "identity")
@@ -247,10 +195,9 @@ class Estimate(NamedTuple):
     standard_error: Floats
     draws: int
 
-    @within_range
-    def z(self, expected: npt.ArrayLike) -> Floats:
+    @statement(expected=reals())
+    def z(self, expected: Array) -> Floats:
         """(mean - expected) in standard errors; 0 where both are equal."""
-        expected = _check.reals("z", "expected", expected)
         if expected.ndim:  # otherwise one number for all entries
             _check.require_shape("z", "expected", expected.shape, self.mean.shape)
         # where the draws do not vary, only rounding is left
@@ -259,20 +206,14 @@ class Estimate(NamedTuple):
 
 
 @overload
-def g_1(
-    X: npt.ArrayLike, activation: str = ..., *, return_error: Literal[False] = ...
-) -> Floats: ...
-
-
+def g_1(X: Array, activation: str = ..., *, return_error: Literal[False] = ...) -> Floats: ...
 @overload
 def g_1(
-    X: npt.ArrayLike, activation: str = ..., *, return_error: Literal[True]
+    X: Array, activation: str = ..., *, return_error: Literal[True]
 ) -> tuple[Floats, float]: ...
-
-
-@within_range
+@statement()
 def g_1(
-    X: npt.ArrayLike, activation: str = "swish", *, return_error: bool = False
+    X: Array, activation: str = "swish", *, return_error: bool = False
 ) -> Floats | tuple[Floats, float]:
     """g_1(x) = E[sigma(z |x| / sqrt d) sigma'(z |x| / sqrt d)], z ~ N(0, 1), for every row.
 
@@ -290,11 +231,6 @@ def g_1(
     values : (n,) float64 array
     error : float
         Only with ``return_error``.
-
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong type or shape or out of range.
 
     Notes
     -----
@@ -316,26 +252,21 @@ def g_1(
     >>> theory.g_1(x, "swish").round(6)
     array([1.382822])
     """
-    fn = "g_1"
-    name = checks.activation(fn, activation)
-    checked = checks.samples(fn, X)
-    s = row_geometry(checked).scale
-    if name == "relu":
+    s = row_geometry(X).scale
+    if activation == "relu":
         values, error = s / math.sqrt(2 * math.pi), 4e-16 * float(s.max())
-    elif name in _ODD_OR_EVEN:
+    elif activation in _ODD_OR_EVEN:
         values, error = np.zeros(len(s)), 0.0
     else:
         if s.max() > 100:
-            raise ValueError(f"{fn}: |x_i| / sqrt(d) must be at most 100, got {s.max():.4g}")
-        chosen = ACTIVATIONS[name]
-        values, error = expectations.mean(
-            lambda z: chosen.value(z) * chosen.slope(z), 1.25 * expectations.BANDWIDTH[name], s
-        )
+            raise ValueError(f"g_1: |x_i| / sqrt(d) must be at most 100, got {s.max():.4g}")
+        chosen, bandwidth = ACTIVATIONS[activation], 1.25 * expectations.BANDWIDTH[activation]
+        values, error = expectations.mean(lambda z: chosen.value(z) * chosen.slope(z), bandwidth, s)
     return (values, error) if return_error else values
 
 
-@within_range
-def theorem_4_3(X: npt.ArrayLike, lam: npt.ArrayLike, activation: str = "swish") -> Floats:
+@statement()
+def theorem_4_3(X: Array, lam: Array, activation: str = "swish") -> Floats:
     """Expected initial velocity of the weights, E[dw_tjk / dt at t = 0].
 
     It is -(lam_j / sqrt d) sum_i x_ik g_1(x_i), for any targets.
@@ -354,11 +285,6 @@ def theorem_4_3(X: npt.ArrayLike, lam: npt.ArrayLike, activation: str = "swish")
     (m, d) float64 array
         Exactly 0 for odd and even activations, see `g_1`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong type or shape or out of range.
-
     Notes
     -----
     Source: Theorem 4.3, with half the sum of squares as the loss. Cost: O(n d + m d).
@@ -372,18 +298,15 @@ def theorem_4_3(X: npt.ArrayLike, lam: npt.ArrayLike, activation: str = "swish")
     >>> drift.shape, bool((drift[1] / drift[0]).std() < 1e-12)  # every node in the same direction
     ((100, 3), True)
     """
-    fn = "theorem_4_3"
-    checked = checks.samples(fn, X)
-    lam = checks.non_negative(fn, "lam", lam)
-    direction = g_1(checked, activation) @ checked / math.sqrt(checked.shape[1])
+    direction = g_1(X, activation) @ X / math.sqrt(X.shape[1])
     return np.asarray(-lam[:, None] * direction[None, :])
 
 
-@within_range
+@statement(x_1=array("d"), x_2=array("d"), x_3=array("d"), activation=smooth)
 def g_2(
-    x_1: npt.ArrayLike,
-    x_2: npt.ArrayLike,
-    x_3: npt.ArrayLike,
+    x_1: Array,
+    x_2: Array,
+    x_3: Array,
     activation: str = "swish",
     *,
     tol: float = 1e-12,
@@ -426,14 +349,8 @@ def g_2(
     >>> f"{theory.g_2(e[0], e[1], e[2]):.8f}"
     '0.02396698'
     """
-    fn = "g_2"
-    first = checks.array(fn, "x_1", x_1, ("d",))
-    second, third = (
-        checks.array(fn, name, x, first.shape) for name, x in (("x_2", x_2), ("x_3", x_3))
-    )
-    Q = np.stack([first, second])
     values, error = _g_2_sums(
-        fn, Q, third[None], activation, tol, lambda G, i: G, raising=not return_error
+        "g_2", np.stack([x_1, x_2]), x_3[None], activation, tol, lambda G, i: G, return_error
     )
     value = float(values[0, 1])
     return (value, error) if return_error else value
@@ -441,35 +358,31 @@ def g_2(
 
 @overload
 def theorem_4_4(
-    X: npt.ArrayLike,
-    lam: npt.ArrayLike,
+    X: Array,
+    lam: Array,
     activation: str = ...,
     *,
-    X_eval: npt.ArrayLike | None = ...,
+    X_eval: Array | None = ...,
     tol: float = ...,
     return_error: Literal[False] = ...,
 ) -> Floats: ...
-
-
 @overload
 def theorem_4_4(
-    X: npt.ArrayLike,
-    lam: npt.ArrayLike,
+    X: Array,
+    lam: Array,
     activation: str = ...,
     *,
-    X_eval: npt.ArrayLike | None = ...,
+    X_eval: Array | None = ...,
     tol: float = ...,
     return_error: Literal[True],
 ) -> tuple[Floats, float]: ...
-
-
-@within_range
+@statement(activation=smooth)
 def theorem_4_4(
-    X: npt.ArrayLike,
-    lam: npt.ArrayLike,
+    X: Array,
+    lam: Array,
     activation: str = "swish",
     *,
-    X_eval: npt.ArrayLike | None = None,
+    X_eval: Array | None = None,
     tol: float = 1e-12,
     return_error: bool = False,
 ) -> Floats | tuple[Floats, float]:
@@ -519,19 +432,15 @@ def theorem_4_4(
     >>> velocity.shape, f"{(twice / velocity).mean():.6f}"  # sum lam^2
     ((5, 5), '4.000000')
     """
-    fn = "theorem_4_4"
-    checked = checks.samples(fn, X)
-    lam = checks.non_negative(fn, "lam", lam)
-    Q = _evaluated(fn, checked, X_eval)
-    d = checked.shape[1]
-    inner = Q @ checked.T
+    Q = X if X_eval is None else X_eval
+    inner = Q @ X.T
 
     def weigh(G: Floats, i: int) -> Floats:
         return np.asarray(inner[:, i, None] * G)
 
-    total, error = _g_2_sums(fn, Q, checked, activation, tol, weigh, raising=not return_error)
-    prefactor = -(Q @ Q.T) / float(d) ** 2 * float(np.sum(lam**2))
-    V = checks.mirrored(prefactor * (total + total.T))
+    total, error = _g_2_sums("theorem_4_4", Q, X, activation, tol, weigh, return_error)
+    prefactor = -(Q @ Q.T) / float(X.shape[1]) ** 2 * float(np.sum(lam**2))
+    V = mirrored(prefactor * (total + total.T))
     if not return_error:
         return V
     largest = float(np.abs(prefactor).max()) * 2 * float(np.abs(inner).sum(axis=1).max())
@@ -545,26 +454,14 @@ def _g_2_sums(
     activation: str,
     tol: float,
     weigh: Callable[[Floats, int], Floats],
-    *,
-    raising: bool,
+    return_error: bool,
 ) -> tuple[Floats, float]:
     """sum_i weigh(g_2(x_k, x_l, x_i), i) for all k, l, and the error of one g_2."""
-    name = checks.activation(fn, activation)
-    _require_smooth(fn, name)
-    tol = _check.number(fn, "tol", tol, low=0, low_open=True)
-    chosen = ACTIVATIONS[name]
-    total, error, size = expectations.triple_sums(
-        fn,
-        chosen.curvature,
-        chosen.slope,
-        lambda z: chosen.slope(z) * chosen.value(z),
-        1.25 * expectations.BANDWIDTH[name],
-        Q,
-        X,
-        tol,
-        weigh,
-    )
-    if raising and error > tol * size:
+    chosen = ACTIVATIONS[activation]
+    functions = (chosen.curvature, chosen.slope, lambda z: chosen.slope(z) * chosen.value(z))
+    bandwidth = 1.25 * expectations.BANDWIDTH[activation]
+    total, error, size = expectations.triple_sums(fn, functions, bandwidth, Q, X, tol, weigh)
+    if error > tol * size and not return_error:
         raise ValueError(
             f"{fn}: the estimated error is {error / max(size, 1e-300):.1e} of the factors' size, "
             f"above tol={tol:g}; pass a larger tol, shorter rows, or return_error=True"
@@ -572,11 +469,11 @@ def _g_2_sums(
     return total, error
 
 
-@within_range
+@statement()
 def simulated_drift(
-    X: npt.ArrayLike,
-    y: npt.ArrayLike,
-    lam: npt.ArrayLike,
+    X: Array,
+    y: Array,
+    lam: Array,
     activation: str = "swish",
     *,
     draws: int = 1000,
@@ -601,11 +498,6 @@ def simulated_drift(
     Estimate
         Of shape (m, d); compare by ``estimate.z(theorem_4_3(X, lam, activation))``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong type or shape or out of range.
-
     Notes
     -----
     Source: Theorem 4.3. Cost: O(draws n m d) time, O(m d) memory.
@@ -619,19 +511,17 @@ def simulated_drift(
     >>> simulated.mean.shape, simulated.draws
     ((100, 3), 400)
     """
-    return _simulate(
-        "simulated_drift", X, y, lam, activation, draws, rng, lambda net, X, y: net.velocity(X, y)
-    )
+    return _simulate(lambda net: net.velocity(X, y), X.shape[1], lam, activation, draws, rng)
 
 
-@within_range
+@statement(activation=smooth)
 def simulated_ntg_velocity(
-    X: npt.ArrayLike,
-    y: npt.ArrayLike,
-    lam: npt.ArrayLike,
+    X: Array,
+    y: Array,
+    lam: Array,
     activation: str = "swish",
     *,
-    X_eval: npt.ArrayLike | None = None,
+    X_eval: Array | None = None,
     draws: int = 1000,
     rng: Any = None,
 ) -> Estimate:
@@ -649,11 +539,6 @@ def simulated_ntg_velocity(
     Estimate
         Of shape (q, q); compare by ``estimate.z(theorem_4_4(X, lam, activation))``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong type or shape or out of range.
-
     Notes
     -----
     Source: Theorem 4.4. Cost: O(draws (q^2 m + (n + q) m d)) time.
@@ -667,38 +552,28 @@ def simulated_ntg_velocity(
     >>> bool(abs(simulated.z(af.theory.theorem_4_4(X, lam))).max() < 5)
     True
     """
-    fn = "simulated_ntg_velocity"
-    _require_smooth(fn, activation)
-    checked = checks.samples(fn, X)
-    Q = _evaluated(fn, checked, X_eval)
+    Q = X if X_eval is None else X_eval
     return _simulate(
-        fn, X, y, lam, activation, draws, rng, lambda net, X, y: velocity_on(net, X, y, Q)
+        lambda net: _ntg_velocity(net, X, y, Q), X.shape[1], lam, activation, draws, rng
     )
 
 
 def _simulate(
-    fn: str,
-    X: npt.ArrayLike,
-    y: npt.ArrayLike,
-    lam: npt.ArrayLike,
+    measure: Callable[[Model], Floats],
+    d: int,
+    lam: Floats,
     activation: str,
     draws: int,
-    rng: Any,
-    measure: Callable[[Model, Floats, Floats], Floats],
+    rng: np.random.Generator,
 ) -> Estimate:
-    checked = checks.samples(fn, X)
-    targets = checks.array(fn, "y", y, (len(checked),))
-    scalings = checks.non_negative(fn, "lam", lam)
-    name = checks.activation(fn, activation)
-    draws = _check.integer(fn, "draws", draws, low=2)
-    generator = _check.generator(fn, rng)
-    m, d = len(scalings), checked.shape[1]
+    """Mean of a measure over networks drawn as in Assumption 2.3."""
+    m = len(lam)
     mean: Any = 0.0
     squares: Any = 0.0
     for count in range(1, draws + 1):  # Welford's algorithm, without cancellation
-        W = generator.standard_normal((m, d))
-        a: Floats = 2.0 * generator.integers(0, 2, m).astype(np.float64) - 1.0
-        value = measure(Model(W, a, scalings, name), checked, targets)
+        W = rng.standard_normal((m, d))
+        a: Floats = 2.0 * rng.integers(0, 2, m).astype(np.float64) - 1.0
+        value = measure(Model(W, a, lam, activation))
         off = value - mean
         mean = mean + off / count
         squares = squares + off * (value - mean)

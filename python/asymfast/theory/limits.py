@@ -7,61 +7,40 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
-import numpy.typing as npt
 
-import asymfast._check as _check
 import asymfast._optional as _optional
-import asymfast.theory.checks as checks
 import asymfast.theory.expectations as expectations
-from asymfast.theory.activations import ACTIVATIONS
-from asymfast.theory.checks import within_range
+from asymfast.theory.activations import ACTIVATIONS, Floats
+from asymfast.theory.checks import Array, count, mirrored, number, optional, scalings, statement
 from asymfast.theory.expectations import RowGeometry, row_geometry
 from asymfast.theory.scaling import (
+    ZIPF,
     feature_learning_measure,
-    limiting_power_sum,
     node_scaling_parts,
+    normalised,
+    require_one,
     zipf_tail,
     zipf_weights,
 )
-
-Floats = npt.NDArray[np.float64]
-
 
 # Of |x_i| / sqrt(d). Above it the Hermite expansion of parallel rows does not converge, and the
 # quadrature needs more than 10^4 nodes.
 _LONGEST_ROW = 100.0
 _MOST_TERMS = 2**24
 _BLOCK_BYTES = 2**25  # of sigma' at a time
-_QUIET = np.errstate(under="ignore")  # whatever the caller's numpy.seterr
 
 
 @overload
 def mean_ntg(
-    X: npt.ArrayLike,
-    activation: str = ...,
-    *,
-    tol: float = ...,
-    return_error: Literal[False] = ...,
+    X: Array, activation: str = ..., *, tol: float = ..., return_error: Literal[False] = ...
 ) -> Floats: ...
-
-
 @overload
 def mean_ntg(
-    X: npt.ArrayLike,
-    activation: str = ...,
-    *,
-    tol: float = ...,
-    return_error: Literal[True],
+    X: Array, activation: str = ..., *, tol: float = ..., return_error: Literal[True]
 ) -> tuple[Floats, float]: ...
-
-
-@within_range
+@statement()
 def mean_ntg(
-    X: npt.ArrayLike,
-    activation: str = "swish",
-    *,
-    tol: float = 1e-12,
-    return_error: bool = False,
+    X: Array, activation: str = "swish", *, tol: float = 1e-12, return_error: bool = False
 ) -> Floats | tuple[Floats, float]:
     """Mean neural tangent Gram matrix at initialisation.
 
@@ -94,10 +73,12 @@ def mean_ntg(
     TypeError
         X is not of a floating point type.
     ValueError
-        X is empty, not finite or not a matrix; the activation is unknown; the entries of X exceed
-        1e75; |x_i| / sqrt(d) exceeds 100 (swish, tanh, gelu, softplus, sigmoid); ``tol`` cannot be
-        met, which happens below 1e-14 because of rounding, and for long rows that are nearly
-        parallel (swish: |x_i| / sqrt(d) above about 15).
+        X is not a finite (n, d) matrix with entries of at most 1e75; the activation is unknown;
+        |x_i| / sqrt(d) exceeds 100 (swish, tanh, gelu, softplus, sigmoid); ``tol`` cannot be met,
+        which happens below 1e-14 because of rounding, and for long rows that are nearly parallel
+        (swish: |x_i| / sqrt(d) above about 15).
+    OverflowError
+        A number exceeds the range of float64.
 
     Notes
     -----
@@ -120,31 +101,28 @@ def mean_ntg(
     >>> bool(error < 1e-12 * K.max())
     True
     """
-    fn = "mean_ntg"
-    name = checks.activation(fn, activation)
-    tol = _check.number(fn, "tol", tol, low=0, low_open=True)
-    rows = row_geometry(checks.samples(fn, X))
-    if name in _CLOSED_FORMS:
-        E, error = _CLOSED_FORMS[name](rows), None
-    else:
-        if rows.scale.max() > _LONGEST_ROW:
-            raise ValueError(
-                f"{fn}: the rows of X are too long for {name}; |x_i| / sqrt(d) must be at most "
-                f"{_LONGEST_ROW:g}, got {rows.scale.max():.4g}"
-            )
-        bandwidth = expectations.BANDWIDTH[name]
-        E, error = expectations.pair_means(ACTIVATIONS[name].slope, bandwidth, rows, tol)
-    K = rows.gram * E
-    largest = float(np.max(np.diagonal(K)))  # of all entries, as K is positive semi-definite
-    if error is None:
+    rows = row_geometry(X)
+    longest = float(rows.scale.max())
+    if activation in _CLOSED_FORMS:
+        E = _CLOSED_FORMS[activation](rows)
         # erf, sin and cos vary over about one unit of u, whatever the length of the rows
-        steepness = 1.0 if name in ("relu", "identity") else 1 + float(rows.scale.max())
-        error = rows.rounding * steepness * largest
+        steepness = 1.0 if activation in ("relu", "identity") else 1 + longest
+        error = rows.rounding * steepness * float(np.max(np.diagonal(rows.gram * E)))
+    else:
+        if longest > _LONGEST_ROW:
+            raise ValueError(
+                f"mean_ntg: the rows of X are too long for {activation}; |x_i| / sqrt(d) must be "
+                f"at most {_LONGEST_ROW:g}, got {longest:.4g}"
+            )
+        slope, bandwidth = ACTIVATIONS[activation].slope, expectations.BANDWIDTH[activation]
+        E, error = expectations.pair_means(slope, bandwidth, rows, tol)
+    K = rows.gram * E
     if return_error:
         return K, error
+    largest = float(np.max(np.diagonal(K)))  # of all entries, as K is positive semi-definite
     if error > tol * largest:
         raise ValueError(
-            f"{fn}: the error bound is {error / largest:.1e} of the largest entry, above "
+            f"mean_ntg: the error bound is {error / largest:.1e} of the largest entry, above "
             f"tol={tol:g}; pass a larger tol, shorter rows of X, or return_error=True"
         )
     return K
@@ -223,8 +201,8 @@ class Kappa(NamedTuple):
         return self.value > self.error
 
 
-@within_range
-def kappa_n(X: npt.ArrayLike, activation: str = "swish") -> Kappa:
+@statement()
+def kappa_n(X: Array, activation: str = "swish") -> Kappa:
     """Smallest eigenvalue of the mean NTG at initialisation, the kappa_n of the theorems.
 
     Parameters
@@ -238,11 +216,6 @@ def kappa_n(X: npt.ArrayLike, activation: str = "swish") -> Kappa:
         ``(value, error)``; `Kappa.positive` tells whether it is certainly above zero. Duplicate
         rows and zero rows give 0 up to rounding, of either sign.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `mean_ntg`.
-
     Notes
     -----
     Source: Section 3. Cost: that of `mean_ntg`, plus 4 n^3 / 3 for the eigenvalues.
@@ -255,15 +228,14 @@ def kappa_n(X: npt.ArrayLike, activation: str = "swish") -> Kappa:
     >>> f"{kappa.value:.6e}", kappa.positive
     ('5.886716e-05', True)
     """
-    checks.samples("kappa_n", X)
     K, entry_error = mean_ntg(X, activation, return_error=True)
     eigenvalues = np.linalg.eigvalsh(K)
     rounding = 4 * float(np.finfo(np.float64).eps) * math.sqrt(len(K)) * float(eigenvalues[-1])
     return Kappa(float(eigenvalues[0]), len(K) * entry_error + rounding)
 
 
-@within_range
-def c_0(X: npt.ArrayLike, activation: str = "swish") -> float:
+@statement()
+def c_0(X: Array, activation: str = "swish") -> float:
     """C_0(X) = sum_{i,k} (x_i.x_k / d)^2 Var(sigma'(u_i) sigma'(u_k)), u = X w / sqrt d.
 
     Parameters
@@ -275,11 +247,6 @@ def c_0(X: npt.ArrayLike, activation: str = "swish") -> float:
     -------
     float
         Absolute error about 1e-14 n^2 times the squared largest entry of X X' / d. 0 for identity.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `mean_ntg`.
 
     Notes
     -----
@@ -295,24 +262,21 @@ def c_0(X: npt.ArrayLike, activation: str = "swish") -> float:
     >>> f"{af.theory.c_0(X, 'swish'):.6f}", af.theory.c_0(X, "identity")
     ('0.060626', 0.0)
     """
-    fn = "c_0"
-    name = checks.activation(fn, activation)
-    rows = row_geometry(checks.samples(fn, X))
-    if name == "identity":
+    if activation == "identity":
         return 0.0
-    first = mean_ntg(X, name)
-    K2 = rows.gram**2 * _slope_squares(name, rows)
-    return float(max(0.0, np.sum(K2 - first**2)))
+    first, rows = mean_ntg(X, activation), row_geometry(X)
+    second = rows.gram**2 * _slope_squares(activation, rows)
+    return float(max(0.0, np.sum(second - first**2)))
 
 
-@within_range
+@statement()
 def ntg_variance(
-    X: npt.ArrayLike,
+    X: Array,
     gamma: float,
     alpha: float | None = None,
     activation: str = "swish",
     *,
-    weights: npt.ArrayLike | None = None,
+    weights: Array | None = None,
 ) -> float:
     """Total variance of the limiting NTG, E |Theta_infinity - Theta*|_F^2, Eq. (7).
 
@@ -327,11 +291,6 @@ def ntg_variance(
     -------
     float
         Accuracy: that of `c_0`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong type or out of range.
 
     Notes
     -----
@@ -378,43 +337,39 @@ class Truncation(NamedTuple):
 
 @overload
 def limiting_ntg(
-    X: npt.ArrayLike,
+    X: Array,
     gamma: float,
     alpha: float | None = ...,
     activation: str = ...,
     rng: Any = ...,
     *,
-    weights: npt.ArrayLike | None = ...,
+    weights: Array | None = ...,
     terms: int | None = ...,
     tol: float = ...,
     return_bound: Literal[False] = ...,
 ) -> Floats: ...
-
-
 @overload
 def limiting_ntg(
-    X: npt.ArrayLike,
+    X: Array,
     gamma: float,
     alpha: float | None = ...,
     activation: str = ...,
     rng: Any = ...,
     *,
-    weights: npt.ArrayLike | None = ...,
+    weights: Array | None = ...,
     terms: int | None = ...,
     tol: float = ...,
     return_bound: Literal[True],
 ) -> tuple[Floats, Truncation]: ...
-
-
-@within_range
+@statement(weights=optional(scalings("K")), terms=optional(count(1, _MOST_TERMS)))
 def limiting_ntg(
-    X: npt.ArrayLike,
+    X: Array,
     gamma: float,
     alpha: float | None = None,
     activation: str = "swish",
     rng: Any = None,
     *,
-    weights: npt.ArrayLike | None = None,
+    weights: Array | None = None,
     terms: int | None = None,
     tol: float = 1e-4,
     return_bound: bool = False,
@@ -476,40 +431,30 @@ def limiting_ntg(
     >>> bool(np.abs(wide.ntg(X) - limit).max() < 0.01 * limit.max())
     True
     """
-    fn = "limiting_ntg"
-    checked = checks.samples(fn, X)
-    gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
-    name = checks.activation(fn, activation)
-    tol = _check.number(fn, "tol", tol, low=0, low_open=True)
-    if terms is not None:
-        terms = _check.integer(fn, "terms", terms, low=1, high=_MOST_TERMS)
-    K = mean_ntg(checked, name)
+    K = mean_ntg(X, activation)
     if gamma == 1:
         return (K, Truncation(0, 0.0, 0.0)) if return_bound else K
-    limiting_power_sum(fn, 2.0, alpha, weights)  # checks alpha and weights
-    spread = (1 - gamma) * math.sqrt(c_0(checked, name))
-    if weights is not None:
-        t = checks.non_negative(fn, "weights", weights, ("K",))
-        t = t / t.max()
-        t = t / t.sum()
-        missing, rms = 0.0, 0.0
+    require_one("limiting_ntg", alpha, weights)
+    alpha = optional(ZIPF)("limiting_ntg", "alpha", alpha, {})
+    spread = (1 - gamma) * math.sqrt(c_0(X, activation))
+    if alpha is None:
+        t, missing, rms = normalised(np.asarray(weights)), 0.0, 0.0
     else:
-        assert alpha is not None
         if terms is None:
-            terms = _enough_terms(fn, spread, alpha, tol, float(np.linalg.norm(K)))
+            terms = _enough_terms(spread, alpha, tol, float(np.linalg.norm(K)))
         t = zipf_weights(terms, alpha)
         missing = zipf_tail(alpha, terms)
         rms = spread * math.sqrt(zipf_tail(alpha, terms, 2.0))
-    drawn = weighted_ntg(checked, t, name, _check.generator(fn, rng))
+    drawn = _weighted_ntg(X, t, activation, rng)
     K = (gamma + (1 - gamma) * missing) * K + (1 - gamma) * drawn
     if not return_bound:
         return K
-    largest = float(np.max(np.sum(checked**2, axis=1))) / checked.shape[1]
-    sure = 2 * (1 - gamma) * missing * ACTIVATIONS[name].slope_sup ** 2 * largest
+    largest = float(np.max(np.sum(X**2, axis=1))) / X.shape[1]
+    sure = 2 * (1 - gamma) * missing * ACTIVATIONS[activation].slope_sup ** 2 * largest
     return K, Truncation(len(t), rms, sure)
 
 
-def weighted_ntg(X: Floats, lam: Floats, name: str, generator: np.random.Generator) -> Floats:
+def _weighted_ntg(X: Floats, lam: Any, name: str, generator: np.random.Generator) -> Floats:
     """Eq. (5) for freshly drawn w_j ~ N(0, I), in blocks: O(n^2 m) time, O(n^2) memory."""
     n, d = X.shape
     slope = ACTIVATIONS[name].slope
@@ -519,17 +464,17 @@ def weighted_ntg(X: Floats, lam: Floats, name: str, generator: np.random.Generat
         part = lam[start : start + block]
         S = slope(X @ generator.standard_normal((len(part), d)).T / math.sqrt(d)) * np.sqrt(part)
         E += S @ S.T
-    return checks.mirrored((X @ X.T / d) * E)
+    return mirrored((X @ X.T / d) * E)
 
 
-def _enough_terms(fn: str, spread: float, alpha: float, tol: float, size: float) -> int:
+def _enough_terms(spread: float, alpha: float, tol: float, size: float) -> int:
     """The smallest power of 2 of terms whose truncation error has an rms of at most tol * size."""
     terms = 1
     while spread * math.sqrt(zipf_tail(alpha, terms, 2.0)) > tol * size:
         terms *= 2
         if terms > _MOST_TERMS:
             raise ValueError(
-                f"{fn}: tol={tol:g} needs more than {_MOST_TERMS} terms; "
+                f"limiting_ntg: tol={tol:g} needs more than {_MOST_TERMS} terms; "
                 "pass a larger tol, or terms"
             )
     return terms
@@ -608,22 +553,23 @@ class MinEigenvalueLaw:
     gamma: float
 
     @property
-    @_QUIET
+    @statement()
     def mean(self) -> float:
         """Mean of the values."""
         return float(self.values.mean())
 
     @property
-    @_QUIET
+    @statement()
     def standard_error(self) -> float:
         """Standard error of the mean."""
         return float(self.values.std(ddof=1)) / math.sqrt(len(self.values))
 
-    @_QUIET
+    @statement(q=number("[0, 1]"))
     def quantile(self, q: float) -> float:
         """Empirical quantile for q in [0, 1], by linear interpolation."""
-        return float(np.quantile(self.values, _check.number("quantile", "q", q, low=0, high=1)))
+        return float(np.quantile(self.values, q))
 
+    @statement(x=number("(-inf, inf)"), confidence=number("(0, 1)"))
     def probability_below(self, x: float, confidence: float = 0.95) -> Probability:
         """Pr(eig_min <= x) with its Clopper-Pearson confidence interval.
 
@@ -643,11 +589,6 @@ class MinEigenvalueLaw:
         TypeError, ValueError
             An argument of the wrong type or out of range.
         """
-        fn = "probability_below"
-        x = _check.number(fn, "x", x)
-        confidence = _check.number(
-            fn, "confidence", confidence, low=0, high=1, low_open=True, high_open=True
-        )
         quantile = _optional.require("scipy.special", "theory", "probability_below").betaincinv
         draws = len(self.values)
         below = int(np.searchsorted(self.values, x, side="right"))
@@ -657,15 +598,15 @@ class MinEigenvalueLaw:
         return Probability(below / draws, low, high)
 
 
-@within_range
+@statement()
 def min_eigenvalue_law(
-    X: npt.ArrayLike,
+    X: Array,
     gamma: float,
     alpha: float | None = None,
     activation: str = "swish",
     *,
     m: int | None = None,
-    weights: npt.ArrayLike | None = None,
+    weights: Array | None = None,
     draws: int = 200,
     terms: int | None = None,
     rng: Any = None,
@@ -691,11 +632,6 @@ def min_eigenvalue_law(
     -------
     MinEigenvalueLaw
 
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong type or out of range.
-
     Notes
     -----
     Source: Sections 3 and D. Cost: draws times O(n^2 m + n^3).
@@ -708,21 +644,14 @@ def min_eigenvalue_law(
     >>> len(law.values), law.quantile(0.1) < law.quantile(0.9)
     (50, True)
     """
-    fn = "min_eigenvalue_law"
-    checked = checks.samples(fn, X)
-    gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
-    name = checks.activation(fn, activation)
-    draws = _check.integer(fn, "draws", draws, low=2)
-    generator = _check.generator(fn, rng)
-    kappa = kappa_n(checked, name).value
+    kappa = kappa_n(X, activation).value
     if m is not None:
-        lam1, lam2 = node_scaling_parts(m, gamma, alpha, weights=weights)
-        lam = lam1 + lam2
+        lam: Any = sum(node_scaling_parts(m, gamma, alpha, weights=weights))
 
     def drawn() -> Floats:
         if m is not None:
-            return weighted_ntg(checked, lam, name, generator)
-        return limiting_ntg(checked, gamma, alpha, name, generator, weights=weights, terms=terms)
+            return _weighted_ntg(X, lam, activation, rng)
+        return limiting_ntg(X, gamma, alpha, activation, rng, weights=weights, terms=terms)
 
     if m is None and gamma == 1:
         values = np.full(draws, kappa)  # every draw is Theta*

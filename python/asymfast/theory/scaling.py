@@ -7,18 +7,13 @@ its excess over 1, so that no digits are lost near the pole, where zeta(s) ~ 1 /
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-import asymfast._check as _check
-import asymfast.theory.checks as checks
-from asymfast.theory.checks import within_range
-
-Floats = npt.NDArray[np.float64]
+from asymfast.theory.activations import Floats, Function
+from asymfast.theory.checks import Array, count, nodes, number, optional, scalings, statement
 
 # B_2k / (2k)!, k = 1, ..., 8, the coefficients of the odd derivatives.
 _COEFFICIENTS = (
@@ -34,29 +29,21 @@ _COEFFICIENTS = (
 
 _UNDERFLOW = 1100.0  # from here on even 2^-s is exactly 0 in float64
 _MOST_NODES = 10**9  # for functions that return one number a node
+_WIDEST = 1e300
 _STEEPEST = 1e5  # 2^-1e5 is 0, as it is for every larger exponent
 _ADDED_UP = 2**16  # number of terms of a sum that are added one by one
 
+POSITIVE = number("(0, inf)")
+ZIPF = number("(0, 1)")  # alpha for which the infinite sum of Eq. (35) exists
+POWER = number("[1, inf)")
+
 
 def zeta(excess: float, first: float = 1.0) -> float:
-    """sum_{j >= first} j^-(1 + excess): the Hurwitz zeta function at a whole number.
+    """sum_{j >= first} j^-(1 + excess): the Hurwitz zeta function at a whole number >= 1.
 
-    Parameters
-    ----------
-    excess : float
-        s - 1 > 0.
-    first : float
-        A whole number >= 1; 1 gives Riemann's zeta(s).
-
-    Returns
-    -------
-    float
-        Accurate to a few units in the last place, times s log(first) for the power itself.
-
-    Notes
-    -----
-    Terms are added one by one up to N >= 2 s + 16. From there each term of the formula is smaller
-    than the one before by a factor of at least 150. Cost: O(s).
+    Accurate to a few units in the last place, times s log(first) for the power itself. Terms are
+    added one by one up to N >= 2 s + 16. From there each term of the formula is smaller than the
+    one before by a factor of at least 150. Cost: O(s).
     """
     s = 1 + excess
     if s > _UNDERFLOW:
@@ -94,9 +81,9 @@ class NodeScalingParts(NamedTuple):
     lam2: Floats
 
 
-@within_range
+@statement(m=count(1, _MOST_NODES), alpha=optional(POSITIVE), weights=optional(scalings("m")))
 def node_scaling_parts(
-    m: int, gamma: float, alpha: float | None = None, *, weights: npt.ArrayLike | None = None
+    m: int, gamma: float, alpha: float | None = None, *, weights: Array | None = None
 ) -> NodeScalingParts:
     """Symmetric and asymmetric part of the node scaling, Eq. (1).
 
@@ -110,11 +97,6 @@ def node_scaling_parts(
     NodeScalingParts
         lam1 sums to gamma and lam2 to 1 - gamma, within rounding.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `asymfast.node_scaling`.
-
     Notes
     -----
     Source: Eq. (1) and the lines above Eq. (30). Cost: O(m).
@@ -126,26 +108,27 @@ def node_scaling_parts(
     >>> f"{lam1.sum():.12f}", f"{lam2.sum():.12f}"
     ('0.300000000000', '0.700000000000')
     """
-    fn = "node_scaling_parts"
-    m = _check.integer(fn, "m", m, low=1, high=_MOST_NODES)
-    gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
     if alpha is not None and weights is not None:
-        raise ValueError(f"{fn}: give either alpha or weights, got both")
-    lam1 = np.full(m, gamma / m)
+        raise ValueError("node_scaling_parts: give either alpha or weights, got both")
     if weights is not None:
-        t = checks.non_negative(fn, "weights", weights, (m,))
-        t = t / t.max()
+        t = normalised(weights)
     elif alpha is not None:
-        alpha = _check.number(fn, "alpha", alpha, low=0, low_open=True)
         t = np.arange(1, m + 1, dtype=np.float64) ** (-1 / alpha)
+        t = t / t.sum()
     elif gamma < 1:
-        raise ValueError(f"{fn}: gamma < 1 needs alpha or weights, got neither")
+        raise ValueError("node_scaling_parts: gamma < 1 needs alpha or weights, got neither")
     else:
-        t = np.ones(m)
-    return NodeScalingParts(lam1, (1 - gamma) * (t / t.sum()))
+        t = np.full(m, 1 / m)
+    return NodeScalingParts(np.full(m, gamma / m), (1 - gamma) * t)
 
 
-@within_range
+def normalised(weights: Floats) -> Floats:
+    """Weights divided by their sum, which itself may exceed the range of float64."""
+    t = weights / weights.max()
+    return np.asarray(t / t.sum())
+
+
+@statement(terms=count(1, _MOST_NODES), alpha=ZIPF)
 def zipf_weights(terms: int, alpha: float) -> Floats:
     """The first terms of Eq. (35): t_j = j^(-1/alpha) / zeta(1/alpha).
 
@@ -161,11 +144,6 @@ def zipf_weights(terms: int, alpha: float) -> Floats:
     (terms,) float64 array
         Decreasing; the infinite sequence sums to 1.
 
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong kind or range.
-
     Notes
     -----
     Source: Eq. (35). Cost: O(terms).
@@ -176,13 +154,16 @@ def zipf_weights(terms: int, alpha: float) -> Floats:
     >>> theory.zipf_weights(4, alpha=0.5).round(4)  # 6 / (pi j)^2
     array([0.6079, 0.152 , 0.0675, 0.038 ])
     """
-    fn = "zipf_weights"
-    terms = _check.integer(fn, "terms", terms, low=1, high=_MOST_NODES)
-    excess = _excess(fn, alpha)
+    excess = _excess(alpha)
     return np.asarray(np.arange(1, terms + 1, dtype=np.float64) ** -(1 + excess) / zeta(excess))
 
 
-@within_range
+def _excess(alpha: float) -> float:
+    """1/alpha - 1, without cancellation near 1."""
+    return (1 - alpha) / alpha
+
+
+@statement(alpha=ZIPF, r=POWER)
 def zeta_ratio(alpha: float, r: float = 2.0) -> float:
     """sum_j t_j^r = zeta(r/alpha) / zeta(1/alpha)^r of the Zipf weights, Figure 1 for r = 2.
 
@@ -198,11 +179,6 @@ def zeta_ratio(alpha: float, r: float = 2.0) -> float:
     float
         In (0, 1], with a relative error of about 1e-15 r, also for alpha next to 1.
 
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong kind or range.
-
     Notes
     -----
     Source: the end of Appendix B.2, with Eq. (35). Cost: O(1).
@@ -213,16 +189,44 @@ def zeta_ratio(alpha: float, r: float = 2.0) -> float:
     >>> f"{theory.zeta_ratio(0.5):.12f}"  # zeta(4) / zeta(2)^2 = 2/5
     '0.400000000000'
     """
-    fn = "zeta_ratio"
-    excess = _excess(fn, alpha)
-    r = _check.number(fn, "r", r, low=1)
+    return zipf_tail(alpha, 0, r)
+
+
+@statement(alpha=ZIPF, terms=count(0), r=POWER)
+def zipf_tail(alpha: float, terms: int, r: float = 1.0) -> float:
+    """sum_{j > terms} t_j^r of the Zipf weights of Eq. (35).
+
+    Parameters
+    ----------
+    alpha, r
+        As in `zeta_ratio`.
+    terms : int
+        At least 0; 0 gives the whole sum.
+
+    Returns
+    -------
+    float
+        Relative error about 1e-15 r.
+
+    Notes
+    -----
+    Source: Eq. (35). Cost: O(1).
+
+    Examples
+    --------
+    >>> from asymfast import theory
+    >>> f"{theory.zipf_tail(0.5, 4):.6f}", f"{1 - theory.zipf_weights(4, 0.5).sum():.6f}"
+    ('0.134548', '0.134548')
+    """
+    excess = _excess(alpha)
     # r / alpha - 1 = (r - 1) + r excess, without cancellation
-    return float(math.exp(math.log(zeta((r - 1) + r * excess)) - r * math.log(zeta(excess))))
+    left = zeta((r - 1) + r * excess, terms + 1.0)
+    return 0.0 if left == 0 else float(math.exp(math.log(left) - r * math.log(zeta(excess))))
 
 
-@within_range
+@statement(alpha=optional(ZIPF), weights=optional(scalings("K")))
 def feature_learning_measure(
-    gamma: float, alpha: float | None = None, *, weights: npt.ArrayLike | None = None
+    gamma: float, alpha: float | None = None, *, weights: Array | None = None
 ) -> float:
     """(1 - gamma)^2 sum_j t_j^2: how far a wide network is from the kernel regime.
 
@@ -240,11 +244,6 @@ def feature_learning_measure(
     float
         In [0, 1]; 0 exactly for gamma = 1.
 
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong kind or range; neither or both of alpha and weights.
-
     Notes
     -----
     The total variance of the limiting NTG is proportional to it and so, by Theorem 4.4, is its
@@ -258,69 +257,28 @@ def feature_learning_measure(
     >>> f"{theory.feature_learning_measure(0.5, 0.5):.3f}"  # 1/4 of 2/5
     '0.100'
     """
-    fn = "feature_learning_measure"
-    gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
     if gamma == 1 and alpha is None and weights is None:
         return 0.0
-    return (1 - gamma) ** 2 * limiting_power_sum(fn, 2.0, alpha, weights)
+    require_one("feature_learning_measure", alpha, weights)
+    return (1 - gamma) ** 2 * _limiting_power_sum(2.0, alpha, weights)
 
 
-def limiting_power_sum(
-    fn: str, r: float, alpha: float | None, weights: npt.ArrayLike | None
-) -> float:
-    """sum_j t_j^r of the infinite sequence t; fn is the calling function, for the messages."""
+def require_one(fn: str, alpha: float | None, weights: Floats | None) -> None:
+    """Raise ValueError if neither or both of alpha and weights are given."""
     if (alpha is None) == (weights is None):
         both = "neither" if alpha is None else "both"
         raise ValueError(f"{fn}: give either alpha or weights, got {both}")
+
+
+def _limiting_power_sum(r: float, alpha: float | None, weights: Floats | None) -> float:
+    """sum_j t_j^r of the infinite sequence t, of one of alpha in (0, 1) and weights."""
     if weights is not None:
-        t = checks.non_negative(fn, "weights", weights, ("K",))
-        t = t / t.max()
-        return float(np.sum((t / t.sum()) ** r))
-    _excess(fn, alpha)
+        return float(np.sum(normalised(weights) ** r))
     assert alpha is not None
     return zeta_ratio(alpha, r)
 
 
-@within_range
-def zipf_tail(alpha: float, terms: int, r: float = 1.0) -> float:
-    """sum_{j > terms} t_j^r of the Zipf weights of Eq. (35).
-
-    Parameters
-    ----------
-    alpha, r
-        As in `zeta_ratio`.
-    terms : int
-        At least 0; 0 gives the whole sum.
-
-    Returns
-    -------
-    float
-        Relative error about 1e-15 r.
-
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong kind or range.
-
-    Notes
-    -----
-    Source: Eq. (35). Cost: O(1).
-
-    Examples
-    --------
-    >>> from asymfast import theory
-    >>> f"{theory.zipf_tail(0.5, 4):.6f}", f"{1 - theory.zipf_weights(4, 0.5).sum():.6f}"
-    ('0.134548', '0.134548')
-    """
-    fn = "zipf_tail"
-    excess = _excess(fn, alpha)
-    terms = _check.integer(fn, "terms", terms, low=0)
-    r = _check.number(fn, "r", r, low=1)
-    left = zeta((r - 1) + r * excess, terms + 1.0)
-    return 0.0 if left == 0 else float(math.exp(math.log(left) - r * math.log(zeta(excess))))
-
-
-@within_range
+@statement(m=nodes(_WIDEST), alpha=optional(POSITIVE), r=POSITIVE)
 def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float = 2.0) -> float:
     """sum_j lambda_{m,j}^r of Zipf weights for any width up to 1e300.
 
@@ -340,11 +298,6 @@ def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float =
     float
         Relative error below 1e-12.
 
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong kind or range.
-
     Notes
     -----
     The first 65536 terms are added one by one. The rest is an integral over log j by Gauss-Legendre
@@ -360,27 +313,22 @@ def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float =
     >>> f"{theory.sum_of_powers(1e100, gamma=0.5, alpha=0.5):.6f}"
     '0.100000'
     """
-    fn = "sum_of_powers"
-    m = checks.width(fn, _check.number(fn, "m", m, low=1, high=1e300))
-    gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
-    r = _check.number(fn, "r", r, low=0, low_open=True)
     if gamma == 1:
         return float(m ** (1 - r))
     if alpha is None:
-        raise ValueError(f"{fn}: gamma < 1 needs alpha, got None")
-    p = _exponent(fn, alpha)
+        raise ValueError("sum_of_powers: gamma < 1 needs alpha, got None")
+    p = _exponent(alpha)
     if r >= 1:
         return math.pow(_norm(m, gamma, p, r), r)
     if gamma == 0:  # lam_j itself may underflow where lam_j^r does not
         total = _sum_of_powers_of_integers(m, p)
         return _sum_of_powers_of_integers(m, min(r * p, _STEEPEST)) * math.pow(total, -r)
-    weight = _first_weight(m, gamma, p)
-    return _scaled_sum(m, gamma, weight, p, r, unit=1.0) * math.pow(m, -r)
+    return _scaled_sum(m, gamma, _first_weight(m, gamma, p), p, r, unit=1.0) * math.pow(m, -r)
 
 
-def _exponent(fn: str, alpha: float | None) -> float:
+def _exponent(alpha: float) -> float:
     """1 / alpha, the exponent of the Zipf weights."""
-    return min(1 / _check.number(fn, "alpha", alpha, low=0, low_open=True), _STEEPEST)
+    return min(1 / alpha, _STEEPEST)
 
 
 def _norm(m: float, gamma: float, p: float, r: float) -> float:
@@ -400,14 +348,16 @@ def _first_weight(m: float, gamma: float, p: float) -> float:
 def _scaled_sum(m: float, gamma: float, weight: float, p: float, r: float, unit: float) -> float:
     """sum_j (m lambda_j / unit)^r; lambda_m^r alone may underflow while m of them matter."""
 
-    def f(x: Floats) -> Floats:
+    def uneven(x: Floats) -> Floats:
         root = x ** (-p / 2)
-        return ((gamma + root * weight * root) / unit) ** r
+        return np.asarray(root * weight * root)
+
+    def f(x: Floats) -> Floats:
+        return np.asarray(((gamma + uneven(x)) / unit) ** r)
 
     def slope(x: Floats) -> Floats:
-        root = x ** (-p / 2)
-        uneven = root * weight * root
-        return -r * p / x * (uneven / unit) * ((gamma + uneven) / unit) ** (r - 1)
+        part = uneven(x)
+        return -r * p / x * (part / unit) * ((gamma + part) / unit) ** (r - 1)
 
     return _sum(f, slope, m, p)
 
@@ -417,9 +367,7 @@ def _sum_of_powers_of_integers(m: float, p: float) -> float:
     return _sum(lambda x: x**-p, lambda x: -p * x ** (-p - 1), m, p)
 
 
-def _sum(
-    f: Callable[[Floats], Floats], slope: Callable[[Floats], Floats], m: float, p: float
-) -> float:
+def _sum(f: Function, slope: Function, m: float, p: float) -> float:
     """sum_{j=1}^m f(j) of a function f of x^-p; from 65536 on by the Euler-Maclaurin formula."""
     if m <= _ADDED_UP:
         return math.fsum(f(np.arange(1.0, m + 1)))
@@ -472,14 +420,19 @@ class PropositionB2:
     power_limit: float
 
 
-@within_range
+@statement(
+    m=nodes(_WIDEST),
+    alpha=optional(POSITIVE),
+    r=number("(1, inf)"),
+    weights=optional(scalings("K")),
+)
 def proposition_b2(
     m: float,
     gamma: float,
     alpha: float | None = None,
     r: float = 2.0,
     *,
-    weights: npt.ArrayLike | None = None,
+    weights: Array | None = None,
 ) -> PropositionB2:
     """Sums of powers of the node scalings with their bounds and limits.
 
@@ -498,11 +451,6 @@ def proposition_b2(
         For alpha >= 1, where Eq. (35) does not exist, ``power_limit`` is 0, the limit of
         ``power_sum``. With ``weights`` it is the limit with zeros appended.
 
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong kind or range.
-
     Notes
     -----
     Source: Proposition B.2 and its proof. Misprint: Eq. (11) says sum lambda^r ~
@@ -518,27 +466,19 @@ def proposition_b2(
     >>> b2.power_lower <= b2.power_sum <= b2.power_upper  # Eq. (11)
     True
     """
-    fn = "proposition_b2"
-    m = checks.width(fn, _check.number(fn, "m", m, low=1, high=1e300))
-    gamma = _check.number(fn, "gamma", gamma, low=0, high=1)
-    r = _check.number(fn, "r", r, low=1, low_open=True)
     if weights is not None or m <= _ADDED_UP:
-        if m > _MOST_NODES:
-            raise ValueError(f"{fn}: with weights m must be at most {_MOST_NODES:g}, got {m:g}")
         lam1, lam2 = node_scaling_parts(int(m), gamma, alpha, weights=weights)
         lam = lam1 + lam2
         total, root = math.fsum(lam), math.fsum(np.sqrt(lam))
         norm, uneven = _norm_of(lam, r), _norm_of(lam2, r)
     else:
         total, root = (sum_of_powers(m, gamma, alpha, q) for q in (1.0, 0.5))
-        p = 0.0 if gamma == 1 else _exponent(fn, alpha)
+        p = 0.0 if gamma == 1 or alpha is None else _exponent(alpha)
         norm, uneven = _norm(m, gamma, p, r), (1 - gamma) * _norm(m, 0.0, p, r)
-    if gamma == 1:
-        limit = 0.0
-    elif weights is None and alpha is not None and alpha >= 1:
-        limit = 0.0  # sum t_j diverges, so sum t_j^r / (sum t_j)^r vanishes
+    if gamma == 1 or (alpha is not None and alpha >= 1):
+        limit = 0.0  # sum t_j diverges for alpha >= 1, and sum t_j^r / (sum t_j)^r vanishes
     else:
-        limit = (1 - gamma) ** r * limiting_power_sum(fn, r, alpha, weights)
+        limit = (1 - gamma) ** r * _limiting_power_sum(r, alpha, weights)
     even = gamma * m ** (1 / r - 1)  # the norm of lambda^(1); `uneven` is that of lambda^(2)
     return PropositionB2(
         total=total,
@@ -556,9 +496,3 @@ def _norm_of(values: Floats, r: float) -> float:
     """(sum values^r)^(1/r)."""
     largest = float(values.max())
     return largest and largest * math.fsum((values / largest) ** r) ** (1 / r)
-
-
-def _excess(fn: str, alpha: float | None) -> float:
-    """1/alpha - 1 of an alpha in (0, 1), without cancellation near 1."""
-    alpha = _check.number(fn, "alpha", alpha, low=0, high=1, low_open=True, high_open=True)
-    return (1 - alpha) / alpha
