@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import re
 
 import asymfast as af
 import pytest
@@ -59,3 +60,19 @@ def test_examples(name, tmp_path, monkeypatch):
     result = doctest.DocTestRunner(optionflags=FLAGS).run(example, out=said.append)
     assert result.failed == 0, "".join(said)
     assert not list(tmp_path.iterdir()), "an example leaves files behind"
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(PUBLIC) if "theory." in name])
+def test_statements_document_all_their_parameters(name):
+    """Partly written by `theory.checks.statement`, from the table of symbols."""
+    target = PUBLIC[name]
+    text = inspect.getdoc(target)
+    assert "Attributes\n---" in text or "Returns\n---" in text
+    if inspect.isfunction(target):
+        rest = text.partition("Parameters\n----------\n")[2]
+        entries = re.findall(
+            r"^(\w[\w, ]*)(?: : .+)?\n    ", rest.partition("\nReturns\n")[0], re.M
+        )
+        documented = [parameter for entry in entries for parameter in entry.split(", ")]
+        assert sorted(documented) == sorted(inspect.signature(target).parameters)
+        assert "Raises\n---" in text

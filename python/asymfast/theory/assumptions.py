@@ -10,7 +10,7 @@ import numpy as np
 
 import asymfast.theory.expectations as expectations
 from asymfast.theory.activations import ACTIVATIONS, Floats
-from asymfast.theory.checks import Array, Sizes, array, optional, reals, samples, statement
+from asymfast.theory.checks import SAMPLES, Array, Domain, Sizes, array, optional, reals, statement
 from asymfast.theory.expectations import row_geometry
 
 
@@ -20,8 +20,6 @@ def output_moment(activation: str, scale: Array) -> Floats:
 
     Parameters
     ----------
-    activation : str
-        As in `asymfast.Network`.
     scale : array_like
         s = |x| / sqrt(d) >= 0, at most 100.
 
@@ -69,13 +67,6 @@ def output_moment(activation: str, scale: Array) -> Floats:
 def c_1(activation: str, d: int) -> float:
     """C_1 = sup over c in (0, 1] of E[sigma(c z / sqrt d)^2], Eq. (8).
 
-    Parameters
-    ----------
-    activation : str
-        As in `asymfast.Network`.
-    d : int
-        Inputs, at least 1.
-
     Returns
     -------
     float
@@ -104,13 +95,6 @@ def c_1(activation: str, d: int) -> float:
 def d_0(C: float, d: int) -> float:
     """D_0 = sqrt(2 C^2 + 2 / d) of Theorem A.1.
 
-    Parameters
-    ----------
-    C : float
-        Bound of the |y_i|, >= 0.
-    d : int
-        Inputs, at least 1.
-
     Returns
     -------
     float
@@ -132,15 +116,6 @@ def d_0(C: float, d: int) -> float:
 @statement()
 def target_bound(y: Array) -> float:
     """C = max |y_i|, the smallest bound in Assumption 2.1 (c).
-
-    Parameters
-    ----------
-    y : (n,) array_like
-        Targets.
-
-    Returns
-    -------
-    float
 
     Notes
     -----
@@ -248,11 +223,13 @@ class Assumptions:
 
 def _in_own_precision(fn: str, name: str, values: Array, sizes: Sizes) -> Array:
     """Inputs as in other statements, but float32 ones stay float32, exactly."""
-    X = samples(fn, name, values, sizes)
+    X: Array = SAMPLES.check(fn, name, values, sizes)
     return X.astype(np.float32) if np.asarray(values).dtype == np.float32 else X
 
 
-@statement(X=_in_own_precision, y=optional(array("n")), W=optional(array("m", "d")))
+@statement(
+    X=Domain(SAMPLES.text, _in_own_precision), y=optional(array("n")), W=optional(array("m", "d"))
+)
 def check_assumptions(
     X: Array, y: Array | None = None, activation: str = "swish", *, W: Array | None = None
 ) -> Assumptions:
@@ -260,12 +237,8 @@ def check_assumptions(
 
     Parameters
     ----------
-    X : (n, d) array_like, float64 or float32
-        Inputs, one sample a row.
     y : (n,) array_like, optional
         Targets, for 2.1(c).
-    activation : str
-        As in `asymfast.Network`.
     W : (m, d) array_like, optional
         Initial weights, for 2.3. They pass as draws from N(0, 1) if their mean, their variance and,
         from 1000 entries on, their fourth moment are within 5 standard errors of it.

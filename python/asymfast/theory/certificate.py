@@ -14,7 +14,7 @@ import numpy.typing as npt
 import asymfast._check as _check
 from asymfast.theory.activations import Floats
 from asymfast.theory.assumptions import Assumptions, c_1, check_assumptions
-from asymfast.theory.checks import Array, array, count, flag, samples, statement
+from asymfast.theory.checks import ANY, FLAG, SAMPLES, Array, array, count, statement
 from asymfast.theory.convergence import (
     Theorem41,
     TheoremA1,
@@ -120,7 +120,7 @@ def run_numbers(fn: str, run: Any, X: Any, y: Any, member: int | None) -> RunNum
     if not np.array_equal(start.a, end.a):
         raise ValueError(f"{fn}: the theorems train the input weights only; this run trained a too")
     sizes = {"d": start.W.shape[1]}
-    X, y = samples(fn, "X", X, sizes), array("n")(fn, "y", y, sizes)
+    X, y = SAMPLES.check(fn, "X", X, sizes), array("n").check(fn, "y", y, sizes)
     if run.config.get("loss") not in ("half_sse", "mse"):
         loss = run.config.get("loss")
         raise ValueError(f"{fn}: the theorems are on the squared loss, this run's is {loss!r}")
@@ -457,7 +457,7 @@ class Certificate:
         return self.table()
 
 
-@statement(X=None, y=None, corrected=flag)  # `run_numbers` checks X and y against the run
+@statement(X=ANY, y=ANY, corrected=FLAG)  # `run_numbers` checks X and y against the run
 def certify(
     run: Any,
     X: Array,

@@ -1,13 +1,14 @@
-"""What all statements share: checks of their arguments, by the paper's symbols, and of results."""
+"""What all statements share: the paper's symbols, checks by them, and the decorator `statement`."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
-from typing import Any, ParamSpec, TypeAlias, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -19,33 +20,193 @@ R = TypeVar("R")
 
 # What NumPy takes for an array; inside a `statement`, the checked float64 array.
 Array: TypeAlias = Any
-# Of the arrays checked so far in a call: their numbers of rows and columns, n, d, m ...
+# Numbers of rows and columns (n, d, m ...) of the arguments checked so far in a call.
 Sizes: TypeAlias = dict[str, int]
-# Returns a checked argument, from the names of function and argument, its value, and the sizes.
-Domain: TypeAlias = Callable[[str, str, Any, Sizes], Any]
+
+
+class Domain(NamedTuple):
+    """What an argument may be.
+
+    Attributes
+    ----------
+    text : str
+        In the words of a docstring.
+    check : callable(fn, name, value, sizes)
+        Returns the checked value; the names of function and argument are for the messages.
+    """
+
+    text: str
+    check: Callable[[str, str, Any, Sizes], Any]
+
 
 # Above this the product of two squared lengths could overflow.
 _LARGEST_ENTRY = 1e75
 
-# As the attributes' descriptions say: the logarithm of 0, and sup |sigma''| of relu.
-_MAY_BE_INFINITE = frozenset({"log_rate", "M"})
 
-_RAISES = """Raises
-------
-TypeError, ValueError
+def number(interval: str) -> Domain:
+    """A real number in an interval, written as ``"(0, 1]"``."""
+    low, high = map(float, interval[1:-1].split(","))
+
+    def check(fn: str, name: str, value: Any, sizes: Sizes) -> float:
+        ends = {"low_open": interval[0] == "(", "high_open": interval[-1] == ")"}
+        return _check.number(fn, name, value, low=low, high=high, **ends)
+
+    return Domain(f"float in {interval}", check)
+
+
+def count(low: int = 1, high: int | None = None) -> Domain:
+    """An integer from `low` to `high`."""
+
+    def check(fn: str, name: str, value: Any, sizes: Sizes) -> int:
+        sizes[name] = _check.integer(fn, name, value, low=low, high=high)
+        return sizes[name]
+
+    return Domain(f"int, at least {low}", check)
+
+
+def nodes(high: float = math.inf) -> Domain:
+    """A number of nodes as a float: any integer >= 1, even one far beyond int64."""
+
+    def check(fn: str, name: str, value: Any, sizes: Sizes) -> float:
+        m = _check.number(fn, name, value, low=1, high=high)
+        if m != math.floor(m):
+            raise ValueError(f"{fn}: {name} must be a whole number, got {value}")
+        return m
+
+    return Domain("int or float", check)
+
+
+def reals(low: float = -math.inf) -> Domain:
+    """An array of any shape, of real numbers of any type."""
+    return Domain(
+        "array_like", lambda fn, name, values, sizes: _check.reals(fn, name, values, low=low)
+    )
+
+
+def array(*shape: str) -> Domain:
+    """A finite array of that shape; the same letter is the same number in all arguments."""
+
+    def check(fn: str, name: str, values: Any, sizes: Sizes) -> Floats:
+        expected = tuple(sizes.get(size, size) for size in shape)
+        found = _check.array(fn, name, values, dtype=np.float64, shape=expected)
+        sizes.update(zip(shape, found.shape, strict=True))
+        return found
+
+    return Domain(f"({', '.join(shape)}{',' * (len(shape) == 1)}) array_like", check)
+
+
+def scalings(size: str = "m", *, may_be_zero: bool = False) -> Domain:
+    """An array of numbers >= 0 of any real type, such as lam; not all zero."""
+    domain = array(size)
+
+    def check(fn: str, name: str, values: Any, sizes: Sizes) -> Floats:
+        plain = _check.plain(fn, name, values)
+        if plain.dtype.kind not in "iuf":
+            raise TypeError(f"{fn}: {name} must be real numbers, got dtype {plain.dtype}")
+        found: Floats = domain.check(fn, name, plain.astype(np.float64), sizes)
+        if (found < 0).any():
+            raise ValueError(f"{fn}: {name} must be >= 0, got {found[found < 0][0]}")
+        if not (may_be_zero or found.any()):
+            raise ValueError(f"{fn}: {name} must not be all zero")
+        return found
+
+    return Domain(domain.text, check)
+
+
+def optional(domain: Domain) -> Domain:
+    """None, or an element of the domain."""
+
+    def check(fn: str, name: str, value: Any, sizes: Sizes) -> Any:
+        return None if value is None else domain.check(fn, name, value, sizes)
+
+    return Domain(f"{domain.text}, optional", check)
+
+
+def _samples(fn: str, name: str, values: Any, sizes: Sizes) -> Floats:
+    X: Floats = array("n", "d").check(fn, name, values, sizes)
+    largest = np.abs(X).max()
+    if largest > _LARGEST_ENTRY:  # fourth powers would overflow
+        raise ValueError(
+            f"{fn}: the entries of {name} must be at most {_LARGEST_ENTRY:g}, got {largest:.4g}"
+        )
+    return X
+
+
+def _flag(fn: str, name: str, value: Any, sizes: Sizes) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{fn}: {name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def _activation(fn: str, name: str, value: Any, sizes: Sizes) -> str:
+    return _check.choice(fn, name, value, ACTIVATIONS)
+
+
+def _smooth(fn: str, name: str, value: Any, sizes: Sizes) -> str:
+    if _activation(fn, name, value, sizes) == "relu":
+        raise ValueError(f"{fn}: {name} must have a second derivative, got 'relu'")
+    return str(value)
+
+
+def _generator(fn: str, name: str, value: Any, sizes: Sizes) -> np.random.Generator:
+    return _check.generator(fn, value)
+
+
+ANY = Domain("any", lambda fn, name, value, sizes: value)
+FLAG = Domain("bool", _flag)
+SAMPLES = Domain("(n, d) array_like, float64 or float32", _samples)
+ACTIVATION = Domain("str", _activation)
+SMOOTH = Domain("str, not relu", _smooth)
+POSITIVE = number("(0, inf)")
+NOT_NEGATIVE = number("[0, inf)")
+
+# The paper's symbols: what they may be, and what they are.
+SYMBOLS: dict[str, tuple[Domain, str]] = {
+    "n": (count(), "Number of samples."),
+    "d": (count(), "Number of inputs."),
+    "kappa": (POSITIVE, "kappa_n, see `kappa_n`; the theorems do not cover 0."),
+    "gamma": (number("[0, 1]"), "Weight of the symmetric part of the node scaling, Eq. (1)."),
+    "delta": (number("(0, 1)"), "Probability of failure."),
+    "M": (NOT_NEGATIVE, "sup |sigma''|, see `suprema`."),
+    "C": (NOT_NEGATIVE, "Bound of the |y_i|, see `target_bound`."),
+    "C_1": (POSITIVE, "Eq. (8), see `c_1`."),
+    "L": (POSITIVE, "sup |sigma'|, see `suprema`; 1 gives the paper's statement."),
+    "eta": (POSITIVE, "Learning rate on L_m, half the sum of squares."),
+    "residual": (NOT_NEGATIVE, "|y - u|, the norm of targets minus outputs."),
+    "X": (SAMPLES, "Inputs, one sample a row."),
+    "X_eval": (optional(array("q", "d")), "The inputs x_k and x_l; default X."),
+    "y": (array("n"), "Targets."),
+    "W": (array("m", "d"), "Input weights."),
+    "a": (array("m"), "Output weights."),
+    "lam": (scalings(), "Node scalings, >= 0 and not all zero."),
+    "lam1": (scalings(may_be_zero=True), "First part of lam, see `node_scaling_parts`."),
+    "lam2": (scalings(may_be_zero=True), "Second part of lam."),
+    "c": (scalings(), "The constants c_j >= 0 of the statement."),
+    "activation": (ACTIVATION, "As in `asymfast.Network`."),
+    "tol": (POSITIVE, "Accuracy required."),
+    "draws": (count(2), "Number of networks."),
+    "rng": (
+        Domain("seed or Generator", _generator),
+        "Anything `numpy.random.default_rng` accepts.",
+    ),
+}
+
+_SECTIONS = ("Parameters", "Returns", "Raises", "Notes", "Examples")
+_RAISES = """TypeError, ValueError
     An argument of the wrong type or shape, or out of range.
 OverflowError
     A number exceeds the range of float64.
-
 """
+# As the attributes' descriptions say: the logarithm of 0, and sup |sigma''| of relu.
+_MAY_BE_INFINITE = frozenset({"log_rate", "M"})
 
 
-def statement(**domains: Domain | None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def statement(**domains: Domain) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate a function of the paper: check its arguments and its result.
 
     Every argument that has a domain, in `domains` or `SYMBOLS`, is replaced by its checked value,
-    in the order of the signature; the domain None leaves it as it is. The section "Raises" is added
-    to a docstring without one.
+    in the order of the signature. A docstring with sections needs to say only what is special;
+    the rest of "Parameters", "Returns" and "Raises" is added.
 
     The function raises OverflowError, with its name, instead of returning infinity. An overflow in
     an intermediate result counts too: 1 / inf would be a finite number, and a wrong one. So does a
@@ -56,8 +217,8 @@ def statement(**domains: Domain | None) -> Callable[[Callable[P, R]], Callable[P
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         fn = function.__name__
         signature = inspect.signature(function)
-        known = {**SYMBOLS, **domains}
-        table = [(name, known.get(name)) for name in signature.parameters]
+        known = {name: domain for name, (domain, _) in SYMBOLS.items()} | domains
+        table = {name: known[name] for name in signature.parameters if name in known}
 
         @functools.wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -69,9 +230,8 @@ def statement(**domains: Domain | None) -> Callable[[Callable[P, R]], Callable[P
             sizes: Sizes = {}
             try:
                 with np.errstate(over="raise", divide="raise", under="ignore", invalid="ignore"):
-                    for name, domain in table:
-                        if domain is not None:
-                            call.arguments[name] = domain(fn, name, call.arguments[name], sizes)
+                    for name, domain in table.items():
+                        call.arguments[name] = domain.check(fn, name, call.arguments[name], sizes)
                     result = function(*call.args, **call.kwargs)
                 if all(np.isfinite(values).all() for values in _numbers(result)):
                     return result
@@ -80,12 +240,36 @@ def statement(**domains: Domain | None) -> Callable[[Callable[P, R]], Callable[P
                     raise
             raise OverflowError(f"{fn}: for such arguments a number exceeds the largest float")
 
-        if checked.__doc__ and "Raises\n" not in checked.__doc__:
-            text = inspect.cleandoc(checked.__doc__)
-            checked.__doc__ = text.replace("Notes\n-----\n", _RAISES + "Notes\n-----\n")
+        checked.__doc__ = _completed(function.__doc__, signature, table)
         return checked
 
     return decorate
+
+
+def _completed(
+    doc: str | None, signature: inspect.Signature, table: dict[str, Domain]
+) -> str | None:
+    """A docstring with what it leaves to `SYMBOLS`; one line is left alone."""
+    parts = re.split(rf"^({'|'.join(_SECTIONS)})\n-+\n", inspect.cleandoc(doc or ""), flags=re.M)
+    if len(parts) == 1:
+        return doc
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    own = re.split(r"^(?=\w)", sections.get("Parameters", "").strip(), flags=re.M)
+    named = {name for entry in own for name in re.split(r" : |, ", entry.partition("\n")[0])}
+    entries = [f"{entry.strip()}\n" for entry in own if entry]
+    entries += [
+        f"{name} : {table[name].text}\n    {SYMBOLS[name][1]}\n"
+        for name in signature.parameters
+        if name in SYMBOLS and name not in named
+    ]
+    order = list(signature.parameters)
+    entries.sort(key=lambda entry: order.index(re.split(r"\W", entry)[0]))
+    sections["Parameters"] = "".join(entries) + "\n"
+    sections.setdefault("Returns", f"{signature.return_annotation}\n\n")
+    sections.setdefault("Raises", f"{_RAISES}\n")
+    return parts[0] + "".join(
+        f"{name}\n{'-' * len(name)}\n{sections[name]}" for name in _SECTIONS if name in sections
+    )
 
 
 def _numbers(result: Any) -> Iterator[Any]:
@@ -98,136 +282,6 @@ def _numbers(result: Any) -> Iterator[Any]:
             yield value
         elif isinstance(value, tuple) and not hasattr(value, "_fields"):
             yield from _numbers(value)
-
-
-def number(interval: str) -> Domain:
-    """A real number in an interval, written as ``"(0, 1]"``."""
-    low, high = map(float, interval[1:-1].split(","))
-    check = functools.partial(
-        _check.number,
-        low=low,
-        high=high,
-        low_open=interval[0] == "(",
-        high_open=interval[-1] == ")",
-    )
-    return lambda fn, name, value, sizes: check(fn, name, value)
-
-
-def count(low: int = 1, high: int | None = None) -> Domain:
-    """An integer from `low` to `high`."""
-
-    def check(fn: str, name: str, value: Any, sizes: Sizes) -> int:
-        sizes[name] = _check.integer(fn, name, value, low=low, high=high)
-        return sizes[name]
-
-    return check
-
-
-def nodes(high: float = math.inf) -> Domain:
-    """A number of nodes as a float: any integer >= 1, even one far beyond int64."""
-
-    def check(fn: str, name: str, m: Any, sizes: Sizes) -> float:
-        real = _check.number(fn, name, m, low=1, high=high)
-        if real != math.floor(real):
-            raise ValueError(f"{fn}: {name} must be a whole number, got {m}")
-        return real
-
-    return check
-
-
-def flag(fn: str, name: str, value: Any, sizes: Sizes) -> bool:
-    """True or False."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{fn}: {name} must be True or False, got {value!r}")
-    return bool(value)
-
-
-def activation(fn: str, name: str, value: Any, sizes: Sizes) -> str:
-    """The name of an activation."""
-    return _check.choice(fn, name, value, ACTIVATIONS)
-
-
-def smooth(fn: str, name: str, value: Any, sizes: Sizes) -> str:
-    """The name of an activation that has a second derivative."""
-    if activation(fn, name, value, sizes) == "relu":
-        raise ValueError(f"{fn}: {name} must have a second derivative, got 'relu'")
-    return str(value)
-
-
-def generator(fn: str, name: str, value: Any, sizes: Sizes) -> np.random.Generator:
-    """Anything `numpy.random.default_rng` accepts."""
-    return _check.generator(fn, value)
-
-
-def reals(low: float = -math.inf) -> Domain:
-    """An array of any shape, of real numbers of any type."""
-    return lambda fn, name, values, sizes: _check.reals(fn, name, values, low=low)
-
-
-def optional(domain: Domain) -> Domain:
-    """None, or an element of the domain."""
-    return lambda fn, name, value, sizes: None if value is None else domain(fn, name, value, sizes)
-
-
-def array(*shape: str) -> Domain:
-    """A finite array of that shape; equal names of an argument's sizes must be equal numbers."""
-
-    def check(fn: str, name: str, values: Any, sizes: Sizes) -> Floats:
-        expected = tuple(sizes.get(size, size) for size in shape)
-        found = _check.array(fn, name, values, dtype=np.float64, shape=expected)
-        sizes.update(zip(shape, found.shape, strict=True))
-        return found
-
-    return check
-
-
-def samples(fn: str, name: str, values: Any, sizes: Sizes) -> Floats:
-    """Inputs (n, d), one sample a row, with entries whose fourth powers do not overflow."""
-    X: Floats = array("n", "d")(fn, name, values, sizes)
-    largest = np.abs(X).max()
-    if largest > _LARGEST_ENTRY:
-        raise ValueError(
-            f"{fn}: the entries of {name} must be at most {_LARGEST_ENTRY:g}, got {largest:.4g}"
-        )
-    return X
-
-
-def scalings(size: str = "m", *, may_be_zero: bool = False) -> Domain:
-    """An array of numbers >= 0 of any real type, such as lam; not all zero."""
-
-    def check(fn: str, name: str, values: Any, sizes: Sizes) -> Floats:
-        plain = _check.plain(fn, name, values)
-        if plain.dtype.kind not in "iuf":
-            raise TypeError(f"{fn}: {name} must be real numbers, got dtype {plain.dtype}")
-        found: Floats = array(size)(fn, name, plain.astype(np.float64), sizes)
-        if (found < 0).any():
-            raise ValueError(f"{fn}: {name} must be >= 0, got {found[found < 0][0]}")
-        if not (may_be_zero or found.any()):
-            raise ValueError(f"{fn}: {name} must not be all zero")
-        return found
-
-    return check
-
-
-# The paper's symbols.
-SYMBOLS: dict[str, Domain] = {
-    **dict.fromkeys(("n", "d"), count()),
-    **dict.fromkeys(("kappa", "zeta", "eta", "L", "C_1", "tol"), number("(0, inf)")),
-    **dict.fromkeys(("C", "M", "residual"), number("[0, inf)")),
-    "gamma": number("[0, 1]"),
-    "delta": number("(0, 1)"),
-    "eigmin": number("(-inf, inf)"),
-    "activation": activation,
-    "X": samples,
-    "X_eval": optional(array("q", "d")),
-    "y": array("n"),
-    "W": array("m", "d"),
-    "a": array("m"),
-    "lam": scalings(),
-    "c": scalings(),
-    "draws": count(2),
-    "rng": generator,
-}
 
 
 def mirrored(K: Floats) -> Floats:

@@ -15,11 +15,19 @@ from typing import NamedTuple
 import numpy as np
 
 from asymfast.theory.activations import Floats
-from asymfast.theory.checks import Array, flag, nodes, number, reals, scalings, statement
+from asymfast.theory.checks import (
+    FLAG,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Array,
+    nodes,
+    number,
+    reals,
+    statement,
+)
 
 _LARGEST_LOG = math.log(1.7e308)
 _LOG_2 = math.log(2)
-_NOT_NEGATIVE = number("[0, inf)")
 _ABOVE_0 = number("(0, 1]")  # the theorems exclude gamma = 0
 
 
@@ -99,7 +107,7 @@ class _Theorem(_WeightBound):
     ntg_linear: float
     ntg_root: float
 
-    @statement(t=reals(low=0), loss_0=_NOT_NEGATIVE)
+    @statement(t=reals(low=0), loss_0=NOT_NEGATIVE)
     def loss(self, t: Array, loss_0: float) -> Floats:
         """(b): bound of L_m after time t (flow) or t steps (descent), given its initial value.
 
@@ -110,7 +118,7 @@ class _Theorem(_WeightBound):
             np.multiply(self.log_rate, t, out=exponent, where=t > 0)
         return np.asarray(loss_0 * np.exp(exponent))
 
-    @statement(sum_lam2=_NOT_NEGATIVE)
+    @statement(sum_lam2=NOT_NEGATIVE)
     def ntg_change(self, sum_lam2: float) -> float:
         """(d): bound of the spectral norm |NTG_t - NTG_0|_2, from sum_j lam_j^2."""
         return self.ntg_linear * sum_lam2 + self.ntg_root * math.sqrt(sum_lam2)
@@ -170,7 +178,7 @@ class TheoremA1(_Theorem):
 
     width: Widths
 
-    @statement(sum_lam32=_NOT_NEGATIVE)
+    @statement(sum_lam32=NOT_NEGATIVE)
     def ntg_change(self, sum_lam32: float) -> float:
         """(d): bound of the spectral norm |NTG_t - NTG_0|_2, from sum_j lam_j^(3/2)."""
         return self.ntg_linear * sum_lam32 + self.ntg_root * math.sqrt(sum_lam32)
@@ -260,7 +268,7 @@ class PropositionD1:
         return min(1.0, math.exp(min(0.0, math.log(self.n) + self.log_failure_per_node * m)))
 
 
-@statement(delta=number("[0, 1]"), mu=_NOT_NEGATIVE, R=number("(0, inf)"))
+@statement(delta=number("[0, 1]"), mu=NOT_NEGATIVE, R=POSITIVE)
 def proposition_b1(delta: float, *, n: int, mu: float, R: float) -> tuple[float, float]:
     """Matrix Chernoff bounds (Tropp) for a sum of independent matrices, 0 <= X_j <= R.
 
@@ -307,15 +315,6 @@ def proposition_d1(
 ) -> PropositionD1:
     """Smallest eigenvalue of the NTG at initialisation.
 
-    Parameters
-    ----------
-    n, d, kappa, gamma, delta, L
-        As in `theorem_4_1`.
-
-    Returns
-    -------
-    PropositionD1
-
     Notes
     -----
     For sup |sigma'| = L > 1 the matrices of the proof are bounded by n L^2 instead of n, which
@@ -356,29 +355,6 @@ def theorem_4_1(
     L: float = 1.0,
 ) -> Theorem41:
     """Global convergence of gradient flow, smooth activations.
-
-    Parameters
-    ----------
-    n, d : int
-        Samples and inputs.
-    kappa : float
-        kappa_n > 0, see `kappa_n`; the theorem does not cover 0.
-    gamma : float
-        In (0, 1]; the theorem does not cover 0.
-    delta : float
-        Probability of failure, in (0, 1).
-    M : float
-        sup |sigma''|, finite; see `activations.suprema`.
-    C : float
-        Bound of the |y_i|, see `target_bound`.
-    C_1 : float
-        Eq. (8), see `c_1`.
-    L : float
-        sup |sigma'|; 1 gives the paper's statement.
-
-    Returns
-    -------
-    Theorem41
 
     Notes
     -----
@@ -422,7 +398,7 @@ def _log(value: float) -> float:
     return math.log(value) if value > 0 else -math.inf
 
 
-@statement(gamma=_ABOVE_0, printed=flag)
+@statement(gamma=_ABOVE_0, printed=FLAG)
 def theorem_a1(
     *, n: int, d: int, kappa: float, gamma: float, delta: float, C: float, printed: bool = False
 ) -> TheoremA1:
@@ -430,14 +406,8 @@ def theorem_a1(
 
     Parameters
     ----------
-    n, d, kappa, gamma, delta, C
-        As in `theorem_4_1`.
     printed : bool
         Return the widths as printed; the second and third are twice those of the proof.
-
-    Returns
-    -------
-    TheoremA1
 
     Notes
     -----
@@ -494,12 +464,6 @@ def theorem_h1(
     ----------
     eta : float
         Learning rate > 0 on L_m, half the sum of squares; it may violate the theorem's bound.
-    n, d, kappa, gamma, delta, M, C, C_1, L
-        As in `theorem_4_1`.
-
-    Returns
-    -------
-    TheoremH1
 
     Notes
     -----
@@ -646,7 +610,7 @@ class SufficientCondition:
     ntg_change: float
 
 
-@statement(t=_NOT_NEGATIVE)
+@statement(zeta=POSITIVE, t=NOT_NEGATIVE)
 def lemma_e1(t: float, zeta: float, *, residual: float, n: int, d: int, L: float = 1.0) -> LemmaE1:
     """Exponential decay along the flow while the smallest eigenvalue is at least zeta / 2.
 
@@ -656,14 +620,6 @@ def lemma_e1(t: float, zeta: float, *, residual: float, n: int, d: int, L: float
         Time >= 0.
     zeta : float
         > 0, with eig_min(Theta_m(X; W_s)) >= zeta / 2 for all s in [0, t].
-    residual : float
-        |y - u_0| >= 0.
-    n, d, L
-        As in `theorem_4_1`.
-
-    Returns
-    -------
-    LemmaE1
 
     Notes
     -----
@@ -683,10 +639,7 @@ def lemma_e1(t: float, zeta: float, *, residual: float, n: int, d: int, L: float
     )
 
 
-_PARTS = {"lam1": scalings(may_be_zero=True), "lam2": scalings(may_be_zero=True)}
-
-
-@statement(**_PARTS)
+@statement()
 def lemma_e2(c: Array, lam1: Array, lam2: Array, *, n: int, d: int, delta: float) -> NtgChange:
     """Change of the NTG near W_0 for relu, with probability at least 1 - delta.
 
@@ -694,14 +647,6 @@ def lemma_e2(c: Array, lam1: Array, lam2: Array, *, n: int, d: int, delta: float
     ----------
     c : (m,) array_like
         c_j >= 0; the bounds hold for |w_j - w_0j| <= delta^2 c_j / 4.
-    lam1, lam2 : (m,) array_like
-        Parts of the node scaling, see `node_scaling_parts`.
-    n, d, delta
-        As in `theorem_4_1`.
-
-    Returns
-    -------
-    NtgChange
 
     Notes
     -----
@@ -730,7 +675,7 @@ def lemma_e2(c: Array, lam1: Array, lam2: Array, *, n: int, d: int, delta: float
     )
 
 
-@statement(**_PARTS)
+@statement()
 def lemma_e4(
     c: Array, lam1: Array, lam2: Array, *, n: int, d: int, M: float, L: float = 1.0
 ) -> NtgChange:
@@ -740,14 +685,6 @@ def lemma_e4(
     ----------
     c : (m,) array_like
         c_j >= 0; the bounds hold for |w_j - w_0j| <= c_j / 2.
-    lam1, lam2
-        As in `lemma_e2`.
-    n, d, M, L
-        As in `theorem_4_1`.
-
-    Returns
-    -------
-    NtgChange
 
     Notes
     -----
@@ -800,16 +737,8 @@ def lemma_e3(
     ----------
     c : (m,) array_like
         c_j > 0; 0 is accepted where lam_j = 0.
-    lam : (m,) array_like
-        Node scalings.
     residual : float
         |y - u_0|, or a bound that holds with probability 1 - delta / 2.
-    n, d, kappa, gamma, delta
-        As in `theorem_a1`.
-
-    Returns
-    -------
-    SufficientCondition
 
     Notes
     -----
@@ -852,17 +781,6 @@ def lemma_e5(
     L: float = 1.0,
 ) -> SufficientCondition:
     """Sufficient condition for Theorem 4.1 (smooth activations).
-
-    Parameters
-    ----------
-    c, lam, residual
-        As in `lemma_e3`.
-    n, d, kappa, gamma, delta, M, L
-        As in `theorem_4_1`.
-
-    Returns
-    -------
-    SufficientCondition
 
     Notes
     -----
@@ -923,12 +841,6 @@ def lemma_h2(lam: Array, residual: float, *, n: int, d: int, L: float = 1.0) -> 
 
     Parameters
     ----------
-    lam : (m,) array_like
-        Node scalings.
-    residual : float
-        |y - u(W)| >= 0.
-    n, d : int
-        Samples and inputs.
     L : float
         sup |sigma'|. With the paper's L = 1, swish violates the bound by a factor of up to 1.0998.
 
@@ -952,7 +864,7 @@ def lemma_h2(lam: Array, residual: float, *, n: int, d: int, L: float = 1.0) -> 
     return np.asarray(L * np.sqrt(lam * n / d) * residual)
 
 
-@statement()
+@statement(eigmin=number("(-inf, inf)"))
 def lemma_h3(
     residual: float, eigmin: float, *, eta: float, n: int, d: int, M: float, L: float = 1.0
 ) -> float:
@@ -962,14 +874,8 @@ def lemma_h3(
 
     Parameters
     ----------
-    residual : float
-        |y - u_s| >= 0.
     eigmin : float
         Smallest eigenvalue of Theta_m(s), or a lower bound of it.
-    eta : float
-        Learning rate > 0, on half the sum of squares.
-    n, d, M, L
-        As in `theorem_4_1`.
 
     Returns
     -------

@@ -16,7 +16,7 @@ import numpy as np
 import asymfast._check as _check
 import asymfast.theory.expectations as expectations
 from asymfast.theory.activations import ACTIVATIONS, Floats
-from asymfast.theory.checks import Array, array, mirrored, reals, smooth, statement
+from asymfast.theory.checks import SMOOTH, Array, array, mirrored, reals, statement
 from asymfast.theory.expectations import row_geometry
 
 
@@ -59,7 +59,7 @@ class Model:
         return mirrored((X @ X.T / X.shape[1]) * ((S * scale) @ S.T))
 
 
-@statement(X=array("n", "d"), activation=smooth)
+@statement(X=array("n", "d"), activation=SMOOTH)
 def theta_3(
     W: Array,
     a: Array,
@@ -72,19 +72,6 @@ def theta_3(
 
     <grad Theta(x_k, x_l), grad f(x_i)> = (x_k.x_l / d^2) sum_j a_j^3 lam_j^(3/2) sigma'(z_ij)
     [x_k.x_i sigma''(z_kj) sigma'(z_lj) + x_l.x_i sigma''(z_lj) sigma'(z_kj)].
-
-    Parameters
-    ----------
-    W : (m, d) array_like
-        Input weights.
-    a, lam : (m,) array_like
-        Output weights and node scalings; a_j^3 = a_j where a_j = +-1.
-    X : (n, d) array_like
-        The x_i.
-    X_eval : (q, d) array_like, optional
-        The x_k and x_l; default X.
-    activation : str
-        As in `asymfast.Network`, except relu, which has no sigma''.
 
     Returns
     -------
@@ -113,7 +100,7 @@ def theta_3(
     return np.asarray((Q @ Q.T / X.shape[1] ** 2)[:, :, None] * (half + half.transpose(1, 0, 2)))
 
 
-@statement(X=array("n", "d"), activation=smooth)
+@statement(X=array("n", "d"), activation=SMOOTH)
 def ntg_velocity(
     W: Array,
     a: Array,
@@ -126,13 +113,6 @@ def ntg_velocity(
     """dTheta/dt along the gradient flow, at given weights.
 
     d Theta(x_k, x_l) / dt = sum_i (y_i - f(x_i)) Theta^(3)(x_k, x_l, x_i).
-
-    Parameters
-    ----------
-    y : (n,) array_like
-        Targets.
-    W, a, lam, X, X_eval, activation
-        As in `theta_3`.
 
     Returns
     -------
@@ -221,8 +201,6 @@ def g_1(
     ----------
     X : (n, d) array_like, float64 or float32
         Inputs, one sample a row, |x_i| / sqrt(d) at most 100.
-    activation : str
-        As in `asymfast.Network`.
     return_error : bool
         Return an estimate of the largest error as well.
 
@@ -271,15 +249,6 @@ def theorem_4_3(X: Array, lam: Array, activation: str = "swish") -> Floats:
 
     It is -(lam_j / sqrt d) sum_i x_ik g_1(x_i), for any targets.
 
-    Parameters
-    ----------
-    X : (n, d) array_like, float64 or float32
-        Training inputs.
-    lam : (m,) array_like
-        Node scalings.
-    activation : str
-        As in `asymfast.Network`, including relu (A.2).
-
     Returns
     -------
     (m, d) float64 array
@@ -302,7 +271,7 @@ def theorem_4_3(X: Array, lam: Array, activation: str = "swish") -> Floats:
     return np.asarray(-lam[:, None] * direction[None, :])
 
 
-@statement(x_1=array("d"), x_2=array("d"), x_3=array("d"), activation=smooth)
+@statement(x_1=array("d"), x_2=array("d"), x_3=array("d"), activation=SMOOTH)
 def g_2(
     x_1: Array,
     x_2: Array,
@@ -318,8 +287,6 @@ def g_2(
     ----------
     x_1, x_2, x_3 : (d,) array_like
         Inputs; they may be parallel, equal or zero.
-    activation : str
-        As in `asymfast.Network`, except relu.
     tol : float
         Accuracy required, relative to the product of the root mean squares of the three factors.
     return_error : bool
@@ -376,7 +343,7 @@ def theorem_4_4(
     tol: float = ...,
     return_error: Literal[True],
 ) -> tuple[Floats, float]: ...
-@statement(activation=smooth)
+@statement(activation=SMOOTH)
 def theorem_4_4(
     X: Array,
     lam: Array,
@@ -396,8 +363,6 @@ def theorem_4_4(
     X, lam, activation
         As in `theorem_4_3`, but relu is an error. Only the sum of lam_j^2 matters; for the limit of
         wide networks pass ``(1 - gamma) t_j``.
-    X_eval : (q, d) array_like, optional
-        The x_k and x_l; default X.
     tol : float
         Accuracy of the g_2, as in `g_2`.
     return_error : bool
@@ -483,12 +448,8 @@ def simulated_drift(
 
     Parameters
     ----------
-    X, lam, activation
-        As in `theorem_4_3`.
     y : (n,) array_like
         Targets; they affect the variance but not the mean.
-    draws : int
-        Number of networks, at least 2.
     rng : seed or Generator
         Anything `numpy.random.default_rng` accepts; W, then a, is drawn for every network, as in
         `Network.init`.
@@ -514,7 +475,7 @@ def simulated_drift(
     return _simulate(lambda net: net.velocity(X, y), X.shape[1], lam, activation, draws, rng)
 
 
-@statement(activation=smooth)
+@statement(activation=SMOOTH)
 def simulated_ntg_velocity(
     X: Array,
     y: Array,
@@ -529,8 +490,6 @@ def simulated_ntg_velocity(
 
     Parameters
     ----------
-    X_eval : (q, d) array_like, optional
-        Inputs at which the NTG is taken; default X.
     X, y, lam, activation, draws, rng
         As in `simulated_drift`; relu is an error.
 

@@ -51,10 +51,6 @@ def mean_ntg(
 
     Parameters
     ----------
-    X : (n, d) array_like, float64 or float32
-        Inputs, one sample per row; any normalisation.
-    activation : str
-        As in `asymfast.Network`.
     tol : float
         Accuracy required, relative to the largest entry of Theta*.
     return_error : bool
@@ -205,11 +201,6 @@ class Kappa(NamedTuple):
 def kappa_n(X: Array, activation: str = "swish") -> Kappa:
     """Smallest eigenvalue of the mean NTG at initialisation, the kappa_n of the theorems.
 
-    Parameters
-    ----------
-    X, activation
-        As in `mean_ntg`.
-
     Returns
     -------
     Kappa
@@ -237,11 +228,6 @@ def kappa_n(X: Array, activation: str = "swish") -> Kappa:
 @statement()
 def c_0(X: Array, activation: str = "swish") -> float:
     """C_0(X) = sum_{i,k} (x_i.x_k / d)^2 Var(sigma'(u_i) sigma'(u_k)), u = X w / sqrt d.
-
-    Parameters
-    ----------
-    X, activation
-        As in `mean_ntg`.
 
     Returns
     -------
@@ -282,8 +268,6 @@ def ntg_variance(
 
     Parameters
     ----------
-    X, activation
-        As in `mean_ntg`.
     gamma, alpha, weights
         As in `feature_learning_measure`; the result is that measure times C_0(X).
 
@@ -382,8 +366,6 @@ def limiting_ntg(
 
     Parameters
     ----------
-    X, activation
-        As in `mean_ntg`.
     gamma : float
         In [0, 1]; 1 gives Theta* for every draw.
     alpha : float, optional
@@ -435,7 +417,7 @@ def limiting_ntg(
     if gamma == 1:
         return (K, Truncation(0, 0.0, 0.0)) if return_bound else K
     require_one("limiting_ntg", alpha, weights)
-    alpha = optional(ZIPF)("limiting_ntg", "alpha", alpha, {})
+    alpha = optional(ZIPF).check("limiting_ntg", "alpha", alpha, {})
     spread = (1 - gamma) * math.sqrt(c_0(X, activation))
     if alpha is None:
         t, missing, rms = normalised(np.asarray(weights)), 0.0, 0.0
@@ -615,22 +597,12 @@ def min_eigenvalue_law(
 
     Parameters
     ----------
-    X, activation
-        As in `mean_ntg`.
     gamma, alpha, weights
         Node scaling, as in `node_scaling_parts`; without m, as in `limiting_ntg`.
     m : int, optional
         Width of the networks; None for the limit of Proposition 3.1.
-    draws : int
-        Number of networks, at least 2.
     terms : int, optional
         For the limit, as in `limiting_ntg`.
-    rng : seed or Generator
-        Anything `numpy.random.default_rng` accepts.
-
-    Returns
-    -------
-    MinEigenvalueLaw
 
     Notes
     -----

@@ -13,7 +13,16 @@ from typing import NamedTuple
 import numpy as np
 
 from asymfast.theory.activations import Floats, Function
-from asymfast.theory.checks import Array, count, nodes, number, optional, scalings, statement
+from asymfast.theory.checks import (
+    POSITIVE,
+    Array,
+    count,
+    nodes,
+    number,
+    optional,
+    scalings,
+    statement,
+)
 
 # B_2k / (2k)!, k = 1, ..., 8, the coefficients of the odd derivatives.
 _COEFFICIENTS = (
@@ -33,7 +42,6 @@ _WIDEST = 1e300
 _STEEPEST = 1e5  # 2^-1e5 is 0, as it is for every larger exponent
 _ADDED_UP = 2**16  # number of terms of a sum that are added one by one
 
-POSITIVE = number("(0, inf)")
 ZIPF = number("(0, 1)")  # alpha for which the infinite sum of Eq. (35) exists
 POWER = number("[1, inf)")
 
@@ -232,8 +240,6 @@ def feature_learning_measure(
 
     Parameters
     ----------
-    gamma : float
-        In [0, 1].
     alpha : float, optional
         Zipf weights of Eq. (35), in (0, 1); not needed where gamma is 1.
     weights : (K,) array_like, optional
@@ -286,8 +292,6 @@ def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float =
     ----------
     m : float
         Number of nodes, a whole number.
-    gamma : float
-        In [0, 1].
     alpha : float, optional
         Any alpha > 0; not needed where gamma is 1.
     r : float
