@@ -264,7 +264,8 @@ Recurrence::Prepared& Recurrence::prepared(Index steps, double h, const Context&
   Prepared& p = *prepared_.front();
   p.steps = steps;
   std::vector<double> with_start(1, 0.0);
-  for (const double place : radau_places(kPlaces)) {
+  static const std::vector<double> places = radau_places(kPlaces);
+  for (const double place : places) {
     const Index end = std::max<Index>(1, static_cast<Index>(std::lround(place * double(steps))));
     if (!p.ends.empty() && end == p.ends.back()) continue;
     p.ends.push_back(end);

@@ -10,10 +10,10 @@
 // h J_p^T sum_k l_p(k) r_k, exactly in the limit of constant J, however many steps that are. The
 // discrete twin of tangent.hpp, whose history, orders and errors it shares.
 //
-// A leap predicts, evaluates J and A there, and corrects with them; what f(W) - y differs from r by
-// at its end is its error. It costs 3 gradients and one matrix (a gradient more or two while steps
-// are long). Where a leap would be of a few steps only, steps are made, with a look at J and A now
-// and then that says whether leaps would be longer by now.
+// A leap ends where this foretells; f(W) - y there, beside r, is its error. Then J and A are
+// computed there for the next one. It costs one gradient, one matrix, and a gradient more or two
+// while steps are long. Where a leap would be of a few steps only, steps are made, with a look at J
+// and A now and then that says whether leaps would be longer by now.
 #pragma once
 
 #include <algorithm>
@@ -24,6 +24,7 @@
 
 #include "train/member.hpp"
 #include "train/methods/method.hpp"
+#include "train/next_step.hpp"
 #include "train/recurrence.hpp"
 #include "train/tangent_history.hpp"
 
@@ -53,8 +54,7 @@ class Leap : public Method<Member<T>> {
 
   bool step(Member<T>& member, const Goal& goal, const Context& context) override {
     if (member.step >= goal.step) return true;
-    const bool further = goal.step > front_;
-    if (further) {
+    if (goal.step > front_) {
       if (leaps()) {
         if (!leap(member, context)) return false;
       } else {
@@ -62,10 +62,9 @@ class Leap : public Method<Member<T>> {
         if (context.watch.stopped()) return false;
       }
       stand_at(member, std::min(front_, goal.step));
-      member.check();
       if (member.diverged) return true;
     }
-    if (!further || goal.step < front_) {
+    if (goal.step < front_ || (goal.step == front_ && moved_)) {
       interpolate(member, goal.step, context);
       if (context.watch.stopped()) return false;
       stand_at(member, goal.step);
@@ -77,10 +76,7 @@ class Leap : public Method<Member<T>> {
   void resume(Member<T>& member, const Context& context) override {
     const double owed = owed_;
     const std::int64_t evaluations = member.evaluations;
-    if (member.step < front_)
-      interpolate(member, member.step, context);
-    else if (moved_)
-      member.engine->move({{}, {}, -1, false}, context);
+    if (moved_) interpolate(member, member.step, context);
     owed_ = owed, member.evaluations = evaluations;
   }
 
@@ -90,17 +86,16 @@ class Leap : public Method<Member<T>> {
     fields(front_, Index(0), problem_.steps), fields(start_, Index(0), front_);
     past_.serialise(fields, double(front_), member.engine->kept().frames);
     fields(last_order_, Index(0), std::max<Index>(past_.known() - 1, 0));
-    fields(length_, 0.0, kMost), fields(gauss_, 1, 3), fields(owed_, 0.0, 1.0);
+    fields(length_, 0.0, kMost), next_step_.serialise(fields), fields(owed_, 0.0, 1.0);
     fields(rounding_, 0.0, kMost), fields(moved_);
     fields(pause_, Index(1), kLongestPause * shortest_), fields(since_, Index(0), pause_);
-    bool began = !r_.empty(), summed = !sum_r_.empty(), leapt = !moments_.empty();
+    bool began = !r_.empty(), summed = !sum_r_.empty(), leapt = !start_r_.empty();
     fields(began), fields(summed), fields(leapt);
     fields(r_, began ? N : 0), fields(sum_r_, summed ? N : 0), fields(start_r_, leapt ? N : 0);
-    fields(moments_, leapt ? static_cast<std::size_t>(last_order_ + 1) * N : 0);
     recurrence_.serialise(fields, past_.empty() ? 0 : N);
     fields.require((began || past_.empty()) && (summed || since_ == 0));
     fields.require(member.diverged || member.step == front_ ||
-                   (leapt && start_ <= member.step && member.step < front_));
+                   (moved_ && leapt && start_ <= member.step && member.step < front_));
   }
 
  private:
@@ -111,9 +106,8 @@ class Leap : public Method<Member<T>> {
   static constexpr Index kLongestPause = 16;  // between two looks, in leaps as short as may be
   static constexpr Index kActivation = 8;     // and its slope, in inputs
   static constexpr double kSafety = 0.2;      // of a leap's share of rtol
-  static constexpr double kOfDefect = 0.3;   // an extrapolation's error beside that of a correction
-  static constexpr double kAccuracy = 0.03;  // of the recurrence, beside a leap's
-  static constexpr int kPatience = 4;        // Picard iterations before the eigenbasis is renewed
+  static constexpr double kAccuracy = 0.03;   // of the recurrence, beside a leap's
+  static constexpr int kPatience = 4;         // Picard iterations before the eigenbasis is renewed
   // The defect is a difference of outputs at two points and of r by way of the eigenbasis: more
   // roundings than those of one evaluation.
   static constexpr double kNoise = 16;
@@ -176,7 +170,8 @@ class Leap : public Method<Member<T>> {
     ++member.evaluations;
     ++front_, ++since_;
     r_ = residual_of(member);
-    if (!std::isfinite(norm(r_)) || !(member.engine->loss() <= member.loss_limit)) return;
+    member.check();
+    if (member.diverged) return;
     if (since_ >= pause_) look(member, context);
   }
 
@@ -185,16 +180,16 @@ class Leap : public Method<Member<T>> {
     const Node here{double(front_), past_.free_frame()};
     rounding_ = rounding_of(member);
     member.engine->move({{}, {}, here.frame, false}, context);
-    const bool known = keep_matrix(member, {}, {}, here.frame, r_, share(shortest_), context);
+    const bool known = keep_matrix(member, Nodes(1, here), share(shortest_), context);
     member.engine->restart(context);
-    charge(member, 4 * gradient_flop());
+    charge(member, 2 * gradient_flop());
     if (context.watch.stopped()) return;
     if (!known) {
       past_.forget_free_frame();
     } else {
       if (!past_.empty()) {
         auto errors = past_.extrapolation_errors(here, sum_r_, TangentHistory::kMostOrder);
-        for (double& error : errors) error *= kOfDefect * h();
+        for (double& error : errors) error *= h();
         const Index steps = std::max<Index>(since_, 1);
         length_ =
             double(steps) *
@@ -219,57 +214,56 @@ class Leap : public Method<Member<T>> {
     const double tolerated = allowed(steps);
     const Nodes past = past_.newest(past_.order());
     const Node ahead{double(front_ + steps), past_.free_frame()};
-
-    const Solution predicted = solve(member, past, front_, steps, r_, tolerated, context);
-    const std::vector<T> u = scaled(predicted.moments, -h());
-    engine.move({frames_of(past), u, ahead.frame, false}, context);
-    moved_ = true;
-    if (context.watch.stopped()) return false;
-    ++member.evaluations;
-    const std::vector<double> there = residual_of(member);
-    if (!(engine.loss() <= member.loss_limit) ||
-        !keep_matrix(member, past, u, ahead.frame, there, tolerated / norm(r_), context)) {
-      if (context.watch.stopped()) return false;
-      return reject(steps, 0.2);
-    }
-
-    Nodes all(1, ahead);
-    all.insert(all.end(), past.begin(), past.end());
-    Solution corrected = solve(member, all, front_, steps, r_, tolerated, context);
-    std::vector<double> whole(static_cast<std::size_t>(size()));
-    for (std::size_t i = 0; i < corrected.moments.size(); ++i)
-      whole[i % whole.size()] += corrected.moments[i];
+    const Solution foretold = solve(member, past, front_, steps, r_, tolerated, context);
     engine.save();
-    engine.move({frames_of(all), scaled(corrected.moments, -h()), -1, true}, context);
+    engine.move({frames_of(past), scaled(foretold.moments, -h()), ahead.frame, true}, context);
+    moved_ = true;
     if (context.watch.stopped()) return false;
     ++member.evaluations;
 
     std::vector<double> r = residual_of(member), defect(r);
-    for (std::size_t i = 0; i < r.size(); ++i) defect[i] -= corrected.r[i];
+    for (std::size_t i = 0; i < r.size(); ++i) defect[i] -= foretold.r[i];
     const double ratio = recurrence_.lasting_ratio(
         defect, r, h(), problem_.steps - front_ - steps,
         tolerated > rounding_ ? (tolerated - rounding_) / norm(r_) : 0, rounding_);
-    if (!(ratio <= 1) || !(engine.loss() <= member.loss_limit)) {
-      engine.restore();
+    const double loss = engine.loss(), rounding = rounding_of(member);
+    if (!(ratio <= 1) || !(loss <= member.loss_limit))
       return reject(
-          steps, ratio > 1 ? std::clamp(past_.step_factor(ratio, past_.order()), 0.2, 0.9) : 0.2);
-    }
+          member, steps,
+          ratio > 1 ? std::clamp(past_.step_factor(ratio, past_.order()), 0.2, 0.9) : 0.2);
 
-    const auto errors = past_.extrapolation_errors(ahead, whole, 1);
+    Nodes all(1, ahead);
+    all.insert(all.end(), past.begin(), past.end());
+    std::swap(r_, r);
+    if (!keep_matrix(member, all, tolerated / norm(r_), context)) {
+      std::swap(r_, r);
+      if (context.watch.stopped()) return false;
+      return reject(member, steps, 0.2);
+    }
+    start_r_ = std::move(r);
     start_ = front_, last_order_ = past_.order();
     front_ += steps, since_ = 0;
-    std::swap(start_r_, r_);
-    r_ = std::move(r);
-    moments_ = std::move(corrected.moments);
-    rounding_ = rounding_of(member);
-    past_.push(ahead);
-    if (std::max(predicted.iterations, corrected.iterations) > kPatience)
-      renew_basis(member, context);
-    length_ = double(steps) * std::clamp(past_.choose_order(ratio, errors), 0.2, 2.0);
+    rounding_ = rounding;
+    member.check(loss);
+    go_on_from(member, ahead, foretold, ratio, context);
     return true;
   }
 
-  bool reject(Index steps, double factor) {
+  // Order and length of the leap after one that was accepted.
+  void go_on_from(Member<T>& member, const Node& ahead, const Solution& foretold, double ratio,
+                  const Context& context) {
+    std::vector<double> whole(static_cast<std::size_t>(size()));
+    for (std::size_t i = 0; i < foretold.moments.size(); ++i)
+      whole[i % whole.size()] += foretold.moments[i];
+    const auto errors = past_.extrapolation_errors(ahead, whole, 1);
+    const auto steps = double(front_ - start_);
+    past_.push(ahead);
+    if (foretold.iterations > kPatience) renew_basis(member, context);
+    length_ = steps * std::clamp(past_.choose_order(ratio, errors), 0.2, 2.0);
+  }
+
+  bool reject(Member<T>& member, Index steps, double factor) {
+    member.engine->restore();
     length_ = double(steps) * factor;
     past_.forget_free_frame();
     since_ = 0;
@@ -284,17 +278,17 @@ class Leap : public Method<Member<T>> {
     return steps > left / 2 ? (left + 1) / 2 : steps;
   }
 
-  // Back from the front, by the polynomials of the last leap.
+  // Back from the front, by the polynomials of the last leap and its end.
   void interpolate(Member<T>& member, Index step, const Context& context) {
     Move<T> back;
     if (step < front_) {
       const Nodes all = past_.newest(last_order_ + 1);
       const double tolerated =
           kSafety * problem_.rtol * double(front_ - start_) / double(front_) * norm(r_) + rounding_;
-      const Solution part = solve(member, all, start_, step - start_, start_r_, tolerated, context);
-      std::vector<double> moments(moments_);
-      for (std::size_t i = 0; i < moments.size(); ++i) moments[i] -= part.moments[i];
-      back = {frames_of(all), scaled(moments, h()), -1, false};
+      const Solution there =
+          solve(member, all, start_, step - start_, start_r_, tolerated, context);
+      const Solution rest = solve(member, all, step, front_ - step, there.r, tolerated, context);
+      back = {frames_of(all), scaled(rest.moments, h()), -1, false};
     }
     member.engine->move(back, context);
     moved_ = true;
@@ -328,54 +322,14 @@ class Leap : public Method<Member<T>> {
     charge(member, 9 * std::pow(double(size()), 3));
   }
 
-  // A at base + sum_p J_p^T u_p, the point of `frame` with residual r: the mean of J on the step
-  // from there by Gauss' rule, of as many points as the step's length asks for. False: more than
-  // three.
-  bool keep_matrix(Member<T>& member, const Nodes& past, const std::vector<T>& u, Index frame,
-                   const std::vector<double>& r, double relative, const Context& context) {
-    Engine<T>& engine = *member.engine;
-    constexpr int kMost = 3;
-    constexpr double kPlaces[kMost][kMost] = {
-        {0.5},
-        {0.21132486540518711775, 0.78867513459481288225},
-        {0.11270166537925831148, 0.5, 0.88729833462074168852}};
-    constexpr double kWeights[kMost][kMost] = {{1}, {0.5, 0.5}, {5.0 / 18, 4.0 / 9, 5.0 / 18}};
-    constexpr double kErrors[kMost] = {1.0 / 24, 1.0 / 4320, 1.0 / 2016000};
-    // A relative error e of A moves r by e h A r a step, by e r in the time that r takes to change.
-    const double allowed = std::max(0.01 * relative, 1e-13);
-    const auto needed = [&](double way) {
-      for (int count = 1; count <= kMost; ++count)
-        if (kErrors[count - 1] * std::pow(way, 2 * count) <= allowed) return count;
-      return kMost + 1;
-    };
-    for (;;) {
-      Blend left;
-      for (int g = 0; g < gauss_; ++g) {
-        const double place = kPlaces[gauss_ - 1][g];
-        Move<T> move{frames_of(past), u, kScratchFrame + g, false};
-        move.frames.push_back(frame);
-        for (const double x : r) move.u.push_back(T(-h() * place * x));
-        engine.move(move, context);
-        ++member.evaluations;
-        left.frames.push_back(move.into);
-        left.shares.push_back(kWeights[gauss_ - 1][g]);
-      }
-      if (context.watch.stopped()) return false;
-      // sigma'' is about 1 at most.
-      const double way = engine.frame_distance(frame, left.frames.back(), context) /
-                         kPlaces[gauss_ - 1][gauss_ - 1];
-      if (!std::isfinite(way)) return false;
-      const int count = needed(way);
-      if (count > gauss_ && gauss_ < kMost) {
-        gauss_ = std::min(count, kMost);
-        continue;
-      }
-      if (count > kMost) return false;
-      engine.frame_ntg(left, frame, past_.matrix(frame), context);
-      charge(member, 2 * double(size()) * double(size()) * double(problem_.m));
-      gauss_ = count;
-      return true;
-    }
+  // A at the front, where nodes[0] is. False: the next step is too long, or the call was abandoned.
+  bool keep_matrix(Member<T>& member, const Nodes& nodes, double relative, const Context& context) {
+    const auto mean = next_step_.mean(member, nodes, r_, h(), relative, kScratchFrame, context);
+    if (!mean) return false;
+    const Index frame = nodes[0].frame;
+    member.engine->frame_ntg(*mean, frame, past_.matrix(frame), context);
+    charge(member, 2 * double(size()) * double(size()) * double(problem_.m));
+    return !context.watch.stopped();
   }
 
   double gradient_flop() const {
@@ -398,7 +352,6 @@ class Leap : public Method<Member<T>> {
   Index start_ = 0;       // of the last leap
   Index last_order_ = 0;  // the same's
   double length_ = 1;     // of the next leap
-  int gauss_ = 3;         // points on the way of a step
   double owed_ = 0;
   double rounding_ = 0;              // of the outputs at the front
   bool moved_ = false;               // the last evaluation was by a move
@@ -406,8 +359,8 @@ class Leap : public Method<Member<T>> {
   Index pause_;                      // steps until the next one
   std::vector<double> r_, start_r_;  // at the front and at the start of the last leap
   std::vector<double> sum_r_;        // over the steps since the last look
-  std::vector<double> moments_;      // of the last leap
   TangentHistory past_;
+  NextStep<T> next_step_;
   Recurrence recurrence_;
 };
 
