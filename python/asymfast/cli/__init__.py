@@ -1,5 +1,5 @@
 """The command ``asymfast``: train on a CSV file, predict, export a model, certify a run, repeat the
-paper, sweep a grid, describe the build.
+paper, sweep a grid, measure speed, describe the build.
 
 Exit codes: 0 when everything was done; 1 when the work began but did not all succeed; 2 when the
 request could not be carried out (the sentence on stderr says why); 130 after Ctrl-C.
@@ -22,7 +22,7 @@ import numpy as np
 
 import asymfast as af
 from asymfast import _build
-from asymfast.cli import certify, study, train
+from asymfast.cli import bench, certify, study, train
 from asymfast.cli._common import INCOMPLETE, INTERRUPTED, CommandError, Parser, text_table
 
 # Extra by extra, what each installs: pip install 'asymfast[plot]'.
@@ -141,9 +141,11 @@ def _parser() -> Parser:
     for option, (_, description) in _LOCATIONS.items():
         parser.add_argument(option, action=_Print, help=f"{description} and exit")
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="{train,predict,export,certify,paper,sweep,info}"
+        dest="command",
+        required=True,
+        metavar="{train,predict,export,certify,paper,sweep,bench,info}",
     )
-    for command in (train, certify, study):
+    for command in (train, certify, study, bench):
         command.register(commands)
     show = commands.add_parser(
         "info", help="show version, compiler, instruction set, threads and extras"
