@@ -30,7 +30,7 @@ BATCH = 50  # inputs of a target before the next one has its turn
 
 def by_hypothesis(names, seconds):
     """Batches of all targets in turn, every batch from a seed of its own."""
-    from fuzzing import TARGETS, tried
+    from fuzzing import SHARES, TARGETS, accepted, assert_accepted, tried
 
     end = time.monotonic() + seconds
     turns = itertools.cycle(names)
@@ -45,7 +45,15 @@ def by_hypothesis(names, seconds):
             failed.add(name)
             print(f"{name} failed:\n{traceback.format_exc()}", flush=True)
     for name in names:
-        print(f"{tried[name]:10d}  {name}{' FAILED' if name in failed else ''}")
+        try:
+            assert_accepted(name, SHARES[name])
+        except AssertionError as error:
+            failed.add(name)
+            print(error)
+        print(
+            f"{tried[name]:10d}, {accepted[name]:10d} accepted  {name}"
+            f"{' FAILED' if name in failed else ''}"
+        )
     outcome = f"{len(failed)} targets failed" if failed else "no failure"
     print(f"{sum(tried.values()):10d}  inputs in {seconds:.0f} s, {outcome}")
     sys.exit(bool(failed))

@@ -1,8 +1,10 @@
 """Fuzz targets: a moderate number of inputs in every test run, and as many as one likes.
 
-A target is a function of hypothesis' values that fails where the library does not keep its promise.
-`fuzz` makes it a test that pytest runs on the same inputs every time, and puts it on the list that
-``make fuzz`` works through with new ones. `tried` counts the inputs of both.
+A target is a function of hypothesis' values that fails where the library does not keep its promise,
+and returns whether the library accepted the values. `fuzz` makes it a test that pytest runs on the
+same inputs every time, and puts it on the list that ``make fuzz`` works through with new ones.
+`tried` and `accepted` count the inputs of both. A target whose inputs are nearly all refused tests
+little: it fails as well.
 """
 
 from __future__ import annotations
@@ -14,11 +16,24 @@ from collections import Counter
 from hypothesis import HealthCheck, given, seed, settings
 
 TARGETS = {}
+SHARES = {}
 tried = Counter()
+accepted = Counter()
 
 
-def fuzz(examples, **strategies):
-    """Decorate a target: `examples` inputs as a test, drawn from strategies by name."""
+def assert_accepted(name, share):
+    """At least that share of the inputs that were tried has been accepted."""
+    assert accepted[name] >= share * tried[name], (
+        f"{name}: {accepted[name]} of {tried[name]} inputs were accepted, "
+        f"expected at least {share:.0%}"
+    )
+
+
+def fuzz(examples, share=0.05, **strategies):
+    """Decorate a target: `examples` inputs as a test, drawn from strategies by name.
+
+    share: the least share of the inputs that the library must accept.
+    """
 
     def decorate(target):
         name = target.__name__.removeprefix("test_")
@@ -27,7 +42,7 @@ def fuzz(examples, **strategies):
             tried[name] += 1
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                target(**values)
+                accepted[name] += bool(target(**values))
 
         def run(count, start=None):
             # Inputs of a target that draws files are large, and slow to make.
@@ -43,10 +58,12 @@ def fuzz(examples, **strategies):
             (test if start is None else seed(start)(test))()
 
         TARGETS[name] = run
+        SHARES[name] = share
 
         @functools.wraps(target, updated=())
         def test():
             run(examples)
+            assert_accepted(name, share)
 
         del test.__wrapped__  # its arguments are hypothesis', not pytest's fixtures
         return test

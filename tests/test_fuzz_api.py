@@ -23,6 +23,7 @@ from fuzz_inputs import (
     network,
     odd,
     problems,
+    rarely,
     reals,
     usually,
 )
@@ -32,7 +33,7 @@ from hypothesis import strategies as st
 # ---- networks ------------------------------------------------------------------------------------
 
 
-@fuzz(250, given=problems(), loss=usually(st.sampled_from(LOSSES)), backend=st.sampled_from(ON_CPU))
+@fuzz(62, given=problems(), loss=usually(st.sampled_from(LOSSES)), backend=st.sampled_from(ON_CPU))
 def test_network(given, loss, backend):
     X, y = given["X"], given["y"]
     try:
@@ -55,9 +56,10 @@ def test_network(given, loss, backend):
         except REFUSALS:
             continue
         assert_finite(result)
+    return True
 
 
-@fuzz(120, given=problems(wild=False), backend=st.sampled_from(ON_CPU))
+@fuzz(30, given=problems(wild=False), backend=st.sampled_from(ON_CPU))
 def test_network_is_right(given, backend):
     """Extreme but valid arguments: refused for overflow only, and right where that is decidable."""
     net, X = network(given), given["X"]
@@ -76,10 +78,11 @@ def test_network_is_right(given, backend):
         assert_within(f, oracles.forward(model, X64), bound + tiny)
         bound = bounds.ntg(model, X64, 4 * eps)
         assert_within(K, oracles.ntg(model, X64), bound + tiny)
+    return True
 
 
 @fuzz(
-    120,
+    30,
     given=problems(),
     wrt=usually(st.sampled_from(["W", "a", "X"])),
     backend=st.sampled_from(ON_CPU),
@@ -96,10 +99,11 @@ def test_pullback(given, wrt, backend):
     assert result.dtype == net.dtype
     shape = {"W": net.W.shape, "a": net.a.shape, "X": np.shape(X)}[wrt]
     assert result.shape == (shape if net.B is None or wrt != "X" else (net.B, *shape[-2:]))
+    return True
 
 
 @fuzz(
-    80,
+    25,
     given=problems(),
     loss=usually(st.sampled_from(LOSSES)),
     backend=st.sampled_from(ON_CPU),
@@ -110,13 +114,14 @@ def test_stable_step(given, loss, backend):
         return
     step = answer(lambda: net.stable_step(given["X"], loss, backend=backend))
     assert step is None or np.all(np.asarray(step) > 0)  # inf where nothing moves, never NaN
+    return step is not None
 
 
 @fuzz(
-    120,
+    30,
     given=problems(),
-    W=arrays(4, 3, dtype="float64") | st.none(),
-    a=arrays(4, dtype="float64") | odd,
+    W=st.none() | st.none() | arrays(4, 3, dtype="float64"),
+    a=st.none() | st.none() | arrays(4, dtype="float64") | odd,
     keep=usually(st.integers(1, 40)),
     importance=usually(st.sampled_from(["paper", "authors"])),
 )
@@ -138,10 +143,11 @@ def test_networks_of_networks(given, W, a, keep, importance):
     both = answer(lambda: af.Network.stack([net, net, *([] if W is None else [W])]))
     if both is not None:
         assert np.array_equal(both.member(-1).W, net.W)
+    return all(each is not None for each in (moved, pruned, ranks, both))
 
 
 @fuzz(
-    100,
+    25,
     given=problems(),
     loss=usually(st.sampled_from(LOSSES)),
     importance=usually(st.sampled_from(["paper", "authors"])),
@@ -160,16 +166,17 @@ def test_pruning_curve(given, loss, importance, threads):
         return
     assert_finite(curve.loss)
     assert np.array_equal(np.sort(curve.order), np.broadcast_to(range(net.m), net.lam.shape))
+    return True
 
 
 @fuzz(
-    40,
+    25,
     X=arrays(4, 2, dtype="float64"),
     y=arrays(4, dtype="float64"),
     settings=st.fixed_dictionaries(
         {
-            "gamma": usually(st.just([0.0, 1.0]) | arrays(2)),
-            "alpha": usually(st.just([0.3, 0.6]) | arrays(2)),
+            "gamma": usually(rarely(arrays(2), st.just([0.0, 1.0]))),
+            "alpha": usually(rarely(arrays(2), st.just([0.3, 0.6]))),
             "m": counts(20),
             "steps": counts(5),
             "seeds": usually(st.integers(1, 2)),
@@ -191,10 +198,11 @@ def test_phase_diagram(X, y, settings):
     if diagram is not None:
         assert_finite(diagram.measure, diagram.sum_lam2, diagram.ntg_change)
         assert_finite(diagram.loss_start, diagram.loss_end)
+    return diagram is not None
 
 
 @fuzz(
-    120,
+    30,
     X=arrays(5, 3, dtype="float64"),
     part=usually(st.sampled_from([None, 1, 2])),
     output=usually(st.sampled_from([0, 1, (0, 1), (1, 2, 3)])),
@@ -210,10 +218,11 @@ def test_ntg_options(X, part, output, threads, max_memory):
     except REFUSALS:
         return
     assert np.array_equal(K, K.T) or output == (0, 1)
+    return True
 
 
 @fuzz(
-    200,
+    50,
     settings=st.fixed_dictionaries(
         {"d": usually(st.integers(1, 4)), "m": usually(st.integers(1, 20))},
         optional={
@@ -239,10 +248,11 @@ def test_init(settings):
         return
     sums = np.atleast_2d(net.lam).sum(axis=1)
     assert np.all(np.abs(sums - 1) <= (net.m + 6) * np.finfo(float).eps)
+    return True
 
 
 @fuzz(
-    150,
+    37,
     m=usually(st.integers(1, 50)),
     gamma=usually(st.floats(0, 1)),
     alpha=usually(st.none() | st.floats(0, 10) | st.sampled_from([5e-324, 1e308])),
@@ -258,9 +268,10 @@ def test_node_scaling(m, gamma, alpha, weights):
     assert_finite(lam)
     assert lam.min() >= 0
     assert abs(lam.sum() - 1) <= (len(lam) + 6) * np.finfo(float).eps
+    return True
 
 
-@fuzz(120, K=arrays(6, 6), symmetric=st.booleans(), backend=st.sampled_from(ON_CPU))
+@fuzz(30, K=arrays(6, 6), symmetric=st.booleans(), backend=st.sampled_from(ON_CPU))
 def test_min_eigenvalue(K, symmetric, backend):
     if symmetric and K.ndim == 2 and K.shape[0] == K.shape[1] and K.dtype.kind == "f":
         with np.errstate(all="ignore"):
@@ -275,17 +286,24 @@ def test_min_eigenvalue(K, symmetric, backend):
     if scale > 0:
         exact = np.linalg.eigvalsh(np.tril(K64) / scale + np.tril(K64, -1).T / scale)
         assert abs(smallest / scale - exact[0]) <= 1e-10 * np.abs(exact).max() + 1e-300
+    return True
 
 
 # ---- training ------------------------------------------------------------------------------------
 
-records = st.fixed_dictionaries(
+# Two of them are one too many.
+schedules = {
+    "every": usually(st.integers(1, 5)),
+    "times": usually(st.just([0.0, 0.1]) | arrays(3)),
+    "steps": usually(st.just([0, 2])),
+    "log": usually(st.integers(1, 5)),
+}
+one_schedule = st.sampled_from([None, *schedules]).flatmap(
+    lambda name: st.fixed_dictionaries({name: schedules[name]} if name else {})
+)
+columns = st.fixed_dictionaries(
     {},
     optional={
-        "every": usually(st.integers(1, 5)),
-        "times": usually(st.just([0.0, 0.1]) | arrays(3)),
-        "steps": usually(st.just([0, 2])),
-        "log": usually(st.integers(1, 5)),
         "ntg_on": usually(st.integers(1, 9) | st.just([0, 0])),
         "top_nodes": usually(st.integers(0, 3)),
         "weights": usually(st.booleans()),
@@ -295,6 +313,11 @@ records = st.fixed_dictionaries(
         "alignment": st.booleans(),
         "effective_rank": st.booleans(),
     },
+)
+records = st.builds(
+    lambda *parts: {name: value for part in parts for name, value in part.items()},
+    rarely(st.fixed_dictionaries({}, optional=schedules), one_schedule),
+    columns,
 )
 trainers = st.one_of(
     st.tuples(
@@ -371,10 +394,11 @@ def check_training(given, trainer, settings, record, loss, backend, rested):
             assert_finite(getattr(run, name))
     assert_finite(run.network.W, run.network.a)
     assert len(run.loss) == len(run.time) == len(run.steps) >= 1
+    return True
 
 
 @fuzz(
-    150,
+    37,
     given=problems(),
     how=trainers,
     record=records,
@@ -383,11 +407,11 @@ def check_training(given, trainer, settings, record, loss, backend, rested):
     tested=st.booleans(),
 )
 def test_trainers(given, how, record, loss, backend, tested):
-    check_training(given, *how, record, loss, backend, tested)
+    return check_training(given, *how, record, loss, backend, tested)
 
 
 @fuzz(
-    150,
+    37,
     given=problems(wild=False),
     how=trainers,
     record=records,
@@ -396,11 +420,11 @@ def test_trainers(given, how, record, loss, backend, tested):
     tested=st.booleans(),
 )
 def test_trainers_on_extreme_numbers(given, how, record, loss, backend, tested):
-    check_training(given, *how, record, loss, backend, tested)
+    return check_training(given, *how, record, loss, backend, tested)
 
 
 @fuzz(
-    120,
+    30,
     given=problems(),
     t=usually(st.sampled_from([0.0, 1.0, 1e300, np.inf]) | arrays(3)),
     ridge=usually(st.sampled_from([0.0, 1e-3, 1e300])),
@@ -416,19 +440,21 @@ def test_linearised_flow(given, t, ridge, loss, weights):
     except REFUSALS:
         return
     assert_finite(flow.f, flow.loss, flow.f_test, flow.test_loss)
+    return True
 
 
 # ---- theory, data, settings ----------------------------------------------------------------------
 
 
 @fuzz(
-    100,
+    25,
     X=arrays(4, 3, dtype="float64"),
     activation=usually(st.sampled_from(ACTIVATIONS)),
     gamma=usually(st.floats(0, 1)),
     alpha=usually(st.floats(0.2, 0.9)),
 )
 def test_kernels_of_the_theory(X, activation, gamma, alpha):
+    accepted = 0
     for call in (
         lambda: af.mean_ntg(X, activation),
         lambda: af.limiting_ntg(X, gamma, alpha, activation, rng=0),
@@ -437,11 +463,13 @@ def test_kernels_of_the_theory(X, activation, gamma, alpha):
             result = call()
         except REFUSALS:
             continue
+        accepted += 1
         assert_finite(getattr(result, "K", result) if not isinstance(result, tuple) else result[0])
+    return accepted == 2
 
 
 @fuzz(
-    80,
+    25,
     n=usually(st.integers(1, 20)),
     d=usually(st.integers(1, 5)),
     rng=usually(st.integers(0, 9)),
@@ -454,10 +482,11 @@ def test_simulated(n, d, rng):
     except REFUSALS:
         return
     assert_finite(X, y)
+    return True
 
 
 @fuzz(
-    100,
+    25,
     limits=st.fixed_dictionaries({}, optional=dict.fromkeys(("loss", "time", "wall_seconds"), odd)),
 )
 def test_stop(limits):
@@ -466,3 +495,4 @@ def test_stop(limits):
     except REFUSALS:
         return
     assert any(value is not None for value in limits.values())
+    return True

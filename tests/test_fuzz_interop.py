@@ -52,7 +52,7 @@ HOST = (1, 13)  # DLPack's numbers of the CPU, and of memory that CUDA manages a
 devices = st.sampled_from([(1, 0)] * 6 + [(2, 0), (4, 0), (13, 1), (99, -1)])
 
 
-@fuzz(120, given=problems(), device=devices, everywhere=st.booleans())
+@fuzz(30, given=problems(), device=devices, everywhere=st.booleans())
 def test_dlpack(given, device, everywhere):
     """The numbers of NumPy, to the bit, or the refusal of the same data."""
     passed = {
@@ -71,13 +71,14 @@ def test_dlpack(given, device, everywhere):
         for each in (passed, given)
     ]
     assert losses[0] is None or np.array_equal(losses[0], losses[1])
+    return foreign is not None
 
 
-@fuzz(60, X=arrays(3, 2, dtype="float64"), capsule=odd, device=usually(devices))
+@fuzz(25, X=arrays(3, 2, dtype="float64"), capsule=odd, device=usually(devices))
 def test_what_is_no_capsule(X, capsule, device):
     net = af.Network.init(2, 5, 1.0, rng=0)
-    for wrong in (Broken(X, capsule), Foreign(X, device)):
-        answer(lambda: net(wrong))  # noqa: B023
+    answer(lambda: net(Broken(X, capsule)))
+    return answer(lambda: net(Foreign(X, device))) is not None
 
 
 # ---- configs -------------------------------------------------------------------------------------
@@ -133,10 +134,11 @@ OF_TRAINERS = {
 @st.composite
 def configs(draw):
     config = {}
+    more = draw(st.sampled_from([None, *sections]))
     for section, known in sections.items():
-        names = set(NEEDED[section]) | set(
-            draw(st.lists(st.sampled_from(sorted(known)), max_size=1))
-        )
+        names = set(NEEDED[section])
+        if section == more:
+            names.add(draw(st.sampled_from(sorted(known))))
         if section == "train" and draw(st.integers(0, 9)):
             config[section] = {"trainer": draw(st.sampled_from(sorted(OF_TRAINERS)))}
             names |= set(OF_TRAINERS[config[section]["trainer"]])
@@ -152,7 +154,7 @@ def worked_off(value):
     return 2**65 if isinstance(value, int) and value > 10**3 else value
 
 
-@fuzz(150, config=usually(configs()))
+@fuzz(37, config=usually(configs()))
 def test_train_config(config):
     if isinstance(config, dict):
         config = {
@@ -173,7 +175,7 @@ def test_train_config(config):
     else:
         assert np.isfinite(run.loss).all()
         assert np.isfinite(run.network.W).all()
-        return
+        return True
     assert len(refused) > 10
 
 
@@ -184,7 +186,7 @@ plain_values = st.recursive(
 )
 
 
-@fuzz(60, config=st.dictionaries(st.text(max_size=3), plain_values, max_size=3))
+@fuzz(25, config=st.dictionaries(st.text(max_size=3), plain_values, max_size=3))
 def test_digests(config):
     """One text and one hash for what means the same, whatever the order of its keys."""
     from asymfast.study.config import as_plain
@@ -196,3 +198,4 @@ def test_digests(config):
     assert canonical(one) == canonical(other)
     assert len(digest(one)) == 16
     json.loads(canonical(one), parse_constant=pytest.fail)  # no NaN, no Infinity
+    return True

@@ -45,28 +45,32 @@ def damaged(draw, kind):
     return bytes(content)
 
 
+# A checksum refuses nearly every change.
+SHARES = {"run": 0.0, "checkpoint": 0.0, "model": 0.0, "features": 0.0, "idx": 0.01}
+
+
 def target(kind, examples):
     def check(content):
         with tempfile.TemporaryDirectory() as folder:
-            read(kind, content, folder)
+            return read(kind, content, folder)
 
     check.__name__ = f"test_{kind.replace(' ', '_')}"
-    return fuzz(examples, content=st.deferred(lambda: damaged(kind)))(check)
+    return fuzz(examples, SHARES.get(kind, 0.05), content=st.deferred(lambda: damaged(kind)))(check)
 
 
-test_run = target("run", 150)
-test_run_with_checksums = target("run with checksums", 150)
-test_checkpoint = target("checkpoint", 60)
-test_state_of_a_checkpoint = target("state of a checkpoint", 100)
-test_record_folder = target("record folder", 60)
-test_result_of_a_sweep = target("result of a sweep", 60)
-test_model = target("model", 150)
-test_features = target("features", 100)
-test_experiment = target("experiment", 100)
-test_csv = target("csv", 300)
-test_idx = target("idx", 300)
-test_zip = target("zip", 200)
-test_text_table = target("text table", 100)
+test_run = target("run", 37)
+test_run_with_checksums = target("run with checksums", 37)
+test_checkpoint = target("checkpoint", 25)
+test_state_of_a_checkpoint = target("state of a checkpoint", 25)
+test_record_folder = target("record folder", 25)
+test_result_of_a_sweep = target("result of a sweep", 25)
+test_model = target("model", 37)
+test_features = target("features", 25)
+test_experiment = target("experiment", 25)
+test_csv = target("csv", 75)
+test_idx = target("idx", 75)
+test_zip = target("zip", 50)
+test_text_table = target("text table", 25)
 
 
 def test_xlsx_table():
@@ -74,7 +78,7 @@ def test_xlsx_table():
     xlsx_table()
 
 
-xlsx_table = target("xlsx table", 30)
+xlsx_table = target("xlsx table", 25)
 
 
 @pytest.mark.parametrize("kind", READERS)
