@@ -26,7 +26,7 @@ from asymfast.datasets.files import extract, idx_header, read_idx, read_original
 from asymfast.datasets.tables import Columns
 from asymfast.study import Store, read_experiment
 from asymfast.study.config import parse
-from asymfast.study.data import Places, samples
+from asymfast.study.train import Places, samples
 from trainers import data
 
 MAGIC = b"asymfast checkpoint 1\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import asymfast as af
 import pytest
-from asymfast.study.experiments import ALL as EXPERIMENTS
+from asymfast.study.reproduction import ALL as EXPERIMENTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "equations.md"

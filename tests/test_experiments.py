@@ -14,11 +14,10 @@ import pytest
 from asymfast.study import Experiment, Results, Store, claims, read_experiment, results
 from asymfast.study.claims import Setting
 from asymfast.study.config import Transfer, parse
-from asymfast.study.data import Samples
 from asymfast.study.panels import PANELS, experiment_figure, squared_scalings
-from asymfast.study.report import BEGIN, END, fill_page
-from asymfast.study.results import NAMES, condensed, measures
+from asymfast.study.results import NAMES, condensed, measures_of
 from asymfast.study.stages import stages, transfer
+from asymfast.study.train import Samples
 
 SETTINGS = read_experiment("simulated").settings
 
@@ -70,7 +69,7 @@ def test_quick_is_shorter():
 def test_a_description_is_a_grid_for_sweep(tmp_path):
     """The runs of an experiment are those of a sweep of its file."""
     (tmp_path / "mine.toml").write_text(text_of("simulated"))
-    configs = af.study.grid.configs_of(tmp_path / "mine.toml")
+    configs = af.study.config.configs_of(tmp_path / "mine.toml")
     keys = {Store.key(parse(config).table()) for config in configs}
     assert keys == {Store.key(c.table()) for c in read_experiment("simulated").configs}
 
@@ -327,7 +326,7 @@ def test_rate_ends_where_rounding_holds_the_loss_up():
     loss = np.array([[1.0, 1e-5, 1e-14, 2e-14], [1.0, 0.5, 0.4, np.exp(-3)]])
     zero = np.zeros((2, 4))
     others = {"weight_change": np.zeros((2, 4, 10)), "weight_change_rms": zero}
-    found = measures({"time": time, "loss": loss, **others})["rate"]
+    found = measures_of({"time": time, "loss": loss, **others})["rate"]
     np.testing.assert_allclose(found, [np.log(1e14) / 2, 1.0])
 
 
@@ -381,7 +380,10 @@ def made_up():
         }
 
     info = {"run": {"asymfast": "1", "numpy": "2", "isa": "x"}}
-    runs = {setting: [run(), run()] for setting in experiment.settings}
+    runs = {}
+    for setting in experiment.settings:
+        one, other = run(), run()
+        runs[setting] = {name: np.stack([one[name], other[name]]) for name in one}
     infos = {setting: [info, info] for setting in experiment.settings}
     return Results(experiment, (0, 1), runs, infos, 300.0)
 
@@ -399,7 +401,7 @@ def test_figure_has_the_panels_and_the_means(made_up):
             made_up.runs,
             strict=True,
         ):
-            values = made_up.stacked(setting, panel.array)
+            values = made_up.runs[setting][panel.array]
             values = values[..., 0] if values.ndim == 3 else values
             np.testing.assert_allclose(line.get_ydata(), values.mean(axis=0))
     assert len({line.get_color() for line in figure.axes[0].get_lines()}) == 4
@@ -408,7 +410,7 @@ def test_figure_has_the_panels_and_the_means(made_up):
 def test_panel_without_a_finite_value(made_up):
     pytest.importorskip("matplotlib")
     first = next(iter(made_up.runs))
-    broken = [{**run, "transfer_accuracy": np.full(3, np.nan)} for run in made_up.runs[first]]
+    broken = {**made_up.runs[first], "transfer_accuracy": np.full((2, 3), np.nan)}
     found = replace(made_up, runs={**made_up.runs, first: broken})
     place = made_up.experiment.presentation.panels.index("transfer_accuracy")
     axes = experiment_figure(found).axes[place]
@@ -419,30 +421,6 @@ def test_figure_of_nothing(made_up):
     pytest.importorskip("matplotlib")
     with pytest.raises(ValueError, match="results must have at least one finished seed"):
         experiment_figure(Results(made_up.experiment, (), {}, {}, 0.0))
-
-
-def test_page(tmp_path, made_up):
-    pytest.importorskip("matplotlib")
-    page = tmp_path / "page.md"
-    page.write_text(f"# Mine\n{BEGIN}\nfrom before\n{END}\nafter\n")
-    fill_page(page, [made_up])
-    text = page.read_text()
-    assert text.startswith(f"# Mine\n{BEGIN}\n\n## What was run\n")
-    assert text.endswith(f"{END}\nafter\n")
-    assert "from before" not in text
-    assert "| MNIST | relu | Figure 17 | 200,000 steps | float32 | 2 | 5:00 |" in text
-    judged = claims.verdicts("mnist", False, made_up.measures)
-    assert text.count("| MNIST, relu |") == len(judged) > 5
-    held = sum(one.holds for one in judged)
-    assert f"\n{held} of {len(judged)} rows hold with relu.\n" in text
-    again = text
-    fill_page(page, [made_up])
-    assert page.read_text() == again
-    assert "(page/mnist-relu.png)" in page.read_text()
-    assert 10_000 < (tmp_path / "page" / "mnist-relu.png").stat().st_size < 150_000
-    page.write_text("no marks")
-    with pytest.raises(ValueError, match="must have a line"):
-        fill_page(page, [])
 
 
 def test_figure_1():

@@ -14,9 +14,9 @@ import asymfast as af
 import numpy as np
 import pytest
 from asymfast.cli import main
-from asymfast.study import work
+from asymfast.study import stages
 from asymfast.study.config import flat, nested
-from asymfast.study.grid import planned
+from asymfast.study.runner import planned
 from asymfast.study.store import Store
 
 joblib = pytest.importorskip("joblib")
@@ -346,7 +346,7 @@ def test_waiting_for_others(tmp_path, monkeypatch):
     config = only_config(BASE)
     store = Store(tmp_path)
     waiting = threading.Event()
-    monkeypatch.setattr(work.time, "sleep", lambda _: waiting.set())
+    monkeypatch.setattr(stages.time, "sleep", lambda _: waiting.set())
     with store.lock(config):
         result = af.sweep([BASE], out=tmp_path, jobs=1, wait=False)
         assert result.left == [Store.key(config)]

@@ -9,10 +9,11 @@ import asymfast as af
 import msgspec
 import numpy as np
 import pytest
-from asymfast.study.config import TRAINERS, flat, nested, parse, sections
-from asymfast.study.data import Places
-from asymfast.study.grid import configs_of, planned, short, varying
+from asymfast.study.config import TRAINERS, configs_of, flat, nested, parse, sections
+from asymfast.study.load import short, varying
+from asymfast.study.runner import planned
 from asymfast.study.store import Store
+from asymfast.study.train import Places
 
 CONFIG = {
     "data": {"name": "simulated", "n": 9, "d": 3},

@@ -8,7 +8,7 @@ import warnings
 import asymfast as af
 import joblib
 import pytest
-from asymfast.study.grid import planned
+from asymfast.study.runner import planned
 from asymfast.study.store import Store
 from test_sweep import BASE, FAILING, GRID, LONG, Killer, assert_made_alone, changed, sweeping
 

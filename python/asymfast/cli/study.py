@@ -57,13 +57,6 @@ def register(commands: Any) -> None:
         action="store_true",
         help="write tables, figures and report from the finished runs",
     )
-    option(
-        "--page",
-        type=Path,
-        metavar="FILE.md",
-        help="put tables of claims and numbers between the marks of this page, as in "
-        "docs/reproduction.md",
-    )
     parser.set_defaults(execute=paper)
 
     parser = commands.add_parser(
@@ -129,7 +122,6 @@ def paper(options: argparse.Namespace) -> int:
             threads=options.threads,
             draw=not options.no_figure,
             train=not options.no_training,
-            page=options.page,
             say=lambda text: print(text, flush=True),
         )
     except KeyboardInterrupt:
@@ -145,7 +137,7 @@ def paper(options: argparse.Namespace) -> int:
 
 
 def _require_known(names: list[str]) -> None:
-    from asymfast.study.experiments import ALL
+    from asymfast.study.reproduction import ALL
 
     for name in names:
         if name not in (*ALL, "all") and not Path(name).is_file():
@@ -184,7 +176,7 @@ def sweep(options: argparse.Namespace) -> int:
     out = options.out or Path(f"asymfast-{options.grid.stem}")
     require_device("cpu")
     try:
-        from asymfast.study.grid import planned
+        from asymfast.study.runner import planned
 
         planned(options.grid, options.data_dir)  # before a folder is created
         if options.dry_run:
@@ -238,8 +230,7 @@ def _sweep(options: argparse.Namespace, out: Path) -> Any:
 
 
 def _list(options: argparse.Namespace, out: Path) -> None:
-    from asymfast.study.grid import planned
-    from asymfast.study.runner import is_finished
+    from asymfast.study.runner import is_finished, planned
     from asymfast.study.store import Store
 
     plan = planned(options.grid, options.data_dir)

@@ -18,8 +18,8 @@ for _module in ("msgspec", "filelock"):
     require(_module, "sweep", "asymfast.study")
 
 from asymfast.study.config import ConfigError  # noqa: E402
-from asymfast.study.experiments import PaperResult, paper  # noqa: E402
 from asymfast.study.load import load_sweep  # noqa: E402
+from asymfast.study.reproduction import PaperResult, paper  # noqa: E402
 from asymfast.study.results import Experiment, Results, read_experiment, results  # noqa: E402
 from asymfast.study.runner import SweepResult, sweep  # noqa: E402
 from asymfast.study.store import Store, StoreError  # noqa: E402

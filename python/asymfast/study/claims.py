@@ -41,7 +41,7 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     text, source : str
         For the table, and where it is made.
     measure : str
-        See `asymfast.study.results.measures`.
+        See `asymfast.study.results.measures_of`.
     rule : {"grows", "falls", "at most", "at least"}
         The measure grows or falls with gamma (or alpha), or has the bound ``limit``.
     experiments : tuple of str

@@ -17,18 +17,24 @@ certificate    false             compare the run with the convergence theorems
 
 from __future__ import annotations
 
+import copy
 import difflib
 import inspect
+import itertools
 import math
+import os
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 import msgspec
 import numpy as np
 from msgspec import Struct, structs
 
-from asymfast.datasets import NAMES as TABLES
+from asymfast import _storage
+from asymfast.datasets import NAMES as DATA_SETS
 from asymfast.record import Record, Stop
 from asymfast.train import gradient_descent, gradient_flow, sgd
 
@@ -62,11 +68,11 @@ class ConfigError(ValueError):
 # ---- tables ---------------------------------------------------------------------------------
 
 
-class _Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of a configuration."""
 
 
-class _Data(_Table, frozen=True, tag_field="name"):
+class _Data(Table, frozen=True, tag_field="name"):
     """Where the samples come from."""
 
 
@@ -119,7 +125,7 @@ class Npz(_Data, frozen=True, tag="npz"):
     sha256: str | None = None
 
 
-class Network(_Table, frozen=True):
+class Network(Table, frozen=True):
     """The keywords of `Network.init`; zipf_start is the j of the first weight j^(-1/alpha)."""
 
     m: int
@@ -132,13 +138,13 @@ class Network(_Table, frozen=True):
     bias: bool = False
 
 
-class Pruning(_Table, frozen=True):
+class Pruning(Table, frozen=True):
     """Pruning curves on training and test samples, by `asymfast.pruning_curve`."""
 
     importance: Literal["paper", "authors"] = "paper"
 
 
-class Transfer(_Table, frozen=True):
+class Transfer(Table, frozen=True):
     """An external ReLU network of m nodes for each number of features; both layers are trained.
 
     It is trained by full batches, for so many steps, on samples that the network has not seen.
@@ -153,43 +159,34 @@ class Transfer(_Table, frozen=True):
     standardise: bool = False
 
 
-_SIMPLE = {
-    "int": int,
-    "float": float,
-    "bool": bool,
-    "str": str,
-    "int | None": int | None,
-    "float | None": float | None,
-    "bool | None": bool | None,
-    "str | None": str | None,
-}
+_SIMPLE: dict[str, Any] = {kind.__name__: kind for kind in (int, float, bool, str)}
+_SIMPLE |= {f"{name} | None": kind | None for name, kind in _SIMPLE.items()}
 
 
 def _from_signature(
-    name: str, function: Callable[..., Any], exclude: Iterable[str], **options: Any
+    name: str, function: Callable[..., Any], exclude: Iterable[str] = (), *more: Any, **tag: str
 ) -> type[Struct]:
     """Make a table of the keywords of a function, with their defaults.
 
     Simple types are checked here, all else by the function.
     """
-    fields: list[Any] = list(options.pop("more", ()))
+    fields: list[Any] = list(more)
     for key, parameter in inspect.signature(function).parameters.items():
-        if key not in exclude:
-            kind: Any = _SIMPLE.get(str(parameter.annotation), Any)
-            if key == "rng":
-                fields.append((key, Any, None))  # None: the seed of the configuration
-            elif parameter.default is inspect.Parameter.empty:
-                fields.append((key, kind))
-            else:
-                fields.append((key, kind, parameter.default))
-    return msgspec.defstruct(name, fields, bases=(_Table,), frozen=True, kw_only=True, **options)
+        if key == "rng":
+            fields.append((key, Any, None))  # None: the seed of the configuration
+        elif key not in exclude:
+            kind = _SIMPLE.get(str(parameter.annotation), Any)
+            required = parameter.default is inspect.Parameter.empty
+            fields.append((key, kind) if required else (key, kind, parameter.default))
+    options: Any = tag
+    return msgspec.defstruct(name, fields, bases=(Table,), frozen=True, kw_only=True, **options)
 
 
 DATA: dict[str, type[Struct]] = {
     "simulated": Simulated,
     **{
         name: msgspec.defstruct(name, [], bases=(DataSet,), frozen=True, tag=name)
-        for name in TABLES
+        for name in DATA_SETS
         if name != "mnist"
     },
     "mnist": Mnist,
@@ -200,13 +197,14 @@ TRAIN = {
     name: _from_signature(name, function, SET_BY_STUDY, tag_field="trainer", tag=name)
     for name, function in TRAINERS.items()
 }
-_RecordTable = _from_signature(
+_RECORD = _from_signature(
     "record",
     Record,
     {"folder"},  # the store keeps the record
-    more=[("ntg_dtype", Literal["float64"] | None, None), ("network", bool, False)],
+    ("ntg_dtype", Literal["float64"] | None, None),
+    ("network", bool, False),
 )
-_StopTable = _from_signature("stop", Stop, ())
+_STOP = _from_signature("stop", Stop)
 
 if TYPE_CHECKING:
     AnyData: TypeAlias = Any
@@ -214,12 +212,11 @@ if TYPE_CHECKING:
     AnyRecord: TypeAlias = Any
     AnyStop: TypeAlias = Any
 else:
-    AnyData = Union[tuple(DATA.values())]  # noqa: UP007
-    AnyTrain = Union[tuple(TRAIN.values())]  # noqa: UP007
-    AnyRecord, AnyStop = _RecordTable, _StopTable
+    AnyData, AnyTrain = (Union[tuple(kinds.values())] for kinds in (DATA, TRAIN))  # noqa: UP007
+    AnyRecord, AnyStop = _RECORD, _STOP
 
 
-class Config(_Table, frozen=True):
+class Config(Table, frozen=True):
     """A run. In ``record``, ntg_dtype = "float64" computes the NTG of a float32 run in float64,
     and network = true keeps the trained network with the results.
     """
@@ -227,8 +224,8 @@ class Config(_Table, frozen=True):
     data: AnyData
     network: Network
     train: AnyTrain
-    record: AnyRecord = _RecordTable()
-    stop: AnyStop = _StopTable()
+    record: AnyRecord = _RECORD()
+    stop: AnyStop = _STOP()
     seed: int = 0
     certificate: bool = False
     pruning: Pruning | None = None
@@ -265,10 +262,7 @@ def parse(config: Any) -> Config:
         table = nested("config", as_plain("sweep", "config", config))
     except (TypeError, ValueError) as error:
         raise ConfigError(str(error)) from error
-    try:
-        return _normalised(msgspec.convert(table, Config))
-    except msgspec.ValidationError as error:
-        raise ConfigError(explained(str(error), table, Config)) from error
+    return _normalised(converted(table, Config))
 
 
 def _normalised(config: Config) -> Config:
@@ -277,13 +271,9 @@ def _normalised(config: Config) -> Config:
         network = structs.replace(network, alpha=None, zipf_start=1)
     if config.pruning or config.transfer:
         record = structs.replace(record, network=True)
-    config = structs.replace(config, network=network, record=record)
-    uses_seed = (
-        network.seed is None
-        or getattr(config.data, "seed", 0) is None
-        or getattr(config.train, "rng", 0) is None
-    )
-    return config if uses_seed else structs.replace(config, seed=0)
+    own = network.seed, getattr(config.data, "seed", 0), getattr(config.train, "rng", 0)
+    seed = config.seed if None in own else 0
+    return structs.replace(config, network=network, record=record, seed=seed)
 
 
 def as_table(part: Any) -> dict[str, Any]:
@@ -291,21 +281,147 @@ def as_table(part: Any) -> dict[str, Any]:
     info = part.__struct_config__
     result: dict[str, Any] = {} if info.tag is None else {info.tag_field: info.tag}
     for field in structs.fields(part):
-        value = getattr(part, field.name)
-        default = field.default
+        value, default = getattr(part, field.name), field.default
         if isinstance(value, Struct):
-            value = as_table(value)
-            default = None if default is None else {}
-        if not _equal(value, default):
+            value, default = as_table(value), None if default is None else {}
+        # True is not 1 here.
+        if value != default or isinstance(value, bool) != isinstance(default, bool):
             result[field.name] = list(value) if isinstance(value, tuple) else value
     return result
 
 
-def _equal(value: Any, default: Any) -> bool:
-    """Whether a value equals a default; True is not 1 here."""
-    if isinstance(value, bool) or isinstance(default, bool):
-        return value is default
-    return bool(value == default)
+# ---- grids ----------------------------------------------------------------------------------
+
+
+class Presentation(Table, frozen=True):
+    """How an experiment is shown: its title, the panels of its figure, the paper's figures.
+
+    With log_steps, training steps are on a logarithmic axis, on which it is marked until when the
+    first setting leads.
+    """
+
+    title: str
+    panels: tuple[str, ...]
+    figures: dict[str, str] = {}
+    log_steps: bool = False
+
+
+class Grid(Table, frozen=True):
+    """Many configurations from few words; paper and quick are of descriptions of experiments."""
+
+    base: dict[str, Any] = {}
+    grid: dict[str, Any] = {}
+    variants: list[dict[str, Any]] = []
+    runs: list[dict[str, Any]] = []
+    paper: Presentation | None = None
+    quick: dict[str, Any] = {}
+
+
+def configs_of(source: Any) -> list[Any]:
+    """Return the configurations that a TOML file, a grid, or an iterable of them stands for.
+
+    Raises
+    ------
+    ConfigError
+        The grid is invalid.
+    OSError
+        The file cannot be read.
+    TypeError
+        Something else was given.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        path = _storage.path("sweep", "configs", source)
+        try:
+            return expanded(read_toml(path))
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+    if isinstance(source, Mapping):
+        return expanded(source)
+    if isinstance(source, Iterable):
+        return list(source)
+    raise TypeError(
+        "sweep: configs must be a list of configurations, a grid, or the path of a TOML file, "
+        f"got {type(source).__name__}"
+    )
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; a byte order mark is skipped.
+
+    Raises
+    ------
+    ConfigError
+        It is not TOML; the message says where.
+    OSError
+        It cannot be read, or is not a regular file.
+    """
+    try:
+        return tomllib.loads(regular_file(path).read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise ConfigError(f"not a TOML file: {error}") from error
+
+
+def regular_file(path: Path) -> Path:
+    """Return a path that is that of a regular file, not a device or pipe without an end.
+
+    Raises
+    ------
+    ConfigError
+        It is something else.
+    OSError
+        It does not exist.
+    """
+    path.stat()
+    if not path.is_file():
+        raise ConfigError(f"{path} must be a regular file, not a folder, device or pipe")
+    return path
+
+
+def expanded(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the configurations of a grid: base x variants x grid, then base with each run.
+
+    Parameters
+    ----------
+    grid : mapping
+        base: a configuration, which may be incomplete. variants: a list of such, each laid over the
+        base. grid: for parameters, lists of values; every combination is a run. runs: a list of
+        configurations, each laid over the base alone. paper and quick are ignored here.
+
+    Raises
+    ------
+    ConfigError
+        A part is unknown, not a list, empty, or two parts set the same parameter.
+    """
+    try:
+        parts = converted(as_plain("sweep", "grid", grid), Grid)
+        if [] in (grid.get("variants"), grid.get("runs")):
+            raise ConfigError("variants must be a list of tables, and runs, too, got []")
+        base, axes = nested("base", parts.base), flat(nested("grid", parts.grid))
+        variants = [nested("variants", each) for each in parts.variants]
+        for name, values in axes.items():
+            if not isinstance(values, list) or not values:
+                raise ConfigError(f"grid.{name} must be a list of values, got {values!r}")
+            if any(isinstance(value, dict) for value in values):
+                raise ConfigError(f"grid.{name} must be a list of values; tables go to variants")
+            if any(name in flat(variant) for variant in variants):
+                raise ConfigError(f"{name} is in both grid and variants")
+        product = variants or axes or not parts.runs
+        combinations = itertools.product(variants or [{}], *axes.values()) if product else ()
+        configs = [
+            _laid_over(base, variant, nested("grid", dict(zip(axes, values, strict=True))))
+            for variant, *values in combinations
+        ]
+        return configs + [_laid_over(base, nested("runs", run)) for run in parts.runs]
+    except (TypeError, ValueError) as error:
+        single = "; a single configuration must be in a list" if "data" in grid else ""
+        raise ConfigError(f"{error}{single}") from error
+
+
+def _laid_over(base: dict[str, Any], *tables: dict[str, Any]) -> dict[str, Any]:
+    config = copy.deepcopy(base)
+    for table in tables:
+        merge("grid", config, table, over=True)
+    return config
 
 
 # ---- messages -------------------------------------------------------------------------------
@@ -314,57 +430,65 @@ _EXPECTED = {"int": "an integer", "float": "a number", "str": "text", "bool": "t
 _EXPECTED |= {"object": "a table", "array": "a list", "null": "nothing"}
 _CHOICES = {
     "data.name": list(DATA),
+    "data.missing": ["error", "drop"],
+    "data.decimal": [".", ","],
     "train.trainer": list(TRAINERS),
     "network.dtype": ["float64", "float32"],
     "record.ntg_dtype": ["float64"],
-    "data.missing": ["error", "drop"],
-    "data.decimal": [".", ","],
+    "pruning.importance": ["paper", "authors"],
+    "transfer.importance": ["paper", "authors"],
 }
 
 
-def explained(message: str, table: Mapping[str, Any], kind: type[Struct]) -> str:
-    """Rewrite a message of msgspec: which key, what was expected, what came, what was meant."""
+def converted(table: Mapping[str, Any], kind: type[Any]) -> Any:
+    """Convert plain values to a table.
+
+    Raises
+    ------
+    ConfigError
+        What msgspec found, as: which key, what was expected, what came, what was meant.
+    """
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_explained(str(error), table, kind)) from error
+
+
+def _explained(message: str, table: Mapping[str, Any], kind: type[Struct]) -> str:
     what, _, path = message.removesuffix("`").partition(" - at `$")
-    name = path.removeprefix(".")
-    value = _value_at(table, path)
-    choices = _CHOICES.get(name, ["paper", "authors"])
     begin, _, detail = what.partition("`")
+    name, detail = path.removeprefix("."), detail.partition("`")[0]
     if begin == "Object contains unknown field ":
-        return _unknown_key(name, detail.removesuffix("`"), table, kind)
+        return _unknown_key(name, detail, table, kind)
     if begin == "Object missing required field ":
-        missing = f"{name}.{detail.removesuffix('`')}".removeprefix(".")
+        missing = f"{name}.{detail}".removeprefix(".")
         if missing in _CHOICES:
-            options = ", ".join(_CHOICES[missing])
-            return f"{name} must have a {missing.partition('.')[2]}: one of {options}"
+            return f"{name} must have a {detail}: one of {', '.join(_CHOICES[missing])}"
         return f"{missing} is missing"
-    if what.startswith("Invalid") or name in _CHOICES:
+    value: Any = table
+    for key, index in re.findall(r"\.([^.\[]+)|\[(\d+)\]", path):
+        value = value.get(key) if key else value[int(index)]
+    if choices := _CHOICES.get(name):
         meant = _did_you_mean(str(value), choices)
         return f"{name} must be one of {', '.join(choices)}, got {value!r}{meant}"
     if begin == "Expected ":
-        kinds = [_EXPECTED.get(one, one) for one in detail.partition("`")[0].split(" | ")]
+        kinds = [_EXPECTED.get(one, one) for one in detail.split(" | ")]
         return f"{name} must be {' or '.join(kinds)}, got {value!r}"
     return f"{name}: {what}"
 
 
-def _value_at(table: Any, path: str) -> Any:
-    for key, index in re.findall(r"\.([^.\[]+)|\[(\d+)\]", path):
-        table = table.get(key) if key else table[int(index)]
-    return table
-
-
 def sections() -> dict[str, dict[str, tuple[str, ...]]]:
     """Return the keys of every table, by its name and, of data and train, by its kind."""
-
-    def keys(kind: Any) -> tuple[str, ...]:
-        tag = kind.__struct_config__.tag_field
-        return (*([tag] if tag else []), *kind.__struct_fields__)
-
-    one_kind: dict[str, Any] = {"network": Network, "record": _RecordTable, "stop": _StopTable}
-    one_kind |= {"pruning": Pruning, "transfer": Transfer}
-    many: dict[str, dict[str, Any]] = {"train": TRAIN, "data": DATA}
-    many |= {name: {"": one} for name, one in one_kind.items()}
+    tables: dict[str, dict[str, Any]] = {"train": TRAIN, "data": DATA}
+    for name, one in (("network", Network), ("record", _RECORD), ("stop", _STOP)):
+        tables[name] = {"": one}
+    tables |= {"pruning": {"": Pruning}, "transfer": {"": Transfer}}
     return {
-        name: {kind: keys(table) for kind, table in kinds.items()} for name, kinds in many.items()
+        name: {
+            tag: (*filter(None, [kind.__struct_config__.tag_field]), *kind.__struct_fields__)
+            for tag, kind in kinds.items()
+        }
+        for name, kinds in tables.items()
     }
 
 
@@ -404,11 +528,9 @@ def as_plain(fn: str, name: str, value: Any, *, finite: bool = True) -> Any:
     """
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, float):
-        if finite and not math.isfinite(value):
-            raise ValueError(f"{fn}: {name} must be finite, got {value}")
+    if isinstance(value, float) and finite and not math.isfinite(value):
+        raise ValueError(f"{fn}: {name} must be finite, got {value}")
+    if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Mapping):
         for key in value:
@@ -466,8 +588,6 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the parameters of a nested table by their full names."""
     result: dict[str, Any] = {}
     for name, value in config.items():
-        if isinstance(value, Mapping):
-            result |= flat(value, f"{prefix}{name}.")
-        else:
-            result[f"{prefix}{name}"] = value
+        table = isinstance(value, Mapping)
+        result |= flat(value, f"{prefix}{name}.") if table else {f"{prefix}{name}": value}
     return result

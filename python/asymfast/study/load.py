@@ -1,26 +1,75 @@
-"""The results of a sweep as one data set."""
+"""The parameters of many runs, and their results as one data set."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from asymfast import _storage
 from asymfast._optional import require
-from asymfast.study.config import Config, parse
-from asymfast.study.grid import full_tables, short, varying
+from asymfast.run import Run
+from asymfast.study.config import Config, as_table, flat, parse, sections
 from asymfast.study.stages import stages
-from asymfast.study.store import Arrays, Store
+from asymfast.study.store import Arrays, Store, canonical
 
 if TYPE_CHECKING:
     import xarray
 
 _ALWAYS = ("network.gamma", "network.alpha", "seed")  # coordinates, even if they do not vary
 _NETWORK = ("W", "a", "lam")  # of runs with record.network, not a part of the record
+_STAGES = ("pruning", "transfer")
+_AXES = (
+    *("step", "key", "run", "record", "seconds"),
+    *("member", "node", "input", "output", "sample", "sample2", "rank"),
+)
+
+
+def full_tables(configs: Sequence[Config]) -> list[dict[str, Any]]:
+    """Return flat tables in which a parameter that one run has is spelled out in all.
+
+    One that a run does not have, such as a learning rate in a flow, is None there.
+    """
+    full = [flat(msgspec.to_builtins(config)) for config in configs]
+    for table in full:
+        own = [name for name in table if table[name] is None and name.endswith((".seed", ".rng"))]
+        table.update(dict.fromkeys(own, table["seed"]))
+    used = {name for config in configs for name in flat(as_table(config))}
+    names = sorted({*used, *_ALWAYS})
+    return [{name: table.get(name) for name in names} for table in full]
+
+
+def varying(tables: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of those parameters that differ between flat tables, alpha after gamma."""
+    order = {"network.alpha": "network.gamma+"}
+    names = sorted({name for table in tables for name in table}, key=lambda n: order.get(n, n))
+    return [name for name in names if len({canonical(table.get(name)) for table in tables}) > 1]
+
+
+def short(name: str) -> str:
+    """Return what a parameter is called in tables of results.
+
+    The last part of its name, such as ``gamma`` of network.gamma, but for names that two tables
+    have, or that mean something else in a result: ``data_seed``, ``train_loss``, ``record_steps``.
+    """
+    table, _, last = name.rpartition(".")
+    return f"{table}_{last}" if table in _STAGES or (table and last in _ambiguous()) else last
+
+
+@cache
+def _ambiguous() -> frozenset[str]:
+    names = ["seed"]
+    for table, kinds in sections().items():
+        if table not in _STAGES:
+            names += {key for keys in kinds.values() for key in keys}
+    repeated = {name for name in names if names.count(name) > 1}
+    return frozenset({*repeated, *_AXES, *(field.name for field in fields(Run))})
 
 
 def load_sweep(
@@ -153,13 +202,12 @@ def _stacked(columns: Sequence[NDArray[Any] | None]) -> NDArray[Any]:
 
 def _column(values: Sequence[Any]) -> NDArray[Any]:
     """Return the values of a parameter: numbers, with NaN for None, or else as they are."""
-    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
-        return np.array(values)
-    if all(value is None or type(value) in (int, float) for value in values):
-        return np.array([np.nan if value is None else float(value) for value in values])
-    if all(type(value) is bool for value in values) or all(type(v) is str for v in values):
+    kinds = {type(value) for value in values}
+    if kinds <= {int, float, type(None)}:
+        return np.array([np.nan if value is None else value for value in values])
+    if kinds in ({bool}, {str}):
         return np.array(values)
     column = np.empty(len(values), object)
-    for i, value in enumerate(values):  # lists too are one value of a parameter
-        column[i] = value if isinstance(value, (str, type(None))) else str(value)
+    # Lists too are one value of a parameter.
+    column[:] = [v if isinstance(v, (str, type(None))) else str(v) for v in values]
     return column

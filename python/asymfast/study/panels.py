@@ -5,7 +5,9 @@ They share the look of `asymfast.plot` and need matplotlib (extra ``plot``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -106,15 +108,13 @@ _LOSSES = {
 _NODES = 5  # of the most moved nodes, one bold and the others thin
 
 
-def experiment_figure(results: Results, title: str | None = None) -> Figure:
+def experiment_figure(results: Results) -> Figure:
     """Draw the figure of an experiment, with the panels of the paper's.
 
     Parameters
     ----------
     results : Results
         With at least one seed.
-    title : str, optional
-        One line above the figure.
 
     Returns
     -------
@@ -137,41 +137,28 @@ def experiment_figure(results: Results, title: str | None = None) -> Figure:
         raise ValueError(
             f"experiment_figure: panels must be among {', '.join(PANELS)}, got {unknown[0]!r}"
         )
-    return panels_figure([(results, name, None) for name in panels], title)
+    return _panels_figure([(results, name, None) for name in panels])
 
 
-def overviews(found: Sequence[Results]) -> Iterator[tuple[str, Figure]]:
-    """Yield stem and figure of those overviews all of whose experiments have results."""
-    groups = sorted({(one.experiment.activation, one.experiment.quick) for one in found})
-    for name, panels in OVERVIEWS.items():
-        for group in groups:
-            by_name = {
-                one.experiment.name: one
-                for one in found
-                if (one.experiment.activation, one.experiment.quick) == group
-            }
-            if all(experiment in by_name for experiment, _ in panels):
-                several = len({experiment for experiment, _ in panels}) > 1
-                shown = []
-                for experiment, panel in panels:
-                    title = by_name[experiment].experiment.presentation.title
-                    shown.append((by_name[experiment], panel, title if several else None))
-                first = shown[0][0].experiment
-                yield f"{name}{first.stem.removeprefix(first.name)}", panels_figure(shown)
+def overviews(found: Sequence[Results]) -> dict[str, Callable[[], Figure]]:
+    """Return, by stem, what draws those overviews all of whose experiments have results."""
+    result: dict[str, Callable[[], Figure]] = {}
+    by_stem = {one.experiment.stem: one for one in found}
+    endings = dict.fromkeys(one.experiment.stem.removeprefix(one.experiment.name) for one in found)
+    for (name, panels), ending in itertools.product(OVERVIEWS.items(), endings):
+        if all(f"{experiment}{ending}" in by_stem for experiment, _ in panels):
+            several = len({experiment for experiment, _ in panels}) > 1
+            shown = []
+            for experiment, panel in panels:
+                results = by_stem[f"{experiment}{ending}"]
+                title = results.experiment.presentation.title if several else None
+                shown.append((results, panel, title))
+            result[f"{name}{ending}"] = functools.partial(_panels_figure, shown)
+    return result
 
 
-def panels_figure(
-    panels: Sequence[tuple[Results, str, str | None]], title: str | None = None
-) -> Figure:
-    """Draw panels of one or several experiments that have the same settings.
-
-    Parameters
-    ----------
-    panels : sequence of (Results, str, str or None)
-        Whose panel, its name, and what its title begins with.
-    title : str, optional
-        One line above the figure.
-    """
+def _panels_figure(panels: Sequence[tuple[Results, str, str | None]]) -> Figure:
+    """Draw panels: whose, which, and what their titles begin with; all have the same settings."""
     columns = {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
     rows = -(-len(panels) // columns)
     with style.drawing("experiment_figure"):
@@ -186,8 +173,6 @@ def panels_figure(
         for axes in grid[len(panels) :]:
             axes.remove()
         style.legend_below(figure, grid[0])
-        if title:
-            figure.suptitle(title)
         figure.align_ylabels()
     return figure
 
@@ -217,33 +202,38 @@ def figure1() -> Figure:
 
 
 def _draw(axes: Axes, results: Results, panel: Panel) -> None:
-    lines: list[tuple[str, Floats, Floats]] = []  # label, x, values (S, T) or (S, T, nodes)
-    for setting in results.runs:
-        x, values = (results.stacked(setting, name) for name in (panel.along, panel.array))
-        if x is None or values is None:
+    log, by_steps = panel.scale == "log", panel.along == "steps"
+    total = left_out = 0
+    for place, (setting, arrays) in enumerate(results.runs.items()):
+        if panel.array not in arrays:
             raise ValueError(f"experiment_figure: the results have no {panel.array}")
-        lines.append((setting.name(symbols=True), x[0], values))
-    bold = [values if values.ndim == 2 else values[..., 0] for _, _, values in lines]
-    finite = [np.where(np.isfinite(values), values, np.nan) for values in bold]
-    kept = finite
-    if panel.scale == "log":
-        kept = [np.where(values > 0, values, np.nan) for values in finite]
-    left_out = sum(int(np.isnan(values).sum()) for values in kept)
-    for place, ((label, x, values), shown) in enumerate(zip(lines, kept, strict=True)):
-        _line(axes, place, label, x, shown, evenly=panel.along != "pruning_kept")
-        if values.ndim == 3:
+        x, values = arrays[panel.along][0], arrays[panel.array]
+        if values.ndim == 3:  # of the most moved nodes, one bold and the others thin
             others = values[..., 1:_NODES].mean(axis=0)
             axes.plot(x, others, color=style.COLOURS[place], linewidth=0.7, alpha=0.7)
-    if panel.scale == "log" and any(np.isfinite(values).any() for values in kept):
+            values = values[..., 0]
+        shown = np.ma.masked_where(~np.isfinite(values) | (log & (values <= 0)), values)
+        total, left_out = total + shown.size, left_out + int(np.ma.count_masked(shown))
+        look = style.line_style(place, setting.name(symbols=True), len(x))
+        if panel.along == "pruning_kept":  # on its axis all markers would gather at the end
+            positions = len(x) ** ((np.arange(6) + (place + 1) / 5) / 6.2) - 1
+            look["markevery"] = sorted({int(position) for position in positions})
+        axes.plot(x, shown.mean(axis=0).filled(np.nan), **look)
+        if len(values) > 1:
+            low, high = shown.min(axis=0).filled(np.nan), shown.max(axis=0).filled(np.nan)
+            axes.fill_between(x, low, high, color=style.COLOURS[place], alpha=0.13, linewidth=0)
+    if log and left_out < total:
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0 if panel.label != "accuracy" else None)
     if left_out:
-        style.remark(axes, f"{left_out} of {sum(v.size for v in kept)} values not shown")
-    if panel.along == "pruning_kept":
+        style.remark(axes, f"{left_out} of {total} values not shown")
+    if panel.along == "pruning_kept" or (by_steps and results.experiment.presentation.log_steps):
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")
-    elif panel.along == "steps":
+        axes.xaxis.set_major_formatter("{x:,g}")
+        if by_steps and log:
+            _mark_lead(axes, results, panel)
+    elif by_steps:
         style.whole_numbers(axes.xaxis)
     axes.set_xlabel(_BELOW[panel.along])
     config = results.experiment.configs[0]
@@ -253,16 +243,15 @@ def _draw(axes: Axes, results: Results, panel: Panel) -> None:
     axes.set_ylabel(_LOSSES.get(loss, loss) if panel.label == "loss" else panel.label)
 
 
-def _line(axes: Axes, place: int, label: str, x: Floats, values: Floats, *, evenly: bool) -> None:
-    """The mean over the seeds (S, T), and their range behind it; gaps where no seed has a value."""
-    shown = np.ma.masked_invalid(values)
-    mean, low, high = (
-        part.filled(np.nan) for part in (shown.mean(axis=0), shown.min(axis=0), shown.max(axis=0))
+def _mark_lead(axes: Axes, results: Results, panel: Panel) -> None:
+    """Shade the steps at which the first setting is overtaken: from the first seed to the last."""
+    first, *others = (arrays[panel.array] for arrays in results.runs.values())
+    sign = -1 if panel.label == "loss" else 1
+    leads = np.all([sign * first > sign * other for other in others], axis=0)
+    steps = next(iter(results.runs.values()))["steps"]
+    last = sorted(
+        float(at[lead].max()) for at, lead in zip(steps, leads, strict=True) if lead.any()
     )
-    look = style.line_style(place, label, len(x))
-    if not evenly:  # on a logarithmic axis all markers would gather at its end
-        positions = len(x) ** ((np.arange(6) + (place + 1) / 5) / 6.2) - 1
-        look["markevery"] = sorted({int(position) for position in positions})
-    axes.plot(x, mean, **look)
-    if len(values) > 1:
-        axes.fill_between(x, low, high, color=style.COLOURS[place], alpha=0.13, linewidth=0)
+    if last:
+        axes.axvspan(last[0], last[-1], color="#555555", alpha=0.12, linewidth=0)
+        axes.axvline(float(np.median(last)), color="#555555", linewidth=0.8, linestyle=":")

@@ -12,21 +12,26 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
-import numpy.typing as npt
 from msgspec import Struct
 
 from asymfast import _storage
 from asymfast.datasets import NAMES as DATA_SETS
-from asymfast.study.claims import Setting
-from asymfast.study.config import Config, ConfigError, merge, nested, parse
-from asymfast.study.grid import Presentation, expanded, read_toml
-from asymfast.study.stages import Arrays, stages
-from asymfast.study.store import Store
+from asymfast.study.claims import Floats, Setting, Verdict, verdicts
+from asymfast.study.config import (
+    Config,
+    ConfigError,
+    Presentation,
+    converted,
+    expanded,
+    merge,
+    nested,
+    parse,
+    read_toml,
+)
+from asymfast.study.stages import stages
+from asymfast.study.store import Arrays, Store
 from asymfast.study.train import scaling
-
-Floats = npt.NDArray[np.float64]
 
 NAMES = (
     "simulated",
@@ -153,7 +158,7 @@ def read_experiment(
             raise ConfigError("the table paper, with title and panels, is missing")
     except ValueError as error:
         raise ConfigError(f"{shown}: {error}") from error
-    presentation = msgspec.convert(content["paper"], Presentation)
+    presentation = converted(content["paper"], Presentation)
     short = quick or not _SHORT.isdisjoint(changes or {})
     return Experiment(name, presentation, activation, quick, configs, short)
 
@@ -189,8 +194,9 @@ class Results:
     ----------
     experiment : Experiment
     seeds : tuple of int
-    runs : dict of Setting to list of dict of arrays
-        Of every setting one dict a seed: see `condensed`. Empty when no seed is finished.
+    runs : dict of Setting to dict of (S, ...) arrays
+        Of every setting the arrays of `condensed`, stacked over the S seeds. Empty when no seed is
+        finished.
     infos : dict of Setting to list of dict
         Of the training runs: versions, settings, seconds.
     cpu_seconds : float
@@ -199,24 +205,21 @@ class Results:
 
     experiment: Experiment
     seeds: tuple[int, ...]
-    runs: Mapping[Setting, Sequence[Arrays]]
+    runs: Mapping[Setting, Mapping[str, Floats]]
     infos: Mapping[Setting, Sequence[Mapping[str, Any]]]
     cpu_seconds: float
 
-    def stacked(self, setting: Setting, name: str) -> Floats | None:
-        """Return an array of a setting with a leading axis over the seeds; None if not there."""
-        runs = self.runs[setting]
-        if not runs or name not in runs[0]:
-            return None
-        return np.stack([np.asarray(run[name], dtype=np.float64) for run in runs])
-
     @property
     def measures(self) -> dict[Setting, dict[str, Floats]]:
-        """Of every setting the numbers in tables and claims, see `measures`."""
-        return {
-            setting: measures({name: self.stacked(setting, name) for name in runs[0]})
-            for setting, runs in self.runs.items()
-        }
+        """Of every setting the numbers in tables and claims, see `measures_of`."""
+        return {setting: measures_of(arrays) for setting, arrays in self.runs.items()}
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """Which of the claims about the experiment hold; none without a finished seed."""
+        if not self.seeds:
+            return []
+        return verdicts(self.experiment.name, self.experiment.quick, self.measures)
 
 
 def results(experiment: Experiment, store: Store) -> Results:
@@ -247,15 +250,15 @@ def results(experiment: Experiment, store: Store) -> Results:
                 seconds += sum(one["cpu_seconds"] for _, one in found.values())
     settings = experiment.settings
     seeds = tuple(s for s in experiment.seeds if all((setting, s) in runs for setting in settings))
-    if not seeds:
-        return Results(experiment, (), {}, {}, seconds)
-    return Results(
-        experiment,
-        seeds,
-        {setting: [runs[setting, seed] for seed in seeds] for setting in settings},
-        {setting: [infos[setting, seed] for seed in seeds] for setting in settings},
-        seconds,
-    )
+    stacked = {
+        setting: {
+            name: np.stack([np.asarray(runs[setting, seed][name], np.float64) for seed in seeds])
+            for name in runs[setting, seeds[0]]
+        }
+        for setting in (settings if seeds else ())
+    }
+    of_training = {setting: [infos[setting, seed] for seed in seeds] for setting in stacked}
+    return Results(experiment, seeds, stacked, of_training, seconds)
 
 
 def condensed(config: Config, found: Mapping[str, tuple[Arrays, Mapping[str, Any]]]) -> Arrays:
@@ -288,7 +291,7 @@ def condensed(config: Config, found: Mapping[str, tuple[Arrays, Mapping[str, Any
     return result
 
 
-def measures(found: Mapping[str, Floats | None]) -> dict[str, Floats]:
+def measures_of(found: Mapping[str, Floats]) -> dict[str, Floats]:
     """Return one number a seed for each thing that tables and claims are about.
 
     Parameters
@@ -308,32 +311,27 @@ def measures(found: Mapping[str, Floats | None]) -> dict[str, Floats]:
         transfer_accuracy_few: test accuracy with the fewest. pruning_few, pruning_accuracy_few:
         test loss and accuracy with 5 % of the nodes.
     """
-    values = {name: array for name, array in found.items() if array is not None}
-    loss, time = values["loss"], values["time"]
+    loss = found["loss"]
     result = {
         "loss_start": loss[:, 0],
-        "loss_end": loss[:, -1],
-        "rate": _rates(loss, time),
         "loss_left": loss[:, -1] / loss[:, 0],
-        "weight_change": values["weight_change"][:, -1, 0],
-        "weight_change_rms": values["weight_change_rms"][:, -1],
+        "rate": _rates(loss, found["time"]),
+        "weight_change": found["weight_change"][:, -1, 0],
+        "weight_change_rms": found["weight_change_rms"][:, -1],
     }
-    for name in ("test_loss", "accuracy", "test_accuracy"):
-        if name in values:
-            result[f"{name}_end"] = values[name][:, -1]
-    if "ntg_change" in values:
-        result["ntg_change"] = values["ntg_change"][:, -1] / values["ntg_norm"]
-        eigmin = values["ntg_eigmin"]
-        result["eigmin_start"], result["eigmin_end"] = eigmin[:, 0], eigmin[:, -1]
-    if "transfer_test_loss" in values:
-        result["transfer_few"] = values["transfer_test_loss"][:, 0]
-        result["transfer_mean"] = values["transfer_test_loss"].mean(axis=1)
-    if "transfer_test_accuracy" in values:
-        result["transfer_accuracy_few"] = values["transfer_test_accuracy"][:, 0]
-    for measured, name in (("few", "loss"), ("accuracy_few", "accuracy")):
-        curve = values.get(f"pruning_test_{name}")
-        if curve is not None:
-            result[f"pruning_{measured}"] = curve[:, max(1, round(_FEW * curve.shape[1])) - 1]
+    at_end = {"loss", "test_loss", "accuracy", "test_accuracy"} & found.keys()
+    result |= {f"{name}_end": found[name][:, -1] for name in at_end}
+    if "ntg_change" in found:
+        result["ntg_change"] = found["ntg_change"][:, -1] / found["ntg_norm"]
+        eigmin = found["ntg_eigmin"]
+        result |= {"eigmin_start": eigmin[:, 0], "eigmin_end": eigmin[:, -1]}
+    for name, key in (("few", "loss"), ("accuracy_few", "accuracy")):
+        if (curve := found.get(f"transfer_test_{key}")) is not None:
+            result[f"transfer_{name}"] = curve[:, 0]
+        if (curve := found.get(f"pruning_test_{key}")) is not None:
+            result[f"pruning_{name}"] = curve[:, max(1, round(_FEW * curve.shape[1])) - 1]
+    if "transfer_test_loss" in found:
+        result["transfer_mean"] = found["transfer_test_loss"].mean(axis=1)
     return result
 
 

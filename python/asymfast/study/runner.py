@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import socket
@@ -17,12 +18,11 @@ from typing import TYPE_CHECKING, Any
 from asymfast import _check, _storage
 from asymfast._device import MOST_THREADS
 from asymfast._optional import require
-from asymfast.study.config import Config, parse
-from asymfast.study.data import Places
-from asymfast.study.grid import Plan, planned
-from asymfast.study.stages import stages
-from asymfast.study.store import Store
-from asymfast.study.work import Outcome, Task, work
+from asymfast.study.config import Config, ConfigError, configs_of, flat, parse
+from asymfast.study.load import full_tables, load_sweep, short, varying
+from asymfast.study.stages import Outcome, Task, stages, work
+from asymfast.study.store import Store, canonical
+from asymfast.study.train import Places, check, with_digest
 
 if TYPE_CHECKING:
     import xarray
@@ -95,8 +95,6 @@ class SweepResult:
 
     def load(self) -> xarray.Dataset:
         """Return the results, see `load_sweep`; only those of this sweep."""
-        from asymfast.study.load import load_sweep
-
         return load_sweep(self.folder, list(self.configs.values()))
 
 
@@ -201,52 +199,62 @@ def sweep(
         threads = _check.integer(fn, "threads", threads, low=1, high=MOST_THREADS)
     retries = _check.integer(fn, "retries", retries, low=0)
     checkpoint_every = _check.number(fn, "checkpoint_every", checkpoint_every, low=0, low_open=True)
-    tell = _teller(progress)
+    if progress is True:
+        progress = _print
+    if progress and not callable(progress):
+        raise TypeError(f"sweep: progress must be True, False or callable, got {progress!r}")
     plan = planned(configs, data_dir)
     store = Store(out)
     result = SweepResult(store.folder, {key: one.table() for key, one in plan.configs.items()})
-    pending = [i for i, one in enumerate(plan.configs.values()) if not is_finished(store, one)]
+    finished = {key for key, one in plan.configs.items() if is_finished(store, one)}
     keys, labels = list(plan.configs), list(plan.labels.values())
-    result.found = [key for i, key in enumerate(keys) if i not in set(pending)]
-    if not pending:
+    result.found = [key for key in keys if key in finished]
+    if len(finished) == len(keys):
         return result
-    pool = _Pool(len(pending), jobs, client, retries, store)
-    task = Task(
-        index=-1,
-        folder=str(store.folder),
-        config={},
-        threads=threads or pool.threads,
-        places=Places.of(data_dir).fixed(),
-        checkpoint_every=checkpoint_every,
-        token=uuid.uuid4().hex,
-        host=socket.gethostname(),
-        pid=os.getpid(),
-    )
-    tasks = [replace(task, index=i, config=result.configs[keys[i]]) for i in pending]
-    with pool, _interruptible(task.stop_file) as interrupted:
-        while tasks:
-            locked = []
-            for outcome in _until(interrupted, pool.run(tasks)):
-                key = keys[outcome.index]
-                if outcome.status == "locked":
-                    locked.append(outcome.index)
-                elif outcome.status == "failed":
-                    result.failed[key] = outcome.text
-                elif outcome.status == "stopped":  # Ctrl-C may have reached a worker only
+    with ExitStack() as stack:
+        if client is None:
+            jobs, share = _shares(jobs, len(keys) - len(finished))
+            run_by: Callable[..., Iterator[Outcome]] = functools.partial(_by_joblib, jobs)
+        else:
+            run_by, share = functools.partial(_by_dask, _connected(client, stack)), 1
+        task = Task(
+            index=-1,
+            folder=str(store.folder),
+            config={},
+            threads=threads or share,
+            places=Places.of(data_dir).fixed(),
+            checkpoint_every=checkpoint_every,
+            token=uuid.uuid4().hex,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+        )
+        interrupted = stack.enter_context(_interruptible(task.stop_file))
+        todo = [i for i, key in enumerate(keys) if key not in finished]
+        again = False
+        while todo:
+            tasks = [
+                replace(task, index=i, config=result.configs[keys[i]], wait=again) for i in todo
+            ]
+            todo, again = [], True
+            for outcome in _until(interrupted, run_by(tasks, retries, store)):
+                key, status = keys[outcome.index], outcome.status
+                if status == "locked":
+                    todo.append(outcome.index)
+                elif status == "stopped":  # Ctrl-C may have reached a worker only
                     interrupted.set()
                     task.stop_file.touch()
                 else:
-                    result.made.append(key)
-                if outcome.status == "diverged":
-                    result.diverged.append(key)
-                if outcome.status not in ("locked", "stopped"):
-                    done = len(result.found) + len(result.made) + len(result.failed)
-                    text = f"{labels[outcome.index]}: {outcome.status}, {outcome.text}"
-                    tell(done, len(keys), text)
-            waiting = sorted(locked) if wait and not interrupted.is_set() else []
-            tasks = [
-                replace(task, index=i, config=result.configs[keys[i]], wait=True) for i in waiting
-            ]
+                    if status == "failed":
+                        result.failed[key] = outcome.text
+                    else:
+                        result.made.append(key)
+                    if status == "diverged":
+                        result.diverged.append(key)
+                    if progress:
+                        done = len(result.found) + len(result.made) + len(result.failed)
+                        text = f"{labels[outcome.index]}: {status}, {outcome.text}"
+                        progress(done, len(keys), text)
+            todo = sorted(todo) if wait and not interrupted.is_set() else []
     settled = {*result.found, *result.made, *result.failed}
     result.left = [key for key in keys if key not in settled]
     if interrupted.is_set():
@@ -256,6 +264,15 @@ def sweep(
     return result
 
 
+def _print(done: int, total: int, text: str) -> None:
+    print(f"[{done}/{total}] {text}", file=sys.stderr)
+
+
+def is_finished(store: Store, config: Config) -> bool:
+    """Whether all stages of a run have results."""
+    return all(store.finished(table) for table in stages(config).values())
+
+
 def _until(interrupted: threading.Event, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
     """Yield the outcomes; workers that Ctrl-C has ended before they began are not an error."""
     try:
@@ -263,11 +280,6 @@ def _until(interrupted: threading.Event, outcomes: Iterator[Outcome]) -> Iterato
     except Exception:
         if not interrupted.is_set():
             raise
-
-
-def is_finished(store: Store, config: Config) -> bool:
-    """Whether all stages of a run have results."""
-    return all(store.finished(table) for table in stages(config).values())
 
 
 @contextmanager
@@ -297,132 +309,39 @@ def _interruptible(stop_file: Path) -> Iterator[threading.Event]:
         stop_file.unlink(missing_ok=True)
 
 
-class _Pool:
-    """Runs tasks by joblib, or on a Dask cluster, and repeats those whose worker died."""
+# ---- workers --------------------------------------------------------------------------------
 
-    def __init__(
-        self, tasks: int, jobs: int | None, client: Any, retries: int, store: Store
-    ) -> None:
-        self._retries, self._store = retries, store
-        self._closing = ExitStack()
-        self._client: Any = None
-        self._jobs = 0
-        if client is not None:
-            self._client = _client(client, self._closing)
-            self.threads = 1
-            return
-        joblib = self._joblib = require("joblib", "sweep", "sweep")
-        backend, configured = joblib.parallel.get_active_backend()
-        cores = joblib.cpu_count()
-        jobs = jobs or configured or cores
-        self._jobs = min(cores if jobs < 0 else jobs, tasks)
-        # joblib's own backends use the cores of this machine; others have their own.
-        local = type(backend).__module__.startswith("joblib.")
-        self.threads = max(1, cores // self._jobs) if local else 1
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
-        """Yield the outcome of each task as it ends, in any order."""
-        before = {task.index: self._attempts(task) for task in tasks}
+class _Deaths:
+    """How often the runs of some tasks have been begun since."""
 
-        def deaths(task: Task) -> int:
-            now = self._attempts(task)
-            return sum(max(0, now[name] - before[task.index][name]) for name in now)
+    def __init__(self, tasks: Sequence[Task], store: Store) -> None:
+        self._store = store
+        self._before = {task.index: self._attempts(task) for task in tasks}
 
-        if self._client is not None:
-            return self._run_dask(tasks, deaths)
-        return self._run_joblib(tasks, deaths)
+    def _attempts(self, task: Task) -> int:
+        return sum(map(self._store.attempts, stages(parse(task.config)).values()))
 
-    def _attempts(self, task: Task) -> dict[str, int]:
-        tables = stages(parse(task.config))
-        return {name: self._store.attempts(table) for name, table in tables.items()}
+    def of(self, task: Task) -> int:
+        """Return how often a run has been begun, which ends by its result or by a death."""
+        return self._attempts(task) - self._before[task.index]
 
-    def _run_joblib(
-        self, tasks: Sequence[Task], deaths: Callable[[Task], int]
-    ) -> Iterator[Outcome]:
-        """When a worker dies, backends give up all that runs, and do not say where it happened.
-
-        Runs that had been begun are then repeated alone, so that a run that kills its workers is
-        told from those beside it.
-        """
-        todo, suspects = {task.index: task for task in tasks}, []
-        while todo:
-            remaining = len(todo)
-            try:
-                for outcome in self._parallel(list(todo.values()), self._jobs):
-                    del todo[outcome.index]
-                    yield outcome
-            except Exception:
-                begun = [task for task in todo.values() if deaths(task)]
-                if not begun and len(todo) == remaining:  # not a run, but the backend itself
-                    raise
-                suspects += begun
-                for task in begun:
-                    del todo[task.index]
-        for task in suspects:
-            while True:
-                try:
-                    yield from self._parallel([task], 2)  # with 1 it would run in this process
-                    break
-                except Exception:
-                    if deaths(task) > self._retries:
-                        yield self._died(task, deaths(task))
-                        break
-
-    def _parallel(self, tasks: Sequence[Task], jobs: int) -> Iterable[Outcome]:
-        joblib = self._joblib
-        able = joblib.parallel.get_active_backend()[0].supports_return_generator
-        # One task a batch: a run takes long, and a batch is lost as a whole.
-        parallel = joblib.Parallel(
-            n_jobs=jobs, batch_size=1, return_as="generator_unordered" if able else "list"
+    def given_up(self, task: Task) -> Outcome:
+        """Record that a run killed its workers."""
+        message = (
+            f"its worker process died {self.of(task)} times: killed from outside, perhaps because "
+            "memory ran out, or crashed"
         )
-        outcomes: Iterable[Outcome] = parallel(joblib.delayed(work)(task) for task in tasks)
-        return outcomes
+        return self.failed(task, message)
 
-    def _run_dask(self, tasks: Sequence[Task], deaths: Callable[[Task], int]) -> Iterator[Outcome]:
-        import distributed
-
-        def submit(task: Task) -> Any:
-            return self._client.submit(work, task, key=f"asymfast-{uuid.uuid4()}", pure=False)
-
-        futures = {submit(task): task for task in tasks}
-        try:
-            arriving = distributed.as_completed(list(futures), loop=self._client.loop)
-            for future in arriving:
-                task = futures[future]
-                error = future.exception()
-                if error is None:
-                    yield future.result()
-                elif not isinstance(error, distributed.KilledWorker):
-                    yield self._failed(task, f"{type(error).__name__}: {error}")
-                elif deaths(task) > self._retries:
-                    yield self._died(task, deaths(task))
-                else:  # Dask counts the death of a worker against the tasks that waited there, too
-                    again = submit(task)
-                    futures[again] = task
-                    arriving.add(again)
-        finally:
-            self._client.cancel(list(futures))
-
-    def _died(self, task: Task, times: int) -> Outcome:
-        return self._failed(
-            task,
-            f"its worker process died {times} times: killed from outside, perhaps because memory "
-            "ran out, or crashed",
-        )
-
-    def _failed(self, task: Task, message: str) -> Outcome:
+    def failed(self, task: Task, message: str) -> Outcome:
+        """Record a failure that the run itself could not."""
         with suppress(OSError):
             self._store.fail(stages(parse(task.config))["training"], message)
         return Outcome(task.index, "failed", message)
 
-    def __enter__(self) -> _Pool:
-        return self
 
-    def __exit__(self, *exception: object) -> None:
-        self._closing.close()
-
-
-def _client(client: Any, closing: ExitStack) -> Any:
+def _connected(client: Any, closing: ExitStack) -> Any:
     distributed = require("distributed", "sweep", "sweep: client")
     if isinstance(client, str):
         return closing.enter_context(distributed.Client(client, set_as_default=False))
@@ -434,11 +353,143 @@ def _client(client: Any, closing: ExitStack) -> Any:
     return client
 
 
-def _teller(progress: bool | Progress) -> Progress:
-    if progress is True:
-        return lambda done, total, text: print(f"[{done}/{total}] {text}", file=sys.stderr)
-    if progress is False or progress is None:
-        return lambda done, total, text: None
-    if not callable(progress):
-        raise TypeError(f"sweep: progress must be True, False or callable, got {progress!r}")
-    return progress
+def _by_dask(client: Any, tasks: Sequence[Task], retries: int, store: Store) -> Iterator[Outcome]:
+    """Yield the outcome of each task as it ends, in any order."""
+    distributed = require("distributed", "sweep", "sweep: client")
+    deaths = _Deaths(tasks, store)
+
+    def submit(task: Task) -> Any:
+        return client.submit(work, task, key=f"asymfast-{uuid.uuid4()}", pure=False)
+
+    futures = {submit(task): task for task in tasks}
+    try:
+        arriving = distributed.as_completed(list(futures), loop=client.loop)
+        for future in arriving:
+            task, error = futures[future], future.exception()
+            if error is None:
+                yield future.result()
+            elif not isinstance(error, distributed.KilledWorker):
+                yield deaths.failed(task, f"{type(error).__name__}: {error}")
+            elif deaths.of(task) > retries:
+                yield deaths.given_up(task)
+            else:  # Dask counts the death of a worker against the tasks that waited there, too
+                again = submit(task)
+                futures[again] = task
+                arriving.add(again)
+    finally:
+        client.cancel(list(futures))
+
+
+def _shares(jobs: int | None, runs: int) -> tuple[int, int]:
+    """Return how many runs to compute at a time, and the threads of each."""
+    joblib = require("joblib", "sweep", "sweep")
+    backend, configured = joblib.parallel.get_active_backend()
+    cores = joblib.cpu_count()
+    jobs = jobs or configured or cores
+    jobs = min(cores if jobs < 0 else jobs, runs)
+    # Other backends than joblib's own have machines of their own.
+    local = type(backend).__module__ == "joblib._parallel_backends"
+    return jobs, max(1, cores // jobs) if local else 1
+
+
+def _by_joblib(jobs: int, tasks: Sequence[Task], retries: int, store: Store) -> Iterator[Outcome]:
+    """Yield the outcome of each task as it ends, in any order.
+
+    When a worker dies, backends give up all that runs, and do not say where it happened. Runs that
+    had been begun are then repeated alone, so that a run that kills its workers is told from those
+    beside it.
+    """
+    deaths = _Deaths(tasks, store)
+    todo, suspects = {task.index: task for task in tasks}, []
+    while todo:
+        remaining = len(todo)
+        try:
+            for outcome in _parallel(list(todo.values()), jobs):
+                del todo[outcome.index]
+                yield outcome
+        except Exception:
+            begun = [task for task in todo.values() if deaths.of(task) > 0]
+            if not begun and len(todo) == remaining:  # not a run, but the backend itself
+                raise
+            suspects += begun
+            for task in begun:
+                del todo[task.index]
+    for task in suspects:
+        while True:
+            try:
+                yield from _parallel([task], 2)  # with 1 it would run in this process
+                break
+            except Exception:
+                if deaths.of(task) > retries:
+                    yield deaths.given_up(task)
+                    break
+
+
+def _parallel(tasks: Sequence[Task], jobs: int) -> Iterable[Outcome]:
+    joblib = require("joblib", "sweep", "sweep")
+    able = joblib.parallel.get_active_backend()[0].supports_return_generator
+    # One task a batch: a run takes long, and a batch is lost as a whole.
+    parallel = joblib.Parallel(
+        n_jobs=jobs, batch_size=1, return_as="generator_unordered" if able else "list"
+    )
+    outcomes: Iterable[Outcome] = parallel(joblib.delayed(work)(task) for task in tasks)
+    return outcomes
+
+
+# ---- plans ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a sweep: each once, by its key, and a few words that tell it from the others."""
+
+    configs: dict[str, Config]
+    labels: dict[str, str]
+
+
+def planned(source: Any, data_dir: str | os.PathLike[str] | None) -> Plan:
+    """Expand and check the configurations of a sweep.
+
+    Raises
+    ------
+    ConfigError
+        One of them cannot be run; the message says which.
+    OSError, ImportError, TypeError
+        A file or data set is not available; `source` is not a valid type.
+    """
+    if isinstance(source, Plan):
+        return source
+    given = configs_of(source)
+    if not given:
+        raise ConfigError("sweep: configs must hold at least one configuration, got none")
+    configs: dict[str, Config] = {}
+    places = Places.of(data_dir)
+    checked = set()
+    for i, one in enumerate(given):
+        try:
+            config = with_digest(parse(one), places)
+            if (kind := canonical(_without_seeds(config.table()))) not in checked:
+                check(config, places)
+                checked.add(kind)
+        except ConfigError as error:
+            raise ConfigError(f"sweep: config {i} of {len(given)}: {error}") from error
+        configs.setdefault(Store.key(config.table()), config)
+    tables = full_tables(list(configs.values()))
+    names = varying(tables)
+    labels = {
+        key: " ".join(f"{short(n)}={table[n]}" for n in names if table[n] is not None)
+        for key, table in zip(configs, tables, strict=True)
+    }
+    return Plan(configs, labels)
+
+
+def _without_seeds(table: dict[str, Any]) -> dict[str, Any]:
+    """Leave out valid seeds, which no check depends on."""
+    return {
+        name: value
+        for name, value in flat(table).items()
+        if name.rpartition(".")[2] not in ("seed", "rng") or type(value) is not int or value < 0
+    }
+
+
+# ---- parameters of many runs ----------------------------------------------------------------

@@ -1,28 +1,39 @@
-"""The stages of a run, each with a result of its own: training, pruning, transfer."""
+"""What a worker does for one run: its stages, training, pruning and transfer, and their results."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import platform
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
+from asymfast._storage import CheckpointError
 from asymfast.datasets.tables import statistics
 from asymfast.network import Network
 from asymfast.pruning import pruning_curve
 from asymfast.record import Record
-from asymfast.run import DivergenceError, Run
-from asymfast.study.config import Config, Transfer, as_table
-from asymfast.study.data import Samples
-from asymfast.study.train import train
+from asymfast.run import DivergenceError
+from asymfast.study.config import Config, Transfer, as_table, parse
+from asymfast.study.store import Arrays, Store
+from asymfast.study.train import Places, Samples, in_float64, samples, train
 from asymfast.train import sgd
 
-Array = NDArray[Any]
-Arrays = dict[str, Array]
 Info = dict[str, Any]
 Progress = Callable[[float, float], object]
+_LOOK_EVERY = 0.2  # seconds between looks at the sweep, and at locks of other processes
 
 
 def stages(config: Config) -> dict[str, dict[str, Any]]:
@@ -38,42 +49,191 @@ def stages(config: Config) -> dict[str, dict[str, Any]]:
     return result
 
 
-def carry_out(
-    stage: str, config: Config, data: Samples, trained: Arrays | None, **options: Any
-) -> tuple[Arrays, Info]:
-    """Carry out one stage.
+# ---- a task ---------------------------------------------------------------------------------
 
-    Parameters
+
+@dataclass(frozen=True)
+class Task:
+    """A run, and how to carry it out; sent to the workers.
+
+    Attributes
     ----------
-    stage : {"training", "pruning", "transfer"}
-    config : Config
-    data : Samples
-    trained : dict of arrays, or None
-        What the training has saved, for the other stages.
-    **options
-        threads, checkpoint, checkpoint_every, progress; only training has checkpoints.
-
-    Returns
-    -------
-    arrays : dict of arrays
-    info : dict
-        ``axes`` of the arrays, and of training its settings and versions, how it ended, the norm of
-        the NTG at the start, and the certificate if asked for.
+    index : int
+        Its place in the sweep.
+    folder : str
+        Of the store.
+    config : mapping
+    threads : int or None
+    places : Places
+    checkpoint_every : float
+        Seconds.
+    token : str
+        Names the sweep.
+    host, pid : str, int
+        Of the sweep's process.
+    wait : bool
+        Wait for a run that another process is working on.
     """
-    if trained is None:
-        return _training(config, data, options)
-    W, a, lam = (trained[name] for name in ("W", "a", "lam"))
-    net = config.network
-    network = Network(W, a, lam, activation=net.activation, bias=net.bias)
-    threads, progress = options["threads"], options["progress"]
-    if stage == "pruning":
-        return pruning(network, data, config, threads)
-    seed, plan = config.seed_of(config.network), config.transfer
-    assert plan is not None
-    return transfer(network, data, plan, seed, threads=threads, progress=progress)
+
+    index: int
+    folder: str
+    config: Mapping[str, Any]
+    threads: int | None
+    places: Places
+    checkpoint_every: float
+    token: str
+    host: str
+    pid: int
+    wait: bool = False
+
+    @property
+    def stop_file(self) -> Path:
+        """A file whose existence asks the workers to stop."""
+        return Path(self.folder) / "unfinished" / f".stop-{self.token}"
 
 
-def _training(config: Config, data: Samples, options: dict[str, Any]) -> tuple[Arrays, Info]:
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task.
+
+    Attributes
+    ----------
+    index : int
+        Of the task.
+    status : {"finished", "diverged", "failed", "locked", "stopped"}
+        Computed and saved; computed and saved up to where the loss left all bounds; an exception,
+        which was recorded; another process is working on it; or the sweep was interrupted.
+    text : str
+        A few words on it.
+    """
+
+    index: int
+    status: str
+    text: str = ""
+
+
+class _Watch:
+    """Passed as ``progress=``: ends a run, as Ctrl-C would, when its sweep is interrupted or dead.
+
+    So the run writes a checkpoint first.
+    """
+
+    _dead_sweeps: set[str] = set()  # noqa: RUF012
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        # A process of another host, or of another container, cannot be watched.
+        local = sys.platform != "win32" and task.host == socket.gethostname()
+        self._watched = local and task.pid != os.getpid() and _exists(task.pid)
+        self._child = os.getppid() == task.pid
+        if self._child and threading.current_thread() is threading.main_thread():
+            # A terminal sends Ctrl-C to all processes; the sweep tells its own by the stop file.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._next = -1.0
+
+    def __call__(self, fraction: float = 0.0, loss: float = 0.0) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + _LOOK_EVERY
+        # A dead process exists until its parent has asked for its exit code.
+        alive = os.getppid() == self._task.pid if self._child else _exists(self._task.pid)
+        if self._watched and not alive:
+            self._dead_sweeps.add(self._task.token)
+        if self._task.token in self._dead_sweeps or self._task.stop_file.exists():
+            raise KeyboardInterrupt
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether this is a process of the sweep's own, which nobody will use any more."""
+        return self._child and self._task.token in self._dead_sweeps
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)  # another user's
+    return True
+
+
+def work(task: Task) -> Outcome:
+    """Carry out the stages of a run that are not finished. Every exception becomes an outcome."""
+    watch = _Watch(task)
+    table: Mapping[str, Any] = task.config
+    try:
+        store = Store(task.folder, create=False)
+        config = parse(task.config)
+        began, status, text = time.monotonic(), "finished", ""
+        for name, table in stages(config).items():
+            while True:
+                watch()
+                with store.lock(table) as ours:
+                    if ours:
+                        status, loss = _stage(name, table, task, store, config, watch)
+                        text = text or loss
+                        break
+                if not task.wait:
+                    return Outcome(task.index, "locked")
+                time.sleep(_LOOK_EVERY)
+            if status == "diverged":
+                break
+        return Outcome(task.index, status, f"{text}{time.monotonic() - began:.1f} s")
+    except KeyboardInterrupt:
+        if watch.orphaned:
+            os._exit(1)
+        return Outcome(task.index, "stopped")
+    except Exception as error:
+        with suppress(OSError):
+            Store(task.folder, create=False).fail(table, traceback.format_exc())
+        return Outcome(task.index, "failed", f"{type(error).__name__}: {error}")
+
+
+def _stage(
+    name: str, table: Mapping[str, Any], task: Task, store: Store, config: Config, watch: _Watch
+) -> tuple[str, str]:
+    """Carry out a stage unless it is finished; return its status and, of training, the loss."""
+    if store.finished(table):
+        return str(store.load(table)[1].get("status", "finished")), ""
+    store.begin(table)
+    wall, cpu = time.perf_counter(), time.process_time()
+    data = samples(config, task.places, task.token)
+    loss = ""
+    if name == "training":
+        checkpoint = store.checkpoint(table)
+        options = {"checkpoint": checkpoint, "checkpoint_every": task.checkpoint_every}
+        options |= {"threads": task.threads, "progress": watch}
+        try:
+            arrays, info = _training(config, data, options)
+        except CheckpointError:  # damaged, or of another version or instruction set
+            checkpoint.unlink()
+            arrays, info = _training(config, data, options)
+        loss = f"loss {arrays['loss'][-1]:.4g}, " if len(arrays["loss"]) else ""
+    else:
+        trained, _ = store.load(stages(config)["training"])
+        W, a, lam = (trained[name] for name in ("W", "a", "lam"))
+        net = config.network
+        network = Network(W, a, lam, activation=net.activation, bias=net.bias)
+        if config.pruning is not None and name == "pruning":
+            arrays, info = _pruning(network, data, config, task.threads)
+        else:
+            assert config.transfer is not None
+            seed = config.seed_of(config.network)
+            arrays, info = transfer(
+                network, data, config.transfer, seed, threads=task.threads, progress=watch
+            )
+    info["seconds"] = time.perf_counter() - wall
+    info["cpu_seconds"] = time.process_time() - cpu
+    info |= {"host": platform.node(), "pid": os.getpid()}
+    store.save(table, arrays, info)
+    return str(info.get("status", "finished")), loss
+
+
+# ---- training and pruning -------------------------------------------------------------------
+
+
+def _training(config: Config, data: Samples, options: Mapping[str, Any]) -> tuple[Arrays, Info]:
+    """The record and, if asked for, the network; how it ended, the certificate, the NTG's norm."""
     message = ""
     try:
         run = train(config, data, **options)
@@ -92,8 +252,10 @@ def _training(config: Config, data: Samples, options: dict[str, Any]) -> tuple[A
         "stopped_by": run.stopped_by,
         "run": run.config,
     }
-    if config.record.ntg:
-        info["ntg_norm"] = _ntg_norm(run.initial, data.X, config)
+    if config.record.ntg:  # its norm at the start, of which the recorded change is a part
+        rows = Record(ntg_on=config.record.ntg_on).samples("sweep", len(data.X))
+        K = in_float64(run.initial).ntg(data.X[rows].astype(np.float64))
+        info["ntg_norm"] = float(np.linalg.norm(K))
     if config.certificate and not message:
         from asymfast.theory import certify
 
@@ -101,48 +263,17 @@ def _training(config: Config, data: Samples, options: dict[str, Any]) -> tuple[A
     return {name: values for name, (_, values) in columns.items()}, info
 
 
-def _ntg_norm(initial: Network, X: Array, config: Config) -> float:
-    """Frobenius norm of the NTG at the start, of which the recorded change is a part."""
-    rows = Record(ntg_on=config.record.ntg_on).samples("sweep", len(X))
-    double = Network(
-        initial.W.astype(np.float64),
-        initial.a.astype(np.float64),
-        initial.lam,
-        activation=initial.activation,
-    )
-    return float(np.linalg.norm(double.ntg(X[rows].astype(np.float64))))
-
-
-# ---- pruning --------------------------------------------------------------------------------
-
-
-def pruning(
-    network: Network, data: Samples, config: Config, threads: int | None = None
+def _pruning(
+    network: Network, data: Samples, config: Config, threads: int | None
 ) -> tuple[Arrays, Info]:
-    """Pruning curves: loss and accuracy on training and test samples by the nodes kept.
-
-    Returns
-    -------
-    arrays : dict of (m,) arrays
-        kept, loss, test_loss, and of several outputs accuracy, test_accuracy.
-    info : dict
-        Their axes.
-    """
+    """Loss, and accuracy of several outputs, on training and test samples by the nodes kept."""
     assert config.pruning is not None
+    options: dict[str, Any] = {"kind": config.pruning.importance, "threads": threads}
+    loss = getattr(config.train, "loss", "half_sse")
     arrays: Arrays = {}
     for prefix, X, y in (("", data.X, data.y), ("test_", data.X_test, data.y_test)):
-        assert X is not None
-        assert y is not None
-        curve = pruning_curve(
-            network,
-            X,
-            y,
-            getattr(config.train, "loss", "half_sse"),
-            kind=config.pruning.importance,
-            threads=threads,
-        )
-        arrays["kept"] = curve.kept
-        arrays[f"{prefix}loss"] = curve.loss
+        curve = pruning_curve(network, X, y, loss, **options)  # type: ignore[arg-type]
+        arrays |= {"kept": curve.kept, f"{prefix}loss": curve.loss}
         if curve.accuracy is not None:
             arrays[f"{prefix}accuracy"] = curve.accuracy
     return arrays, {"axes": dict.fromkeys(arrays, ("kept",))}
@@ -203,22 +334,44 @@ def transfer(
         raise ValueError(f"transfer: features must be at most m = {network.m}, got {most}")
     order = np.argsort(-network.node_importance(plan.importance), kind="stable")[:most]
     top = Network(
-        network.W[order], network.a[order], network.lam[order], activation=network.activation
+        *(values[order] for values in (network.W, network.a, network.lam)),
+        activation=network.activation,
+        bias=network.bias,
     )
-    train_features = top.features(X_held, threads=threads)
-    test_features = top.features(X_test, threads=threads)
+    features, test_features = (top.features(X, threads=threads) for X in (X_held, X_test))
     if plan.standardise:
-        mean, std = statistics(train_features.astype(np.float64))
-        train_features, test_features = (
-            ((part - mean) / std).astype(part.dtype) for part in (train_features, test_features)
+        mean, std = statistics(features.astype(np.float64))
+        features, test_features = (
+            ((part - mean) / std).astype(part.dtype) for part in (features, test_features)
         )
     rows = []
     for count in plan.features:
-        F, F_test = (
-            np.ascontiguousarray(part[:, :count]) for part in (train_features, test_features)
+        F, F_test = (np.ascontiguousarray(part[:, :count]) for part in (features, test_features))
+        start = Network.init(
+            d=count,
+            m=plan.m,
+            gamma=1.0,
+            activation="relu",
+            outputs=1 if y_held.ndim == 1 else y_held.shape[1],
+            rng=np.random.default_rng([seed, 3, count]),
+            dtype=F.dtype,
         )
-        rng = np.random.default_rng([seed, 3, count])
-        external = _trained(F, y_held, plan, rng, threads, progress)
+        try:
+            external: Network | None = sgd(
+                start,
+                F,
+                y_held,
+                lr=plan.lr,
+                batch_size=len(F),
+                epochs=plan.steps,
+                loss=plan.loss,
+                train_output=True,
+                record=Record(steps=[plan.steps], ntg=False, eigmin=False),
+                threads=threads,
+                progress=progress or False,
+            ).network
+        except DivergenceError:
+            external = None
         rows.append([*_risk(external, F, y_held), *_risk(external, F_test, y_test)])
     loss, accuracy, test_loss, test_accuracy = np.array(rows).T
     arrays: Arrays = {"features": np.array(plan.features), "loss": loss, "test_loss": test_loss}
@@ -227,49 +380,10 @@ def transfer(
     return arrays, {"axes": dict.fromkeys(arrays, ("features",))}
 
 
-def _trained(
-    F: Array,
-    y: Array,
-    plan: Transfer,
-    rng: np.random.Generator,
-    threads: int | None,
-    progress: Progress | None,
-) -> Network | None:
-    """The external network; None where training diverged."""
-    start = Network.init(
-        d=F.shape[1],
-        m=plan.m,
-        gamma=1.0,
-        activation="relu",
-        outputs=1 if y.ndim == 1 else y.shape[1],
-        rng=rng,
-        dtype=F.dtype,
-    )
-    try:
-        run: Run = sgd(
-            start,
-            F,
-            y,
-            lr=plan.lr,
-            batch_size=len(F),
-            epochs=plan.steps,
-            loss=plan.loss,
-            train_output=True,
-            record=Record(steps=[plan.steps], ntg=False, eigmin=False),
-            threads=threads,
-            progress=progress or False,
-        )
-    except DivergenceError:
-        return None
-    return run.network
-
-
-def _risk(network: Network | None, F: Array, y: Array) -> tuple[float, float]:
+def _risk(network: Network | None, F: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
     """Mean squared error, infinite where training diverged, and accuracy."""
-    f = np.full(y.shape, np.nan) if network is None else network(F)
-    if not np.isfinite(f).all():
-        return np.inf, 0.0 if y.ndim == 2 else np.nan
-    loss = float(np.mean((f.astype(np.float64) - y) ** 2))
-    if y.ndim == 1:
-        return loss, np.nan
-    return loss, float(np.mean(f.argmax(axis=1) == y.argmax(axis=1)))
+    f = None if network is None else network(F)
+    if f is None or not np.isfinite(f).all():
+        return np.inf, 0.0
+    right = f.argmax(axis=-1) == y.argmax(axis=-1)  # of one output: not used
+    return float(np.mean((f.astype(np.float64) - y) ** 2)), float(np.mean(right))

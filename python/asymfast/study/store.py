@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -36,7 +37,6 @@ _FORMAT = "asymfast store 2"
 _HEADER = "header"  # the one name that no array can have
 _FOLDERS = ("runs", "unfinished", "failures", "locks")
 _ABANDONED = 86400.0  # seconds without a byte more; clocks of hosts may differ
-_KEY_DIGITS = frozenset("0123456789abcdef")
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -108,11 +108,6 @@ class Store:
             )
         if create:
             self.folder.mkdir(parents=True, exist_ok=True)
-        elif not self.folder.exists():
-            raise FileNotFoundError(errno.ENOENT, "Store: there is no folder", str(self.folder))
-        self._open(create)
-
-    def _open(self, create: bool) -> None:
         marker = self.folder / _MARKER
         if not marker.exists():
             # Names with a dot are temporary files of another process, or of a file browser.
@@ -135,15 +130,15 @@ class Store:
 
     def _remove_leftovers(self) -> None:
         """Remove what killed writers left: partial files, and all but the result of a run."""
-        for name in _FOLDERS:
-            for partial in (self.folder / name).glob(".*"):
-                with suppress(FileNotFoundError):
-                    if time.time() - partial.stat().st_mtime > _ABANDONED:
-                        partial.unlink()
-        for name in ("unfinished", "failures", "locks"):
-            for path in (self.folder / name).glob("*.*"):
-                if (self.folder / "runs" / f"{path.stem}.npz").exists():
-                    path.unlink(missing_ok=True)
+        for path in self.folder.glob("*/*"):
+            with suppress(FileNotFoundError):
+                if path.name.startswith("."):
+                    abandoned = time.time() - path.stat().st_mtime > _ABANDONED
+                else:
+                    finished = self.folder / "runs" / f"{path.stem}.npz"
+                    abandoned = path.parent.name != "runs" and finished.exists()
+                if abandoned:
+                    path.unlink()
 
     # ---- names -----------------------------------------------------------------------------------
 
@@ -164,19 +159,16 @@ class Store:
         """
         return digest(_plain_config(config))
 
+    def _file(self, folder: str, config: Mapping[str, Any], ending: str) -> Path:
+        return self.folder / folder / f"{self.key(config)}{ending}"
+
     def path(self, config: Mapping[str, Any]) -> Path:
         """Return where the result of a configuration is, or would be."""
-        return self.folder / "runs" / f"{self.key(config)}.npz"
+        return self._file("runs", config, ".npz")
 
     def checkpoint(self, config: Mapping[str, Any]) -> Path:
         """Return where an unfinished run keeps its checkpoint; `save` removes it."""
-        return self.folder / "unfinished" / f"{self.key(config)}.ckpt"
-
-    def _attempts(self, config: Mapping[str, Any]) -> Path:
-        return self.folder / "unfinished" / f"{self.key(config)}.begun"
-
-    def _failure(self, config: Mapping[str, Any]) -> Path:
-        return self.folder / "failures" / f"{self.key(config)}.json"
+        return self._file("unfinished", config, ".ckpt")
 
     # ---- who works on what -----------------------------------------------------------------------
 
@@ -196,7 +188,7 @@ class Store:
             Whether we hold it; False where another process does, on any host that shares the folder
             (and whose file system has locks).
         """
-        path = self.folder / "locks" / f"{self.key(config)}.lock"
+        path = self._file("locks", config, ".lock")
         lock = filelock.FileLock(path)
         try:
             lock.acquire(timeout=0)
@@ -213,13 +205,13 @@ class Store:
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """Write down an attempt at a run, and by which process."""
-        with self._attempts(config).open("a", encoding="utf-8") as file:
+        with self._file("unfinished", config, ".begun").open("a", encoding="utf-8") as file:
             file.write(f"{os.getpid()} {platform.node()}\n")
 
     def attempts(self, config: Mapping[str, Any]) -> int:
         """Return how often an unfinished run has been begun."""
         try:
-            return self._attempts(config).read_bytes().count(b"\n")
+            return self._file("unfinished", config, ".begun").read_bytes().count(b"\n")
         except FileNotFoundError:
             return 0
 
@@ -273,8 +265,12 @@ class Store:
             file.flush()
             os.fsync(file.fileno())
         _storage.sync_folder(path.parent)
-        for obsolete in (self.checkpoint(config), self._attempts(config), self._failure(config)):
-            obsolete.unlink(missing_ok=True)
+        for folder, ending in (
+            ("unfinished", ".ckpt"),
+            ("unfinished", ".begun"),
+            ("failures", ".json"),
+        ):
+            self._file(folder, config, ending).unlink(missing_ok=True)
         return path
 
     def load(self, config: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
@@ -333,9 +329,9 @@ class Store:
             raise TypeError(f"Store.fail: message must be text, got {message!r}")
         config = _plain_config(config)
         failure = {"config": config, "message": message, "time": time.time()}
-        with _storage.replacing(self._failure(config)) as temporary:
+        with _storage.replacing(self._file("failures", config, ".json")) as temporary:
             temporary.write_text(json.dumps(failure, indent=1) + "\n", encoding="utf-8")
-        self._attempts(config).unlink(missing_ok=True)
+        self._file("unfinished", config, ".begun").unlink(missing_ok=True)
 
     def failures(self) -> dict[str, dict[str, Any]]:
         """Return the failures, by key: config, message, and time in seconds since 1970.
@@ -355,12 +351,9 @@ class Store:
         return found
 
     def _files(self, folder: str, ending: str) -> list[Path]:
-        paths = sorted(
-            path for path in (self.folder / folder).glob("*") if not path.name.startswith(".")
-        )
+        paths = sorted((self.folder / folder).glob("[!.]*"))
         for path in paths:
-            is_key = len(path.stem) == 16 and _KEY_DIGITS.issuperset(path.stem)
-            if path.suffix != ending or not is_key:
+            if not re.fullmatch(rf"[0-9a-f]{{16}}\{ending}", path.name):
                 raise StoreError(
                     f"Store: {path} does not belong to this store; move it to another folder"
                 )

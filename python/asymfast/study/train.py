@@ -1,26 +1,43 @@
-"""One run: from its configuration to the training function, and the checks before."""
+"""One run: the samples and the network of its configuration, the checks before, the training."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from asymfast import _check
+from asymfast import _check, _storage
 from asymfast._run_loop import checks_only
+from asymfast.datasets import load, load_mnist, read_samples, simulated
 from asymfast.network import Network
 from asymfast.ntg import min_eigenvalue
 from asymfast.record import Record, Stop
 from asymfast.run import Run
 from asymfast.scaling import node_scaling
-from asymfast.study.config import TRAINERS, Config, ConfigError, parse
-from asymfast.study.data import Places, Samples, samples
+from asymfast.study.config import (
+    TRAINERS,
+    Config,
+    ConfigError,
+    Csv,
+    Mnist,
+    Npz,
+    Simulated,
+    parse,
+    regular_file,
+)
 
+_FN = "sweep"
+_ENVIRONMENT = "ASYMFAST_DATA"
+Array = NDArray[Any]
 PathLike = str | os.PathLike[str]
 
 
@@ -77,20 +94,91 @@ def train_config(
     True
     """
     parsed = parse(config)
-    return train(
-        parsed,
-        samples(parsed, Places.of(data_dir)),
-        threads=threads,
-        checkpoint=checkpoint,
-        checkpoint_every=checkpoint_every,
-        progress=progress,
-    )
+    options = {"threads": threads, "progress": progress}
+    options |= {"checkpoint": checkpoint, "checkpoint_every": checkpoint_every}
+    return train(parsed, samples(parsed, Places.of(data_dir)), **options)
 
 
 def train(config: Config, data: Samples, **options: Any) -> Run:
     """Train the network of a configuration; `options` are keywords of the trainer."""
-    run = _call(config, _network(config, data), data, **options)
-    return _with_ntg(run, _record(config), data.X) if _ntg_later(config) else run
+    trainer = str(config.train.__struct_config__.tag)
+    keywords = structs.asdict(config.train) | options
+    if "rng" in keywords and keywords["rng"] is None:
+        keywords["rng"] = np.random.default_rng([config.seed, 2])
+    stop = structs.asdict(config.stop)
+    if any(value is not None for value in stop.values()):
+        keywords["stop"] = Stop(**stop)
+    fields = structs.asdict(config.record)
+    kind, _ = fields.pop("ntg_dtype"), fields.pop("network")
+    record = recorded = Record(**fields)
+    # Between float32 slopes the smallest eigenvalue of the NTG drowns in rounding.
+    ntg_later = kind and record.ntg and config.network.dtype == "float32"
+    if ntg_later:
+        recorded = replace(record, weights=True, ntg=False, eigmin=False)
+    net = _network(config, data)
+    keywords |= {"X_test": data.X_test, "y_test": data.y_test, "record": recorded}
+    run: Run = TRAINERS[trainer](net, data.X, data.y, **keywords)
+    return _with_ntg(run, record, data.X) if ntg_later else run
+
+
+def _network(config: Config, data: Samples) -> Network:
+    net, weights = config.network, _zipf_weights(config)
+    seed = _check.integer(_FN, "network.seed", config.seed_of(net), low=0)
+    return Network.init(
+        d=data.X.shape[1],
+        m=net.m,
+        gamma=net.gamma,
+        alpha=net.alpha if weights is None else None,
+        activation=net.activation,
+        outputs=data.outputs,
+        rng=np.random.default_rng([seed, 1]),
+        dtype=net.dtype,
+        weights=weights,
+        bias=net.bias,
+    )
+
+
+def _zipf_weights(config: Config) -> NDArray[np.float64] | None:
+    """The weights j^(-1/alpha) from j = zipf_start > 1 on."""
+    net = config.network
+    start = _check.integer(_FN, "network.zipf_start", net.zipf_start, low=1)
+    if start == 1:
+        return None
+    alpha = _check.number(_FN, "network.alpha", net.alpha, low=0, high=1, low_open=True)
+    ranks = np.arange(start, start + net.m, dtype=np.float64)
+    weights: NDArray[np.float64] = ranks ** (-1 / alpha)
+    return weights
+
+
+def scaling(config: Config) -> NDArray[np.float64]:
+    """Return the node scalings lam (m,) of a configuration."""
+    net, weights = config.network, _zipf_weights(config)
+    return node_scaling(net.m, net.gamma, net.alpha if weights is None else None, weights=weights)
+
+
+def _with_ntg(run: Run, record: Record, X: Array) -> Run:
+    """Replace the recorded weights by change and smallest eigenvalue of their NTG in float64."""
+    assert run.weights is not None
+    X = X[record.samples(_FN, len(X))].astype(np.float64)
+    change, smallest = [], []
+    start: Array | None = None
+    for W in run.weights:
+        K = in_float64(run.initial.with_weights(W)).ntg(X, threads=1)
+        start = K if start is None else start
+        change.append(np.linalg.norm(K - start))
+        smallest.append(min_eigenvalue(K) if record.eigmin else np.nan)
+    return replace(
+        run,
+        weights=run.weights if record.weights else None,
+        ntg_change=np.array(change),
+        ntg_eigmin=np.array(smallest) if record.eigmin else None,
+    )
+
+
+def in_float64(net: Network) -> Network:
+    """Return a network with weights in float64."""
+    W, a = (np.asarray(values, dtype=np.float64) for values in (net.W, net.a))
+    return Network(W, a, net.lam, activation=net.activation, bias=net.bias)
 
 
 def check(config: Config, places: Places) -> None:
@@ -106,140 +194,255 @@ def check(config: Config, places: Places) -> None:
     try:
         data = samples(config, places)
         with checks_only():
-            _call(config, _blank_network(config, data), data)
-        _check_stages(config, data)
+            train(config, data)
+        if config.transfer is not None:
+            features, m = config.transfer.features, config.network.m
+            if not features or min(features) < 1 or max(features) > m:
+                raise ConfigError(
+                    f"transfer.features must be numbers from 1 to network.m = {m}, "
+                    f"got {list(features)}"
+                )
+            if data.X_held is None:
+                raise ConfigError(
+                    "transfer needs held-out samples: data must be a data set with validation "
+                    "samples"
+                )
+        if config.pruning is not None and data.X_test is None:
+            raise ConfigError("pruning needs test samples: data.n_test must be at least 1")
     except ConfigError:
         raise
     except (TypeError, ValueError) as error:
         raise ConfigError(str(error)) from error
 
 
-def _check_stages(config: Config, data: Samples) -> None:
-    if config.transfer is not None:
-        most = max(config.transfer.features, default=0)
-        if not 1 <= min(config.transfer.features, default=0) <= most <= config.network.m:
-            raise ConfigError(
-                "transfer.features must be numbers from 1 to network.m = "
-                f"{config.network.m}, got {list(config.transfer.features)}"
-            )
-        if data.X_held is None:
-            raise ConfigError(
-                "transfer needs held-out samples: data must be a data set with validation samples"
-            )
-    if config.pruning is not None and data.X_test is None:
-        raise ConfigError("pruning needs test samples: data.n_test must be at least 1")
+# ---- samples --------------------------------------------------------------------------------
 
 
-def scaling(config: Config) -> NDArray[np.float64]:
-    """Return the node scalings lam (m,) of a configuration."""
-    net = config.network
-    start = _check.integer("sweep", "network.zipf_start", net.zipf_start, low=1)
-    if start == 1:
-        return node_scaling(net.m, net.gamma, net.alpha)
-    alpha = _check.number("sweep", "network.alpha", net.alpha, low=0, high=1, low_open=True)
-    ranks = np.arange(start, start + net.m, dtype=np.float64)
-    return node_scaling(net.m, net.gamma, weights=ranks ** (-1 / alpha))
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Samples in the network's dtype.
 
-
-def _network(config: Config, data: Samples) -> Network:
-    net = config.network
-    seed = _check.integer("sweep", "network.seed", config.seed_of(net), low=0)
-    drawn = Network.init(
-        d=data.X.shape[1],
-        m=net.m,
-        gamma=net.gamma,
-        alpha=net.alpha,
-        activation=net.activation,
-        outputs=data.outputs,
-        rng=np.random.default_rng([seed, 1]),
-        dtype=net.dtype,
-        bias=net.bias,
-    )
-    if net.zipf_start == 1:
-        return drawn
-    return Network(
-        drawn.W,
-        drawn.a,
-        scaling(config),
-        activation=net.activation,
-        gamma=net.gamma,
-        bias=net.bias,
-    )
-
-
-def _blank_network(config: Config, data: Samples) -> Network:
-    """Return a network of the right shape without random weights, whose draws take time."""
-    net, k = config.network, data.outputs
-    _check.integer("sweep", "network.seed", config.seed_of(net), low=0)
-    m = _check.integer("sweep", "network.m", net.m, low=1)
-    return Network(
-        np.zeros((m, data.X.shape[1] + net.bias), net.dtype),
-        np.zeros((m,) if k == 1 else (m, k), net.dtype),
-        scaling(config),
-        activation=net.activation,
-        gamma=net.gamma,
-        alpha=net.alpha,
-        bias=net.bias,
-    )
-
-
-def _call(config: Config, net: Network, data: Samples, **options: Any) -> Run:
-    trainer = str(config.train.__struct_config__.tag)
-    keywords = structs.asdict(config.train)
-    if "rng" in keywords and keywords["rng"] is None:
-        keywords["rng"] = np.random.default_rng([config.seed, 2])
-    stop = structs.asdict(config.stop)
-    if any(value is not None for value in stop.values()):
-        keywords["stop"] = Stop(**stop)
-    record = _record(config)
-    if _ntg_later(config):
-        record = replace(record, weights=True, ntg=False, eigmin=False)
-    run: Run = TRAINERS[trainer](
-        net,
-        data.X,
-        data.y,
-        X_test=data.X_test,
-        y_test=data.y_test,
-        record=record,
-        **keywords,
-        **options,
-    )
-    return run
-
-
-def _record(config: Config) -> Record:
-    fields = structs.asdict(config.record)
-    del fields["ntg_dtype"], fields["network"]
-    return Record(**fields)
-
-
-def _ntg_later(config: Config) -> bool:
-    """Whether the NTG is computed after the run, in float64, from its recorded weights.
-
-    Between float32 slopes the smallest eigenvalue drowns in rounding.
+    Attributes
+    ----------
+    X, y : (n, d) and (n,) or (n, k) arrays
+        Training samples; y may be integer labels where the loss is cross_entropy.
+    X_test, y_test : arrays, or None
+        Test samples.
+    X_held, y_held, X_held_test, y_held_test : arrays, or None
+        Samples on which external networks are trained and tested.
     """
-    record = config.record
-    return bool(record.ntg_dtype and record.ntg and config.network.dtype == "float32")
+
+    X: Array
+    y: Array
+    X_test: Array | None = None
+    y_test: Array | None = None
+    X_held: Array | None = None
+    y_held: Array | None = None
+    X_held_test: Array | None = None
+    y_held_test: Array | None = None
+
+    @property
+    def outputs(self) -> int:
+        """Number of columns of y; of integer labels, the number of classes."""
+        if self.y.ndim == 1 and self.y.dtype.kind in "iu":
+            tested = [] if self.y_test is None else [self.y_test.max()]
+            return int(max([self.y.max(), *tested])) + 1
+        return 1 if self.y.ndim == 1 else int(self.y.shape[1])
 
 
-def _with_ntg(run: Run, record: Record, X: NDArray[Any]) -> Run:
-    """Return the run with change and smallest eigenvalue of the NTG instead of the weights."""
-    assert run.weights is not None
-    initial = run.initial
-    X = X[record.samples("sweep", len(X))].astype(np.float64)
-    a = initial.a.astype(np.float64)
-    change, smallest = [], []
-    start: NDArray[Any] | None = None
-    for W in run.weights:
-        W = np.asarray(W, dtype=np.float64)
-        net = Network(W, a, initial.lam, activation=initial.activation, bias=initial.bias)
-        K = net.ntg(X, threads=1)
-        start = K if start is None else start
-        change.append(np.linalg.norm(K - start))
-        smallest.append(min_eigenvalue(K) if record.eigmin else np.nan)
-    return replace(
-        run,
-        weights=run.weights if record.weights else None,
-        ntg_change=np.array(change),
-        ntg_eigmin=np.array(smallest) if record.eigmin else None,
+class Places(NamedTuple):
+    """Where data are: the folder of the data sets, and those that paths of files are relative to.
+
+    Absolute, so that they mean the same in every process.
+    """
+
+    data_sets: str | None
+    files: tuple[str, ...]
+
+    @classmethod
+    def of(cls, data_dir: PathLike | None) -> Places:
+        """Return the folder given; else files are in the current one, or in ASYMFAST_DATA."""
+        if data_dir is not None:
+            folder = os.path.abspath(data_dir)
+            return cls(folder, (folder,))
+        environment = os.environ.get(_ENVIRONMENT)
+        more = (os.path.abspath(environment),) if environment else ()
+        return cls(None, (os.getcwd(), *more))
+
+    def fixed(self) -> Places:
+        """Return the same without ASYMFAST_DATA, which may differ in another process."""
+        return self._replace(data_sets=self.files[1] if len(self.files) > 1 else self.data_sets)
+
+
+def samples(config: Config, places: Places, token: str | None = None) -> Samples:
+    """Return the samples of a configuration.
+
+    Parameters
+    ----------
+    config : Config
+    places : Places
+    token : str, optional
+        Names a sweep, whose runs share the samples that were read last. Without it, files are read
+        afresh: their names do not tell what they hold.
+
+    Raises
+    ------
+    OSError, ImportError, TypeError, ValueError
+        As `asymfast.datasets.load`; or a file has changed since the configuration was made.
+    """
+    seed = _check.integer(_FN, "data.seed", config.seed_of(config.data), low=0)
+    read = _remembered if token is not None else _read
+    return read(config.data, seed, config.network.dtype, places, token)
+
+
+def _read(data: Any, seed: int, dtype: str, places: Places, token: str | None) -> Samples:
+    if isinstance(data, Simulated):
+        return _simulated(data, seed, dtype)
+    if isinstance(data, (Csv, Npz)):
+        path = _data_file(data, places)
+        if data.sha256 not in (None, _sha256(path)):
+            raise ValueError(f"{_FN}: {path} has changed since the configuration was made")
+        return _csv(path, data, seed, dtype) if isinstance(data, Csv) else _npz(path, data, dtype)
+    return _data_set(data, dtype, places.data_sets)
+
+
+_remembered = lru_cache(maxsize=2)(_read)
+
+
+def _simulated(data: Simulated, seed: int, dtype: str) -> Samples:
+    X, y = simulated(data.n, data.d, rng=seed, noise=data.noise, dtype=dtype)
+    n_test = _check.integer(_FN, "data.n_test", data.n_test, low=0)
+    if not n_test:
+        return Samples(X, y)
+    # Another stream, so that the training samples do not depend on the number of test samples.
+    test = simulated(n_test, data.d, rng=[seed, 3], noise=data.noise, dtype=dtype)
+    return Samples(X, y, *test)
+
+
+def _csv(path: Path, data: Csv, seed: int, dtype: str) -> Samples:
+    fraction = _check.number(
+        _FN, "data.test_fraction", data.test_fraction, low=0, high=1, high_open=True
     )
+    names = ("drop", "one_hot", "missing", "decimal")
+    options = {name: getattr(data, name) for name in names}
+    read = read_samples(path, data.target, fraction, seed, **options)
+    parts = read.X_train, read.y_train, read.X_test, read.y_test
+    return Samples(*(part.astype(dtype) for part in (parts if len(read.X_test) else parts[:2])))
+
+
+def _npz(path: Path, data: Npz, dtype: str) -> Samples:
+    """X, y, X_test and y_test; x_train and so on, as files of features have them, will do too."""
+    try:
+        arrays = _storage.read_npz(path, compressed=True)
+    except ValueError as error:
+        raise ValueError(f"{_FN}: {path} is not an .npz file of arrays: {error}") from error
+    names = {"x_train": "X", "y_train": "y", "x_test": "X_test"}
+    arrays = {names.get(name, name): values for name, values in arrays.items()}
+    arrays.pop("i_train", None)  # in files of features: which images they are of
+    if not {"X", "y"} <= set(arrays) <= {"X", "y", "X_test", "y_test"} or len(arrays) == 3:
+        raise ValueError(
+            f"{_FN}: {path} must hold the arrays X and y, and X_test and y_test or neither, "
+            f"got {', '.join(sorted(arrays))}"
+        )
+    for name, values in arrays.items():
+        where, rows = f"{_FN}: {name} in {path}", arrays[name.replace("y", "X")]
+        if values.dtype.kind == "f":
+            if not np.isfinite(values).all():
+                raise ValueError(f"{where} must be finite")
+            arrays[name] = np.ascontiguousarray(values, dtype=dtype)
+        elif name.startswith("X") or values.dtype.kind not in "iu":  # labels stay integers
+            raise ValueError(f"{where} must hold floating-point numbers, got {values.dtype}")
+        elif values.size and values.min() < 0:
+            raise ValueError(f"{where} must hold class labels >= 0, got {values.min()}")
+        if len(values) != len(rows):
+            raise ValueError(
+                f"{where} must have a row for each of the {len(rows)} rows of X, got {len(values)}"
+            )
+    test = "X_test" in arrays and _first("n_test", data.n_test, arrays["X_test"], arrays["y_test"])
+    return Samples(*_first("n", data.n, arrays["X"], arrays["y"]), *(test or ()))
+
+
+def _data_set(data: Any, dtype: str, folder: str | None) -> Samples:
+    """Samples of `datasets.load`, with those held out for external networks.
+
+    Of a table, one half of the validation samples is to train these and one to test them. Of MNIST
+    as many further images as there are for training, and the test images.
+    """
+    if isinstance(data, Mnist):
+        n = 5000 if data.n is None else _check.integer(_FN, "data.n", data.n, low=1, high=59_999)
+        read = load_mnist(folder, n_train=n, n_valid=min(n, 60_000 - n), dtype=dtype)
+        held_test = _first("n_test", data.n_test or None, read.X_test, read.y_test)
+        held = read.X_valid, read.y_valid, *held_test
+    else:
+        options = {"split_seed": data.split_seed, "target": data.target, "dtype": dtype}
+        read = load(str(data.__struct_config__.tag), folder, **options)
+        half = len(read.X_valid) // 2
+        held = read.X_valid[:half], read.y_valid[:half], read.X_valid[half:], read.y_valid[half:]
+    tested = data.n_test != 0
+    test = _first("n_test", data.n_test, read.X_test, read.y_test) if tested else (None, None)
+    return Samples(*_first("n", data.n, read.X_train, read.y_train), *test, *held)
+
+
+def _first(name: str, count: int | None, X: Array, y: Array) -> tuple[Array, Array]:
+    if count is None:
+        return X, y
+    count = _check.integer(_FN, f"data.{name}", count, low=1, high=len(X))
+    return X[:count], y[:count]
+
+
+# ---- files of the user's --------------------------------------------------------------------
+
+
+def with_digest(config: Config, places: Places) -> Config:
+    """Add the SHA-256 of a file of the user's to the configuration: results depend on its content.
+
+    Raises
+    ------
+    ConfigError
+        The path is not valid, or the file has changed.
+    OSError
+        It cannot be read.
+    """
+    data = config.data
+    if not isinstance(data, (Csv, Npz)):
+        return config
+    found = _sha256(_data_file(data, places))
+    if data.sha256 not in (None, found):
+        raise ConfigError(f"{data.path} has changed: its SHA-256 is {found}")
+    return structs.replace(config, data=structs.replace(data, sha256=found))
+
+
+def _data_file(data: Csv | Npz, places: Places) -> Path:
+    """Return the file of a table ``data``; its path may be a pattern that exactly one file matches.
+
+    Raises
+    ------
+    ConfigError
+        The path is not valid, matches several files, or is not that of a regular file.
+    FileNotFoundError
+        There is no such file.
+    """
+    if not data.path or "\0" in data.path:
+        raise ConfigError(f"data.path must be the path of a file, got {data.path!r}")
+    for folder in map(Path, places.files):
+        if folder.is_file():  # the file itself was given instead of its folder
+            return folder
+        path = folder / data.path
+        if path.exists():
+            return regular_file(path)
+        found = sorted(folder.glob(data.path)) if re.search(r"[*?[]", data.path) else []
+        if len(found) > 1:
+            raise ConfigError(
+                f"several files match data.path: {', '.join(map(str, found))}; keep one of them"
+            )
+        if found:
+            return regular_file(found[0])
+    raise FileNotFoundError(
+        f"the file {data.path} of a configuration does not exist; looked in "
+        f"{' and '.join(places.files)} (see data_dir and {_ENVIRONMENT})"
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
