@@ -233,6 +233,17 @@ class Job:
         self._require_finite(rows, run)
         return run
 
+    @contextmanager
+    def at_the_start(self) -> Iterator[None]:
+        """Show, before the run begins, that something is being computed; its loss is not known."""
+        pulse, close = progress_hooks(self.fn, self.progress)
+        try:
+            if pulse is not None:
+                pulse(0.0, math.nan)
+            yield
+        finally:
+            close()
+
     def _require_finite(self, rows: dict[str, NDArray[Any]], run: Run) -> None:
         """Raise OverflowError if recorded numbers exceed float64 although the loss does not."""
         for name in (one for one in rows if COLUMNS[one].finite):
@@ -677,6 +688,8 @@ class ProgressBar:
             return
         self._last_drawn = now
         start, first = self._begun
+        if fraction == 0 and loss is not None and math.isnan(loss):  # not yet known
+            loss = None
         self._draw(progress_line(self._label, fraction, loss, now - start, first))
 
     def clear(self) -> None:
@@ -766,7 +779,8 @@ class _TqdmBar:
         bar = self._bar
         if not self._begun:  # a resumed run does not start at 0
             self._begun, bar.initial, bar.n = True, fraction, fraction
-        bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
+        if fraction > 0 or not math.isnan(loss):
+            bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
         bar.update(min(max(fraction, 0.0), 1.0) - bar.n)
 
     def close(self) -> None:

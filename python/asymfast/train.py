@@ -84,7 +84,8 @@ def gradient_descent(
     stop : Stop, optional
         Early stopping.
     progress : bool or callable(fraction, loss)
-        True draws a bar on stderr if that is a terminal.
+        True draws a bar on stderr if that is a terminal. A callable is called about every 50 ms,
+        with a loss of NaN until the first one is known.
     checkpoint : path-like, optional
         A file that keeps the state of the run. If it exists, the run resumes from it and ends with
         the same bits as a run that was never interrupted, even by kill -9; all arguments on which
@@ -170,7 +171,8 @@ def gradient_descent(
         require_agreement(job.fn, job.comm, lr=lr, steps=steps)
     own = None if lr == "auto" else lr
     if lr == "auto":
-        lr = _automatic(_largest_step(job), _SAFETY)
+        with job.at_the_start():
+            lr = _automatic(_largest_step(job), _SAFETY)
     planned = of_steps(
         job.fn,
         job.record,
@@ -512,7 +514,9 @@ def sgd(
     def largest() -> float:
         return _largest_batch_step(job, batch_size, keys[0])
 
-    rates = rates or [_automatic(largest(), _BATCH_SAFETY)]
+    if not rates:
+        with job.at_the_start():
+            rates = [_automatic(largest(), _BATCH_SAFETY)]
     starts = _starts(rates, in_epoch)
     end = float(starts[-1]) * (epochs // len(rates))
     constant = not callable(lr)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <limits>
 
 #include "asymfast/train.hpp"
 
@@ -35,7 +36,7 @@ class Pulse {
 
  private:
   const Hooks& hooks_;
-  std::atomic<double> fraction_{0}, loss_{0};
+  std::atomic<double> fraction_{0}, loss_{std::numeric_limits<double>::quiet_NaN()};
   std::atomic<bool> interrupted_{false};
   bool between_steps_ = true, state_is_lost_ = false;
 };

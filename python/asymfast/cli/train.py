@@ -147,9 +147,11 @@ def train(options: argparse.Namespace) -> int:
     """
     _check(options)
     common.require_device(options.device)
-    if not options.no_figure:
-        common.require_figures()
-    samples = common.samples_of(options, options.test_fraction)
+    with ProgressBar(f"reading {options.file.name}") as bar:
+        bar(0.0, None)
+        if not options.no_figure:
+            common.require_figures()
+        samples = common.samples_of(options, options.test_fraction)
     _require_moderate(samples, np.dtype(options.dtype))
     try:
         network = af.Network.init(
