@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -40,66 +40,37 @@ Theorem = Theorem41 | TheoremA1 | TheoremH1
 
 @dataclass(frozen=True, eq=False)
 class RunNumbers:
-    """One member of a run, as the theorems need it.
-
-    Attributes
-    ----------
-    X, y : (n, d) and (n,) float64 arrays
-    descent : bool
-        Gradient descent, not gradient flow.
-    eta : float
-        Learning rate on L_m, half the sum of squares; 0 for a flow.
-    steps : (T,) int64 array
-    time : (T,) float64 array
-        Time of the gradient flow of L_m; eta * step for descent.
-    loss : (T,) float64 array
-        L_m, whichever loss was recorded.
-    weight_change : (T, m) float64 array
-    eigmin, ntg_change : (T,) float64 arrays
-        Smallest eigenvalue, and norm of the change, where ``known``.
-    known : (T,) bool array
-        Records at which the NTG on all samples is known.
-    spectral : (T,) bool array
-        Records at which ``ntg_change`` is the spectral norm; elsewhere it is the recorded Frobenius
-        norm, an upper bound.
-    initial, final : Model
-    gamma : float
-        Of the scaling; if the network does not know it, the largest that lam allows.
-    rounding : float
-        Rounding error of an output relative to the sum of its absolute terms: 4 units of the run's
-        dtype.
-    diverged : bool
-    """
+    """One member of a run, as the theorems need it."""
 
     X: Floats
     y: Floats
-    descent: bool
-    eta: float
-    steps: Records
-    time: Floats
-    loss: Floats
-    weight_change: Floats
-    eigmin: Floats
-    ntg_change: Floats
-    known: Bools
-    spectral: Bools
+    descent: bool  # not gradient flow
+    eta: float  # learning rate on L_m, half the sum of squares; 0 for a flow
+    steps: Records  # (T,)
+    time: Floats  # (T,), of the gradient flow of L_m; eta * step for descent
+    loss: Floats  # (T,), L_m, whichever loss was recorded
+    weight_change: Floats  # (T, m)
+    eigmin: Floats  # (T,), where `known`
+    ntg_change: Floats  # (T,), where `known`: the spectral or the Frobenius norm
+    known: Bools  # (T,): the NTG on all samples is known
+    spectral: Bools  # (T,): `ntg_change` is the spectral norm
     initial: Model
     final: Model
-    gamma: float
-    rounding: float
+    gamma: float  # if the network does not know it, the largest that lam allows
+    rounding: float  # of an output, relative to the sum of its absolute terms
     diverged: bool
 
 
 def run_numbers(fn: str, run: Any, X: Any, y: Any, member: int | None) -> RunNumbers:
-    """Read a run and check that the theorems cover it, and that it was trained on these data.
+    """Read a run.
 
     Raises
     ------
     TypeError
         `run` is not a Run.
     ValueError
-        The run has another loss, several outputs, trained output weights, mini-batches, or no
-        records; `member` does not match the run; X and y are not its data.
+        The theorems do not cover the run: another loss, several outputs, trained output weights,
+        mini-batches. It has no records; `member` does not match it; X and y are not its data.
     """
     for name in ("steps", "time", "loss", "weight_change", "initial", "network", "config"):
         if not hasattr(run, name):
@@ -285,11 +256,17 @@ class Claim:
     @property
     def holds(self) -> bool | None:
         """Whether it holds at all its records; None if undecided or if there are no records."""
-        if not len(self.records):
-            return None
         if np.any(~self.passed & ~self.undecided):
             return False
-        return None if self.undecided.any() else True
+        return None if self.undecided.any() or not len(self.records) else True
+
+    def at(self, t: int) -> dict[str, Any]:
+        """Observed value, bound, margin and pass at a record of the run; None where unknown."""
+        row: dict[str, Any] = dict.fromkeys(("observed", "bound", "margin", "pass"))
+        for i in np.flatnonzero(self.records == t)[:1]:
+            row |= {key: float(getattr(self, key)[i]) for key in ("observed", "bound", "margin")}
+            row["pass"] = None if self.undecided[i] else bool(self.passed[i])
+        return row
 
 
 @dataclass(frozen=True, eq=False)
@@ -370,14 +347,7 @@ class Certificate:
         for t, step in enumerate(self.steps):
             row: dict[str, Any] = {"step": int(step), "time": float(self.time[t])}
             for name, claim in {**self.claims, **self.measured}.items():
-                row |= dict.fromkeys(
-                    f"{name} {key}" for key in ("observed", "bound", "margin", "pass")
-                )
-                for i in np.flatnonzero(claim.records == t)[:1]:
-                    row[f"{name} observed"] = float(claim.observed[i])
-                    row[f"{name} bound"] = float(claim.bound[i])
-                    row[f"{name} margin"] = float(claim.margin[i])
-                    row[f"{name} pass"] = None if claim.undecided[i] else bool(claim.passed[i])
+                row |= {f"{name} {key}": value for key, value in claim.at(t).items()}
             yield row
 
     def to_dict(self) -> dict[str, Any]:
@@ -393,15 +363,11 @@ class Certificate:
             "learning_rate_bound": self.learning_rate,
             "constants": dict(self.constants),
             "assumptions": [
-                {"name": each.name, "asks": each.asks, "holds": each.holds, "finding": each.finding}
+                {key: getattr(each, key) for key in ("name", "asks", "holds", "finding")}
                 for each in self.assumptions
             ],
             "initial": {
-                name: {
-                    "observed": float(claim.observed[0]),
-                    "bound": float(claim.bound[0]),
-                    "pass": bool(claim.passed[0]),
-                }
+                name: {key: claim.at(0)[key] for key in ("observed", "bound", "pass")}
                 for name, claim in self.initial.items()
             },
             "measured": {name: claim.holds for name, claim in self.measured.items()},
@@ -788,31 +754,25 @@ def _ntg_claim(source: str, known: Records, numbers: RunNumbers, bound: float) -
 
 
 _WORDS = {True: "yes", False: "NO", None: "undecided"}
+_MARKS = {True: "", False: "*", None: "?"}
 
 
-def _head(certificate: Certificate) -> list[str]:
-    c = certificate.constants
-    lines = [
-        f"{certificate.theorem}, delta = {c['delta']:g}",
-        f"theorem applies:  {_WORDS[certificate.applies]}",
-        *(f"  - {reason}" for reason in certificate.reasons),
-    ]
-    if certificate.claims:
-        lines.append(f"conclusion holds: {_WORDS[certificate.holds]}")
-    else:
-        lines.append("conclusion holds: the theorem has no bounds for this run")
+def _head(certificate: Certificate) -> Iterator[str]:
+    constants = dict(certificate.constants)
+    yield f"{certificate.theorem}, delta = {constants.pop('delta'):g}"
+    yield f"theorem applies:  {_WORDS[certificate.applies]}"
+    yield from (f"  - {reason}" for reason in certificate.reasons)
+    none = "the theorem has no bounds for this run"
+    yield f"conclusion holds: {_WORDS[certificate.holds] if certificate.claims else none}"
     if certificate.diverged:
-        lines.append("the run diverged")
+        yield "the run diverged"
     kappa = certificate.kappa
-    lines.append(
-        f"kappa_n = {kappa.value:.6g} (+- {kappa.error:.1g}), "
-        + ", ".join(f"{name} = {value:.6g}" for name, value in c.items() if name != "delta")
-    )
+    listed = ", ".join(f"{name} = {value:.6g}" for name, value in constants.items())
+    yield f"kappa_n = {kappa.value:.6g} (+- {kappa.error:.1g}), {listed}"
     if certificate.width is not None:
-        lines.append(f"width required: {power_of_ten(certificate.width.log10)}")
+        yield f"width required: {power_of_ten(certificate.width.log10)}"
     if certificate.learning_rate is not None:
-        lines.append(f"learning rate required: below {certificate.learning_rate:.4g}")
-    return lines
+        yield f"learning rate required: below {certificate.learning_rate:.4g}"
 
 
 def _records(certificate: Certificate, rows: int) -> list[str]:
@@ -820,40 +780,28 @@ def _records(certificate: Certificate, rows: int) -> list[str]:
     claims = list({**certificate.claims, **certificate.measured}.values())
     if not claims:
         return []
-    total = len(certificate.steps)
-    shown = sorted({round(i) for i in np.linspace(0, total - 1, min(rows, total))})
     titles = {"(a)": "eig_min", "(b)": "L_m", "(c)": "|dw|/sqrt(lam)", "(d)": "|dNTG|"}
-    header = ["step", "time"]
+    table = [["step", "time"]]
     for claim in claims:
-        header += [titles.get(claim.name, claim.name), "<=" if claim.upper else ">="]
-    cells = [
-        [f"{certificate.steps[t]}", f"{certificate.time[t]:.4g}"]
-        + [cell for claim in claims for cell in _cells(certificate, claim, t)]
-        for t in shown
-    ]
+        table[0] += [titles.get(claim.name, claim.name), "<=" if claim.upper else ">="]
+    last = len(certificate.steps) - 1
+    for t in sorted({round(i) for i in np.linspace(0, last, min(rows, last + 1))}):
+        cells = (cell for claim in claims for cell in _cells(certificate, claim, t))
+        table.append([f"{certificate.steps[t]}", f"{certificate.time[t]:.4g}", *cells])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    table.insert(1, ["-" * width for width in widths])
+    lines = ["  ".join(map(str.rjust, row, widths)) for row in table]
     key = "F: Frobenius norm, above the spectral norm; *: bound exceeded; ?: undecided"
-    return [*_aligned([header, *cells]), key, ""]
+    return [*lines, key, ""]
 
 
 def _cells(certificate: Certificate, claim: Claim, t: int) -> list[str]:
-    where = np.flatnonzero(claim.records == t)
-    if not len(where):
+    row = claim.at(t)
+    if row["observed"] is None:
         return ["-", "-"]
-    i = int(where[0])
-    mark = "" if claim.passed[i] else "?" if claim.undecided[i] else "*"
-    if claim.name == "(d)" and not certificate.spectral[t]:
-        mark = f" F{mark}"  # Frobenius norm
-    return [f"{claim.observed[i]:.4g}{mark}", f"{claim.bound[i]:.4g}"]
-
-
-def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        for row in table
-    ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return lines
+    frobenius = claim.name == "(d)" and not certificate.spectral[t]
+    mark = f"{' F' if frobenius else ''}{_MARKS[row['pass']]}"
+    return [f"{row['observed']:.4g}{mark}", f"{row['bound']:.4g}"]
 
 
 # Title, label, and the measured claims that are shown beside it.

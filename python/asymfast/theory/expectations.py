@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count, islice
 
 import numpy as np
 
@@ -64,12 +65,10 @@ class RowGeometry:
 
 
 def row_geometry(X: Floats) -> RowGeometry:
-    """Measure the rows of X (n, d).
+    """Measure the rows of X (n, d). Cost: O(n^2 d) time, O(n^2 + n d) memory.
 
-    Notes
-    -----
     Rows are divided by their largest entry before squares are taken, which could overflow or
-    underflow otherwise. Cost: O(n^2 d) time, O(n^2 + n d) memory.
+    underflow otherwise.
     """
     d = X.shape[1]
     largest = np.abs(X).max(axis=1)
@@ -117,7 +116,7 @@ BANDWIDTH = {
 }
 
 
-def resolution(bandwidth: float, scale: float) -> float:
+def _resolution(bandwidth: float, scale: float) -> float:
     """Frequency above which f(s z) times the normal density is below 1e-16 of its size.
 
     The Fourier transform of the product is the convolution of exp(-w^2 / 2) and exp(-37 |w| / b),
@@ -128,55 +127,34 @@ def resolution(bandwidth: float, scale: float) -> float:
     return gauss if decay >= gauss else 0.5 * decay + _DIGITS / decay
 
 
-def rule(
+def _rule(
     bandwidth: float, scale: float, *, refine: float = 1.0, degree: int = 0
 ) -> tuple[Floats, Floats]:
     """Nodes and weights of a trapezoidal rule for E[f(s z) h(z)] for all s up to ``scale``.
 
-    Parameters
-    ----------
-    bandwidth, scale
-        As in `resolution`.
-    refine : float
-        How many times more nodes to use than are needed.
-    degree : int
-        h is a Hermite polynomial of at most this degree. Normalised and times the normal density,
-        it is largest at sqrt(degree), and so is its Fourier transform.
+    With ``refine`` times the nodes that are needed. h is a Hermite polynomial of at most this
+    degree: normalised and times the normal density, it is largest at sqrt(degree), and so is its
+    Fourier transform.
     """
     shift = math.sqrt(degree)
-    step = 2 * math.pi / ((resolution(bandwidth, scale) + shift) * refine)
+    step = 2 * math.pi / ((_resolution(bandwidth, scale) + shift) * refine)
     half = math.ceil((_CUT + shift) / step)
     z = step * np.arange(-half, half + 1, dtype=np.float64)
     return z, step / math.sqrt(2 * math.pi) * np.exp(-0.5 * z**2)
 
 
 def mean(f: Function, bandwidth: float, scale: Floats) -> tuple[Floats, float]:
-    """E[f(s_i z)], z ~ N(0, 1), for all i.
+    """E[f(s_i z)], z ~ N(0, 1), for all i, and an estimate of the largest error.
 
-    Parameters
-    ----------
-    f : callable
-        Elementwise, analytic in a strip around the real line, growing at most like z^2.
-    bandwidth : float
-        As in `BANDWIDTH`.
-    scale : (n,) float64 array
-        The s_i >= 0.
-
-    Returns
-    -------
-    values : (n,) float64 array
-    error : float
-        Estimate: the largest difference from the rule with two thirds of the nodes, plus 4 units of
-        rounding of E|f|.
-
-    Notes
-    -----
-    Cost: O(n N), N = 28 nodes for short rows and about 45 s for long ones (swish).
+    The function acts elementwise, is analytic in a strip around the real line (see `BANDWIDTH`) and
+    grows at most like z^2. The error is the difference from the rule with two thirds of the nodes,
+    plus 4 units of rounding of E|f|. Cost: O(n N) with N = 28 nodes for short rows and about 45 s
+    for long ones (swish).
     """
     longest = float(scale.max())
     values = []
     for refine in (1.5, 1.0):
-        z, w = rule(bandwidth, longest, refine=refine)
+        z, w = _rule(bandwidth, longest, refine=refine)
         at_nodes = f(scale[:, None] * z)
         values.append(at_nodes @ w)
         size = float(np.max(np.abs(at_nodes) @ w))
@@ -214,22 +192,24 @@ class _HermiteRule:
     def blocks(self) -> Iterator[tuple[Floats, Floats]]:
         """Yield the coefficients (n, 32) and half the differences, block by block without end.
 
-        The recurrence h_{k+1} = (z h_k - sqrt(k) h_{k-1}) / sqrt(k+1) is applied to h_k times the
-        root of the density, which stays of order one where h_k would overflow. Cost: O(n N) a term.
+        h_k times the root of the density stays of order one where h_k would overflow.
         """
-        before, now = np.zeros_like(self.z), self.root_density
-        block = np.empty((_BLOCK, len(self.z)))
-        k = 0
+        functions = _hermite(self.z, self.root_density)
         while True:
-            for row in block:
-                row[:] = now
-                before, now = now, (self.z * now - math.sqrt(k) * before) / math.sqrt(k + 1)
-                k += 1
+            block = np.array([*islice(functions, _BLOCK)])
             even, odd = (
                 part @ hermite.T
                 for part, hermite in zip(_even_odd(self.weighted), _even_odd(block), strict=True)
             )
             yield 0.5 * (even + odd), 0.5 * np.abs(even - odd)
+
+
+def _hermite(z: Floats, first: Floats) -> Iterator[Floats]:
+    """The normalised Hermite polynomials h_0, h_1, ... at z, times ``first``."""
+    before, now = np.zeros_like(z), first
+    for k in count():
+        yield now
+        before, now = now, (z * now - math.sqrt(k) * before) / math.sqrt(k + 1)
 
 
 def pair_means(
@@ -308,17 +288,10 @@ def _even_odd(values: Floats) -> tuple[Floats, Floats]:
 
 
 _LONGEST_ROW = 30.0
-# Terms and refinement of the nodes; the error of a level is its change from the level before.
-_LEVELS = (
-    (8, 0.9),
-    (16, 1.35),
-    (32, 1.6),
-    (64, 1.8),
-    (128, 2.0),
-    (192, 2.2),
-    (256, 2.4),
-    (384, 2.6),
-)
+# Terms, and refinement of the nodes; the error of a level is its change from the level before.
+_TERMS = (8, 16, 32, 64, 128, 192, 256, 384)
+_REFINE = (0.9, 1.35, 1.6, 1.8, 2.0, 2.2, 2.4, 2.6)
+_LEVELS = tuple(zip(_TERMS, _REFINE, strict=True))
 
 
 def triple_sums(
@@ -341,7 +314,7 @@ def triple_sums(
     bandwidth : float
         As in `BANDWIDTH`, for the worst of the three.
     Q, X : (q, d) and (n, d) float64 arrays
-        Rows of length up to 30 sqrt(d).
+        Rows of length up to 30 sqrt(d); a longer one raises ValueError.
     tol : float
         The resolution is increased until the estimated error is at most ``tol * size``.
     weigh : callable(E_i, i)
@@ -356,11 +329,6 @@ def triple_sums(
     size : float
         Largest sqrt(E[f^2] E[g^2] E[h^2]), the unit of the errors.
 
-    Raises
-    ------
-    ValueError
-        A row is too long.
-
     Notes
     -----
     Cost: O(n q^2 N K + n q N^2 K) time, O(q N K + q^2) memory, with N nodes and K terms.
@@ -371,16 +339,15 @@ def triple_sums(
         raise ValueError(
             f"{fn}: |x_i| / sqrt(d) must be at most {_LONGEST_ROW:g}, got {longest:.4g}"
         )
-    q = len(Q)
     size = math.prod(_root_mean_square(u, bandwidth, longest) for u in functions)
+    q, level = len(Q), 1
     total, error = np.zeros((q, q)), 0.0
     rounding = 8 * rows.rounding * (1 + longest) * size
-    level = 1
     for i in range(q, q + len(X)):
-        conditional = _Conditional(rows, q, i, functions, bandwidth)
-        before = conditional.matrix(*_LEVELS[level - 1])
+        conditional = _conditional(rows, q, i, functions, bandwidth)
+        before = conditional(*_LEVELS[level - 1])
         while True:
-            E = conditional.matrix(*_LEVELS[level])
+            E = conditional(*_LEVELS[level])
             change = float(np.abs(E - before).max())
             if change + rounding <= tol * size or level == len(_LEVELS) - 1:
                 break
@@ -397,50 +364,34 @@ def _root_mean_square(u: Function, bandwidth: float, scale: float) -> float:
     return math.sqrt(float(square[0]))
 
 
-class _Conditional:
-    """The conditional expectations given u_i, and their mean over u_i."""
+def _conditional(
+    rows: RowGeometry,
+    q: int,
+    i: int,
+    functions: tuple[Function, Function, Function],
+    bandwidth: float,
+) -> Callable[[int, float], Floats]:
+    """E[f(u_k) g(u_l) h(u_i)] for k, l < q, by numbers of terms and refinements of the nodes."""
+    f, g, h = functions
+    longest, s = float(rows.scale.max()), rows.scale[i]
+    scale, rho_i, gap = rows.scale[:q], rows.rho[:q, i], rows.gap[:q, i]
+    slope, spread = scale * rho_i, scale * np.sqrt(gap * (2 - gap))  # b_k and r_k
+    covariance = np.multiply.outer(scale, scale) * (rows.rho[:q, :q] - np.outer(rho_i, rho_i))
+    products = np.multiply.outer(spread, spread)
+    defined = products > 0
+    rho = np.clip(covariance / np.where(defined, products, 1.0), -1.0, 1.0) * defined
 
-    def __init__(
-        self,
-        rows: RowGeometry,
-        q: int,
-        i: int,
-        functions: tuple[Function, Function, Function],
-        bandwidth: float,
-    ) -> None:
-        self.f, self.g, self.h = functions
-        self.bandwidth = bandwidth
-        self.longest = float(rows.scale.max())
-        self.s = rows.scale[i]
-        scale, rho, gap = rows.scale[:q], rows.rho[:q, i], rows.gap[:q, i]
-        self.slope = scale * rho  # b_k
-        self.spread = scale * np.sqrt(gap * (2 - gap))  # r_k
-        covariance = np.multiply.outer(scale, scale) * (rows.rho[:q, :q] - np.outer(rho, rho))
-        products = np.multiply.outer(self.spread, self.spread)
-        defined = products > 0
-        self.rho = np.clip(covariance / np.where(defined, products, 1.0), -1.0, 1.0) * defined
-
-    def matrix(self, terms: int, refine: float) -> Floats:
-        """E[f(u_k) g(u_l) h(u_i)] with this number of terms and refinement of the nodes."""
-        t, w = rule(self.bandwidth, self.longest, refine=refine)
-        z, v = rule(self.bandwidth, self.longest, refine=refine, degree=terms)
-        projection = (hermite_polynomials(z, terms) * v).T
-        at = (self.slope[:, None] * t)[:, :, None] + (self.spread[:, None] * z)[:, None, :]
-        A, B = self.f(at) @ projection, self.g(at) @ projection
-        A *= (w * self.h(self.s * t))[:, None]
-        E = np.zeros_like(self.rho)
-        power = np.ones_like(self.rho)
+    def matrix(terms: int, refine: float) -> Floats:
+        t, w = _rule(bandwidth, longest, refine=refine)
+        z, v = _rule(bandwidth, longest, refine=refine, degree=terms)
+        projection = (np.array([*islice(_hermite(z, np.ones_like(z)), terms)]) * v).T
+        at = (slope[:, None] * t)[:, :, None] + (spread[:, None] * z)[:, None, :]
+        A, B = f(at) @ projection, g(at) @ projection
+        A *= (w * h(s * t))[:, None]
+        E, power = np.zeros_like(rho), np.ones_like(rho)
         for k in range(terms):
             E += (A[:, :, k] @ B[:, :, k].T) * power
-            power *= self.rho
+            power *= rho
         return E
 
-
-def hermite_polynomials(z: Floats, terms: int) -> Floats:
-    """h_0, ..., h_{terms - 1} at z, normalised for the standard normal density: (terms, N)."""
-    values = np.ones((terms, len(z)))
-    before = np.zeros_like(z)
-    for k in range(terms - 1):
-        values[k + 1] = (z * values[k] - math.sqrt(k) * before) / math.sqrt(k + 1)
-        before = values[k]
-    return values
+    return matrix

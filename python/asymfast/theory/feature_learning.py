@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -185,16 +185,8 @@ class Estimate(NamedTuple):
         return np.asarray((self.mean - expected) / np.maximum(self.standard_error, least))
 
 
-@overload
-def g_1(X: Array, activation: str = ..., *, return_error: Literal[False] = ...) -> Floats: ...
-@overload
-def g_1(
-    X: Array, activation: str = ..., *, return_error: Literal[True]
-) -> tuple[Floats, float]: ...
 @statement()
-def g_1(
-    X: Array, activation: str = "swish", *, return_error: bool = False
-) -> Floats | tuple[Floats, float]:
+def g_1(X: Array, activation: str = "swish", *, return_error: bool = False) -> Any:
     """g_1(x) = E[sigma(z |x| / sqrt d) sigma'(z |x| / sqrt d)], z ~ N(0, 1), for every row.
 
     Parameters
@@ -280,7 +272,7 @@ def g_2(
     *,
     tol: float = 1e-12,
     return_error: bool = False,
-) -> float | tuple[float, float]:
+) -> Any:
     """g_2(x_1, x_2, x_3) = E[sigma''(z_1) sigma'(z_2) sigma'(z_3) sigma(z_3)], Cov z = x x' / d.
 
     Parameters
@@ -323,26 +315,6 @@ def g_2(
     return (value, error) if return_error else value
 
 
-@overload
-def theorem_4_4(
-    X: Array,
-    lam: Array,
-    activation: str = ...,
-    *,
-    X_eval: Array | None = ...,
-    tol: float = ...,
-    return_error: Literal[False] = ...,
-) -> Floats: ...
-@overload
-def theorem_4_4(
-    X: Array,
-    lam: Array,
-    activation: str = ...,
-    *,
-    X_eval: Array | None = ...,
-    tol: float = ...,
-    return_error: Literal[True],
-) -> tuple[Floats, float]: ...
 @statement(activation=SMOOTH)
 def theorem_4_4(
     X: Array,
@@ -352,7 +324,7 @@ def theorem_4_4(
     X_eval: Array | None = None,
     tol: float = 1e-12,
     return_error: bool = False,
-) -> Floats | tuple[Floats, float]:
+) -> Any:
     """Expected initial velocity of the NTG, E[dTheta_m(x_k, x_l; W_t) / dt at t = 0].
 
     It is -(x_k.x_l / d^2) sum_i [g_2(x_k, x_l, x_i) x_k.x_i + g_2(x_l, x_k, x_i) x_l.x_i]
