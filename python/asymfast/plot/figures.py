@@ -47,8 +47,7 @@ def training_figure(
     Parameters
     ----------
     runs : mapping from str to Run
-        What to compare, by the name that the legend gives it; one to seven entries. A single run
-        gets no legend.
+        One to seven runs, by the names that the legend gives them. A single run gets no legend.
     against : {"step", "time"}
         The horizontal axis: training steps (the mean over members that took different steps), or
         training time (step times learning rate, or the time of the gradient flow).
@@ -56,7 +55,7 @@ def training_figure(
         How many nodes panel (b) follows in every member: the one that moved most as a bold line,
         the next ones as thin lines.
     title : str, optional
-        One line above the figure.
+        One line above the figure. Like names, it may have formulas, as in ``r"$\\gamma$"``.
 
     Returns
     -------
@@ -67,22 +66,18 @@ def training_figure(
     ------
     ImportError
         matplotlib is not installed.
-    TypeError
-        ``runs`` is not a mapping, or ``top`` is not an integer.
-    ValueError
-        ``runs`` is empty or has more than seven entries, a run has no records, ``against`` is
-        unknown, or ``top`` < 1.
+    TypeError, ValueError
+        ``runs`` is not a mapping, or has not one to seven entries, or a run has no records;
+        ``against`` or ``top`` is out of range.
     FigureError
         matplotlib failed to draw.
 
     Notes
     -----
-    Losses and eigenvalues have logarithmic axes. Values that are zero, negative (an eigenvalue
-    that vanishes up to rounding) or not finite cannot be shown there; the panel says how many
-    were left out. A panel without any positive value gets a linear axis instead.
-
-    Names and titles may contain formulas, as in ``r"$\\gamma$"``. The figure has the style of
-    asymfast; of the settings of your matplotlib only the fonts are used.
+    Losses and eigenvalues have logarithmic axes. The panel says how many values were left out as
+    they are zero, negative (an eigenvalue that vanishes up to rounding) or not finite. A panel
+    without any positive value gets a linear axis instead. The figure has the style of asymfast; of
+    the settings of your matplotlib only the fonts are used.
 
     Source: paper, Appendix J, Figure 2.
 
@@ -91,8 +86,7 @@ def training_figure(
     >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=100, gamma=0.5, alpha=0.7, rng=1)
-    >>> run = af.gradient_descent(net, X, y, steps=100)
-    >>> figure = af.plot.training_figure({"gamma = 0.5": run})
+    >>> figure = af.plot.training_figure({"mine": af.gradient_descent(net, X, y, steps=100)})
     >>> len(figure.axes)
     4
     """
@@ -121,8 +115,7 @@ def training_figure(
         ]
         _loss_panel(panels[0], lines)
         _weight_panel(panels[1], lines, top)
-        _ntg_panel(panels[2], lines)
-        _eigenvalue_panel(panels[3], lines)
+        _ntg_panels(panels[2], panels[3], lines)
         for panel in panels[2:4]:
             panel.set_xlabel("training step" if against == "step" else "training time $t$")
         style.whole_numbers(panels[3].xaxis)
@@ -162,8 +155,7 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
 
     Examples
     --------
-    >>> import pathlib, tempfile
-    >>> import asymfast as af
+    >>> import pathlib, tempfile, asymfast as af
     >>> from matplotlib.figure import Figure
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     written = af.plot.save(Figure(), pathlib.Path(folder, "empty"))
@@ -206,12 +198,13 @@ class _Line:
 
 
 def _loss_panel(axes: Axes, lines: Sequence[_Line]) -> None:
-    tests = [line for line in lines if line.run.test_loss is not None]
-    _logarithmic(axes, lines, [line.run.loss for line in lines])
-    for line in tests:
-        assert line.run.test_loss is not None
-        mean = _positive(_by_member(line.run.test_loss).mean(axis=1))
-        axes.plot(line.x, mean, color=line.colour, linewidth=0.9)
+    _logarithmic(axes, [(line, line.run.loss) for line in lines])
+    tests = False
+    for line in lines:
+        if line.run.test_loss is not None:
+            tests = True
+            mean = _positive(_by_member(line.run.test_loss).mean(axis=1))
+            axes.plot(line.x, mean, color=line.colour, linewidth=0.9)
     symbols = {_LOSS_SYMBOLS.get(str(line.run.config.get("loss")), "loss") for line in lines}
     axes.set_title("(a) training risk" + (", and test risk (thin)" if tests else ""))
     axes.set_ylabel(symbols.pop() if len(symbols) == 1 else "loss")
@@ -224,53 +217,40 @@ def _weight_panel(axes: Axes, lines: Sequence[_Line], top: int) -> None:
         followed = min(followed, moved.shape[-1])
         _bold(axes, line, moved[..., 0])
         axes.plot(line.x, moved[..., 1:].mean(axis=1), color=line.colour, linewidth=0.7, alpha=0.7)
-    axes.set_title(
-        f"(b) weight change of the top {followed} nodes"
-        if followed > 1
-        else "(b) weight change of the top node"
-    )
+    nodes = f"{followed} nodes" if followed > 1 else "node"
+    axes.set_title(f"(b) weight change of the top {nodes}")
     axes.set_ylabel(r"$\Vert w_{tj} - w_{0j} \Vert$")
     axes.set_ylim(bottom=0)
 
 
-def _ntg_panel(axes: Axes, lines: Sequence[_Line]) -> None:
-    recorded = [line for line in lines if line.run.ntg_change is not None]
-    for line in recorded:
-        assert line.run.ntg_change is not None
-        _bold(axes, line, _by_member(line.run.ntg_change))
-    axes.set_title("(c) change of the NTG matrix")
-    axes.set_ylabel(r"$\Vert \widehat{\Theta}_t - \widehat{\Theta}_0 \Vert_F$")
-    if recorded:
-        axes.set_ylim(bottom=0)
-    else:
-        remark(axes, "not recorded")
+def _ntg_panels(change: Axes, eigenvalue: Axes, lines: Sequence[_Line]) -> None:
+    change.set_title("(c) change of the NTG matrix")
+    change.set_ylabel(r"$\Vert \widehat{\Theta}_t - \widehat{\Theta}_0 \Vert_F$")
+    for line in lines:
+        if line.run.ntg_change is not None:
+            _bold(change, line, _by_member(line.run.ntg_change))
+            change.set_ylim(bottom=0)
+    eigenvalue.set_title("(d) smallest eigenvalue of the NTG matrix")
+    eigenvalue.set_ylabel(r"$\mathrm{eig}_{\min}(\widehat{\Theta}_t)$")
+    recorded = [(line, line.run.ntg_eigmin) for line in lines]
+    _logarithmic(eigenvalue, [(line, values) for line, values in recorded if values is not None])
+    for axes in (change, eigenvalue):
+        if not axes.lines:
+            remark(axes, "not recorded")
 
 
-def _eigenvalue_panel(axes: Axes, lines: Sequence[_Line]) -> None:
-    recorded = [line for line in lines if line.run.ntg_eigmin is not None]
-    values = [line.run.ntg_eigmin for line in recorded if line.run.ntg_eigmin is not None]
-    axes.set_title("(d) smallest eigenvalue of the NTG matrix")
-    axes.set_ylabel(r"$\mathrm{eig}_{\min}(\widehat{\Theta}_t)$")
-    if recorded:
-        _logarithmic(axes, recorded, values)
-    else:
-        remark(axes, "not recorded")
-
-
-def _logarithmic(axes: Axes, lines: Sequence[_Line], series: Sequence[Floats]) -> None:
+def _logarithmic(axes: Axes, series: Sequence[tuple[_Line, Floats]]) -> None:
     """Draw positive values on a logarithmic axis and say how many others there were."""
-    left_out = sum(int(np.isnan(_positive(values)).sum()) for values in series)
-    total = sum(values.size for values in series)
-    if left_out == total:
-        for line, values in zip(lines, series, strict=True):
-            _bold(axes, line, _by_member(values))
-        remark(axes, "no positive value: linear axis")
-        return
-    for line, values in zip(lines, series, strict=True):
-        _bold(axes, line, _by_member(values), positive=True)
-    axes.set_yscale("log")
+    left_out = sum(int(np.isnan(_positive(values)).sum()) for _, values in series)
+    total = sum(values.size for _, values in series)
+    positive = left_out < total
+    for line, values in series:
+        _bold(axes, line, _by_member(values), positive=positive)
+    if positive:
+        axes.set_yscale("log")
     if left_out:
-        remark(axes, f"{left_out} of {total} values not positive or not finite: left out")
+        dropped = f"{left_out} of {total} values not positive or not finite: left out"
+        remark(axes, dropped if positive else "no positive value: linear axis")
 
 
 def _bold(axes: Axes, line: _Line, values: Floats, *, positive: bool = False) -> None:

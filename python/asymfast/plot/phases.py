@@ -18,6 +18,7 @@ from asymfast.scaling import node_scaling
 from asymfast.train import gradient_descent
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
@@ -117,9 +118,41 @@ class PhaseDiagram:
         FigureError
             matplotlib failed to draw.
         """
-        return _figure(self)
+        with style.drawing("PhaseDiagram.figure"):
+            from matplotlib.figure import Figure
+
+            figure = Figure(figsize=(11.0, 3.6), layout="constrained")
+            measure, change, both = figure.subplots(1, 3)
+            _map(measure, "(a) measure of feature learning", self, self.measure)
+            _map(change, f"(b) NTG change after {self.steps:,} steps", self, self.mean_change)
+            colours = np.broadcast_to(self.gamma[:, None], self.measure.shape)
+            points = both.scatter(self.measure, self.mean_change, c=colours, cmap="cividis", s=22)
+            figure.colorbar(points, ax=both, label=r"$\gamma$")
+            both.set_title("(c) one against the other")
+            both.set_xlabel(r"measure $(1-\gamma)^2 \sum_j \tilde\lambda_j^2$")
+            norm = r"\Vert \widehat{\Theta}_0 \Vert_F"
+            both.set_ylabel(
+                rf"$\Vert \widehat{{\Theta}}_t - \widehat{{\Theta}}_0 \Vert_F / {norm}$"
+            )
+        return figure
 
 
+def _map(axes: Axes, title: str, diagram: PhaseDiagram, values: Floats) -> None:
+    """Values over the grid in colours."""
+    image = axes.imshow(values, origin="lower", aspect="auto", vmin=0)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(True)
+    for axis, grid, room in ((axes.xaxis, diagram.alpha, 32), (axes.yaxis, diagram.gamma, 60)):
+        labels = [f"{value:.3g}" for value in grid]
+        shown = style.every_label(labels, room)
+        axis.set_ticks(range(len(grid))[shown], labels[shown])
+    axes.set_xlabel(r"$\alpha$")
+    axes.set_ylabel(r"$\gamma$")
+    axes.set_title(title)
+    axes.figure.colorbar(image, ax=axes)
+
+
+@_check.arguments(m=_check.COUNT, seeds=_check.COUNT, rng=_check.NATURAL, steps=_check.COUNT)
 def phase_diagram(
     X: ArrayLike,
     y: ArrayLike,
@@ -140,10 +173,8 @@ def phase_diagram(
     ----------
     X, y : (n, d) and (n,) float64 or float32 arrays
         Training data.
-    gamma : sequence of float
-        Values in [0, 1].
-    alpha : sequence of float
-        Values in (0, 1), where Eq. (35) exists.
+    gamma, alpha : sequences of float
+        Increasing values in [0, 1], and in (0, 1), where Eq. (35) exists.
     m : int
         Width of the networks.
     activation : str
@@ -195,17 +226,13 @@ def phase_diagram(
     True
     """
     fn = "phase_diagram"
-    gammas = _grid(fn, "gamma", gamma, high_open=False)
-    alphas = _grid(fn, "alpha", alpha, high_open=True)
-    m = _check.integer(fn, "m", m, low=1)
-    seeds = _check.integer(fn, "seeds", seeds, low=1)
-    rng = _check.integer(fn, "rng", rng, low=0)
-    steps = _check.integer(fn, "steps", steps, low=1)
+    gammas = _grid(fn, "gamma", gamma, is_open=False)
+    alphas = _grid(fn, "alpha", alpha, is_open=True)
     inputs = _check.array(fn, "X", X, shape=("n", "d"))
-    if isinstance(lr, str):
-        _check.choice(fn, "lr", lr, ("auto",))
-    else:
-        lr = _check.number(fn, "lr", lr, low=0, low_open=True)
+    if isinstance(lr, str) and lr != "auto":
+        raise ValueError(f"{fn}: lr must be a number > 0 or 'auto', got {lr!r}")
+    if not isinstance(lr, str):
+        lr = _check.POSITIVE(fn, "lr", lr)
     networks, d = len(gammas) * len(alphas) * seeds, inputs.shape[1]
     each = _NETWORK_BYTES + 3 * inputs.itemsize * m * d
     _check.require_room(
@@ -262,17 +289,13 @@ def _relative(fn: str, change: Floats, start: Floats) -> Floats:
     return relative
 
 
-def _grid(fn: str, name: str, values: Sequence[float], *, high_open: bool) -> Floats:
+def _grid(fn: str, name: str, values: Sequence[float], *, is_open: bool) -> Floats:
     """Increasing values in [0, 1], or in (0, 1) if the ends are excluded."""
     given = np.asarray(values, dtype=object)
     if given.ndim != 1 or given.size == 0:
         raise ValueError(f"{fn}: {name} must be a non-empty sequence, got {values!r}")
-    grid = np.array(
-        [
-            _check.number(fn, name, v, low=0, high=1, low_open=high_open, high_open=high_open)
-            for v in given
-        ]
-    )
+    check = _check.FRACTION if is_open else _check.UNIT
+    grid = np.array([check(fn, name, value) for value in given])
     if np.any(np.diff(grid) <= 0):
         raise ValueError(f"{fn}: {name} must increase, got {grid.tolist()}")
     return grid
@@ -283,45 +306,3 @@ def _ranks(values: Floats) -> Floats:
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(count)
     return np.asarray((ends - 0.5 * (count + 1))[place], dtype=np.float64)
-
-
-def _figure(diagram: PhaseDiagram) -> Figure:
-    with style.drawing("PhaseDiagram.figure"):
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(11.0, 3.6), layout="constrained")
-        panels = figure.subplots(1, 3)
-        maps = (
-            ("(a) measure of feature learning", diagram.measure),
-            (f"(b) NTG change after {diagram.steps:,} steps", diagram.mean_change),
-        )
-        for axes, (title, values) in zip(panels[:2], maps, strict=True):
-            image = axes.imshow(values, origin="lower", aspect="auto", vmin=0)
-            axes.grid(visible=False)
-            axes.spines[:].set_visible(True)
-            for axis, grid, room in (
-                (axes.xaxis, diagram.alpha, 32),
-                (axes.yaxis, diagram.gamma, 60),
-            ):
-                labels = [f"{value:.3g}" for value in grid]
-                shown = style.every_label(labels, room)
-                axis.set_ticks(range(len(grid))[shown], labels[shown])
-            axes.set_xlabel(r"$\alpha$")
-            axes.set_ylabel(r"$\gamma$")
-            axes.set_title(title)
-            figure.colorbar(image, ax=axes)
-        scatter = panels[2].scatter(
-            diagram.measure,
-            diagram.mean_change,
-            c=np.broadcast_to(diagram.gamma[:, None], diagram.measure.shape),
-            cmap="cividis",
-            s=22,
-        )
-        figure.colorbar(scatter, ax=panels[2], label=r"$\gamma$")
-        panels[2].set_title("(c) one against the other")
-        panels[2].set_xlabel(r"measure $(1-\gamma)^2 \sum_j \tilde\lambda_j^2$")
-        panels[2].set_ylabel(
-            r"$\Vert \widehat{\Theta}_t - \widehat{\Theta}_0 \Vert_F / \Vert \widehat{\Theta}_0"
-            r" \Vert_F$"
-        )
-    return figure

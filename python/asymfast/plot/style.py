@@ -185,11 +185,9 @@ def legend_below(figure: Figure, *panels: Axes) -> None:
         if sum(max(lengths[i : i + rows]) for i in range(0, len(labels), rows)) <= room:
             break
         columns -= 1
-    figure.legend(
-        list(entries.values()),
-        labels,
-        loc="outside lower center",
-        ncols=columns,
-        handlelength=3.5,
-        columnspacing=1.5,
-    )
+    look: dict[str, Any] = {
+        "loc": "outside lower center",
+        "handlelength": 3.5,
+        "columnspacing": 1.5,
+    }
+    figure.legend(list(entries.values()), labels, ncols=columns, **look)

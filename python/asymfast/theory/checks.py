@@ -132,12 +132,6 @@ def _samples(fn: str, name: str, values: Any, sizes: Sizes) -> Floats:
     return X
 
 
-def _flag(fn: str, name: str, value: Any, sizes: Sizes) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{fn}: {name} must be True or False, got {value!r}")
-    return bool(value)
-
-
 def _activation(fn: str, name: str, value: Any, sizes: Sizes) -> str:
     return _check.choice(fn, name, value, ACTIVATIONS)
 
@@ -153,7 +147,7 @@ def _generator(fn: str, name: str, value: Any, sizes: Sizes) -> np.random.Genera
 
 
 ANY = Domain("any", lambda fn, name, value, sizes: value)
-FLAG = Domain("bool", _flag)
+FLAG = Domain("bool", lambda fn, name, value, sizes: _check.flag(fn, name, value))
 SAMPLES = Domain("(n, d) array_like, float64 or float32", _samples)
 ACTIVATION = Domain("str", _activation)
 SMOOTH = Domain("str, not relu", _smooth)
