@@ -42,6 +42,27 @@ def test_code_prints_what_the_page_says(page, tmp_path, monkeypatch):
             assert same, f"{page}, line {block.line}: printed\n{output}"
 
 
+def test_the_readme_takes_its_times_from_the_measurements():
+    """Ratios and times of its comparison; a new table of measurements changes the README, too."""
+    readme, table = (ROOT / name for name in ("README.md", "bench/README.md"))
+    measured = {}
+    for line in table.read_text().splitlines():
+        if line.startswith("| W") and "float32, 2 threads" in line:
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            measured.setdefault(cells[0].split()[0], cells)
+    rows = [line for line in readme.read_text().splitlines() if line.startswith("| time of")]
+    assert len(rows) == 2
+    for row in rows:
+        work = re.search(r"\((\w+)\)", row)[1]
+        _, ours, other, ratio, *_ = measured[work]
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert cells[2] == ratio
+        assert "torch" in other
+        if "112 ms" in row:
+            assert "112 ms" in table.read_text()
+            assert float(re.match(r"[\d.]+", cells[3])[0]) == round(float(ours.split()[0]) / 1e3, 2)
+
+
 def test_links_between_files_lead_somewhere():
     """As a code host shows them; within the site Sphinx checks them, with their anchors."""
     texts = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "bench/README.md")]
