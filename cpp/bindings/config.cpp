@@ -19,7 +19,6 @@ void register_config(py::module_& module) {
                     "eigen"_a = config.eigen);
   });
   module.def("use_isa", &use_isa, "isa"_a);
-  module.def("use_one_thread_from_now_on", &use_one_thread_from_now_on);
   // What `_cuda.module()` returned.
   module.def(
       "use_cuda",

@@ -1,15 +1,28 @@
-// What a backend offers: the same functions with the same arguments, called through a table so that
-// one library can hold kernels compiled for several instruction sets.
+// What a backend offers: the same functions with the same arguments, declared here and nowhere
+// else. They are called through a table so that one library can hold kernels compiled for several
+// instruction sets; each backend fills it from one list (cpu/backend.cpp, reference/backend.cpp,
+// cuda/table.hpp).
 #pragma once
 
 #include <memory>
 
 #include "asymfast/network.hpp"
-#include "batch_engine.hpp"
-#include "engine.hpp"
-#include "fleet.hpp"
+#include "parallel.hpp"
 
 namespace asymfast {
+
+// Declared alone, so that the kernels need not be compiled anew for every change of a run.
+template <class T>
+class Engine;
+template <class T>
+class BatchEngine;
+template <class T>
+class Fleet;
+template <class T>
+struct EnsembleView;
+template <class T>
+struct DataView;
+struct BatchTraining;
 
 template <class T>
 struct Kernels {
@@ -61,10 +74,8 @@ struct KernelTable {
   }
 };
 
+const KernelTable& reference_table();
 // The table of a backend; for the CPU that of the instruction set in force.
 const KernelTable& kernel_table(Backend backend);
-
-// The team size for `requested` threads (0: what OpenMP offers here).
-int team_size(int requested);
 
 }  // namespace asymfast

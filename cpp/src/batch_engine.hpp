@@ -39,10 +39,11 @@ class BatchEngine {
   virtual void copy_weights_to(T* W, T* a) const = 0;  // (m, d) and (m, k)
   virtual void state(Archive& archive) = 0;            // the weights; `evaluate` is then due
 
-  double loss() const noexcept { return loss_; }  // of the batch at hand
+  double loss() const noexcept { return *loss_; }  // of the batch at hand
 
  protected:
-  double loss_ = 0;
+  double own_loss_ = 0;
+  const double* loss_ = &own_loss_;  // or where a fleet has it
 };
 
 }  // namespace asymfast

@@ -7,17 +7,12 @@
 #include <string>
 #include <utility>
 
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
-
 #include "asymfast/config.hpp"
 #include "asymfast/cuda.hpp"
 #include "asymfast/version.h"
 #include "backend.hpp"
 #include "interface_hash.hpp"
 #include "names.hpp"
-#include "reference/kernels.hpp"
 
 namespace asymfast {
 
@@ -52,7 +47,7 @@ std::vector<const KernelTable*> runnable_tables() {
   if (v4) tables.push_back(asymfast_kernels_v4());
   return tables;
 #elif defined(ASYMFAST_REFERENCE_ONLY)
-  return {&reference::table()};
+  return {&reference_table()};
 #else
   return {asymfast_kernels_generic()};
 #endif
@@ -76,15 +71,8 @@ std::atomic<const KernelTable*>& chosen() {
   return table;
 }
 
-std::atomic<bool> one_thread_only{false};
-
-// OMP_NUM_THREADS may say anything; an OpenMP run time may crash on what the system does not give.
-constexpr int kMostThreads = 1024;
-
-constexpr std::pair<Backend, std::string_view> kBackends[] = {{Backend::reference, "reference"},
-                                                              {Backend::cpu, "cpu"},
-                                                              {Backend::cuda, "cuda"},
-                                                              {Backend::emulated, "emulated"}};
+constexpr std::pair<Backend, std::string_view> kBackends[] = {
+    {Backend::reference, "reference"}, {Backend::cpu, "cpu"}, {Backend::cuda, "cuda"}};
 
 std::atomic<const KernelTable*> of_cuda{nullptr};
 
@@ -106,9 +94,8 @@ constexpr KernelTable kOfTheCpu{"cpu",
 
 const KernelTable& kernel_table(Backend backend) {
   switch (backend) {
-    case Backend::reference: return reference::table();
+    case Backend::reference: return reference_table();
     case Backend::cpu: return *chosen();
-    case Backend::emulated: throw std::runtime_error("the emulated device is a module for tests");
     case Backend::cuda: break;
   }
   if (const KernelTable* table = of_cuda) return *table;
@@ -120,15 +107,6 @@ void cuda::use_module(const Module& module) {
     throw std::invalid_argument(
         "the CUDA module and the library are of different builds; install both from one build");
   of_cuda = static_cast<const KernelTable*>(module.table(&kOfTheCpu));
-}
-
-int team_size([[maybe_unused]] int requested) {
-  if (one_thread_only) return 1;
-#if defined(_OPENMP)
-  return std::clamp(requested > 0 ? requested : omp_get_max_threads(), 1, kMostThreads);
-#else
-  return 1;
-#endif
 }
 
 Backend backend_from_name(std::string_view name) {
@@ -144,10 +122,6 @@ std::string_view name_of(Backend backend) {
 
 void use_isa(const std::string& isa) {
   chosen() = find_table(isa);
-}
-
-void use_one_thread_from_now_on() {
-  one_thread_only = true;
 }
 
 BuildConfig build_config() {

@@ -103,11 +103,12 @@ class Engine {
   virtual Kept kept() const = 0;
 
   const double* outputs() const noexcept { return f_; }  // f (n, k) at eval
-  double loss() const noexcept { return loss_; }         // L at eval
+  double loss() const noexcept { return *loss_; }        // L at eval
 
  protected:
   const double* f_ = nullptr;
-  double loss_ = 0;
+  double own_loss_ = 0;
+  const double* loss_ = &own_loss_;  // or where a fleet has it
 };
 
 }  // namespace asymfast

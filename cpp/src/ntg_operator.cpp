@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend.hpp"
+#include "engine.hpp"
 
 namespace asymfast {
 

@@ -15,11 +15,7 @@ from ._check import CUDA, AnyNetwork
 
 DEVICES = ("cpu", "cuda")
 BACKENDS = ("cpu", "reference")
-MOST_THREADS = 1024  # an OpenMP run time may crash on what the system does not give it
-
-# A forked child must not wait for OpenMP threads that only its parent has.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_core.use_one_thread_from_now_on)
+MOST_THREADS = 1024
 
 
 def backend_name(fn: str, backend: str | None, device: str = "cpu") -> str:

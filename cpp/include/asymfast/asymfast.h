@@ -68,11 +68,8 @@ ASYMFAST_API const char* asymfast_last_error(void);
 ASYMFAST_API const char* asymfast_isa(void);
 ASYMFAST_API asymfast_status asymfast_use_isa(const char* isa);
 
-/* How many threads a call gets that asks for none. 1 without OpenMP. */
+/* How many threads a call gets that asks for none. */
 ASYMFAST_API int32_t asymfast_max_threads(void);
-
-/* To be called in a child after fork(), which must not wait for the threads of its parent. */
-ASYMFAST_API void asymfast_use_one_thread_from_now_on(void);
 
 /* ---- how a call is carried out ------------------------------------------------------------------
  */

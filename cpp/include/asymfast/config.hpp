@@ -22,7 +22,4 @@ ASYMFAST_API BuildConfig build_config();
 // load.
 ASYMFAST_API void use_isa(const std::string& isa);
 
-// After fork() a child must not wait for OpenMP threads that exist only in its parent.
-ASYMFAST_API void use_one_thread_from_now_on();
-
 }  // namespace asymfast

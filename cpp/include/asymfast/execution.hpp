@@ -13,7 +13,6 @@ enum class Backend {
   reference,  // plain sequential loops that read like the paper
   cpu,        // blocked, vectorised, parallel over nodes
   cuda,       // on the first GPU; of a module that is built and loaded apart (asymfast/cuda.hpp)
-  emulated,   // the kernels of `cuda` on the host, for tests: exact but very slow
 };
 
 ASYMFAST_API Backend backend_from_name(std::string_view name);  // throws std::invalid_argument

@@ -60,7 +60,3 @@ int32_t asymfast_max_threads(void) {
   });
   return threads;
 }
-
-void asymfast_use_one_thread_from_now_on(void) {
-  asymfast::use_one_thread_from_now_on();
-}

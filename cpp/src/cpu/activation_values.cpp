@@ -1,8 +1,10 @@
 // sigma, sigma' or sigma'' of an array, through the vectors of the training kernels.
-#include "cpu/kernels.hpp"
+#include "backend.hpp"
 #include "math/activations.hpp"
 
 namespace asymfast::cpu {
+
+namespace {
 
 template <class T>
 void activation_values(Activation activation, int order, const T* z, Index count, T* out) {
@@ -24,7 +26,14 @@ void activation_values(Activation activation, int order, const T* z, Index count
   });
 }
 
-template void activation_values(Activation, int, const float*, Index, float*);
-template void activation_values(Activation, int, const double*, Index, double*);
+}  // namespace
+
+template <class T>
+void add_activation_values(Kernels<T>& kernels) {
+  kernels.activation_values = &activation_values<T>;
+}
+
+template void add_activation_values(Kernels<float>&);
+template void add_activation_values(Kernels<double>&);
 
 }  // namespace asymfast::cpu

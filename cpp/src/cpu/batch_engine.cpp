@@ -2,17 +2,18 @@
 // of nodes in one go, while its weights are in cache; one barrier a step, where the outputs are
 // summed. Cost of a step on b samples: 4 b m d flop, with output weights 2 b m k more, and b m
 // evaluations of sigma and sigma'.
+#include "batch_engine.hpp"
+
 #include <algorithm>
 #include <utility>
 
+#include "backend.hpp"
 #include "cpu/batch_tiles.hpp"
 #include "cpu/in_double.hpp"
-#include "cpu/kernels.hpp"
 #include "cpu/packing.hpp"
-#include "cpu/team.hpp"
-#include "cpu/tiles.hpp"
+#include "cpu/samples.hpp"
 #include "losses.hpp"
-#include "rescue.hpp"
+#include "parallel.hpp"
 
 namespace asymfast::cpu {
 
@@ -23,28 +24,28 @@ class CpuBatchEngine final : public BatchEngine<T> {
  public:
   CpuBatchEngine(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
                  const BatchTraining& training)
-      : at_(training.largest_batch, net.d(), net.m(), net.k()),
+      : layout_(training.largest_batch, net.d(), net.m(), net.k()),
         activation_(net.activation),
         X_(X),
         y_(y),
         training_(training),
-        W_(packed_weights(at_, net.W.data)),
+        W_(packed_weights(layout_, net.W.data)),
         lost_W_(W_.size()),
-        a_(at_.blocks * scales_per_block()),
+        a_(layout_.blocks * scales_per_block()),
         lost_a_(a_.size()),
         c_(a_.size()),
-        root_lam_(at_.blocks * kBlock<T>),
-        x_(at_.n, at_.d),
-        next_x_(at_.n, at_.d),
-        batch_y_(at_.n * at_.k),
-        slopes_(at_.n * at_.blocks * kBlock<T>),
+        root_lam_(layout_.blocks * kBlock<T>),
+        x_(layout_.n, layout_.d),
+        next_x_(layout_.n, layout_.d),
+        batch_y_(layout_.n * layout_.k),
+        slopes_(layout_.n * layout_.blocks * kBlock<T>),
         values_(training.train_output ? slopes_.size() : 0),
-        residual_(at_.n * at_.k),
-        outputs_(at_.n * at_.k),
-        partial_(at_.slots * at_.n * at_.k) {
-    for (Index j = 0; j < at_.m; ++j) {
+        residual_(layout_.n * layout_.k),
+        outputs_(layout_.n * layout_.k),
+        partial_(layout_.slots * layout_.n * layout_.k) {
+    for (Index j = 0; j < layout_.m; ++j) {
       root_lam_.data()[j] = T(std::sqrt(net.lam[j]));
-      for (Index q = 0; q < at_.k; ++q) {
+      for (Index q = 0; q < layout_.k; ++q) {
         a_.data()[place_of_a(j, q)] = net.a(j, q);
         // as the other kernels round it, so that an untrained output layer gives their bits
         c_.data()[place_of_a(j, q)] = T(std::sqrt(net.lam[j]) * double(net.a(j, q)));
@@ -54,26 +55,26 @@ class CpuBatchEngine final : public BatchEngine<T> {
 
   void evaluate(const Batch& batch, const Context& context) override {
     gather(batch);
-    for_chunks(context, [&](Index chunk, Scratch& scratch, double* outputs) {
-      forward(chunk, batch.size, scratch, outputs);
+    for_chunks(context, [&](Index chunk, BatchMemory& memory, double* outputs) {
+      evaluate(chunk, batch.size, memory, outputs);
     });
     finish(batch);
   }
 
   void advance(double lr, const Batch& next, const Context& context) override {
     gather(next);
-    for_chunks(context, [&](Index chunk, Scratch& scratch, double* outputs) {
-      const Range blocks = at_.blocks_of_chunk(chunk);
-      for (Index block = blocks.first; block < blocks.last; ++block) descend(block, lr, scratch);
-      forward(chunk, next.size, scratch, outputs);
+    for_chunks(context, [&](Index chunk, BatchMemory& memory, double* outputs) {
+      const Range blocks = layout_.blocks_of_chunk(chunk);
+      for (Index block = blocks.first; block < blocks.last; ++block) descend(block, lr, memory);
+      evaluate(chunk, next.size, memory, outputs);
     });
     finish(next);
   }
 
   void copy_weights_to(T* W, T* a) const override {
-    unpack_weights(at_, W_.data(), {0, at_.blocks}, W);
-    for (Index j = 0; j < at_.m; ++j)
-      for (Index q = 0; q < at_.k; ++q) a[j * at_.k + q] = a_.data()[place_of_a(j, q)];
+    unpack_weights(layout_, W_.data(), {0, layout_.blocks}, W);
+    for (Index j = 0; j < layout_.m; ++j)
+      for (Index q = 0; q < layout_.k; ++q) a[j * layout_.k + q] = a_.data()[place_of_a(j, q)];
   }
 
   void state(Archive& archive) override {
@@ -85,113 +86,114 @@ class CpuBatchEngine final : public BatchEngine<T> {
   }
 
  private:
-  struct Scratch {
+  struct BatchMemory {
     Buffer<T> Z, D;  // (tile, block), (batch, block)
     Buffer<Vec<T>> outputs;
     alignas(64) T step[kBlock<T>];
 
     // A small last batch may have larger tiles than the others.
-    explicit Scratch(const Layout<T>& at)
-        : Z(std::min(at.n, kLargestTile) * kBlock<T>),
-          D(at.n * kBlock<T>),
-          outputs(std::min(at.n, kLargestTile) * at.k) {}
+    explicit BatchMemory(const Layout<T>& layout)
+        : Z(std::min(layout.n, kLargestTile) * kBlock<T>),
+          D(layout.n * kBlock<T>),
+          outputs(std::min(layout.n, kLargestTile) * layout.k) {}
   };
 
-  Index scales_per_block() const { return at_.k * kBlock<T>; }
+  Index scales_per_block() const { return layout_.k * kBlock<T>; }
   Index place_of_a(Index j, Index q) const {
-    return ((j / kBlock<T>)*at_.k + q) * kBlock<T> + j % kBlock<T>;
+    return ((j / kBlock<T>)*layout_.k + q) * kBlock<T> + j % kBlock<T>;
   }
-  T* of_block(Buffer<T>& all, Index block) const { return all.data() + block * at_.n * kBlock<T>; }
+  T* of_block(Buffer<T>& all, Index block) const {
+    return all.data() + block * layout_.n * kBlock<T>;
+  }
 
   // next_x = the batch's inputs over sqrt(d), and its targets.
   void gather(const Batch& batch) {
     for (Index i = 0; i < batch.size; ++i) {
       next_x_.put(i, X_.row(batch.rows[i]));
-      std::copy_n(y_.row(batch.rows[i]), at_.k, batch_y_.data() + i * at_.k);
+      std::copy_n(y_.row(batch.rows[i]), layout_.k, batch_y_.data() + i * layout_.k);
     }
   }
 
   // The sum over the samples at hand, then the update of W and, if trained, a. Both gradients are
   // taken at the same point: D, which needs the old c, comes first.
-  void descend(Index block, double lr, Scratch& scratch) {
+  void descend(Index block, double lr, BatchMemory& memory) {
     T* c = c_.data() + block * scales_per_block();
-    T* D = scratch.D.data();
-    pull<T>(of_block(slopes_, block), residual_.data(), size_, c, at_.k, D);
+    T* D = memory.D.data();
+    pull<T>(of_block(slopes_, block), residual_.data(), size_, c, layout_.k, D);
     if (training_.train_output) {
       const T* root_lam = root_lam_.data() + block * kBlock<T>;
       T* a = a_.data() + block * scales_per_block();
-      for (Index j = 0; j < kBlock<T>; ++j) scratch.step[j] = T(-lr) * root_lam[j];
-      cpu::descend<T>({residual_.data(), size_, at_.k, at_.k}, of_block(values_, block),
-                      scratch.step, a, lost_a_.data() + block * scales_per_block());
-      for (Index q = 0; q < at_.k; ++q)
+      for (Index j = 0; j < kBlock<T>; ++j) memory.step[j] = T(-lr) * root_lam[j];
+      cpu::descend<T>({residual_.data(), size_, layout_.k, layout_.k}, of_block(values_, block),
+                      memory.step, a, lost_a_.data() + block * scales_per_block());
+      for (Index q = 0; q < layout_.k; ++q)
         for (Index j = 0; j < kBlock<T>; ++j)
           c[q * kBlock<T> + j] = root_lam[j] * a[q * kBlock<T> + j];
     }
-    std::fill_n(scratch.step, kBlock<T>, T(-lr));
-    cpu::descend<T>(x_.all().some({0, size_}), D, scratch.step,
-                    W_.data() + block * at_.weights_per_block(),
-                    lost_W_.data() + block * at_.weights_per_block());
+    std::fill_n(memory.step, kBlock<T>, T(-lr));
+    cpu::descend<T>(x_.all().some({0, size_}), D, memory.step,
+                    W_.data() + block * layout_.weights_per_block(),
+                    lost_W_.data() + block * layout_.weights_per_block());
   }
 
   // Adds sum_j c_j sigma(Z_j(next_x)) of the chunk to outputs; keeps sigma' and, if needed, sigma.
   // One copy for both callers, so that a resumed run finds the very products and sums fused.
-  [[gnu::noinline]] void forward(Index chunk, Index size, Scratch& scratch, double* outputs) {
-    const Range blocks = at_.blocks_of_chunk(chunk);
+  [[gnu::noinline]] void evaluate(Index chunk, Index size, BatchMemory& memory, double* outputs) {
+    const Range blocks = layout_.blocks_of_chunk(chunk);
     const Index tiles = ceil_div(size, kLargestTile);
     for (Index tile = 0; tile < tiles; ++tile) {
       const Range rows = piece(size, tiles, tile);
-      Vec<T>* F = scratch.outputs.data();
-      std::fill_n(F, rows.size() * at_.k, Vec<T>{});
+      Vec<T>* F = memory.outputs.data();
+      std::fill_n(F, rows.size() * layout_.k, Vec<T>{});
       for (Index block = blocks.first; block < blocks.last; ++block) {
-        T* Z = scratch.Z.data();
-        preactivations(next_x_.all().some(rows), W_.data() + block * at_.weights_per_block(), Z);
+        T* Z = memory.Z.data();
+        preactivations(next_x_.all().some(rows), W_.data() + block * layout_.weights_per_block(),
+                       Z);
         T* slope = of_block(slopes_, block) + rows.first * kBlock<T>;
         T* value = training_.train_output ? of_block(values_, block) + rows.first * kBlock<T> : Z;
         with_activation(activation_, [&](auto sigma) {
           activate_and_keep<decltype(sigma)>(Z, rows.size(), c_.data() + block * scales_per_block(),
-                                             at_.k, value, slope, F);
+                                             layout_.k, value, slope, F);
         });
       }
-      add_sums_of_lanes<T>(F, rows.size() * at_.k, outputs + rows.first * at_.k);
+      add_sums_of_lanes<T>(F, rows.size() * layout_.k, outputs + rows.first * layout_.k);
     }
   }
 
   // The batch gathered is now the one at hand. Outputs of the slots are added in their order.
   void finish(const Batch& batch) {
-    const Index size = batch.size * at_.k;
+    const Index size = batch.size * layout_.k;
     std::copy_n(partial_.data(), size, outputs_.data());
-    for (Index slot = 1; slot < at_.slots; ++slot) {
-      const double* outputs = partial_.data() + slot * at_.n * at_.k;
+    for (Index slot = 1; slot < layout_.slots; ++slot) {
+      const double* outputs = partial_.data() + slot * layout_.n * layout_.k;
       for (Index i = 0; i < size; ++i) outputs_.data()[i] += outputs[i];
     }
     std::swap(x_, next_x_);
     size_ = batch.size;
-    const MatrixView<const T> y{batch_y_.data(), size_, at_.k};
-    this->loss_ =
-        loss_and_residual<T>(training_.loss, {outputs_.data(), size_, at_.k}, y, residual_.data());
+    const MatrixView<const T> y{batch_y_.data(), size_, layout_.k};
+    this->own_loss_ = loss_and_residual<T>(training_.loss, {outputs_.data(), size_, layout_.k}, y,
+                                           residual_.data());
   }
 
-  // work(chunk, scratch, partial outputs of the chunk's slot) for every chunk.
+  // work(chunk, memory, partial outputs of the chunk's slot) for every chunk.
   template <class Work>
   void for_chunks(const Context& context, Work&& work) {
-    const int threads = useful_threads(at_, context.threads, at_.slots);
-    while (static_cast<int>(scratch_.size()) < threads) scratch_.emplace_back(at_);
-    Rescue rescue;
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (Index slot = 0; slot < at_.slots; ++slot) {
-      double* outputs = partial_.data() + slot * at_.n * at_.k;
-      std::fill_n(outputs, at_.n * at_.k, 0.0);
-      const Range chunks = at_.chunks_of_slot(slot);
+    const Index threads = useful_threads(layout_, context.threads, layout_.slots);
+    while (static_cast<Index>(memory_.size()) < threads) memory_.emplace_back(layout_);
+    const Index size = layout_.n * layout_.k;
+    parallel_for(context, layout_.slots, Share::evenly, threads, [&](Index slot, Index thread) {
+      double* outputs = partial_.data() + slot * size;
+      std::fill_n(outputs, size, 0.0);
+      const Range chunks = layout_.chunks_of_slot(slot);
       for (Index chunk = chunks.first; chunk < chunks.last; ++chunk) {
         context.watch.tick();
-        if (context.watch.stopped()) continue;
-        rescue([&] { work(chunk, scratch_[thread_number()], outputs); });
+        if (context.watch.stopped()) return;
+        work(chunk, memory_[std::size_t(thread)], outputs);
       }
-    }
-    rescue.rethrow();
+    });
   }
 
-  const Layout<T> at_;  // n is the size of the largest batch
+  const Layout<T> layout_;  // n is the size of the largest batch
   Activation activation_;
   MatrixView<const T> X_, y_;
   BatchTraining training_;
@@ -202,25 +204,21 @@ class CpuBatchEngine final : public BatchEngine<T> {
   Index size_ = 0;  // of the batch at hand
   Buffer<T> slopes_, values_, residual_;
   Buffer<double> outputs_, partial_;
-  std::vector<Scratch> scratch_;
+  std::vector<BatchMemory> memory_;
 };
 
 }  // namespace
 
 template <class T>
-std::unique_ptr<BatchEngine<T>> make_batch_engine(const NetworkView<T>& net, MatrixView<const T> X,
-                                                  MatrixView<const T> y,
-                                                  const BatchTraining& training) {
-  return std::make_unique<CpuBatchEngine<T>>(net, X, y, training);
+void add_batch_engine(Kernels<T>& kernels) {
+  kernels.make_batch_engine = [](const NetworkView<T>& net, MatrixView<const T> X,
+                                 MatrixView<const T> y,
+                                 const BatchTraining& training) -> std::unique_ptr<BatchEngine<T>> {
+    return std::make_unique<CpuBatchEngine<T>>(net, X, y, training);
+  };
 }
 
-template std::unique_ptr<BatchEngine<float>> make_batch_engine(const NetworkView<float>&,
-                                                               MatrixView<const float>,
-                                                               MatrixView<const float>,
-                                                               const BatchTraining&);
-template std::unique_ptr<BatchEngine<double>> make_batch_engine(const NetworkView<double>&,
-                                                                MatrixView<const double>,
-                                                                MatrixView<const double>,
-                                                                const BatchTraining&);
+template void add_batch_engine(Kernels<float>&);
+template void add_batch_engine(Kernels<double>&);
 
 }  // namespace asymfast::cpu

@@ -17,8 +17,7 @@
 
 #include "cpu/in_double.hpp"
 #include "cpu/panels.hpp"
-#include "rescue.hpp"
-#include "watch.hpp"
+#include "parallel.hpp"
 
 namespace asymfast::cpu {
 
@@ -56,8 +55,8 @@ class CholeskyFactor {
     Buffer<double> x(blocks_ * B);
     std::copy_n(b.data(), n_, x.data());
     const Index panels = ceil_div(blocks_, kWide);
-    for (Index p = 0; p < panels; ++p) forward(panel_of(p), x.data());
-    for (Index p = panels - 1; p >= 0; --p) backward(panel_of(p), x.data());
+    for (Index p = 0; p < panels; ++p) solve_lower(panel_of(p), x.data());
+    for (Index p = panels - 1; p >= 0; --p) solve_transposed(panel_of(p), x.data());
     return Eigen::Map<const Eigen::VectorXd>(x.data(), n_);
   }
 
@@ -65,7 +64,8 @@ class CholeskyFactor {
   static constexpr Index B = kBlock<double>, V = B / kLanes<double>;
   // Columns of a panel, rows of a piece of it, both in blocks, and columns before it that are
   // multiplied while they are in the first-level cache; rows of a piece of a solve.
-  static constexpr Index kWide = 96 / B, kTall = 64 / B, kDeep = 192, kMany = 256 / B;
+  static constexpr Index kWide = tuning::kWide / B, kTall = tuning::kTall / B,
+                         kDeep = tuning::kDeep, kMany = tuning::kMany / B;
 
   Range panel_of(Index p) const { return {p * kWide, std::min(blocks_, (p + 1) * kWide)}; }
 
@@ -81,15 +81,11 @@ class CholeskyFactor {
   template <class Work>
   void in_pieces(Range rows, Index size, Work&& work) const {
     const Index pieces = ceil_div(rows.size(), size);
-    Rescue rescue;
-#pragma omp parallel for schedule(dynamic) num_threads(context_.threads) if (pieces > 2)
-    for (Index p = 0; p < pieces; ++p) {
-      context_.watch.tick();
-      if (context_.watch.stopped()) continue;
-      const Index first = rows.first + p * size;
-      rescue([&] { work(Range{first, std::min(rows.last, first + size)}); });
-    }
-    rescue.rethrow();
+    parallel_for(context_, pieces, Share::in_turn, pieces > 2 ? context_.threads : 1,
+                 [&](Index p, Index) {
+                   const Index first = rows.first + p * size;
+                   work(Range{first, std::min(rows.last, first + size)});
+                 });
   }
 
   void put(MatrixView<const double> K, double size, double shift, Range rows, Range panel) {
@@ -172,7 +168,7 @@ class CholeskyFactor {
   }
 
   // x <- L^-1 x for the rows of a panel, and what they do to those below.
-  void forward(Range panel, double* x) const {
+  void solve_lower(Range panel, double* x) const {
     for (Index row = panel.first; row < panel.last; ++row) {
       subtract_product(row, {panel.first, row}, x);
       const double* tile = at(row, row * B);
@@ -198,7 +194,7 @@ class CholeskyFactor {
   }
 
   // x <- L^-T x for the rows of a panel, from those below.
-  void backward(Range panel, double* x) const {
+  void solve_transposed(Range panel, double* x) const {
     const Index pieces = ceil_div(blocks_ - panel.last, kMany), width = panel.size() * B;
     Buffer<double> sums(pieces * kWide * B);
     in_pieces({panel.last, blocks_}, kMany, [&](Range rows) {

@@ -3,7 +3,7 @@
 #include <Eigen/Core>
 #include <Eigen/Eigenvalues>
 
-#include "cpu/kernels.hpp"
+#include "backend.hpp"
 
 namespace asymfast::cpu {
 
@@ -14,8 +14,6 @@ using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::Ro
 Eigen::Map<const RowMajor> matrix(MatrixView<const double> A) {
   return {A.data, A.rows, A.cols};
 }
-
-}  // namespace
 
 // Householder's tridiagonal form and the QR algorithm; 9 n^3 flop.
 void eigen_decomposition(MatrixView<const double> K, double* values, MatrixView<double> vectors,
@@ -32,6 +30,13 @@ void product(MatrixView<const double> A, MatrixView<const double> B, MatrixView<
     out.col(0).noalias() = matrix(A) * matrix(B).col(0);
   else
     out.noalias() = matrix(A) * matrix(B);
+}
+
+}  // namespace
+
+void add_dense(KernelTable& table) {
+  table.eigen_decomposition = &eigen_decomposition;
+  table.product = &product;
 }
 
 }  // namespace asymfast::cpu

@@ -3,12 +3,14 @@
 // summed. Many samples of few inputs are split over threads instead: forward pass and gradient are
 // one (sample_pass.hpp), and the nodes' update stands between two of them.
 // Cost of a step: 4 n m d flop and n m evaluations of sigma and sigma'.
+#include "engine.hpp"
+
 #include <cmath>
 #include <utility>
 
-#include "cpu/kernels.hpp"
+#include "backend.hpp"
+#include "cpu/network.hpp"
 #include "cpu/sample_pass.hpp"
-#include "cpu/sweep.hpp"
 #include "losses.hpp"
 #include "ranks.hpp"
 
@@ -21,7 +23,8 @@ namespace {
 template <class T>
 bool remembers_slopes(const Layout<T>& at, double slopes_memory) {
   const double bytes = double(at.n) * double(at.blocks * kBlock<T>) * sizeof(T);
-  return bytes <= (at.d <= 16 ? 8e6 : 512e6) && (slopes_memory == 0 || bytes <= slopes_memory);
+  const double most = at.d <= kFewInputs ? tuning::kSlopesOfFewInputs : tuning::kSlopesOfManyInputs;
+  return bytes <= most && (slopes_memory == 0 || bytes <= slopes_memory);
 }
 
 template <class T>
@@ -30,7 +33,7 @@ class CpuEngine final : public Engine<T> {
   CpuEngine(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y, Loss loss,
             double slopes_memory)
       : sweep_(net, X),
-        at_(sweep_.at),
+        at_(sweep_.layout),
         pass_(sweep_, y, loss),
         y_(y),
         kind_(loss),
@@ -77,7 +80,7 @@ class CpuEngine final : public Engine<T> {
   void ntg_product(const T* u, double* out, const Context& context) override {
     sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
       sweep_.gradient(chunk, point_, slopes_.data(), u, scratch);
-      sweep_.push(chunk, point_, slopes_.data(), scratch, outputs);
+      sweep_.jvp(chunk, point_, slopes_.data(), scratch, outputs);
     });
     sum_outputs(out, context);
   }
@@ -124,7 +127,7 @@ class CpuEngine final : public Engine<T> {
   void push(const std::vector<double>& along, double* out, const Context& context) override {
     sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
       add_gradients(along, chunk, scratch.G.data());
-      sweep_.push(chunk, point_, slopes_.data(), scratch, outputs);
+      sweep_.jvp(chunk, point_, slopes_.data(), scratch, outputs);
     });
     sum_outputs(out, context);
   }
@@ -144,7 +147,7 @@ class CpuEngine final : public Engine<T> {
     const std::vector<const T*> along = frames(move.frames);
     T* to = destination(move.commit);
     sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
-      sweep_.pull_frames(chunk, along, move.u.data(), scratch);
+      sweep_.vjp_of_slopes(chunk, along, move.u.data(), scratch);
       shift(chunk, scratch.G.data(), move.commit);
       sweep_.evaluate(chunk, to, slopes, scratch, outputs);
     });
@@ -153,7 +156,7 @@ class CpuEngine final : public Engine<T> {
   }
 
   void frame_ntg(Index frame, double* K, const Context& context) override {
-    sweep_.ntg(this->frame(frame), K, context);
+    sweep_.ntg({this->frame(frame)}, {1}, this->frame(frame), K, context);
     sum_over_ranks(K, at_.n * at_.k * at_.n * at_.k, context);
   }
 
@@ -275,7 +278,7 @@ class CpuEngine final : public Engine<T> {
     for (Index i = 0; i < count / kLanes<T>; ++i) {
       Vec<T> change = along_gradient * g[i] + lost[i];
       if (sum) {
-        sum[i] = keep * sum[i] + gain * g[i];
+        sum[i] = fma(broadcast<Vec<T>>(keep), sum[i], gain * g[i]);
         change += along_sum * sum[i];
       }
       const Vec<T> next = base[i] + change;
@@ -298,12 +301,12 @@ class CpuEngine final : public Engine<T> {
     return pass_ && !(context.ranks && !context.ranks->alone());
   }
   void pass(const Context& context) {
-    this->loss_ = pass_(point_, outputs_.data(), residual_.data(), context);
+    this->own_loss_ = pass_(point_, outputs_.data(), residual_.data(), context);
   }
 
   void finish(const Context& context) {
     sum_outputs(outputs_.data(), context);
-    this->loss_ =
+    this->own_loss_ =
         loss_and_residual<T>(kind_, {outputs_.data(), at_.n, at_.k}, y_, residual_.data());
   }
 
@@ -324,16 +327,14 @@ class CpuEngine final : public Engine<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<Engine<T>> make_engine(const NetworkView<T>& net, MatrixView<const T> X,
-                                       MatrixView<const T> y, Loss loss, double slopes_memory) {
-  return std::make_unique<CpuEngine<T>>(net, X, y, loss, slopes_memory);
+void add_engine(Kernels<T>& kernels) {
+  kernels.make_engine = [](const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
+                           Loss loss, double slopes_memory) -> std::unique_ptr<Engine<T>> {
+    return std::make_unique<CpuEngine<T>>(net, X, y, loss, slopes_memory);
+  };
 }
 
-template std::unique_ptr<Engine<float>> make_engine(const NetworkView<float>&,
-                                                    MatrixView<const float>,
-                                                    MatrixView<const float>, Loss, double);
-template std::unique_ptr<Engine<double>> make_engine(const NetworkView<double>&,
-                                                     MatrixView<const double>,
-                                                     MatrixView<const double>, Loss, double);
+template void add_engine(Kernels<float>&);
+template void add_engine(Kernels<double>&);
 
 }  // namespace asymfast::cpu

@@ -6,8 +6,6 @@
 
 namespace asymfast::cpu {
 
-inline constexpr Index kFewInputs = 16;
-
 template <int R, class T, class Use>
 ASYMFAST_INLINE void use_preactivations(Samples<T> X, Index first, const Vec<T>* w,
                                         const Use& use) {

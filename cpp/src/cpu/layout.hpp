@@ -12,17 +12,18 @@
 
 #include "asymfast/views.hpp"
 #include "math/lanes.hpp"
+#include "tuning.hpp"
 
 namespace asymfast::cpu {
 
 template <class T>
 inline constexpr Index kBlock = 2 * kLanes<T>;
 
-inline constexpr Index kLargestTile = 96;
+using tuning::kFewInputs, tuning::kLargestTile, tuning::kMostWeighedInputs;
 
 // Samples whose pre-activations are in registers together where inputs are few; tiles, but the last
 // one, hold full groups of them.
-inline constexpr int kTogether = kVectorBytes == 64 ? 6 : 2;
+inline constexpr int kTogether = tuning::kTogether<kVectorBytes>;
 
 inline Index ceil_div(Index a, Index b) {
   return (a + b - 1) / b;
@@ -45,13 +46,12 @@ inline Range samples_of_piece(Index n, Index pieces, Index index) {
   return {edge(index), edge(index + 1)};
 }
 
-// How many samples a single call works on at once, with so many doubles for each: full tiles and
-// full groups of kTogether, as many as 32 MB hold, at most 4032.
+// How many samples a call works on at once, with so many doubles for each: full tiles and full
+// groups of kTogether.
 inline Index samples_at_once(Index doubles) {
-  constexpr Index kBytes = 32 << 20, kMost = 42 * kLargestTile;
   static_assert(kLargestTile % kTogether == 0);
-  const Index fitting = kBytes / (doubles * Index(sizeof(double)));
-  return std::clamp(fitting / kLargestTile * kLargestTile, kLargestTile, kMost);
+  const Index fitting = tuning::kPieceBytes / (doubles * Index(sizeof(double)));
+  return std::clamp(fitting / kLargestTile * kLargestTile, kLargestTile, tuning::kMostSamples);
 }
 
 template <class T>
@@ -60,13 +60,12 @@ struct Layout {
   Index blocks, blocks_per_chunk, chunks, slots, tiles, largest_tile;
 
   Layout(Index n_, Index d_, Index m_, Index k_) : n(n_), d(d_), m(m_), k(k_) {
-    constexpr Index kChunkBytes = 512 * 1024, kMostSlots = 128, kWantedChunks = 16;
     blocks = ceil_div(m, kBlock<T>);
-    const Index fitting = kChunkBytes / (d * kBlock<T> * Index(sizeof(T)));
-    blocks_per_chunk =
-        std::max<Index>(1, std::min({Index(4), fitting, ceil_div(blocks, kWantedChunks)}));
+    const Index fitting = tuning::kChunkBytes / (d * kBlock<T> * Index(sizeof(T)));
+    blocks_per_chunk = std::max<Index>(1, std::min({tuning::kMostBlocksOfChunk, fitting,
+                                                    ceil_div(blocks, tuning::kWantedChunks)}));
     chunks = ceil_div(blocks, blocks_per_chunk);
-    slots = std::min(chunks, kMostSlots);
+    slots = std::min(chunks, tuning::kMostSlots);
     tiles = ceil_div(n, kLargestTile);
     largest_tile = std::min(n, ceil_div(n, tiles) + kTogether);
   }
@@ -78,5 +77,13 @@ struct Layout {
   Range samples_of_tile(Index tile) const noexcept { return samples_of_piece(n, tiles, tile); }
   Index weights_per_block() const noexcept { return d * kBlock<T>; }
 };
+
+// A team costs some microseconds to start: small work is done by one thread.
+template <class T>
+Index useful_threads(const Layout<T>& layout, Index wanted, Index pieces) {
+  const double work = double(layout.n) * double(layout.m) * double(layout.d + layout.k + 16);
+  const double most = 1 + work / tuning::kWorkOfThread;
+  return std::max<Index>(1, Index(std::min({double(wanted), double(pieces), most})));
+}
 
 }  // namespace asymfast::cpu

@@ -1,4 +1,4 @@
-// Neural tangent Gram matrix, Eq. (5):
+// Neural tangent Gram matrix, Eq. (5), of weights (of slopes already kept: cpu/ntg_of_slopes.cpp):
 //   K_il = (x_i.x2_l / d) sum_j v_j sigma'(Z_j(x_i)) sigma'(Z_j(x2_l)).
 //
 // Nodes come in groups whose slopes fit the budget; a tile of K (a block of samples against
@@ -18,19 +18,19 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "backend.hpp"
 #include "cpu/in_double.hpp"
-#include "cpu/kernels.hpp"
 #include "cpu/slope_panels.hpp"
 
 namespace asymfast::cpu {
 
 namespace {
 
-constexpr double kBudget = 32e6;  // bytes of slopes, unless the caller allows fewer
+constexpr double kBudget = tuning::kGatheredSlopes;  // unless the caller allows fewer
 
 // Nodes whose products are summed one after the other, and those over which such sums are added in
-// float. The panels of a run and their products fit the first cache.
-constexpr Index kRun = 32, kSummed = 8 * kRun;
+// float.
+using tuning::kRun, tuning::kSummed;
 
 // How v_j is shared out between the two sides, and the order in which nodes are summed.
 template <class T>
@@ -197,13 +197,12 @@ class Ntg {
 
   void add_group(Index count, bool is_first, bool is_last) {
     const Index rows = ceil_div(K_.rows, B), cols = ceil_div(K_.cols, B);
-#pragma omp parallel for schedule(dynamic) num_threads(context_.threads)
-    for (Index task = 0; task < rows * cols; ++task) {
-      context_.watch.tick();
+    const auto one_tile = [&](Index task, Index) {
       const Index row = task / cols, col = task % cols;
-      if ((symmetric_ && col > row) || context_.watch.stopped()) continue;
+      if (symmetric_ && col > row) return;
       compute({row, col, K_, symmetric_}, count, is_first, is_last);
-    }
+    };
+    parallel_for(context_, rows * cols, Share::in_turn, context_.threads, one_tile);
   }
 
   void compute(const Tile& at, Index count, bool is_first, bool is_last) {
@@ -264,19 +263,21 @@ class Ntg {
   const Context& context_;
 };
 
-}  // namespace
-
 template <class T, class E>
 void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, MatrixView<const T> X2,
          bool symmetric, MatrixView<E> K, const Context& context) {
   Ntg<T, E>(net, v, X, X2, symmetric, K, context)();
 }
 
-template void ntg(const NetworkView<float>&, const double*, MatrixView<const float>,
-                  MatrixView<const float>, bool, MatrixView<float>, const Context&);
-template void ntg(const NetworkView<float>&, const double*, MatrixView<const float>,
-                  MatrixView<const float>, bool, MatrixView<double>, const Context&);
-template void ntg(const NetworkView<double>&, const double*, MatrixView<const double>,
-                  MatrixView<const double>, bool, MatrixView<double>, const Context&);
+}  // namespace
+
+template <class T>
+void add_ntg(Kernels<T>& kernels) {
+  kernels.ntg = &ntg<T, double>;
+  kernels.rounded_ntg = &ntg<T, T>;
+}
+
+template void add_ntg(Kernels<float>&);
+template void add_ntg(Kernels<double>&);
 
 }  // namespace asymfast::cpu

@@ -11,34 +11,34 @@
 namespace asymfast::cpu {
 
 template <class T>
-void pack_weights(const Layout<T>& at, const T* W, T* packed) {
-  for (Index j = 0; j < at.m; ++j) {
-    T* column = packed + (j / kBlock<T>)*at.weights_per_block() + j % kBlock<T>;
-    for (Index l = 0; l < at.d; ++l) column[l * kBlock<T>] = W[j * at.d + l];
+void pack_weights(const Layout<T>& layout, const T* W, T* packed) {
+  for (Index j = 0; j < layout.m; ++j) {
+    T* column = packed + (j / kBlock<T>)*layout.weights_per_block() + j % kBlock<T>;
+    for (Index l = 0; l < layout.d; ++l) column[l * kBlock<T>] = W[j * layout.d + l];
   }
 }
 
 template <class T>
-Buffer<T> packed_weights(const Layout<T>& at, const T* W) {
-  Buffer<T> packed(at.blocks * at.weights_per_block());
-  pack_weights(at, W, packed.data());
+Buffer<T> packed_weights(const Layout<T>& layout, const T* W) {
+  Buffer<T> packed(layout.blocks * layout.weights_per_block());
+  pack_weights(layout, W, packed.data());
   return packed;
 }
 
 template <class T>
-void unpack_weights(const Layout<T>& at, const T* packed, Range blocks, T* W) {
-  for (Index j = blocks.first * kBlock<T>; j < std::min(at.m, blocks.last * kBlock<T>); ++j) {
+void unpack_weights(const Layout<T>& layout, const T* packed, Range blocks, T* W) {
+  for (Index j = blocks.first * kBlock<T>; j < std::min(layout.m, blocks.last * kBlock<T>); ++j) {
     const T* column =
-        packed + (j / kBlock<T> - blocks.first) * at.weights_per_block() + j % kBlock<T>;
-    for (Index l = 0; l < at.d; ++l) W[j * at.d + l] = column[l * kBlock<T>];
+        packed + (j / kBlock<T> - blocks.first) * layout.weights_per_block() + j % kBlock<T>;
+    for (Index l = 0; l < layout.d; ++l) W[j * layout.d + l] = column[l * kBlock<T>];
   }
 }
 
 template <class T>
-void pack_scales(const Layout<T>& at, const NetworkView<T>& net, T* packed) {
-  for (Index j = 0; j < at.m; ++j)
-    for (Index q = 0; q < at.k; ++q)
-      packed[((j / kBlock<T>)*at.k + q) * kBlock<T> + j % kBlock<T>] =
+void pack_scales(const Layout<T>& layout, const NetworkView<T>& net, T* packed) {
+  for (Index j = 0; j < layout.m; ++j)
+    for (Index q = 0; q < layout.k; ++q)
+      packed[((j / kBlock<T>)*layout.k + q) * kBlock<T> + j % kBlock<T>] =
           T(std::sqrt(net.lam[j]) * double(net.a(j, q)));
 }
 

@@ -9,7 +9,9 @@
 
 #include <vector>
 
-#include "cpu/sweep.hpp"
+#include "cpu/few_inputs.hpp"
+#include "cpu/in_double.hpp"
+#include "cpu/network.hpp"
 #include "losses.hpp"
 
 namespace asymfast::cpu {
@@ -19,12 +21,11 @@ template <class T>
 struct SampleParts {
   Index n, parts = 0, tiles = 0, largest_tile = 0;
 
-  explicit SampleParts(const Layout<T>& at) : n(at.n) {
-    constexpr Index kSlopeBytes = 512 * 1024, kSmallestTile = 12, kSmallestPart = 48,
-                    kFewestParts = 16, kMostParts = 32;
-    const Index fitting = kSlopeBytes / (at.blocks * kBlock<T> * Index(sizeof(T)));
+  explicit SampleParts(const Layout<T>& layout) : n(layout.n) {
+    using namespace tuning;
+    const Index fitting = kSlopeBytes / (layout.blocks * kBlock<T> * Index(sizeof(T)));
     const Index most = std::min(fitting, kLargestTile) / kTogether * kTogether;
-    if (at.d > kFewInputs || most < kSmallestTile || n < kFewestParts * kSmallestPart) return;
+    if (layout.d > kFewInputs || most < kSmallestTile || n < kFewestParts * kSmallestPart) return;
     parts = std::min(kMostParts, n / kSmallestPart);
     tiles = parts * ceil_div(ceil_div(n, parts), most);
     largest_tile = ceil_div(n, tiles) + kTogether;
@@ -40,7 +41,7 @@ template <class T>
 class SamplePass {
  public:
   SamplePass(const Sweep<T>& sweep, MatrixView<const T> y, Loss loss)
-      : sweep_(sweep), y_(y), kind_(loss), at_(sweep.at), cut_(sweep.at) {
+      : sweep_(sweep), y_(y), kind_(loss), layout_(sweep.layout), cut_(sweep.layout) {
     if (cut_) losses_.resize(std::size_t(cut_.tiles));
   }
 
@@ -49,28 +50,23 @@ class SamplePass {
 
   // f and dL/df (n, k) at W; the gradient there is kept. Returns L.
   double operator()(const T* W, double* f, T* residual, const Context& context) {
-    const int threads = useful_threads(at_, context.threads, cut_.parts);
+    const Index threads = useful_threads(layout_, context.threads, cut_.parts);
     if (gradients_.size() == 0) gradients_ = Buffer<T>(cut_.parts * size());
-    while (static_cast<int>(scratch_.size()) < threads) scratch_.emplace_back(at_, cut_);
-    Rescue rescue;
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (Index part = 0; part < cut_.parts; ++part) {
+    while (static_cast<Index>(memory_.size()) < threads) memory_.emplace_back(layout_, cut_);
+    parallel_for(context, cut_.parts, Share::evenly, threads, [&](Index part, Index thread) {
       T* G = gradients_.data() + part * size();
       std::fill_n(G, size(), T(0));
       const Range tiles = cut_.tiles_of_part(part);
       for (Index tile = tiles.first; tile < tiles.last; ++tile) {
         context.watch.tick();
-        if (context.watch.stopped()) continue;
+        if (context.watch.stopped()) return;
         const Range rows = cut_.samples_of_tile(tile);
-        rescue([&] {
-          Scratch& scratch = scratch_[thread_number()];
-          evaluate(rows, W, f + rows.first * at_.k, scratch);
-          losses_[std::size_t(tile)] = differentiate(rows, f, residual);
-          add_gradient(rows, residual + rows.first * at_.k, G, scratch);
-        });
+        TileMemory& memory = memory_[std::size_t(thread)];
+        evaluate(rows, W, f + rows.first * layout_.k, memory);
+        losses_[std::size_t(tile)] = differentiate(rows, f, residual);
+        add_gradient(rows, residual + rows.first * layout_.k, G, memory);
       }
-    }
-    rescue.rethrow();
+    });
     double loss = 0;
     for (const double share : losses_) loss += share;
     return loss;
@@ -78,66 +74,66 @@ class SamplePass {
 
   // G = dL/dW of a chunk of nodes at the last W.
   void gradient(Index chunk, T* G) const {
-    const Range blocks = at_.blocks_of_chunk(chunk);
-    const Index first = blocks.first * at_.weights_per_block();
-    const Index vectors = blocks.size() * at_.weights_per_block() / kLanes<T>;
+    const Range blocks = layout_.blocks_of_chunk(chunk);
+    const Index first = blocks.first * layout_.weights_per_block();
+    const Index vectors = blocks.size() * layout_.weights_per_block() / kLanes<T>;
     Vec<T>* sum = as_vectors(G);
     std::copy_n(as_vectors(gradients_.data() + first), vectors, sum);
     for (Index part = 1; part < cut_.parts; ++part) {
       const Vec<T>* g = as_vectors(gradients_.data() + part * size() + first);
       for (Index i = 0; i < vectors; ++i) sum[i] += g[i];
     }
-    if (at_.k > 1) return;
-    for (Index block = blocks.first; block < blocks.last; ++block, G += at_.weights_per_block())
-      scale_nodes(G, at_.d, sweep_.c(block));
+    if (layout_.k > 1) return;
+    for (Index block = blocks.first; block < blocks.last; ++block, G += layout_.weights_per_block())
+      scale_nodes(G, layout_.d, sweep_.c(block));
   }
 
  private:
-  struct Scratch {
+  struct TileMemory {
     Buffer<T> slopes;        // [block][sample of the tile], two vectors each
     Buffer<T> D;             // (tile, block), or (tile, d) of weighed inputs
     Buffer<Vec<T>> outputs;  // (tile, k) vectors, one lane a node of the block
 
-    Scratch(const Layout<T>& at, const SampleParts<T>& cut)
-        : slopes(cut.largest_tile * at.blocks * kBlock<T>),
-          D(cut.largest_tile * std::max<Index>(kBlock<T>, row_stride<T>(at.d))),
-          outputs(cut.largest_tile * at.k) {}
+    TileMemory(const Layout<T>& layout, const SampleParts<T>& cut)
+        : slopes(cut.largest_tile * layout.blocks * kBlock<T>),
+          D(cut.largest_tile * std::max<Index>(kBlock<T>, row_stride<T>(layout.d))),
+          outputs(cut.largest_tile * layout.k) {}
   };
 
-  Index size() const noexcept { return at_.blocks * at_.weights_per_block(); }
+  Index size() const noexcept { return layout_.blocks * layout_.weights_per_block(); }
 
-  // f of the tile, chunk after chunk; scratch.slopes.
-  void evaluate(Range rows, const T* W, double* f, Scratch& scratch) const {
-    const Index count = rows.size() * at_.k;
+  // f of the tile, chunk after chunk; memory.slopes.
+  void evaluate(Range rows, const T* W, double* f, TileMemory& memory) const {
+    const Index count = rows.size() * layout_.k;
     std::fill_n(f, count, 0.0);
     with_activation(sweep_.activation(), [&](auto sigma) {
-      for (Index chunk = 0; chunk < at_.chunks; ++chunk) {
-        const Range blocks = at_.blocks_of_chunk(chunk);
-        std::fill_n(scratch.outputs.data(), count, Vec<T>{});
+      for (Index chunk = 0; chunk < layout_.chunks; ++chunk) {
+        const Range blocks = layout_.blocks_of_chunk(chunk);
+        std::fill_n(memory.outputs.data(), count, Vec<T>{});
         for (Index block = blocks.first; block < blocks.last; ++block)
-          activate<decltype(sigma)>(sweep_.x(rows), sweep_.weights(W, block), sweep_.c(block),
-                                    at_.k, scratch.slopes.data() + block * rows.size() * kBlock<T>,
-                                    scratch.outputs.data());
-        add_sums_of_lanes<T>(scratch.outputs.data(), count, f);
+          activate<decltype(sigma)>(
+              sweep_.x(rows), sweep_.weights(W, block), sweep_.c(block), layout_.k,
+              memory.slopes.data() + block * rows.size() * kBlock<T>, memory.outputs.data());
+        add_sums_of_lanes<T>(memory.outputs.data(), count, f);
       }
     });
   }
 
   // dL/df of the tile; its share of L.
   double differentiate(Range rows, const double* f, T* residual) const {
-    const Index first = rows.first * at_.k;
-    return loss_of_rows<T>(kind_, at_.n, {f + first, rows.size(), at_.k},
-                           {y_.data + first, rows.size(), at_.k}, residual + first);
+    const Index first = rows.first * layout_.k;
+    return loss_of_rows<T>(kind_, layout_.n, {f + first, rows.size(), layout_.k},
+                           {y_.data + first, rows.size(), layout_.k}, residual + first);
   }
 
-  void add_gradient(Range rows, const T* r, T* G, Scratch& scratch) const {
+  void add_gradient(Range rows, const T* r, T* G, TileMemory& memory) const {
     Samples<T> X = sweep_.x(rows);
-    if (at_.k == 1) X = weighed_inputs(X, r, scratch.D.data());
-    for (Index block = 0; block < at_.blocks; ++block, G += at_.weights_per_block()) {
-      const T* D = scratch.slopes.data() + block * rows.size() * kBlock<T>;
-      if (at_.k > 1) {
-        pull(D, r, rows.size(), sweep_.c(block), at_.k, scratch.D.data());
-        D = scratch.D.data();
+    if (layout_.k == 1) X = weighed_inputs(X, r, memory.D.data());
+    for (Index block = 0; block < layout_.blocks; ++block, G += layout_.weights_per_block()) {
+      const T* D = memory.slopes.data() + block * rows.size() * kBlock<T>;
+      if (layout_.k > 1) {
+        pull(D, r, rows.size(), sweep_.c(block), layout_.k, memory.D.data());
+        D = memory.D.data();
       }
       accumulate_gradient(X, D, G);
     }
@@ -146,11 +142,11 @@ class SamplePass {
   const Sweep<T>& sweep_;
   MatrixView<const T> y_;
   Loss kind_;
-  const Layout<T>& at_;
+  const Layout<T>& layout_;
   SampleParts<T> cut_;
   Buffer<T> gradients_;  // [part][packed weights]
   std::vector<double> losses_;
-  std::vector<Scratch> scratch_;
+  std::vector<TileMemory> memory_;
 };
 
 }  // namespace asymfast::cpu

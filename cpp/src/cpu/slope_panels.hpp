@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "cpu/panels.hpp"
-#include "watch.hpp"
+#include "parallel.hpp"
 
 namespace asymfast::cpu {
 
@@ -30,21 +30,19 @@ class SlopePanels {
   void fill(const Index* nodes, Index count, const std::vector<double>& scale,
             const Context& context) {
     const Index pieces = ceil_div(count, kPiece);
-#pragma omp parallel for schedule(dynamic, 4) num_threads(context.threads)
-    for (Index task = 0; task < blocks_ * pieces; ++task) {
-      context.watch.tick();
-      if (context.watch.stopped()) continue;
+    const auto fill_one = [&](Index task, Index) {
       const Index block = task / pieces;
       const Range some = piece(count, pieces, task % pieces);
       if (samples_ - block * kBlock<T> > kLanes<T>)
         fill_piece<2>(block, some.first, nodes + some.first, some.size(), scale);
       else
         fill_piece<1>(block, some.first, nodes + some.first, some.size(), scale);
-    }
+    };
+    parallel_for(context, blocks_ * pieces, Share::in_turn, context.threads, fill_one);
   }
 
  private:
-  static constexpr Index kPiece = 64;
+  static constexpr Index kPiece = tuning::kNodesAtOnce;
 
   // V: vectors of samples.
   template <int V>

@@ -15,8 +15,8 @@
 #include <limits>
 #include <numeric>
 
+#include "backend.hpp"
 #include "cpu/cholesky.hpp"
-#include "cpu/kernels.hpp"
 
 namespace asymfast::cpu {
 
@@ -31,8 +31,8 @@ constexpr Index kPieces = 8;
 template <class Work>
 void for_pieces(Index n, const Context& context, Work&& work) {
   const auto edge = [n](Index p) { return Index(double(n) * std::sqrt(double(p) / kPieces)); };
-#pragma omp parallel for schedule(dynamic) num_threads(context.threads) if (n > 512)
-  for (Index p = kPieces - 1; p >= 0; --p) work(p, Range{edge(p), edge(p + 1)});
+  parallel_for(context, kPieces, Share::in_turn, n > 512 ? context.threads : 1,
+               [&](Index p, Index) { work(p, Range{edge(p), edge(p + 1)}); });
 }
 
 // v' K v / v' v; only the lower triangle of K is read.
@@ -194,8 +194,6 @@ class ShiftAndInvert {
   CholeskyFactor factor_;
 };
 
-}  // namespace
-
 double min_eigenvalue(MatrixView<const double> K, const Context& context) {
   const Index n = K.rows;
   double size = 0;
@@ -212,6 +210,12 @@ double min_eigenvalue(MatrixView<const double> K, const Context& context) {
   const Eigen::Map<const MatrixXd> by_columns(K.data, n, n);  // K's lower triangle is its upper one
   const Eigen::SelfAdjointEigenSolver<MatrixXd> all(by_columns.transpose());
   return rayleigh_quotient(K, all.eigenvectors().col(0), context);
+}
+
+}  // namespace
+
+void add_eigenvalues(KernelTable& table) {
+  table.min_eigenvalue = &min_eigenvalue;
 }
 
 }  // namespace asymfast::cpu

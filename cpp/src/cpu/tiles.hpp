@@ -13,7 +13,7 @@
 namespace asymfast::cpu {
 
 // Pairs of accumulators that the register file holds beside the operands.
-inline constexpr int kMostRows = kVectorBytes == 64 ? 12 : 6;
+inline constexpr int kMostRows = tuning::kMostRows<kVectorBytes>;
 
 template <class T>
 inline Vec<T>* as_vectors(T* p) {
@@ -76,10 +76,11 @@ inline void with_outputs(Index k, F&& f) {
     f(k);
 }
 
-// F (k vectors) += c_q v for the two vectors v of a block, lane by lane.
+// F (k vectors) += c_q v for the two vectors v of a block, lane by lane. Of two products a compiler
+// may fuse either with their sum: here it is said which, so that all compilers give the same bits.
 template <class T, class Outputs>
 ASYMFAST_INLINE void add_outputs(Vec<T> left, Vec<T> right, const Vec<T>* c, Outputs k, Vec<T>* F) {
-  for (Index q = 0; q < k; ++q) F[q] += left * c[2 * q] + right * c[2 * q + 1];
+  for (Index q = 0; q < k; ++q) F[q] += fma(left, c[2 * q], right * c[2 * q + 1]);
 }
 
 // D = slope sum_q c_q r_q for the two vectors of a block: dL/dZ for the residual r = dL/df.

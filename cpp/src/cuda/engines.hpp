@@ -5,12 +5,12 @@
 #include <stdexcept>
 #include <vector>
 
-#include "cuda/fleet.hpp"
+#include "cuda/device_fleet.hpp"
 
 namespace asymfast::cuda {
 
 template <class Setup, class T>
-class MemberEngine final : public Engine<T>, private DeviceFleet<Setup, T>::Listener {
+class MemberEngine final : public Engine<T> {
  public:
   using Fleet = DeviceFleet<Setup, T>;
   using Mem = typename Fleet::template Mem<T>;
@@ -18,10 +18,9 @@ class MemberEngine final : public Engine<T>, private DeviceFleet<Setup, T>::List
   // A fleet of one belongs to its only engine.
   MemberEngine(Fleet& fleet, Index b, std::unique_ptr<Fleet> own = nullptr)
       : own_(std::move(own)), fleet_(fleet), b_(b) {
-    fleet_.listen(b, this);
     this->f_ = fleet_.host_f(b);
+    this->loss_ = fleet_.loss(b);
   }
-  ~MemberEngine() override { fleet_.listen(b_, nullptr); }
 
   void restart(const Context&) override {
     const DeviceLock lock(device_mutex());
@@ -108,8 +107,6 @@ class MemberEngine final : public Engine<T>, private DeviceFleet<Setup, T>::List
   }
 
  private:
-  void moved() override { this->loss_ = fleet_.loss(b_); }
-
   static std::logic_error without_frames() {
     return std::logic_error("cuda: this engine does not move along Jacobians of the past");
   }
@@ -144,12 +141,11 @@ class MemberEngine final : public Engine<T>, private DeviceFleet<Setup, T>::List
 };
 
 template <class Setup, class T>
-class MemberBatchEngine final : public BatchEngine<T>, private DeviceFleet<Setup, T>::Listener {
+class MemberBatchEngine final : public BatchEngine<T> {
  public:
   using Fleet = DeviceFleet<Setup, T>;
 
-  MemberBatchEngine(Fleet& fleet, Index b) : fleet_(fleet), b_(b) { fleet_.listen(b, this); }
-  ~MemberBatchEngine() override { fleet_.listen(b_, nullptr); }
+  MemberBatchEngine(Fleet& fleet, Index b) : fleet_(fleet), b_(b) { this->loss_ = fleet_.loss(b); }
 
   void evaluate(const Batch& batch, const Context&) override {
     const DeviceLock lock(device_mutex());
@@ -175,8 +171,6 @@ class MemberBatchEngine final : public BatchEngine<T>, private DeviceFleet<Setup
   }
 
  private:
-  void moved() override { this->loss_ = fleet_.loss(b_); }
-
   Fleet& fleet_;
   Index b_;
 };

@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "cuda/fleet.hpp"
+#include "cuda/device_fleet.hpp"
 
 namespace asymfast::cuda {
 
@@ -39,7 +39,7 @@ double loss_on_device(const NetworkView<T>& net, MatrixView<const T> X, MatrixVi
                       Loss loss) {
   DeviceFleet<Setup, T> fleet(alone(net), {X, y}, loss, X.rows, false, false);
   fleet.evaluate(0);
-  return fleet.loss(0);
+  return *fleet.loss(0);
 }
 
 // G (m, d)

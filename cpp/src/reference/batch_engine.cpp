@@ -1,8 +1,11 @@
 // Stochastic gradient descent in plain terms: forward pass, gradients, update.
+#include "batch_engine.hpp"
+
 #include <algorithm>
 
+#include "backend.hpp"
 #include "losses.hpp"
-#include "reference/kernels.hpp"
+#include "reference/network.hpp"
 
 namespace asymfast::reference {
 
@@ -36,7 +39,7 @@ class ReferenceBatchEngine final : public BatchEngine<T> {
     residual_.resize(f.size());
     forward(net_, x(), f.data(), context);
     const MatrixView<const T> y{batch_y_.data(), batch.size, y_.cols};
-    this->loss_ =
+    this->own_loss_ =
         loss_and_residual<T>(training_.loss, {f.data(), batch.size, y_.cols}, y, residual_.data());
   }
 
@@ -104,19 +107,15 @@ class ReferenceBatchEngine final : public BatchEngine<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<BatchEngine<T>> make_batch_engine(const NetworkView<T>& net, MatrixView<const T> X,
-                                                  MatrixView<const T> y,
-                                                  const BatchTraining& training) {
-  return std::make_unique<ReferenceBatchEngine<T>>(net, X, y, training);
+void add_batch_engine(Kernels<T>& kernels) {
+  kernels.make_batch_engine = [](const NetworkView<T>& net, MatrixView<const T> X,
+                                 MatrixView<const T> y,
+                                 const BatchTraining& training) -> std::unique_ptr<BatchEngine<T>> {
+    return std::make_unique<ReferenceBatchEngine<T>>(net, X, y, training);
+  };
 }
 
-template std::unique_ptr<BatchEngine<float>> make_batch_engine(const NetworkView<float>&,
-                                                               MatrixView<const float>,
-                                                               MatrixView<const float>,
-                                                               const BatchTraining&);
-template std::unique_ptr<BatchEngine<double>> make_batch_engine(const NetworkView<double>&,
-                                                                MatrixView<const double>,
-                                                                MatrixView<const double>,
-                                                                const BatchTraining&);
+template void add_batch_engine(Kernels<float>&);
+template void add_batch_engine(Kernels<double>&);
 
 }  // namespace asymfast::reference

@@ -1,11 +1,13 @@
 // The training engine in plain terms: a gradient, a linear update, a forward pass.
+#include "engine.hpp"
+
 #include <algorithm>
 #include <cmath>
 
+#include "backend.hpp"
 #include "losses.hpp"
 #include "ranks.hpp"
-#include "reference/activations.hpp"
-#include "reference/kernels.hpp"
+#include "reference/network.hpp"
 
 namespace asymfast::reference {
 
@@ -76,7 +78,7 @@ class ReferenceEngine final : public Engine<T> {
   void push(const std::vector<double>& along, double* out, const Context& context) override {
     std::vector<T> direction(base_.size());
     combine(along, direction.data());
-    reference::push(net_, X_, {direction.data(), net_.m(), net_.d()}, out, context);
+    reference::jvp(net_, X_, {direction.data(), net_.m(), net_.d()}, out, context);
     sum_over_ranks(out, y_.size(), context);
   }
 
@@ -203,7 +205,7 @@ class ReferenceEngine final : public Engine<T> {
   void evaluate(const Context& context) {
     forward(net_, X_, outputs_.data(), context);
     sum_over_ranks(outputs_.data(), y_.size(), context);
-    this->loss_ =
+    this->own_loss_ =
         loss_and_residual<T>(kind_, {outputs_.data(), y_.rows, y_.cols}, y_, residual_.data());
   }
 
@@ -222,25 +224,14 @@ class ReferenceEngine final : public Engine<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<Engine<T>> make_engine(const NetworkView<T>& net, MatrixView<const T> X,
-                                       MatrixView<const T> y, Loss loss, double) {
-  return std::make_unique<ReferenceEngine<T>>(net, X, y, loss);
+void add_engine(Kernels<T>& kernels) {
+  kernels.make_engine = [](const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
+                           Loss loss, double) -> std::unique_ptr<Engine<T>> {
+    return std::make_unique<ReferenceEngine<T>>(net, X, y, loss);
+  };
 }
 
-namespace {
-
-template <class T>
-constexpr Kernels<T> kernels() {
-  return {&forward<T>, &node_gradients<T>,    &features<T>,    &ntg<T, double>,
-          &ntg<T, T>,  &activation_values<T>, &make_engine<T>, &make_batch_engine<T>};
-}
-
-}  // namespace
-
-const KernelTable& table() {
-  static constexpr KernelTable kTable{"reference",     kernels<float>(),     kernels<double>(),
-                                      &min_eigenvalue, &eigen_decomposition, &product};
-  return kTable;
-}
+template void add_engine(Kernels<float>&);
+template void add_engine(Kernels<double>&);
 
 }  // namespace asymfast::reference

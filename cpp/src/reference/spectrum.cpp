@@ -3,8 +3,9 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <vector>
 
-#include "reference/kernels.hpp"
+#include "backend.hpp"
 
 namespace asymfast::reference {
 
@@ -65,8 +66,6 @@ std::vector<double> mirrored(MatrixView<const double> K) {
   return copy;
 }
 
-}  // namespace
-
 double min_eigenvalue(MatrixView<const double> K, const Context& context) {
   std::vector<double> copy = mirrored(K);
   const MatrixView<double> A{copy.data(), K.rows, K.rows};
@@ -100,6 +99,14 @@ void product(MatrixView<const double> A, MatrixView<const double> B, MatrixView<
       for (Index l = 0; l < A.cols; ++l) sum += A(i, l) * B(l, j);
       C(i, j) = sum;
     }
+}
+
+}  // namespace
+
+void add_matrices(KernelTable& table) {
+  table.min_eigenvalue = &min_eigenvalue;
+  table.eigen_decomposition = &eigen_decomposition;
+  table.product = &product;
 }
 
 }  // namespace asymfast::reference

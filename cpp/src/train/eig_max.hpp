@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backend.hpp"
+#include "engine.hpp"
 
 namespace asymfast {
 

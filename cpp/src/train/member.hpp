@@ -11,6 +11,7 @@
 
 #include "asymfast/train.hpp"
 #include "backend.hpp"
+#include "fleet.hpp"
 #include "losses.hpp"
 #include "ranks.hpp"
 #include "train/eig_max.hpp"

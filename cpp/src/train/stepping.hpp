@@ -15,7 +15,6 @@
 #include "asymfast/train.hpp"
 #include "backend.hpp"
 #include "ranks.hpp"
-#include "rescue.hpp"
 #include "train/fields.hpp"
 #include "train/goals.hpp"
 #include "train/methods/method.hpp"
@@ -84,18 +83,15 @@ class Stepping {
   // work(b, context) for every member.
   template <class Work>
   void for_members(Work&& work) {
-    const Index together = threads_ > 1 ? count() / threads_ * threads_ : 0;
-    Rescue rescue;
-#pragma omp parallel for schedule(dynamic) num_threads(threads_) if (together > 0)
-    for (Index b = 0; b < together; ++b) {
-      watch_.tick();
-      rescue([&] { work(b, context(1)); });
-    }
-    rescue.rethrow();
-    for (Index b = together; b < count(); ++b) {
-      watch_.tick();
-      work(b, context(threads_));
-    }
+    with_team(threads_, [&] {
+      const Index together = threads_ > 1 ? count() / threads_ * threads_ : 0;
+      parallel_for(context(), together, Share::in_turn, threads_,
+                   [&](Index b, Index) { work(b, context(1)); });
+      for (Index b = together; b < count(); ++b) {
+        watch_.tick();
+        work(b, context());
+      }
+    });
   }
 
   // Carries all running members to the goal. After every slice of about this time, so that the

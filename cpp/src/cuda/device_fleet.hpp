@@ -85,7 +85,6 @@ class DeviceFleet final : public Fleet<T> {
     problem_.residual = residual_.data(), problem_.loss_parts = loss_parts_.data();
     host_f_.resize(static_cast<std::size_t>(f_.size()));
     losses_.resize(static_cast<std::size_t>(B_));
-    engines_.resize(static_cast<std::size_t>(B_), nullptr);
   }
 
   static constexpr bool compensated = sizeof(T) == sizeof(float);
@@ -113,7 +112,6 @@ class DeviceFleet final : public Fleet<T> {
       members[at(b)].loss = losses_[at(b)] = progress[at(b)].loss;
     }
     if (!plan.rows) f_.copy_out(host_f_.data(), 0, f_.size());
-    tell_engines();
   }
 
   // ---- one member, for the engines and for single calls
@@ -131,7 +129,6 @@ class DeviceFleet final : public Fleet<T> {
     losses_[at(b)] = launch_one(of_member(b), plan).loss;
     if (!batch && problem_.k > 0)
       f_.copy_out(host_f_.data() + b * outputs(), b * outputs(), outputs());
-    tell_engines();
   }
 
   // G (m, d) <- the gradient for the residual at hand, or for that given.
@@ -225,7 +222,8 @@ class DeviceFleet final : public Fleet<T> {
   Index output_weights() const { return problem_.m * problem_.k; }  // of a member
   Index outputs() const { return problem_.n * problem_.k; }         // of a member
   const double* host_f(Index b) const { return host_f_.data() + b * outputs(); }
-  double loss(Index b) const { return losses_[at(b)]; }
+  // Where the loss of a member stands after every launch that moved it.
+  const double* loss(Index b) const { return &losses_[at(b)]; }
   const Mem<T>& eval() const { return eval_; }
   const Mem<T>& base() const { return base_; }
   const Mem<T>& values() const { return values_; }
@@ -240,22 +238,8 @@ class DeviceFleet final : public Fleet<T> {
   Index samples_at_once() const { return problem_.n; }
   static std::size_t bytes(Index count) { return at(count) * sizeof(T); }
 
-  // Told after every launch that moved its member.
-  struct Listener {
-    virtual void moved() = 0;
-
-   protected:
-    ~Listener() = default;
-  };
-  void listen(Index b, Listener* listener) { engines_[at(b)] = listener; }
-
  private:
   static std::size_t at(Index i) { return static_cast<std::size_t>(i); }
-
-  void tell_engines() {
-    for (Listener* engine : engines_)
-      if (engine) engine->moved();
-  }
 
   Plan<T> plan_of(const March& march) {
     Plan<T> plan{};
@@ -343,7 +327,6 @@ class DeviceFleet final : public Fleet<T> {
   Mem<std::int32_t> rows_, sizes_;
   Mem<Progress> progress_;
   std::vector<double> host_f_, losses_;
-  std::vector<Listener*> engines_;
 };
 
 }  // namespace asymfast::cuda

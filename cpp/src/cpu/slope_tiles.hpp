@@ -1,4 +1,4 @@
-// The inner loop of a move along several Jacobians: their residuals are pulled back to the
+// The inner loop of a move along several Jacobians kept as slopes: residuals are pulled back to the
 // pre-activations together, so that one product with X serves all of them.
 #pragma once
 

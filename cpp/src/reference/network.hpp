@@ -1,13 +1,15 @@
 // The network, its gradients and its NTG in plain loops that read like the paper: sequential, in
 // double, never optimised. The fast backends are tested against this file.
-#include <cmath>
+#pragma once
 
+#include <cmath>
+#include <vector>
+
+#include "asymfast/network.hpp"
 #include "reference/activations.hpp"
-#include "reference/kernels.hpp"
+#include "watch.hpp"
 
 namespace asymfast::reference {
-
-namespace {
 
 // Z_j(x) = w_j.x / sqrt d.
 template <class T>
@@ -16,8 +18,6 @@ double preactivation(const T* w, const T* x, Index d) {
   for (Index l = 0; l < d; ++l) z += double(w[l]) * double(x[l]);
   return z / std::sqrt(double(d));
 }
-
-}  // namespace
 
 // f_q(x_i) = sum_j sqrt(lambda_j) a_jq sigma(Z_j(x_i)).
 template <class T>
@@ -58,8 +58,8 @@ void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* r
 // The outputs' derivative along the direction G (m, d):
 //   (J G)_iq = sum_j sqrt(lambda_j) a_jq sigma'(Z_j(x_i)) x_i.g_j / sqrt d.
 template <class T>
-void push(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> G, double* out,
-          const Context& context) {
+void jvp(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> G, double* out,
+         const Context& context) {
   for (Index i = 0; i < X.rows && !context.watch.stopped(); ++i)
     for (Index q = 0; q < net.k(); ++q) {
       context.watch.tick();
@@ -78,7 +78,7 @@ void ntg_product(const NetworkView<T>& net, MatrixView<const T> X, const T* u, d
                  const Context& context) {
   std::vector<T> gradient(static_cast<std::size_t>(net.W.size()));
   node_gradients(net, X, u, {gradient.data(), net.m(), net.d()}, context);
-  push<T>(net, X, {gradient.data(), net.m(), net.d()}, out, context);
+  jvp<T>(net, X, {gradient.data(), net.m(), net.d()}, out, context);
 }
 
 // H_ij = sqrt(lambda_j) sigma(Z_j(x_i)).
@@ -132,27 +132,5 @@ void activation_values(Activation activation, int order, const T* z, Index count
   const auto f = order == 0 ? sigma : order == 1 ? sigma_prime : sigma_second;
   for (Index i = 0; i < count; ++i) out[i] = T(f(activation, double(z[i])));
 }
-
-#define ASYMFAST_INSTANTIATE(T)                                                                \
-  template void forward(const NetworkView<T>&, MatrixView<const T>, double*, const Context&);  \
-  template void node_gradients(const NetworkView<T>&, MatrixView<const T>, const T*,           \
-                               MatrixView<T>, const Context&);                                 \
-  template void ntg_product(const NetworkView<T>&, MatrixView<const T>, const T*, double*,     \
-                            const Context&);                                                   \
-  template void push(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, double*, \
-                     const Context&);                                                          \
-  template void output_ntg(const NetworkView<T>&, MatrixView<const T>, MatrixView<double>,     \
-                           const Context&);                                                    \
-  template void features(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,            \
-                         const Context&);                                                      \
-  template void ntg(const NetworkView<T>&, const double*, MatrixView<const T>,                 \
-                    MatrixView<const T>, bool, MatrixView<double>, const Context&);            \
-  template void activation_values(Activation, int, const T*, Index, T*);
-
-ASYMFAST_INSTANTIATE(float)
-ASYMFAST_INSTANTIATE(double)
-
-template void ntg(const NetworkView<float>&, const double*, MatrixView<const float>,
-                  MatrixView<const float>, bool, MatrixView<float>, const Context&);
 
 }  // namespace asymfast::reference

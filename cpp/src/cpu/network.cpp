@@ -1,0 +1,296 @@
+// The network and its derivatives. Cost: forward 2 n m (d + k) flop, gradient 4 n m d.
+//   f_q(x_i)  = sum_j sqrt(lambda_j) a_jq sigma(Z_j(x_i)),   Z_j(x) = w_j.x / sqrt d,       Eq. (2)
+//   dL/dw_j   = sqrt(lambda_j) / sqrt d sum_iq a_jq dL/df_iq sigma'(Z_j(x_i)) x_i
+//   H_ij      = sqrt(lambda_j) sigma(Z_j(x_i))
+// Calls of their own take samples in pieces, so that their working memory is bounded: partial sums
+// of the outputs (32 MB, or 96 samples where k is very large) and copies of W and of a piece of X.
+// No number depends on the pieces: a sample's outputs are its own, and a gradient is summed over
+// the samples in their order.
+#include "cpu/network.hpp"
+
+#include <algorithm>
+
+#include "backend.hpp"
+#include "cpu/few_inputs.hpp"
+#include "cpu/in_double.hpp"
+#include "cpu/ntg_of_slopes.hpp"
+#include "cpu/slope_tiles.hpp"
+#include "cpu/tiles.hpp"
+
+namespace asymfast::cpu {
+
+template <class T>
+Scratch<T>::Scratch(const Layout<T>& layout)
+    : Z(layout.largest_tile * kBlock<T>),
+      D(layout.largest_tile * kBlock<T>),
+      G(layout.blocks_per_chunk * layout.weights_per_block()),
+      weighed(layout.d <= kMostWeighedInputs ? layout.largest_tile * row_stride<T>(layout.d) : 0),
+      outputs(layout.largest_tile * layout.k) {}
+
+template <class T>
+void Sweep<T>::sum_outputs(double* f) const {
+  const Index size = layout.n * layout.k;
+  std::copy_n(partial_.data(), size, f);
+  for (Index slot = 1; slot < layout.slots; ++slot) {
+    const double* outputs = partial_.data() + slot * size;
+    for (Index i = 0; i < size; ++i) f[i] += outputs[i];
+  }
+}
+
+template <class T>
+void Sweep<T>::evaluate(Index chunk, const T* W, T* slopes, Scratch<T>& scratch,
+                        double* outputs) const {
+  with_activation(activation_, [&](auto sigma) {
+    over_tiles(chunk, scratch, outputs, [&](Index block, Range rows) {
+      if (layout.d <= kFewInputs)
+        return activate<decltype(sigma)>(x(rows), weights(W, block), c(block), layout.k,
+                                         slopes ? this->slopes(slopes, block, rows) : nullptr,
+                                         scratch.outputs.data());
+      // In place: a store to another array may look, by its address, like one to the next Z.
+      T* Z = slopes ? this->slopes(slopes, block, rows) : scratch.Z.data();
+      preactivations(x(rows), weights(W, block), Z);
+      if (slopes)
+        activate_and_differentiate<decltype(sigma)>(Z, rows.size(), c(block), layout.k,
+                                                    scratch.outputs.data());
+      else
+        activate<decltype(sigma)>(Z, rows.size(), c(block), layout.k, scratch.outputs.data());
+    });
+  });
+}
+
+template <class T>
+void Sweep<T>::gradient(Index chunk, const T* W, const T* slopes, const T* residual,
+                        Scratch<T>& scratch) const {
+  T* G = scratch.G.data();
+  std::fill_n(G, layout.blocks_of_chunk(chunk).size() * layout.weights_per_block(), T(0));
+  add_gradient(chunk, W, slopes, residual, G, scratch);
+  complete_gradient(chunk, G);
+}
+
+template <class T>
+void Sweep<T>::add_gradient(Index chunk, const T* W, const T* slopes, const T* residual, T* G,
+                            Scratch<T>& scratch) const {
+  const Range blocks = layout.blocks_of_chunk(chunk);
+  for (Index tile = 0; tile < layout.tiles; ++tile) {
+    const Range rows = layout.samples_of_tile(tile);
+    const T* r = residual + rows.first * layout.k;
+    const Samples<T> X =
+        weighs_inputs() ? weighed_inputs(x(rows), r, scratch.weighed.data()) : x(rows);
+    for (Index block = blocks.first; block < blocks.last; ++block) {
+      const T* D = weighs_inputs() ? slopes_of(block, rows, W, slopes, scratch)
+                                   : pulled(block, rows, W, slopes, r, scratch);
+      accumulate_gradient(X, D, G + (block - blocks.first) * layout.weights_per_block());
+    }
+  }
+}
+
+template <class T>
+void Sweep<T>::complete_gradient(Index chunk, T* G) const {
+  if (!weighs_inputs()) return;
+  const Range blocks = layout.blocks_of_chunk(chunk);
+  for (Index block = blocks.first; block < blocks.last; ++block, G += layout.weights_per_block())
+    scale_nodes(G, layout.d, c(block));
+}
+
+template <class T>
+void Sweep<T>::vjp_of_slopes(Index chunk, const std::vector<const T*>& all, const T* u,
+                             Scratch<T>& scratch) const {
+  const Range blocks = layout.blocks_of_chunk(chunk);
+  std::fill_n(scratch.G.data(), blocks.size() * layout.weights_per_block(), T(0));
+  std::vector<const T*> here(all.size());
+  for (Index tile = 0; tile < layout.tiles; ++tile) {
+    const Range rows = layout.samples_of_tile(tile);
+    for (Index block = blocks.first; block < blocks.last; ++block) {
+      for (std::size_t l = 0; l < all.size(); ++l) here[l] = slopes(all[l], block, rows);
+      pull_residuals(here.data(), static_cast<Index>(here.size()), u + rows.first * layout.k,
+                     layout.n * layout.k, rows.size(), c(block), layout.k, scratch.D.data());
+      accumulate_gradient(x(rows), scratch.D.data(),
+                          scratch.G.data() + (block - blocks.first) * layout.weights_per_block());
+    }
+  }
+}
+
+template <class T>
+void Sweep<T>::jvp(Index chunk, const T* W, const T* slopes, Scratch<T>& scratch,
+                   double* outputs) const {
+  const Index first = layout.blocks_of_chunk(chunk).first;
+  over_tiles(chunk, scratch, outputs, [&](Index block, Range rows) {
+    const T* slope = slopes_of(block, rows, W, slopes, scratch);
+    preactivations(x(rows), scratch.G.data() + (block - first) * layout.weights_per_block(),
+                   scratch.D.data());
+    push_direction(scratch.D.data(), slope, rows.size(), c(block), layout.k,
+                   scratch.outputs.data());
+  });
+}
+
+template <class T>
+void Sweep<T>::ntg(const std::vector<const T*>& lefts, const std::vector<double>& shares,
+                   const T* right, double* K, const Context& context) const {
+  ntg_of_slopes(layout, lefts, shares, right, c_.data(), X_.all(), K, context);
+}
+
+template <class T>
+double Sweep<T>::slope_distance8(const T* one, const T* other, const Context& context) {
+  for_chunks(context, [&](Index chunk, Scratch<T>&, double* outputs) {
+    const Range blocks = layout.blocks_of_chunk(chunk);
+    const Index size = layout.n * kBlock<T>;
+    double sum = 0;
+    for (Index i = blocks.first * size; i < blocks.last * size; ++i) {
+      const double difference = double(one[i]) - double(other[i]), square = difference * difference;
+      sum += square * square * square * square;
+    }
+    outputs[0] += sum;
+  });
+  double sum = 0;
+  for (Index slot = 0; slot < layout.slots; ++slot)
+    sum += partial_.data()[slot * layout.n * layout.k];
+  return sum;
+}
+
+// Whether weighing the inputs for each chunk is less work than a product for each of its nodes.
+template <class T>
+bool Sweep<T>::weighs_inputs() const {
+  return layout.k == 1 && layout.blocks_per_chunk > 1 && layout.d <= kMostWeighedInputs;
+}
+
+// scratch.D = dL/dZ of a tile for the residual r of its samples.
+template <class T>
+const T* Sweep<T>::pulled(Index block, Range rows, const T* W, const T* all, const T* r,
+                          Scratch<T>& scratch) const {
+  T* D = scratch.D.data();
+  if (all) {
+    pull(slopes(all, block, rows), r, rows.size(), c(block), layout.k, D);
+    return D;
+  }
+  with_activation(activation_, [&](auto sigma) {
+    if (layout.d <= kFewInputs)
+      return pull_through<decltype(sigma)>(x(rows), weights(W, block), r, c(block), layout.k, D);
+    preactivations(x(rows), weights(W, block), D);
+    pull_through<decltype(sigma)>(D, r, rows.size(), c(block), layout.k, D);
+  });
+  return D;
+}
+
+// sigma' of a tile: remembered, or computed into scratch.Z.
+template <class T>
+const T* Sweep<T>::slopes_of(Index block, Range rows, const T* W, const T* all,
+                             Scratch<T>& scratch) const {
+  if (all) return slopes(all, block, rows);
+  Vec<T>* z = as_vectors(scratch.Z.data());
+  preactivations(x(rows), weights(W, block), scratch.Z.data());
+  with_activation(activation_, [&](auto sigma) {
+    for (Index i = 0; i < 2 * rows.size(); ++i) z[i] = decltype(sigma)::slope(z[i]);
+  });
+  return scratch.Z.data();
+}
+
+// work(block, rows) adds to scratch.outputs; its lanes are summed into `outputs` tile by tile.
+template <class T>
+template <class Work>
+void Sweep<T>::over_tiles(Index chunk, Scratch<T>& scratch, double* outputs, Work&& work) const {
+  const Range blocks = layout.blocks_of_chunk(chunk);
+  for (Index tile = 0; tile < layout.tiles; ++tile) {
+    const Range rows = layout.samples_of_tile(tile);
+    const Index size = rows.size() * layout.k;
+    std::fill_n(scratch.outputs.data(), size, Vec<T>{});
+    for (Index block = blocks.first; block < blocks.last; ++block) work(block, rows);
+    add_sums_of_lanes<T>(scratch.outputs.data(), size, outputs + rows.first * layout.k);
+  }
+}
+
+template struct Scratch<float>;
+template struct Scratch<double>;
+template class Sweep<float>;
+template class Sweep<double>;
+
+namespace {
+
+// call(rows) for pieces of n samples, for each of which so many doubles are needed.
+template <class Call>
+void in_pieces(Index n, Index doubles, const Context& context, Call&& call) {
+  const Index most = samples_at_once(doubles);
+  for (Index first = 0; first < n && !context.watch.stopped(); first += most)
+    call(Range{first, std::min(n, first + most)});
+}
+
+template <class T>
+MatrixView<const T> some(MatrixView<const T> X, Range rows) {
+  return {X.row(rows.first), rows.size(), X.cols};
+}
+
+template <class T>
+void forward(const NetworkView<T>& net, MatrixView<const T> X, double* f, const Context& context) {
+  const Layout<T> whole(X.rows, net.d(), net.m(), net.k());
+  const Buffer<T> W = packed_weights(whole, net.W.data);
+  in_pieces(X.rows, whole.slots * net.k(), context, [&](Range rows) {
+    Sweep<T> sweep(net, some(X, rows));
+    sweep.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
+      sweep.evaluate(chunk, W.data(), nullptr, scratch, outputs);
+    });
+    sweep.sum_outputs(f + rows.first * net.k());
+  });
+}
+
+template <class T>
+void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* residual,
+                    MatrixView<T> G, const Context& context) {
+  const Layout<T> whole(X.rows, net.d(), net.m(), net.k());
+  const Buffer<T> W = packed_weights(whole, net.W.data), sums(W.size());
+  in_pieces(X.rows, 1, context, [&](Range rows) {
+    Sweep<T> sweep(net, some(X, rows));
+    sweep.for_nodes(context, [&](Index chunk, Scratch<T>& scratch) {
+      T* sum = sums.data() + whole.blocks_of_chunk(chunk).first * whole.weights_per_block();
+      sweep.add_gradient(chunk, W.data(), nullptr, residual + rows.first * net.k(), sum, scratch);
+      if (rows.last == X.rows) sweep.complete_gradient(chunk, sum);
+    });
+  });
+  unpack_weights(whole, sums.data(), {0, whole.blocks}, G.data);
+}
+
+template <class T>
+void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
+              const Context& context) {
+  const Layout<T> whole(X.rows, net.d(), net.m(), 0);
+  const Buffer<T> W = packed_weights(whole, net.W.data);
+  Buffer<T> root_lam(whole.blocks * kBlock<T>);
+  for (Index j = 0; j < net.m(); ++j) root_lam.data()[j] = T(std::sqrt(net.lam[j]));
+  in_pieces(X.rows, 1, context, [&](Range piece) {
+    const SampleBuffer<T> x(some(X, piece));
+    const Layout<T> layout(piece.size(), net.d(), net.m(), 0);
+    std::vector<Buffer<T>> Z;  // of each thread
+    Z.reserve(std::size_t(context.threads));
+    for (int thread = 0; thread < context.threads; ++thread)
+      Z.emplace_back(layout.largest_tile * kBlock<T>);
+    const Index pieces = layout.blocks * layout.tiles;
+    parallel_for(context, pieces, Share::evenly, context.threads, [&](Index task, Index thread) {
+      const Index block = task / layout.tiles;
+      const Range rows = layout.samples_of_tile(task % layout.tiles);
+      const Index first = block * kBlock<T>, count = std::min(kBlock<T>, net.m() - first);
+      const T* scale = root_lam.data() + first;
+      T* z = Z[std::size_t(thread)].data();
+      preactivations(x.all().some(rows), W.data() + block * layout.weights_per_block(), z);
+      with_activation(net.activation, [&](auto sigma) {
+        for (Index i = 0; i < rows.size(); ++i, z += kBlock<T>) {
+          for (Index half = 0; half < 2; ++half)
+            as_vectors(z)[half] = decltype(sigma)::value_and_slope(as_vectors(z)[half]).value;
+          T* h = &H(piece.first + rows.first + i, first);
+          for (Index j = 0; j < count; ++j) h[j] = scale[j] * z[j];
+        }
+      });
+    });
+  });
+}
+
+}  // namespace
+
+template <class T>
+void add_network(Kernels<T>& kernels) {
+  kernels.forward = &forward<T>;
+  kernels.node_gradients = &node_gradients<T>;
+  kernels.features = &features<T>;
+}
+
+template void add_network(Kernels<float>&);
+template void add_network(Kernels<double>&);
+
+}  // namespace asymfast::cpu

@@ -1,0 +1,133 @@
+// The network and its derivatives, one chunk of nodes against all samples at a time: the steps of
+// which forward passes, gradients, products with the neural tangent matrix and training steps are
+// made. Defined in cpu/network.cpp, compiled once for all of them.
+#pragma once
+
+#include <vector>
+
+#include "cpu/buffer.hpp"
+#include "cpu/packing.hpp"
+#include "cpu/samples.hpp"
+#include "parallel.hpp"
+
+namespace asymfast::cpu {
+
+// Working memory of one thread.
+template <class T>
+struct Scratch {
+  Buffer<T> Z, D, G;       // (largest tile, block) twice; a chunk's (blocks, d, block)
+  Buffer<T> weighed;       // (largest tile, d), where inputs are not too many
+  Buffer<Vec<T>> outputs;  // (largest tile, k) vectors, one lane a node of the block
+
+  explicit Scratch(const Layout<T>& layout);
+};
+
+template <class T>
+class Sweep {
+ public:
+  Sweep(const NetworkView<T>& net, MatrixView<const T> X)
+      : layout(X.rows, net.d(), net.m(), net.k()),
+        activation_(net.activation),
+        X_(X),
+        c_(layout.blocks * layout.k * kBlock<T>) {
+    pack_scales(layout, net, c_.data());
+  }
+
+  const Layout<T> layout;
+
+  // X of some samples, sqrt(lambda) a and weights of a block.
+  Samples<T> x(Range rows) const { return X_.all().some(rows); }
+  Samples<T> x() const { return X_.all(); }
+  const T* c(Index block) const { return c_.data() + block * layout.k * kBlock<T>; }
+  const T* weights(const T* W, Index block) const { return W + block * layout.weights_per_block(); }
+  Activation activation() const { return activation_; }
+
+  // work(chunk, scratch, partial outputs (n, k) of the chunk's slot) for every chunk.
+  template <class Work>
+  void for_chunks(const Context& context, Work&& work) {
+    const Index size = layout.n * layout.k;
+    if (partial_.size() == 0) partial_ = Buffer<double>(layout.slots * size);
+    parallel_for(context, layout.slots, Share::evenly, gather(context),
+                 [&](Index slot, Index thread) {
+                   double* outputs = partial_.data() + slot * size;
+                   std::fill_n(outputs, size, 0.0);
+                   const Range chunks = layout.chunks_of_slot(slot);
+                   for (Index chunk = chunks.first; chunk < chunks.last; ++chunk) {
+                     context.watch.tick();
+                     if (context.watch.stopped()) return;
+                     work(chunk, scratch_[std::size_t(thread)], outputs);
+                   }
+                 });
+  }
+
+  // work(chunk, scratch) for every chunk, without outputs.
+  template <class Work>
+  void for_nodes(const Context& context, Work&& work) {
+    parallel_for(context, layout.chunks, Share::evenly, gather(context),
+                 [&](Index chunk, Index thread) { work(chunk, scratch_[std::size_t(thread)]); });
+  }
+
+  // f (n, k): the slots' outputs added in their order.
+  void sum_outputs(double* f) const;
+
+  // Adds sum_j c_j sigma(Z_j) of the chunk to outputs; slopes, unless null, gets sigma' [block][n].
+  void evaluate(Index chunk, const T* W, T* slopes, Scratch<T>& scratch, double* outputs) const;
+
+  // scratch.G = dL/dW of the chunk for the residual dL/df (n, k); sigma' from `slopes`, or from W
+  // anew where slopes is null.
+  void gradient(Index chunk, const T* W, const T* slopes, const T* residual,
+                Scratch<T>& scratch) const;
+  // The same in two steps, where samples come in pieces: G of the chunk += the sum over the samples
+  // here, and then what all of them have in common.
+  void add_gradient(Index chunk, const T* W, const T* slopes, const T* residual, T* G,
+                    Scratch<T>& scratch) const;
+  void complete_gradient(Index chunk, T* G) const;
+
+  // scratch.G = sum_l J_l^T u_l of the chunk: J_l by its slopes as evaluate() left them, u (l, n,
+  // k).
+  void vjp_of_slopes(Index chunk, const std::vector<const T*>& slopes, const T* u,
+                     Scratch<T>& scratch) const;
+
+  // Adds to outputs the derivative of f along the direction scratch.G of the chunk's weights.
+  void jvp(Index chunk, const T* W, const T* slopes, Scratch<T>& scratch, double* outputs) const;
+
+  // J_left J_right^T (n k, n k) by slopes as evaluate() left them, with sum_l shares[l] lefts[l] on
+  // the left.
+  void ntg(const std::vector<const T*>& lefts, const std::vector<double>& shares, const T* right,
+           double* K, const Context& context) const;
+
+  // sum_ij |s_ij - s'_ij|^8 of the slopes at two points.
+  double slope_distance8(const T* one, const T* other, const Context& context);
+
+ private:
+  // The size of the team, each of which then has working memory.
+  Index gather(const Context& context) {
+    const Index threads = useful_threads(layout, context.threads, layout.slots);
+    while (static_cast<Index>(scratch_.size()) < threads) scratch_.emplace_back(layout);
+    return threads;
+  }
+
+  template <class U>
+  U* slopes(U* all, Index block, Range rows) const {
+    return all + (block * layout.n + rows.first) * kBlock<T>;
+  }
+  bool weighs_inputs() const;
+  const T* pulled(Index block, Range rows, const T* W, const T* all, const T* r,
+                  Scratch<T>& scratch) const;
+  const T* slopes_of(Index block, Range rows, const T* W, const T* all, Scratch<T>& scratch) const;
+  template <class Work>
+  void over_tiles(Index chunk, Scratch<T>& scratch, double* outputs, Work&& work) const;
+
+  Activation activation_;
+  SampleBuffer<T> X_;
+  Buffer<T> c_;
+  Buffer<double> partial_;
+  std::vector<Scratch<T>> scratch_;
+};
+
+extern template struct Scratch<float>;
+extern template struct Scratch<double>;
+extern template class Sweep<float>;
+extern template class Sweep<double>;
+
+}  // namespace asymfast::cpu
