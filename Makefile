@@ -68,8 +68,8 @@ tidy: $(VENV)/.tools
 
 check: lint test
 
-# Address, undefined-behaviour and thread sanitizer: the C++ tests and a part of the Python ones. These
-# builds are for this machine at -O1: their resumed runs must have the bits of uninterrupted ones, too.
+# Address, undefined-behaviour and thread sanitizer: the C++ tests and a part of the Python ones. The last
+# needs clang and LLVM's OpenMP, which tells it of its barriers (Debian: clang libomp-dev).
 sanitize: sanitize-asan sanitize-ubsan sanitize-tsan
 sanitize-%: $(VENV)/.installed $(VENV)/.tools
 	$(CONFIGURE) --preset $*

@@ -57,9 +57,14 @@ def environment(name):
         options = "detect_leaks=0:allocator_may_return_null=1"
         return {"LD_PRELOAD": library("g++", "libasan.so", "libstdc++.so"), "ASAN_OPTIONS": options}
     if name == "tsan":
+        # GCC's library, which Clang's code calls by the same names: Clang's cannot be preloaded.
+        # OpenMP in an extension does not look for Archer by itself.
+        ask = ["clang++", "-print-resource-dir"]
+        resources = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
         return {
             "LD_PRELOAD": library("g++", "libtsan.so"),
             "TSAN_OPTIONS": "ignore_noninstrumented_modules=1",
+            "OMP_TOOL_LIBRARIES": str(Path(resources.strip()).parents[1] / "libarcher.so"),
             "OMP_NUM_THREADS": "3",
             "OPENBLAS_NUM_THREADS": "1",
         }

@@ -316,38 +316,6 @@ def test_allocations_that_fail_raise_memory_error():
     assert done.stdout.split() == ["ntg", "features", "descent", "flow", "eigenvalue", "(50,)"]
 
 
-NO_THREADS = """
-import os, resource
-import numpy as np, asymfast as af
-
-X = np.random.default_rng(0).standard_normal((100, 5))
-net = af.Network.init(5, 200, 0.5, 0.7, rng=1)
-exact = net(X, threads=1), net.ntg(X, threads=1)
-used = 4096 * int(open("/proc/self/statm").read().split()[0])
-resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 20), resource.RLIM_INFINITY))
-got = net(X, threads=3), net.ntg(X, threads=3)
-print(len(os.listdir("/proc/self/task")), *map(np.array_equal, got, exact))
-resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
-got = net(X, threads=3), net.ntg(X, threads=3)
-print(len(os.listdir("/proc/self/task")), *map(np.array_equal, got, exact))
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
-def test_a_call_does_with_the_threads_there_are():
-    """Stacks of 2 or 8 MB do not fit into 1: the caller does the work; later there are three."""
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", NO_THREADS],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["1", "True", "True", "3", "True", "True"]
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("part", "output"), [(None, 0), (None, 2), (1, 1), (2, 0)])

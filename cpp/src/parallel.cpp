@@ -1,33 +1,36 @@
-// Threads that wait for work between calls. OpenMP's own teams keep every waiting thread busy for
-// milliseconds: the thread that everybody waits for may then get no core where other programs want
-// some. Here who waits gives its core away between two looks, and sleeps in the end. To sleep at
-// once is no remedy: a busy program then moves to the free core and is in the way of the next step.
+// One OpenMP team, which stands by while a run computes. OpenMP's own barriers keep every waiting
+// thread busy for milliseconds: where other programs want a core, too, that core may be the one
+// that the late thread needs. Here a waiting thread soon gives its core away between two looks, and
+// in the end sleeps. To sleep at once is no remedy: a busy program then moves to the free core and
+// is in the way of the next step.
 #include "parallel.hpp"
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "tuning.hpp"
 
 #if defined(_OPENMP)
 #include <omp.h>
-#endif
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
 #define ASYMFAST_FORKS
+#endif
 #endif
 
 namespace asymfast {
 
 namespace {
+
+// OMP_NUM_THREADS may say anything; an OpenMP run time may crash on what the system does not give.
+constexpr int kMostThreads = 1024;
 
 inline void pause() noexcept {
 #if defined(__x86_64__) || defined(__i386__)
@@ -37,160 +40,70 @@ inline void pause() noexcept {
 #endif
 }
 
-// A number that goes up, and who waits for that.
+// A value, and who waits until it changes. What was written before set() is then visible to them.
 class Signal {
  public:
-  unsigned value() const noexcept { return value_.load(std::memory_order_acquire); }
+  std::uint64_t value() const noexcept { return value_.load(std::memory_order_acquire); }
 
-  // Makes what was written before visible to who waited.
-  void raise() noexcept {
-    value_.fetch_add(1);
-    if (!asleep_.load()) return;  // who is about to sleep sees the new value
+  void set(std::uint64_t value) noexcept {
+    value_.store(value);
+    if (sleepers_.load() == 0) return;  // who is about to sleep sees the new value
     {
       const std::lock_guard<std::mutex> lock(mutex_);
     }
     wake_.notify_all();
   }
 
-  // Until value() is not `old`. The thread looks for a moment, then lets others have its core
-  // between two looks, and in the end sleeps.
-  void wait(unsigned old, bool crowded) {
+  // The first value that is not `old`. The thread looks for a moment, unless there are more threads
+  // than cores; then it lets others have its core between two looks, and in the end it sleeps.
+  std::uint64_t wait(std::uint64_t old, bool crowded) {
     using Clock = std::chrono::steady_clock;
     const auto start = Clock::now();
     for (auto waited = start - start; waited < tuning::kLooking; waited = Clock::now() - start) {
       if (crowded || waited > tuning::kUndisturbed) std::this_thread::yield();
       for (int i = 0; i < 64; ++i) {
-        if (value() != old) return;
+        if (value() != old) return value();
         pause();
       }
     }
     std::unique_lock<std::mutex> lock(mutex_);
-    asleep_.store(true);
+    ++sleepers_;
     wake_.wait(lock, [&] { return value_.load() != old; });
-    asleep_.store(false);
+    --sleepers_;
+    return value();
   }
 
  private:
-  alignas(64) std::atomic<unsigned> value_{0};
-  std::atomic<bool> asleep_{false};
+  alignas(64) std::atomic<std::uint64_t> value_{0};
+  std::atomic<int> sleepers_{0};
   std::mutex mutex_;
   std::condition_variable wake_;
 };
 
-// A caller's threads. One call at a time.
-class Team {
- public:
-  // work(data, thread) for thread = 0, ..., threads - 1, by as many threads at once as there are to
-  // be had; the calling one is number 0 and does what those that are missing should have done.
-  void run(int threads, void (*work)(void*, int), void* data) {
-    const int others = hire(threads - 1);
-    work_ = work, data_ = data;
-    // With more threads than cores, who waits takes the core of who works.
-    crowded_.store(others >= cores_, std::memory_order_relaxed);
-    const unsigned before = done_.value();
-    left_.store(others, std::memory_order_relaxed);
-    for (int i = 0; i < others; ++i) workers_[static_cast<std::size_t>(i)]->start.raise();
-    work(data, 0);
-    for (int thread = others + 1; thread < threads; ++thread) work(data, thread);
-    if (others > 0) done_.wait(before, crowded_.load(std::memory_order_relaxed));
-  }
-
- private:
-  struct Worker {
-    Signal start;
-  };
-
-  // As many as there are to be had, at most `wanted`.
-  int hire(int wanted) {
-    try {
-      while (static_cast<int>(workers_.size()) < wanted) {
-        auto worker = std::make_unique<Worker>();
-        workers_.reserve(workers_.size() + 1);
-        const auto thread = static_cast<int>(workers_.size()) + 1;
-        std::thread([this, thread, own = worker.get()] { serve(*own, thread); }).detach();
-        workers_.push_back(std::move(worker));
-      }
-    } catch (const std::system_error&) {  // no further thread: those there are will do
-    }
-    return std::min(wanted, static_cast<int>(workers_.size()));
-  }
-
-  [[noreturn]] void serve(Worker& own, int thread) {
-    for (unsigned seen = 0;; ++seen) {
-      own.start.wait(seen, crowded_.load(std::memory_order_relaxed));
-      work_(data_, thread);
-      if (left_.fetch_sub(1) == 1) done_.raise();
-    }
-  }
-
-  std::vector<std::unique_ptr<Worker>> workers_;
-  void (*work_)(void*, int) = nullptr;
-  void* data_ = nullptr;
-  const int cores_ = static_cast<int>(std::thread::hardware_concurrency());
-  std::atomic<bool> crowded_{false};
-  std::atomic<int> left_{0};
-  Signal done_;
-};
-
-// Teams that no call uses just now. They are never destroyed: their threads wait as long as the
-// process lives. A forked child has none of its parent's threads and begins anew.
-class Teams {
- public:
-  static Teams& all() {
-    static const bool registered = [] {
-      instance = new Teams;
-#if defined(ASYMFAST_FORKS)
-      pthread_atfork(nullptr, nullptr, [] { instance = new Teams; });
-#endif
-      return true;
-    }();
-    static_cast<void>(registered);
-    return *instance;
-  }
-
-  std::unique_ptr<Team> take() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (idle_.empty()) {
-      room_ += 1;
-      idle_.reserve(room_);  // so that bringing it back needs no memory
-      return std::make_unique<Team>();
-    }
-    std::unique_ptr<Team> team = std::move(idle_.back());
-    idle_.pop_back();
-    return team;
-  }
-  void bring_back(std::unique_ptr<Team> team) noexcept {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    idle_.push_back(std::move(team));
-  }
-
- private:
-  static inline Teams* instance = nullptr;
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<Team>> idle_;
-  std::size_t room_ = 0;
-};
-
-// OMP_NUM_THREADS may say anything.
-constexpr int kMostThreads = 1024;
-
-// The pieces of one call, and the first exception that one of them has thrown: one that left a
-// thread by itself would end the process.
+// The pieces of one call, and the first exception that one of them has thrown.
 class Pieces {
  public:
-  Pieces(Watch& watch, Index pieces, Index threads, void (*work)(void*, Index, Index), void* data)
-      : watch_(watch), pieces_(pieces), threads_(threads), work_(work), data_(data) {}
+  Pieces(Watch& watch, Index pieces, Share share, Index threads, void (*work)(void*, Index, Index),
+         void* data)
+      : watch_(watch),
+        pieces_(pieces),
+        threads_(threads),
+        share_(share),
+        work_(work),
+        data_(data) {}
 
-  static void evenly(void* self, int thread) {
-    auto& own = *static_cast<Pieces*>(self);
-    const Index last = own.pieces_ * (thread + 1) / own.threads_;
-    for (Index piece = own.pieces_ * thread / own.threads_; piece < last; ++piece)
-      own.do_one(piece, thread);
-  }
-  static void in_turn(void* self, int thread) {
-    auto& own = *static_cast<Pieces*>(self);
-    for (Index piece = 0; (piece = own.next_.fetch_add(1)) < own.pieces_;)
-      own.do_one(piece, thread);
+  Index threads() const noexcept { return threads_; }
+
+  // The parts of threads first, first + step, ...: there may be fewer threads than were asked for.
+  void operator()(Index first, Index step) noexcept {
+    for (Index thread = first; thread < threads_; thread += step) {
+      if (share_ == Share::evenly) {
+        const Index last = pieces_ * (thread + 1) / threads_;
+        for (Index piece = pieces_ * thread / threads_; piece < last; ++piece) one(piece, thread);
+      } else {
+        for (Index piece; (piece = next_.fetch_add(1)) < pieces_;) one(piece, thread);
+      }
+    }
   }
 
   void rethrow() const {
@@ -198,7 +111,7 @@ class Pieces {
   }
 
  private:
-  void do_one(Index piece, Index thread) noexcept {
+  void one(Index piece, Index thread) noexcept {
     watch_.tick();
     if (watch_.stopped() || failed_.load(std::memory_order_relaxed)) return;
     try {
@@ -212,6 +125,7 @@ class Pieces {
 
   Watch& watch_;
   const Index pieces_, threads_;
+  const Share share_;
   void (*work_)(void*, Index, Index);
   void* data_;
   std::atomic<Index> next_{0};
@@ -220,38 +134,116 @@ class Pieces {
   std::exception_ptr thrown_;
 };
 
+// The threads of a parallel region: number 0 calls run(), the others are in serve().
+class Team {
+ public:
+  explicit Team(int wanted) : crowded_(wanted > int(std::thread::hardware_concurrency())) {}
+
+  void gather(int size) { size_ = size; }
+
+  void run(Pieces& pieces) {
+    const Index taking = std::min<Index>(pieces.threads(), size_);
+    pieces_ = &pieces;
+    left_.store(taking - 1, std::memory_order_relaxed);
+    const std::uint64_t before = done_.value();
+    call(taking);
+    pieces(0, taking);
+    if (taking > 1) done_.wait(before, crowded_);
+  }
+
+  void dismiss() { call(0); }
+
+  void serve(Index thread) {
+    for (std::uint64_t called = 0;;) {
+      called = called_.wait(called, crowded_);
+      const auto taking = Index(called % kCalls);
+      if (taking == 0) return;
+      if (thread >= taking) continue;
+      (*pieces_)(thread, taking);
+      if (left_.fetch_sub(1) == 1) done_.set(done_.value() + 1);
+    }
+  }
+
+ private:
+  static constexpr std::uint64_t kCalls = 2 * kMostThreads;
+
+  // Together with a count of calls: each differs from the one before.
+  void call(Index taking) {
+    called_.set((called_.value() / kCalls + 1) * kCalls + std::uint64_t(taking));
+  }
+
+  const bool crowded_;
+  int size_ = 1;  // fewer than wanted where OpenMP gives fewer
+  Pieces* pieces_ = nullptr;
+  std::atomic<Index> left_{0};
+  Signal called_, done_;
+};
+
+// The team of the calling thread that waits for work.
+thread_local Team* standing = nullptr;
+
+// A forked child must not wait for OpenMP's threads, which exist only in its parent.
+std::atomic<bool> forked{false};
+#if defined(ASYMFAST_FORKS)
+[[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, [] {
+  forked = true;
+  standing = nullptr;
+});
+#endif
+
 }  // namespace
+
+void with_team(int threads, void (*body)(void*), void* data) {
+#if defined(_OPENMP)
+  threads = std::min(threads, kMostThreads);
+  if (threads > 1 && !standing && !forked) {
+    Team team(threads);
+    std::exception_ptr thrown;
+#pragma omp parallel num_threads(threads)
+    if (const int thread = omp_get_thread_num(); thread > 0) {
+      team.serve(thread);
+    } else {
+      team.gather(omp_get_num_threads());
+      standing = &team;
+      try {
+        body(data);
+      } catch (...) {  // what left a region by itself would end the process
+        thrown = std::current_exception();
+      }
+      standing = nullptr;
+      team.dismiss();
+    }
+    if (thrown) std::rethrow_exception(thrown);
+    return;
+  }
+#endif
+  static_cast<void>(threads);
+  body(data);
+}
 
 void parallel_for(const Context& context, Index pieces, Share share, Index threads,
                   void (*work)(void* data, Index piece, Index thread), void* data) {
-  threads = std::clamp<Index>(threads, 1, std::max<Index>(pieces, 1));
-  Pieces all(context.watch, pieces, threads, work, data);
-  const auto part = share == Share::evenly ? &Pieces::evenly : &Pieces::in_turn;
+  threads = std::clamp<Index>(threads, 1, std::clamp<Index>(pieces, 1, kMostThreads));
+  Pieces all(context.watch, pieces, share, threads, work, data);
   if (threads == 1) {
-    part(&all, 0);
+    all(0, 1);
   } else {
-    Teams& teams = Teams::all();
-    std::unique_ptr<Team> team = teams.take();
-    try {
-      team->run(static_cast<int>(threads), part, &all);
-    } catch (...) {  // no memory for another thread; those there are wait for the next call
-      teams.bring_back(std::move(team));
-      throw;
-    }
-    teams.bring_back(std::move(team));
+    with_team(int(threads), [&] {
+      // While it works a team is not there for calls from within a piece.
+      Team* const team = std::exchange(standing, nullptr);
+      team ? team->run(all) : all(0, 1);
+      standing = team;
+    });
   }
   all.rethrow();
 }
 
-int team_size(int requested) {
+int team_size([[maybe_unused]] int requested) {
 #if defined(_OPENMP)
-  // Inside a parallel region of the caller's, which has all threads already.
-  if (omp_in_parallel() && omp_get_active_level() >= omp_get_max_active_levels()) return 1;
-  if (requested <= 0) requested = std::min(omp_get_max_threads(), omp_get_thread_limit());
-#else
-  if (requested <= 0) requested = static_cast<int>(std::thread::hardware_concurrency());
+  if (!forked)
+    return std::clamp(requested > 0 ? requested : omp_get_max_threads(), 1, kMostThreads);
 #endif
-  return std::clamp(requested, 1, kMostThreads);
+  return 1;
 }
 
 }  // namespace asymfast

@@ -12,8 +12,8 @@
 
 namespace asymfast {
 
-// How many threads a call may use that asks for so many (0: as many as OpenMP would take here). At
-// most 1024, as in C and Python.
+// How many threads a call may use that asks for so many (0: as many as OpenMP offers here); at most
+// 1024. A forked child has one: OpenMP's threads exist only in its parent.
 int team_size(int requested);
 
 enum class Share {
@@ -21,13 +21,18 @@ enum class Share {
   in_turn,  // whoever is free takes the next piece
 };
 
-// work(data, piece, thread) for every piece in [0, pieces), by at most `threads` threads, of which
-// the calling one is number 0. The watch is asked before each piece; once it says stop, or a piece
-// has thrown, the rest are left out. Throws what was thrown first.
+// work(data, piece, thread) for every piece in [0, pieces), with numbers of threads below
+// `threads`; no two pieces have the same number at the same time. The watch is asked before each
+// piece; once it says stop, or a piece has thrown, the rest are left out. Throws what was thrown
+// first.
 void parallel_for(const Context& context, Index pieces, Share share, Index threads,
                   void (*work)(void* data, Index piece, Index thread), void* data);
 
-// The same with work(piece, thread).
+// body(data), with a team that stands by for each parallel_for of this thread. To gather a team
+// costs some microseconds, and one that waits outside of here keeps the cores from other programs.
+void with_team(int threads, void (*body)(void* data), void* data);
+
+// The same with work(piece, thread) and body().
 template <class Work>
 void parallel_for(const Context& context, Index pieces, Share share, Index threads, Work&& work) {
   using Callable = std::remove_reference_t<Work>;
@@ -35,6 +40,13 @@ void parallel_for(const Context& context, Index pieces, Share share, Index threa
       context, pieces, share, threads,
       [](void* data, Index piece, Index thread) { (*static_cast<Callable*>(data))(piece, thread); },
       const_cast<std::remove_const_t<Callable>*>(std::addressof(work)));
+}
+template <class Body>
+void with_team(int threads, Body&& body) {
+  using Callable = std::remove_reference_t<Body>;
+  with_team(
+      threads, [](void* data) { (*static_cast<Callable*>(data))(); },
+      const_cast<std::remove_const_t<Callable>*>(std::addressof(body)));
 }
 
 }  // namespace asymfast

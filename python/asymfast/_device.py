@@ -15,7 +15,7 @@ from ._check import CUDA, AnyNetwork
 
 DEVICES = ("cpu", "cuda")
 BACKENDS = ("cpu", "reference")
-MOST_THREADS = 1024
+MOST_THREADS = 1024  # an OpenMP run time may crash on what the system does not give it
 
 
 def backend_name(fn: str, backend: str | None, device: str = "cpu") -> str:
