@@ -139,7 +139,7 @@ class Team {
  public:
   explicit Team(int wanted) : crowded_(wanted > int(std::thread::hardware_concurrency())) {}
 
-  void gather(int size) { size_ = size; }
+  void gathered(int size) { size_ = size; }
 
   void run(Pieces& pieces) {
     const Index taking = std::min<Index>(pieces.threads(), size_);
@@ -179,8 +179,9 @@ class Team {
   Signal called_, done_;
 };
 
-// The team of the calling thread that waits for work.
+// Of the calling thread: its team that waits for work, and whether it had work for one of late.
 thread_local Team* standing = nullptr;
+thread_local bool busy = false;
 
 // A forked child must not wait for OpenMP's threads, which exist only in its parent.
 std::atomic<bool> forked{false};
@@ -191,11 +192,9 @@ std::atomic<bool> forked{false};
 });
 #endif
 
-}  // namespace
-
-void with_team(int threads, void (*body)(void*), void* data) {
+// body(data), by number 0 of a team that stands by.
+void gather(int threads, void (*body)(void*), void* data) {
 #if defined(_OPENMP)
-  threads = std::min(threads, kMostThreads);
   if (threads > 1 && !standing && !forked) {
     Team team(threads);
     std::exception_ptr thrown;
@@ -203,7 +202,7 @@ void with_team(int threads, void (*body)(void*), void* data) {
     if (const int thread = omp_get_thread_num(); thread > 0) {
       team.serve(thread);
     } else {
-      team.gather(omp_get_num_threads());
+      team.gathered(omp_get_num_threads());
       standing = &team;
       try {
         body(data);
@@ -221,6 +220,13 @@ void with_team(int threads, void (*body)(void*), void* data) {
   body(data);
 }
 
+}  // namespace
+
+void with_team(int threads, void (*body)(void*), void* data) {
+  if (std::exchange(busy, false)) return gather(threads, body, data);
+  body(data);
+}
+
 void parallel_for(const Context& context, Index pieces, Share share, Index threads,
                   void (*work)(void* data, Index piece, Index thread), void* data) {
   threads = std::clamp<Index>(threads, 1, std::clamp<Index>(pieces, 1, kMostThreads));
@@ -228,12 +234,14 @@ void parallel_for(const Context& context, Index pieces, Share share, Index threa
   if (threads == 1) {
     all(0, 1);
   } else {
-    with_team(int(threads), [&] {
+    busy = true;
+    const auto run = [](void* them) {
       // While it works a team is not there for calls from within a piece.
       Team* const team = std::exchange(standing, nullptr);
-      team ? team->run(all) : all(0, 1);
+      team ? team->run(*static_cast<Pieces*>(them)) : (*static_cast<Pieces*>(them))(0, 1);
       standing = team;
-    });
+    };
+    gather(int(threads), run, &all);
   }
   all.rethrow();
 }

@@ -28,8 +28,9 @@ enum class Share {
 void parallel_for(const Context& context, Index pieces, Share share, Index threads,
                   void (*work)(void* data, Index piece, Index thread), void* data);
 
-// body(data), with a team that stands by for each parallel_for of this thread. To gather a team
-// costs some microseconds, and one that waits outside of here keeps the cores from other programs.
+// body(data), with a team that stands by for each parallel_for of this thread: to gather one costs
+// some microseconds, and OpenMP's threads between two teams keep the cores from other programs.
+// Nobody stands by where there was no work for several threads since the last such call.
 void with_team(int threads, void (*body)(void* data), void* data);
 
 // The same with work(piece, thread) and body().
