@@ -61,12 +61,7 @@ class Model:
 
 @statement(X=array("n", "d"), activation=SMOOTH)
 def theta_3(
-    W: Array,
-    a: Array,
-    lam: Array,
-    X: Array,
-    X_eval: Array | None = None,
-    activation: str = "swish",
+    W: Array, a: Array, lam: Array, X: Array, X_eval: Array | None = None, activation: str = "swish"
 ) -> Floats:
     """Third-order kernel of the neural tangent hierarchy, Theta^(3)(x_k, x_l, x_i).
 
@@ -408,13 +403,7 @@ def _g_2_sums(
 
 @statement()
 def simulated_drift(
-    X: Array,
-    y: Array,
-    lam: Array,
-    activation: str = "swish",
-    *,
-    draws: int = 1000,
-    rng: Any = None,
+    X: Array, y: Array, lam: Array, activation: str = "swish", *, draws: int = 1000, rng: Any = None
 ) -> Estimate:
     """Mean of dW/dt at time 0 over networks drawn as in Assumption 2.3, to test Theorem 4.3.
 
