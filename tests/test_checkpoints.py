@@ -98,10 +98,11 @@ print(killed, f"{whole:.2f} s")
         ("sgd", "ensemble"),
     ],
 )
-def test_killed_fifty_times(name, kind, tmp_path):
+@pytest.mark.parametrize("kills", [10, pytest.param(50, marks=pytest.mark.slow)])
+def test_killed_many_times(name, kind, kills, tmp_path):
     """At random moments, some of them before the first checkpoint, some amid the writing of one."""
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER, name, kind, tmp_path, "50"],
+        [sys.executable, "-c", DRIVER, name, kind, tmp_path, str(kills)],
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
@@ -110,7 +111,8 @@ def test_killed_fifty_times(name, kind, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     print(done.stdout)
-    assert int(done.stdout.split()[0]) >= 45  # a child may have finished before its signal came
+    # a child may have finished before its signal came
+    assert int(done.stdout.split()[0]) >= 0.9 * kills - 3
     one, other = (af.Run.load(tmp_path / f"{which}.npz") for which in ("whole", "resumed"))
     assert len(one.loss) > 10
     assert_same_run(run_arrays(other), run_arrays(one))

@@ -118,7 +118,7 @@ def test_every_seed_has_its_own_data_and_network():
     assert abs(cosine).max() < 0.9, "the network is not made of the numbers that made the inputs"
 
 
-def test_finished_runs_are_skipped(capsys):
+def test_finished_runs_are_skipped(capsys, undrawn):
     assert paper() == 0
     runs = sorted(Path("asymfast-paper/results/runs").iterdir())
     before = {path: path.read_bytes() for path in [*runs, Path("asymfast-paper/simulated.png")]}
@@ -203,7 +203,7 @@ def test_processes_give_the_same_bits(capsys):
     assert len(stored("two")) == 4
 
 
-def test_without_training_only_what_is_there(capsys):
+def test_without_training_only_what_is_there(capsys, undrawn):
     assert paper("--no-figure", "--seeds", "1") == 0
     assert paper("--no-training") == 0
     out = capsys.readouterr().out
@@ -266,7 +266,7 @@ def runs(pid):
         return False
 
 
-def test_all_leaves_out_what_has_no_data(capsys, monkeypatch):
+def test_all_leaves_out_what_has_no_data(capsys, monkeypatch, undrawn):
     monkeypatch.setattr("asymfast.study.reproduction.ALL", ("fig1", "simulated", "cifar100"))
     assert paper("--seeds", "1", experiment="all") == 0
     out = capsys.readouterr().out

@@ -28,6 +28,9 @@ print(json.dumps({
 """
 
 
+slow = pytest.mark.slow  # compiles all kernels
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """Path of the extension module, compiled for one architecture."""
@@ -58,6 +61,7 @@ def built(tmp_path_factory):
     return module
 
 
+@slow
 def test_the_module_imports_without_a_driver_and_says_what_is_missing(built):
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}  # also on a machine that has a GPU
     done = subprocess.run(
@@ -76,6 +80,7 @@ def test_the_module_imports_without_a_driver_and_says_what_is_missing(built):
         assert said["missing"].startswith(("a device; the driver", "a driver for CUDA"))
 
 
+@slow
 def test_the_module_needs_no_library_of_cuda(built):
     if shutil.which("readelf") is None:
         pytest.skip("no readelf")

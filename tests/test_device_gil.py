@@ -20,6 +20,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 pybind11 = pytest.importorskip("pybind11")
+pytestmark = pytest.mark.slow  # compiles the bindings
 COMPILER = shutil.which("c++")
 
 

@@ -80,6 +80,12 @@ def server(monkeypatch):
     server = Server()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collect():
+    """Unclosed connections end with this module."""
+    yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()

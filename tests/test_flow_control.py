@@ -69,10 +69,12 @@ def test_a_saturated_step_is_not_believed(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("first", range(0, 100, 50))
-def test_small_problems(method, first):
+@pytest.mark.parametrize(
+    "seeds", [range(25), pytest.param(range(25, 100), marks=pytest.mark.slow)], ids=str
+)
+def test_small_problems(method, seeds):
     """Each error is at most 50 rtol times the problem's own condition; the loss never rises."""
-    for seed in range(first, first + 50):
+    for seed in seeds:
         net, X, y, t_end, times = small_problem(seed)
         run = flow(net, X, y, t_end, method, times)
         rounding = 1e-13 * (np.linalg.norm(net(X)) + np.linalg.norm(y))

@@ -28,15 +28,16 @@ def in_fresh_process(code, **environment):
     return done.stdout.split()
 
 
-def test_import_time():
-    """Promised: 30 ms beyond numpy. Printed; the processor's time is asserted ten times wider."""
+def test_import_time(tmp_path):
+    """30 ms of the processor beyond numpy's; on a slower one 0.4 of what numpy takes itself."""
     code = (
-        "import numpy, time; start = time.process_time(); import asymfast; "
-        "print(time.process_time() - start)"
+        "from time import process_time as now; start = now(); import numpy; between = now(); "
+        "import asymfast; print(between - start, now() - between)"
     )
-    best = min(float(in_fresh_process(code)[0]) for _ in range(3))
-    print(f"import asymfast: {1e3 * best:.1f} ms beyond numpy")
-    assert best <= 0.3
+    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    times = [in_fresh_process(code, **compiled) for _ in range(5)]
+    numpy, ours = (min(map(float, column)) for column in zip(*times, strict=True))
+    assert ours <= max(0.03, 0.4 * numpy)
 
 
 def test_heavy_modules_are_left_for_later():

@@ -23,6 +23,7 @@ from cases import (
 )
 
 SCIPY = pytest.importorskip("scipy.sparse.linalg")
+SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -86,6 +87,7 @@ print(limit, peak() - before)
 """
 
 
+@pytest.mark.xdist_group("memory")
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_peak_is_that_of_the_formula():
     """Within 20 %; the whole slopes, 120 MB, would more than double it."""
@@ -123,6 +125,7 @@ print(peak() - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.xdist_group("memory")
 @pytest.mark.parametrize("call", ["forward", "loss", "node_gradients", "pullback", "features"])
 def test_the_work_space_of_a_call_is_bounded(call):
     """Not a sum of outputs for each share of the nodes (256 MB), nor a copy of X (160 MB).
@@ -243,7 +246,14 @@ RUNS = {
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.xdist_group("memory")
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("descent", "rk4 with dt", "sgd") else SLOW)
+        for name in RUNS
+    ],
+)
 def test_the_peak_of_a_run_is_that_of_the_formula(name):
     """Refused below it; and what is said to be needed is needed, within 20 %."""
     train, n, d, m, settings = RUNS[name]
@@ -306,6 +316,7 @@ print(net(X[:50].copy()).shape)
 """
 
 
+@pytest.mark.xdist_group("memory")
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
 def test_allocations_that_fail_raise_memory_error():
     """From any thread, and the process goes on."""

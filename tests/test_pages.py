@@ -12,14 +12,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
+LONG = ("docs/tutorial.md", "docs/howto/train.md", "docs/howto/watch.md", "docs/which-trainer.md")
 RUN = (
     "README.md",
-    "docs/tutorial.md",
-    "docs/which-trainer.md",
-    "docs/howto/train.md",
-    "docs/howto/watch.md",
     "docs/howto/certify.md",
     "docs/howto/sweep.md",
+    *(pytest.param(page, marks=pytest.mark.slow) for page in LONG),
 )
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 

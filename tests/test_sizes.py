@@ -10,12 +10,17 @@ from cases import BACKENDS, DTYPES, assert_within, problem
 SIZES = range(1, 68)
 AXES = [{axis: size} for axis in ("n", "d", "m") for size in SIZES]
 OUTPUTS = [{"outputs": k} for k in range(1, 20)]
+# The plain loops of the reference have neither lanes nor tiles.
+PLAIN = [{axis: size} for axis in ("n", "d", "m", "outputs") for size in (1, 2, 9, 16)]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
-    "size", AXES + OUTPUTS, ids=lambda s: "{}={}".format(*next(iter(s.items())))
+    ("size", "backend"),
+    [*((size, "cpu") for size in AXES + OUTPUTS), *((size, "reference") for size in PLAIN)],
+    ids=lambda given: (
+        given if isinstance(given, str) else "{}={}".format(*next(iter(given.items())))
+    ),
 )
 def test_size(size, dtype, backend):
     case = problem(**{"n": 23, "d": 11, "m": 37, "outputs": 3, **size}, dtype=dtype)
