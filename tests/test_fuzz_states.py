@@ -30,7 +30,7 @@ METHODS = {
     "fixed rk4": "dddd",
     "rk4": CONTROL + "d",
     "dopri5": CONTROL + DENSE + "dd??d" + "q" * 7,
-    "tangent": "q" + CONTROL + DENSE + "ddqqVVVVVV",
+    "tangent": CONTROL + DENSE + "dd",
     "sgd": "",
 }
 INTEGERS = (-(2**63), -(2**31), -3, -1, 0, 1, 2, 5, 7, 8, 9, 10, 50, 10**6, 2**31, 2**62, 2**63 - 1)
@@ -51,11 +51,10 @@ class Layout:
             for _ in ("gradients", "frames"):
                 for _ in range(self.scalar("q")):
                     self.fields("V")
-        before = self.at
         self.fields(METHODS[trainer])
         if trainer == "tangent":
-            for _ in range(struct.unpack_from("<q", state, before)[0]):
-                self.fields("dq")
+            nodes = self.scalar("q")
+            self.fields("qV" + nodes * "dq" + "qVVVV")
         self.scalar("Q")
         end = len(state) - (8 + 8 * M * D + 8 + 8 * M + 1 + 8 + 8 + 8 + 1 + 8 + 8)
         while self.at < end:

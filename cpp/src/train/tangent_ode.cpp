@@ -5,12 +5,13 @@
 #include <utility>
 
 #include "train/polynomials.hpp"
+#include "train/radau.hpp"
 
 namespace asymfast {
 
 namespace {
 
-constexpr int kNodes = RadauRule::kNodes;
+constexpr int kNodes = kRadauCount;
 constexpr int kMostIterations = 30;
 
 std::size_t at_index(Index i) {
@@ -34,87 +35,132 @@ void exponential_moments(double z, double* out) {
   }
 }
 
-// X <- A^-1 X for small matrices, by elimination with pivots.
-void solve_small(std::array<RadauRule::Row, kNodes>& A, double* X) {
-  for (int i = 0; i < kNodes; ++i) {
-    int pivot = i;
-    for (int l = i + 1; l < kNodes; ++l)
-      if (std::abs(A[at_index(l)][at_index(i)]) > std::abs(A[at_index(pivot)][at_index(i)]))
-        pivot = l;
-    std::swap(A[at_index(i)], A[at_index(pivot)]);
-    if (pivot != i)
-      for (int q = 0; q < kNodes; ++q) std::swap(X[i * kNodes + q], X[pivot * kNodes + q]);
-    for (int l = i + 1; l < kNodes; ++l) {
-      const double factor = A[at_index(l)][at_index(i)] / A[at_index(i)][at_index(i)];
-      for (int q = i; q < kNodes; ++q)
-        A[at_index(l)][at_index(q)] -= factor * A[at_index(i)][at_index(q)];
-      for (int q = 0; q < kNodes; ++q) X[l * kNodes + q] -= factor * X[i * kNodes + q];
-    }
-  }
-  for (int i = kNodes - 1; i >= 0; --i)
-    for (int q = 0; q < kNodes; ++q) {
-      double sum = X[i * kNodes + q];
-      for (int l = i + 1; l < kNodes; ++l) sum -= A[at_index(i)][at_index(l)] * X[l * kNodes + q];
-      X[i * kNodes + q] = sum / A[at_index(i)][at_index(i)];
-    }
-}
-
 }  // namespace
 
-// Weights: (1 + x_i) / (p P_{p-1}(x_i))^2 of the places x_i on [-1, 1], halved for [0, 1].
-RadauRule::RadauRule() {
-  const std::vector<double> places = radau_places(kNodes);
-  std::copy(places.begin(), places.end(), nodes.begin());
-  for (std::size_t i = 0; i < kNodes; ++i) {
-    const double x = 2 * nodes[i] - 1, p = kNodes * legendre(kNodes - 1, x);
-    weights[i] = (1 + x) / (p * p) / 2;
-  }
-  for (std::size_t i = 0; i < kNodes; ++i)
-    for (std::size_t j = 0; j < kNodes; ++j) {
-      until[i][j] = 0;
-      for (std::size_t l = 0; l < kNodes; ++l)
-        until[i][j] += nodes[i] * weights[l] * lagrange(places, j, nodes[i] * nodes[l]);
-    }
-}
-
-const RadauRule& RadauRule::instance() {
-  static const RadauRule rule;
-  return rule;
-}
+// One solution in progress. Rows of v and r are nodes, columns modes: components in the eigenbasis.
+struct TangentOde::Work {
+  std::vector<double> coefficients;  // (point, power): of the Lagrange polynomials
+  std::vector<double> shares;        // (node, slot): their values
+  std::vector<double> theta;         // (node, N, N)
+  std::vector<double> initial;       // (N,): r(0)
+  std::vector<double> v, r;          // (node, N)
+};
 
 void TangentOde::set_basis(const double* theta, Index N, const Context& context) {
   values_.resize(at_index(N));
   vectors_.resize(at_index(N * N));
-  transposed_.resize(at_index(N * N));
   kernels_.eigen_decomposition({theta, N, N}, values_.data(), {vectors_.data(), N, N}, context);
-  for (Index i = 0; i < N; ++i)
-    for (Index l = 0; l < N; ++l) transposed_[at_index(l * N + i)] = vectors_[at_index(i * N + l)];
+  transpose();
+}
+
+void TangentOde::transpose() {
+  const std::size_t N = values_.size();
+  transposed_.resize(vectors_.size());
+  for (std::size_t i = 0; i < N; ++i)
+    for (std::size_t l = 0; l < N; ++l) transposed_[l * N + i] = vectors_[i * N + l];
   prepared_h_ = -1;
 }
 
 void TangentOde::prepare(double h) {
   if (h == prepared_h_) return;
   prepared_h_ = h;
-  const RadauRule& rule = RadauRule::instance();
   const std::size_t N = values_.size();
   decay_.resize(kNodes * N);
-  implicit_.resize(N * kNodes * kNodes);
-  along_.resize(kPowers * N);
+  moments_.resize(kPowers * N);
+  factors_.resize(kNodes * kNodes * N);
   for (std::size_t l = 0; l < N; ++l) {
     const double z = values_[l] * h;
-    std::array<RadauRule::Row, kNodes> system;
-    double* solution = implicit_.data() + l * kNodes * kNodes;
-    for (std::size_t i = 0; i < kNodes; ++i) {
-      decay_[i * N + l] = std::exp(-z * rule.nodes[i]);
-      for (std::size_t j = 0; j < kNodes; ++j) {
-        system[i][j] = (i == j) + z * rule.until[i][j];
-        solution[i * kNodes + j] = h * rule.until[i][j];
-      }
+    for (int i = 0; i < kNodes; ++i) {
+      decay_[std::size_t(i) * N + l] = std::exp(-z * kRadauNodes[i]);
+      for (int j = 0; j < kNodes; ++j) factor(i, j)[l] = (i == j) + z * kRadauUntil[i][j];
     }
-    solve_small(system, solution);
     double powers[kPowers];
     exponential_moments(z, powers);
-    for (std::size_t p = 0; p < kPowers; ++p) along_[p * N + l] = powers[p];
+    for (std::size_t p = 0; p < kPowers; ++p) moments_[p * N + l] = powers[p];
+  }
+  // LU without pivots: for z >= 0 the largest element grows by 7 % at most.
+  for (int i = 0; i < kNodes; ++i)
+    for (int row = i + 1; row < kNodes; ++row) {
+      double* below = factor(row, i);
+      for (std::size_t l = 0; l < N; ++l) below[l] /= factor(i, i)[l];
+      for (int j = i + 1; j < kNodes; ++j)
+        for (std::size_t l = 0; l < N; ++l) factor(row, j)[l] -= below[l] * factor(i, j)[l];
+    }
+}
+
+// g (node, N) <- (I + h lambda A)^-1 h A g for every mode, A that of Radau's formula.
+void TangentOde::solve_modes(std::vector<double>& g) {
+  const std::size_t N = values_.size();
+  const auto row = [&](int i) { return g.data() + std::size_t(i) * N; };
+  for (std::size_t l = 0; l < N; ++l) {
+    double at_nodes[kNodes];
+    for (int i = 0; i < kNodes; ++i) at_nodes[i] = row(i)[l];
+    for (int i = 0; i < kNodes; ++i) {
+      double sum = 0;
+      for (int j = 0; j < kNodes; ++j) sum += kRadauUntil[i][j] * at_nodes[j];
+      row(i)[l] = prepared_h_ * sum;
+    }
+  }
+  for (int i = 0; i < kNodes; ++i)
+    for (int j = 0; j < i; ++j)
+      for (std::size_t l = 0; l < N; ++l) row(i)[l] -= factor(i, j)[l] * row(j)[l];
+  for (int i = kNodes - 1; i >= 0; --i) {
+    for (int j = i + 1; j < kNodes; ++j)
+      for (std::size_t l = 0; l < N; ++l) row(i)[l] -= factor(i, j)[l] * row(j)[l];
+    for (std::size_t l = 0; l < N; ++l) row(i)[l] /= factor(i, i)[l];
+  }
+}
+
+// Theta at Radau's nodes.
+void TangentOde::interpolate(const std::vector<double>& at, const std::vector<Index>& slots,
+                             const std::vector<double>& thetas, Work& work) const {
+  const auto N = static_cast<Index>(values_.size()), N2 = N * N;
+  const Index all_slots = static_cast<Index>(thetas.size()) / N2;
+  work.coefficients = lagrange_coefficients(at);
+  work.shares.assign(at_index(kNodes * all_slots), 0);
+  for (std::size_t i = 0; i < at.size(); ++i)
+    for (Index node = 0; node < kNodes; ++node)
+      work.shares[at_index(node * all_slots + slots[i])] =
+          polynomial(work.coefficients.data() + i * kPowers, kRadauNodes[node]);
+  work.theta.resize(at_index(kNodes * N2));
+  kernels_.product({work.shares.data(), kNodes, all_slots}, {thetas.data(), all_slots, N2},
+                   {work.theta.data(), kNodes, N2});
+}
+
+// Picard iterations for v, and r = exp(-Theta_0 t) r(0) + v; their number.
+int TangentOde::iterate(Work& work, double accuracy, const Context& context) {
+  const auto N = static_cast<Index>(values_.size());
+  const MatrixView<const double> U{vectors_.data(), N, N}, Ut{transposed_.data(), N, N};
+  const auto size = at_index(kNodes * N);
+  std::vector<double> outside(size), product(size), g(size);
+  work.v.assign(size, 0), work.r.resize(size);
+  const auto add_up = [&] {
+    for (std::size_t i = 0; i < size; ++i)
+      work.r[i] = decay_[i] * work.initial[i % at_index(N)] + work.v[i];
+  };
+  for (int iterations = 1;; ++iterations) {
+    add_up();
+    kernels_.product({work.r.data(), kNodes, N}, Ut, {outside.data(), kNodes, N});
+    for (Index node = 0; node < kNodes; ++node)
+      kernels_.product({work.theta.data() + node * N * N, N, N}, {outside.data() + node * N, N, 1},
+                       {product.data() + node * N, N, 1});
+    kernels_.product({product.data(), kNodes, N}, U, {g.data(), kNodes, N});
+    for (std::size_t i = 0; i < size; ++i)  // -(Theta - Theta_0) r
+      g[i] = values_[i % at_index(N)] * work.r[i] - g[i];
+    solve_modes(g);
+    double last2 = 0, all2 = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+      const double change = g[i] - work.v[i];
+      all2 += change * change;
+      if (i >= size - at_index(N)) last2 += change * change;
+    }
+    work.v.swap(g);
+    const double change = std::sqrt(last2) + 0.1 * std::sqrt(all2);
+    if (!(change > accuracy) || iterations == kMostIterations) {
+      add_up();
+      return iterations;
+    }
+    context.watch.tick();
   }
 }
 
@@ -124,86 +170,34 @@ TangentOde::Solution TangentOde::solve(const std::vector<double>& at,
                                        const std::vector<double>& r, double h, double accuracy,
                                        const Context& context) {
   prepare(h);
-  const RadauRule& rule = RadauRule::instance();
-  const auto N = static_cast<Index>(values_.size()), N2 = N * N;
-  const Index all_slots = static_cast<Index>(thetas.size()) / N2;
+  const auto N = static_cast<Index>(values_.size()), points = static_cast<Index>(at.size());
   const MatrixView<const double> U{vectors_.data(), N, N}, Ut{transposed_.data(), N, N};
-  const std::vector<double> c = lagrange_coefficients(at);
-
-  // Theta at Radau's nodes.
-  std::vector<double> share(at_index(kNodes * all_slots)), theta(at_index(kNodes * N2));
-  for (std::size_t i = 0; i < at.size(); ++i)
-    for (Index node = 0; node < kNodes; ++node)
-      share[at_index(node * all_slots + slots[i])] =
-          polynomial(c.data() + i * kPowers, rule.nodes[at_index(node)]);
-  kernels_.product({share.data(), kNodes, all_slots}, {thetas.data(), all_slots, N2},
-                   {theta.data(), kNodes, N2});
+  Work work;
+  interpolate(at, slots, thetas, work);
   context.watch.tick();
-
-  std::vector<double> rho(at_index(N));  // U^T r(0)
-  kernels_.product({r.data(), 1, N}, U, {rho.data(), 1, N});
-
-  // Rows are nodes: `now` is exp(-Theta_0 t) r(0) + v in the eigenbasis.
-  const auto size = at_index(kNodes * N);
-  std::vector<double> v(size), now(size), outside(size), pulled(size), g(size);
-  const auto add_up = [&] {
-    for (Index node = 0; node < kNodes; ++node)
-      for (Index l = 0; l < N; ++l) {
-        const auto i = at_index(node * N + l);
-        now[i] = decay_[i] * rho[at_index(l)] + v[i];
-      }
-  };
+  work.initial.resize(at_index(N));
+  kernels_.product({r.data(), 1, N}, U, {work.initial.data(), 1, N});
   Solution solution;
-  for (double change = 1; change > 0 && solution.iterations < kMostIterations;) {
-    add_up();
-    kernels_.product({now.data(), kNodes, N}, Ut, {outside.data(), kNodes, N});
-    for (Index node = 0; node < kNodes; ++node)
-      kernels_.product({theta.data() + node * N2, N, N}, {outside.data() + node * N, N, 1},
-                       {pulled.data() + node * N, N, 1});
-    kernels_.product({pulled.data(), kNodes, N}, U, {g.data(), kNodes, N});
-    double last2 = 0, all2 = 0;
-    for (Index l = 0; l < N; ++l) {
-      double beside[kNodes];  // (Theta - Theta_0) r
-      for (Index node = 0; node < kNodes; ++node) {
-        const auto i = at_index(node * N + l);
-        beside[node] = g[i] - values_[at_index(l)] * now[i];
-      }
-      const double* M = implicit_.data() + l * kNodes * kNodes;
-      for (Index node = 0; node < kNodes; ++node) {
-        double sum = 0;
-        for (Index j = 0; j < kNodes; ++j) sum -= M[node * kNodes + j] * beside[j];
-        const auto i = at_index(node * N + l);
-        const double step2 = (sum - v[i]) * (sum - v[i]);
-        all2 += step2;
-        if (node + 1 == kNodes) last2 += step2;
-        v[i] = sum;
-      }
-    }
-    ++solution.iterations;
-    change = std::sqrt(last2) + 0.1 * std::sqrt(all2);
-    if (!(change > accuracy)) break;
-    context.watch.tick();
-  }
-
-  add_up();
+  solution.iterations = iterate(work, accuracy, context);
   solution.r.resize(at_index(N));
-  kernels_.product({now.data() + (kNodes - 1) * N, 1, N}, Ut, {solution.r.data(), 1, N});
+  kernels_.product({work.r.data() + (kNodes - 1) * N, 1, N}, Ut, {solution.r.data(), 1, N});
 
-  const auto count = static_cast<Index>(at.size());
-  std::vector<double> moments(at_index(count * N));
-  for (Index i = 0; i < count; ++i) {
-    const double* c_i = c.data() + i * kPowers;
-    for (Index l = 0; l < N; ++l) {
-      double decaying = 0, rest = 0;
-      for (Index p = 0; p < kPowers; ++p) decaying += c_i[p] * along_[at_index(p * N + l)];
-      for (Index node = 0; node < kNodes; ++node)
-        rest += rule.weights[at_index(node)] *
-                share[at_index(node * all_slots + slots[at_index(i)])] * v[at_index(node * N + l)];
-      moments[at_index(i * N + l)] = h * (decaying * rho[at_index(l)] + rest);
-    }
-  }
+  // int l_i r: of exp(-Theta_0 t) r(0) exactly, of v by Radau's formula.
+  const Index all_slots = static_cast<Index>(work.shares.size()) / kNodes;
+  std::vector<double> weights(at_index(points * kNodes)), of_v(at_index(points * N)), moments(of_v);
+  for (Index i = 0; i < points; ++i)
+    for (Index node = 0; node < kNodes; ++node)
+      weights[at_index(i * kNodes + node)] =
+          kRadauUntil[kNodes - 1][node] *
+          work.shares[at_index(node * all_slots + slots[at_index(i)])];
+  kernels_.product({weights.data(), points, kNodes}, {work.v.data(), kNodes, N},
+                   {of_v.data(), points, N});
+  kernels_.product({work.coefficients.data(), points, kPowers}, {moments_.data(), kPowers, N},
+                   {moments.data(), points, N});
+  for (std::size_t i = 0; i < moments.size(); ++i)
+    moments[i] = h * (moments[i] * work.initial[i % at_index(N)] + of_v[i]);
   solution.moments.resize(moments.size());
-  kernels_.product({moments.data(), count, N}, Ut, {solution.moments.data(), count, N});
+  kernels_.product({moments.data(), points, N}, Ut, {solution.moments.data(), points, N});
   return solution;
 }
 

@@ -2,33 +2,18 @@
 // polynomial through given matrices, and the moments of r that move the weights.
 #pragma once
 
-#include <array>
 #include <vector>
 
 #include "backend.hpp"
 #include "train/fields.hpp"
+#include "train/radau.hpp"
 
 namespace asymfast {
 
-// The nodes and weights of Radau's right-hand formula of order 2 p - 1 on [0, 1].
-class RadauRule {
- public:
-  static constexpr int kNodes = 8;
-  using Row = std::array<double, kNodes>;
-
-  static const RadauRule& instance();
-
-  Row nodes, weights;             // sum_i weights_i g(nodes_i) = int_0^1 g
-  std::array<Row, kNodes> until;  // sum_j until_ij g(nodes_j) = int_0^nodes_i g
-
- private:
-  RadauRule();
-};
-
 // r is split into exp(-Theta_0 t) r(0), in the eigenbasis of a matrix Theta_0 near all Theta(t),
-// and a correction v of size |Theta - Theta_0|, a polynomial through Radau's nodes, which is found
-// by Picard iteration with Theta_0 treated implicitly: stable and exact in the limit of stiff
-// components. Matrices are of size N = n k.
+// and a correction v of size |Theta - Theta_0|. v is a polynomial through the nodes of Radau's
+// formula, found by Picard iteration with Theta_0 treated implicitly, which is stable and exact in
+// the limit of stiff components. Matrices are of size N = n k.
 class TangentOde {
  public:
   explicit TangentOde(const KernelTable& kernels) : kernels_(kernels) {}
@@ -54,20 +39,31 @@ class TangentOde {
 
   // The basis of N outputs.
   void serialise(Fields& fields, std::size_t N) {
-    fields(values_, N), fields(vectors_, N * N), fields(transposed_, N * N);
+    fields(values_, N), fields(vectors_, N * N);
+    transpose();
   }
 
  private:
+  struct Work;
+
+  void transpose();
   void prepare(double h);
+  void solve_modes(std::vector<double>& g);
+  void interpolate(const std::vector<double>& at, const std::vector<Index>& slots,
+                   const std::vector<double>& thetas, Work& work) const;
+  int iterate(Work& work, double accuracy, const Context& context);
+  double* factor(int i, int j) {
+    return factors_.data() + static_cast<std::size_t>(i * kRadauCount + j) * values_.size();
+  }
 
   const KernelTable& kernels_;
   std::vector<double> values_, vectors_, transposed_;  // Theta_0 = U diag(values) U^T; U^T
 
   // Of the step size prepared_h_ and the basis.
   double prepared_h_ = -1;
-  std::vector<double> decay_;     // (node, N): exp(-lambda h node)
-  std::vector<double> implicit_;  // (N, node, node): (I + h lambda A)^-1 h A
-  std::vector<double> along_;     // (power, N): int_0^1 s^power exp(-lambda h s) ds
+  std::vector<double> decay_;    // (node, N): exp(-lambda h node)
+  std::vector<double> factors_;  // (node, node, N): LU of I + h lambda A
+  std::vector<double> moments_;  // (power, N): int_0^1 s^power exp(-lambda h s) ds
 };
 
 }  // namespace asymfast
