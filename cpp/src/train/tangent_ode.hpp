@@ -10,10 +10,12 @@
 
 namespace asymfast {
 
-// r is split into exp(-Theta_0 t) r(0), in the eigenbasis of a matrix Theta_0 near all Theta(t),
-// and a correction v of size |Theta - Theta_0|. v is a polynomial through the nodes of Radau's
-// formula, found by Picard iteration with Theta_0 treated implicitly, which is stable and exact in
-// the limit of stiff components. Matrices are of size N = n k.
+// In the eigenbasis of a matrix Theta_0 near all Theta(t), with eigenvalues lambda, every mode
+// obeys r' + lambda r = g, g = -(Theta(t) - Theta_0) r. g is taken for a polynomial through the
+// nodes of Radau's formula and found by Picard iteration. The response to it is exact: where h
+// lambda is large, a polynomial u plus exp(-lambda t) (r(0) - u(0)). So components that have
+// decayed to what the change of Theta makes of the others, as all do that the network cannot fit,
+// are smooth as they are. Matrices are of size N = n k.
 class TangentOde {
  public:
   explicit TangentOde(const KernelTable& kernels) : kernels_(kernels) {}
@@ -29,7 +31,7 @@ class TangentOde {
   };
 
   // Theta(t) = sum_i l_i(t / h) thetas[slots[i]] with the Lagrange polynomials l_i of the places
-  // at[i]; thetas (slots, N, N). Iterates until v is known to `accuracy`.
+  // at[i]; thetas (slots, N, N). Iterates until r is known to `accuracy`.
   Solution solve(const std::vector<double>& at, const std::vector<Index>& slots,
                  const std::vector<double>& thetas, const std::vector<double>& r, double h,
                  double accuracy, const Context& context);
@@ -48,22 +50,19 @@ class TangentOde {
 
   void transpose();
   void prepare(double h);
-  void solve_modes(std::vector<double>& g);
+  void respond(const std::vector<double>& g, std::vector<double>& u) const;
   void interpolate(const std::vector<double>& at, const std::vector<Index>& slots,
                    const std::vector<double>& thetas, Work& work) const;
   int iterate(Work& work, double accuracy, const Context& context);
-  double* factor(int i, int j) {
-    return factors_.data() + static_cast<std::size_t>(i * kRadauCount + j) * values_.size();
-  }
 
   const KernelTable& kernels_;
   std::vector<double> values_, vectors_, transposed_;  // Theta_0 = U diag(values) U^T; U^T
 
   // Of the step size prepared_h_ and the basis.
   double prepared_h_ = -1;
-  std::vector<double> decay_;    // (node, N): exp(-lambda h node)
-  std::vector<double> factors_;  // (node, node, N): LU of I + h lambda A
-  std::vector<double> moments_;  // (power, N): int_0^1 s^power exp(-lambda h s) ds
+  std::vector<double> decay_;     // (node, N): exp(-lambda h node)
+  std::vector<double> response_;  // (node and 0, node, N): of u to g
+  std::vector<double> moments_;   // (power, N): int_0^1 s^power exp(-lambda h s) ds
 };
 
 }  // namespace asymfast

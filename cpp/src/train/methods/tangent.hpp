@@ -64,6 +64,7 @@ class Tangent : public Dense<T> {
     ++member.evaluations;
     if (!(engine.loss() <= member.loss_limit))
       return reject(member, h, 0.2, std::numeric_limits<double>::infinity(), context);
+    std::vector<T> difference = member.weights();
     keep_theta(member, ahead.frame, context);
 
     Nodes all(1, ahead);
@@ -81,7 +82,10 @@ class Tangent : public Dense<T> {
     std::vector<double> r = residual_of(member);
     double error2 = 0;
     for (std::size_t i = 0; i < r.size(); ++i) error2 += std::pow(r[i] - corrected.r[i], 2);
-    const double ratio = std::sqrt(error2) / tolerated;
+    const std::vector<T> W = member.weights();
+    for (std::size_t i = 0; i < W.size(); ++i) difference[i] -= W[i];
+    const double reach = member.reach(difference.data(), context);
+    const double ratio = std::max(std::sqrt(error2), reach / kReachOfPrediction) / tolerated;
     if (!control_.keeps(member, h, ratio, std::sqrt(error2))) {
       engine.restore();
       return reject(member, h,
@@ -146,6 +150,10 @@ class Tangent : public Dense<T> {
   // The defect is a difference of outputs at two points and of r by way of the eigenbasis: more
   // roundings than those of one evaluation.
   static constexpr double kNoise = 4;
+  // What the difference of prediction and correction might do to the outputs at the steepest slopes
+  // (Member::reach) may be so many times what is allowed. Where nodes come to lie on each other,
+  // the outputs hide it: its growth, an instability of long steps, would show only at sqrt(rtol).
+  static constexpr double kReachOfPrediction = 1000;
   static constexpr int kPatience = 4;  // Picard iterations before the eigenbasis is renewed
 
   using Node = TangentHistory::Node;
