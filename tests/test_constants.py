@@ -20,7 +20,7 @@ def numbers(path, name):
 
 
 def radau(count):
-    """Nodes of Radau's right-hand formula on [0, 1] and the integrals of their Lagrange polynomials.
+    """Nodes of Radau's right-hand formula on [0, 1], and integrals of their Lagrange polynomials.
 
     The nodes are the roots of P_count - P_(count - 1) in 2 x - 1, of which the last is 1; row i of
     the integrals is over [0, node i].
