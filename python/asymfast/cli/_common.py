@@ -9,16 +9,20 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
+import asymfast as af
 from asymfast import cuda
 from asymfast._check import LARGEST
 from asymfast._device import MOST_THREADS, backend_name
+from asymfast._run_loop import ProgressBar
 from asymfast._storage import replacing
 from asymfast.datasets.tables import Samples, read_samples
+from asymfast.network import ACTIVATIONS
 
 BAD_INPUT = 2  # the user can correct it; nothing was done
 INCOMPLETE = 1  # the work began and did not all succeed
@@ -78,21 +82,7 @@ class _Once(argparse.Action):
 def real(
     low: float, high: float = math.inf, *, low_open: bool = False, high_open: bool = False
 ) -> Callable[[str], float]:
-    """Make a reader of finite real numbers in the interval from ``low`` to ``high``.
-
-    Parameters
-    ----------
-    low, high : float
-        Ends of the interval; an infinite ``high`` means no upper end.
-    low_open, high_open : bool
-        The end itself is not allowed.
-
-    Returns
-    -------
-    callable
-        Takes text and returns a float, or raises `argparse.ArgumentTypeError` with the interval
-        and the text in its message.
-    """
+    """Make a reader of finite real numbers in the interval from ``low`` to ``high``."""
     if math.isinf(high):
         rule = f"> {low:g}" if low_open else f">= {low:g}"
     else:
@@ -123,19 +113,7 @@ def rate(text: str) -> float | str:
 
 
 def whole(low: int, high: int = LARGEST) -> Callable[[str], int]:
-    """Make a reader of whole numbers from ``low`` to ``high``.
-
-    Parameters
-    ----------
-    low, high : int
-        Smallest and largest number allowed.
-
-    Returns
-    -------
-    callable
-        Takes text (``50_000`` is fine) and returns an int, or raises
-        `argparse.ArgumentTypeError` with the rule and the text in its message.
-    """
+    """Make a reader of whole numbers from ``low`` to ``high``."""
 
     def read(text: str) -> int:
         try:
@@ -174,17 +152,20 @@ def table_options(parser: argparse.ArgumentParser) -> None:
     option("--decimal", choices=(".", ","), default=".", help="decimal sign of the numbers (.)")
 
 
-def run_options(parser: argparse.ArgumentParser, *, out: str) -> None:
-    """Add the options that every training command has.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of the command.
-    out : str
-        Where results go by default, as the help text shows it.
-    """
+def run_options(parser: argparse.ArgumentParser, *, out: str, seed: str) -> None:
+    """Add the options of network and training that every training command has."""
     option = parser.add_argument
+    positive = real(0, low_open=True)
+    option("--gamma", type=real(0, 1), default=0.5, metavar="G", help="even part (0.5)")
+    option("--alpha", type=positive, default=0.7, metavar="A", help="decay of the rest (0.7)")
+    option("--width", type=whole(1), default=2000, metavar="M", help="hidden nodes (2000)")
+    option("--activation", choices=ACTIVATIONS, default="swish", help="of the hidden nodes (swish)")
+    option("--lr", type=rate, default="auto", metavar="L", help="learning rate (auto)")
+    option("--steps", type=whole(1), default=2000, metavar="N", help="training steps (2000)")
+    option("--flow", action="store_true", help="gradient flow instead of gradient descent")
+    option("--t-end", type=positive, metavar="T", help="end of the flow (steps)")
+    option("--record-every", type=whole(1), metavar="N", help="steps (about 50 records in all)")
+    option("--seed", type=whole(0), default=0, metavar="N", help=f"of {seed} (0)")
     option("--threads", type=threads, metavar="N", help="(all cores)")
     option("--device", choices=("cpu", "cuda"), default="cpu", help="what trains (cpu)")
     option("--dtype", choices=("float64", "float32"), default="float64", help="precision (float64)")
@@ -193,14 +174,92 @@ def run_options(parser: argparse.ArgumentParser, *, out: str) -> None:
     option("--no-figure", action="store_true", help="draw no figure; needs no matplotlib")
 
 
-def require_device(device: str) -> None:
-    """Check that the device, or the backend that the environment names, can be used.
+def complete(options: argparse.Namespace) -> None:
+    """Refuse options that contradict each other, and fill in what depends on other options."""
+    if options.t_end is not None and not options.flow:
+        raise CommandError("--t-end needs --flow")
+    if options.flow and options.t_end is None:
+        options.t_end = options.steps * (1.0 if options.lr == "auto" else options.lr)
+    if options.gamma == 1.0:
+        options.alpha = None  # plays no part
+    require_device(options.device)
 
-    Raises
-    ------
-    CommandError
-        It is "cuda", and something is missing; or ASYMFAST_BACKEND names no backend.
-    """
+
+# -------------------------------------------------------------------------------------- training
+
+
+def network_of(options: argparse.Namespace, d: int, rng: Any, **more: Any) -> af.Network:
+    """Draw the network that the options describe."""
+    names = ("gamma", "alpha", "activation", "dtype")
+    settings = {name: getattr(options, name) for name in names}
+    try:
+        return af.Network.init(d=d, m=options.width, rng=rng, **settings, **more)
+    except ValueError as wrong:
+        raise CommandError(str(wrong)) from wrong
+
+
+def announce(options: argparse.Namespace, loss: str) -> None:
+    """Print which network is trained, and how."""
+    print(
+        f"network: {options.width} hidden nodes, {options.activation}, "
+        f"{setting_name(options.gamma, options.alpha)}, {options.dtype}, seed {options.seed}"
+    )
+    lr = options.lr if options.lr == "auto" else f"{options.lr:g}"
+    how = (
+        f"gradient flow to time {options.t_end:g}"
+        if options.flow
+        else f"{options.steps} steps of gradient descent, learning rate {lr}"
+    )
+    print(f"training: {how}, loss {loss}")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How training ended: in full, or early with an exit code and a sentence for stderr."""
+
+    run: af.Run
+    exit_code: int = 0
+    message: str = ""
+
+
+def trained(
+    options: argparse.Namespace, network: af.Network, X: Any, y: Any, **settings: Any
+) -> Outcome:
+    """Train by gradient descent or flow, as the options say."""
+    settings |= {name: getattr(options, name) for name in ("threads", "device")}
+    X, y = X.astype(options.dtype), y.astype(options.dtype)
+    try:
+        with ProgressBar() as bar:
+            if options.flow:
+                settings |= {"t_end": options.t_end, "progress": bar}
+                return Outcome(af.gradient_flow(network, X, y, **settings))
+            settings |= {"lr": options.lr, "steps": options.steps, "progress": bar}
+            run = af.gradient_descent(network, X, y, **settings)
+        if options.lr == "auto":
+            print(f"learning rate {run.config['lr']:.4g}, chosen from the largest eigenvalue")
+        return Outcome(run)
+    except (af.CheckpointError, OverflowError, ValueError) as refused:
+        raise CommandError(str(refused)) from refused
+    except af.DivergenceError as left:
+        unit = 10.0 ** (math.floor(math.log10(left.bound)) - 1)  # two digits, rounded down
+        bound = f"{math.floor(left.bound / unit) * unit:.2g}"
+        remedy = "a smaller --rtol" if options.flow else f"--lr below {bound}"
+        message = f"training diverged at step {left.step}, last finite loss {left.last_loss:.3g}"
+        if not len(left.run.steps):
+            raise CommandError(message, INCOMPLETE) from left
+        return Outcome(left.run, INCOMPLETE, f"{message}; try {remedy}")
+    except KeyboardInterrupt as stop:
+        run = getattr(stop, "run", None)
+        if run is None or not len(run.steps):  # before the first record
+            raise
+        return Outcome(run, INTERRUPTED, f"interrupted at step {run.steps[-1]}")
+
+
+# ---------------------------------------------------------------------------------- requirements
+
+
+def require_device(device: str) -> None:
+    """Check that the device, or the backend that the environment names, can be used."""
     try:
         if device == "cuda":
             cuda.require("--device cuda")
@@ -211,13 +270,7 @@ def require_device(device: str) -> None:
 
 
 def require_figures() -> None:
-    """Check that figures can be drawn.
-
-    Raises
-    ------
-    CommandError
-        matplotlib is missing; the message says how to install it and how to do without.
-    """
+    """Check that figures can be drawn."""
     from asymfast import plot
 
     try:
@@ -239,13 +292,7 @@ def drawn(draw: Callable[[], Sequence[Path]]) -> tuple[list[str], str]:
 
 
 def samples_of(options: argparse.Namespace, test_fraction: float) -> Samples:
-    """Read the table that the options name.
-
-    Raises
-    ------
-    CommandError
-        It cannot be read, or is not a table to train on.
-    """
+    """Read the table that the options name."""
     try:
         return read_samples(
             options.file,
@@ -269,23 +316,7 @@ def samples_of(options: argparse.Namespace, test_fraction: float) -> Samples:
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 0) -> str:
-    """Lay out rows of text in columns.
-
-    Parameters
-    ----------
-    header : sequence of str
-        Column titles; a rule of dashes separates them from the rows. Without titles (an empty
-        sequence) there is no rule either.
-    rows : sequence of sequences of str
-        Cells, all rows of the same length.
-    left : int
-        How many of the leading columns are aligned to the left; the others are to the right.
-
-    Returns
-    -------
-    str
-        Lines without trailing blanks, joined by newlines.
-    """
+    """Lay out rows of text in columns."""
     lines = [list(header), *map(list, rows)] if header else list(map(list, rows))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     if header:
@@ -354,13 +385,7 @@ def _finite(value: Any) -> Any:
 
 
 def require_folder(folder: Path) -> None:
-    """Create the folder if it is missing, and try that files can be written there.
-
-    Raises
-    ------
-    CommandError
-        It cannot be created or written to.
-    """
+    """Create the folder if it is missing, and try that files can be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / "asymfast.probe") as temporary:
@@ -388,15 +413,7 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
 
 
 class Folder:
-    """The folder of the results of one run, which never replaces those of another one unasked.
-
-    Attributes
-    ----------
-    path : pathlib.Path
-        Exists and can be written to.
-    checkpoint : pathlib.Path
-        Where the state of the run is kept while it is unfinished.
-    """
+    """The folder of the results of one run, which never replaces those of another one unasked."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -412,29 +429,7 @@ class Folder:
 def results_folder(
     options: argparse.Namespace, default: str, files: Sequence[str]
 ) -> Iterator[Folder]:
-    """Take a folder for the results of a run.
-
-    Parameters
-    ----------
-    options : argparse.Namespace
-        With ``out``, ``overwrite``, ``file``, and the settings of the run.
-    default : str
-        Name of the folder where ``out`` is None; if it holds the results of another run, a number
-        is appended.
-    files : sequence of str
-        Names of the results.
-
-    Yields
-    ------
-    Folder
-        New, or that of the same run, which was interrupted; the user is told so.
-
-    Raises
-    ------
-    CommandError
-        The folder cannot be written to; or it was named by ``out``, holds the results of another
-        run, and ``overwrite`` is False.
-    """
+    """Take a folder for the results of a run."""
     run = {**settings_of(options), "sha256": _sha256(options.file)}
     name = options.out or Path(default)
     first = _taken(name, run, files, overwrite=options.overwrite)

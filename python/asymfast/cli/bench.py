@@ -55,18 +55,7 @@ def register(commands: Any) -> None:
 
 
 def bench(options: argparse.Namespace) -> int:
-    """Measure and print a table.
-
-    Returns
-    -------
-    int
-        0, or 1 if a library computed something else.
-
-    Raises
-    ------
-    CommandError
-        An unknown library.
-    """
+    """Measure and print a table."""
     peers = list(dict.fromkeys(filter(None, options.against.split(","))))
     if unknown := set(peers) - set(PEERS):
         raise CommandError(f"--against knows {', '.join(PEERS)}, got {', '.join(sorted(unknown))}")

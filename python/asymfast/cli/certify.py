@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,10 @@ import numpy.typing as npt
 
 import asymfast as af
 from asymfast import plot, theory
-from asymfast._run_loop import ProgressBar
 from asymfast.cli import _common as common
 from asymfast.cli._common import CommandError, real, whole
 from asymfast.datasets.paper import simulated
 from asymfast.datasets.tables import listed
-from asymfast.network import ACTIVATIONS
 
 _NUMBERS = ("run.npz", "certificate.json", "certificate.csv")
 _FIGURES = ("certificate.png", "certificate.pdf")
@@ -51,64 +48,32 @@ def register(commands: Any) -> None:
         help="probability that the theorem may fail with (0.1)",
     )
     option("--corrected", action="store_true", help="use the true sup |sigma'| instead of 1")
-    option("--gamma", type=real(0, 1), default=0.5, metavar="G", help="even part (0.5)")
-    option("--alpha", type=real(0, low_open=True), default=0.7, metavar="A", help="decay (0.7)")
-    option("--width", type=whole(1), default=2000, metavar="M", help="hidden nodes (2000)")
-    option("--activation", choices=ACTIVATIONS, default="swish", help="of the hidden nodes (swish)")
-    option("--lr", type=common.rate, default="auto", metavar="L", help="learning rate (auto)")
-    option("--steps", type=whole(1), default=2000, metavar="N", help="training steps (2000)")
-    option("--flow", action="store_true", help="gradient flow instead of gradient descent")
-    option("--t-end", type=real(0, low_open=True), metavar="T", help="end of the flow (steps)")
-    option("--record-every", type=whole(1), metavar="N", help="steps (about 50 records in all)")
-    option("--seed", type=whole(0), default=0, metavar="N", help="of data and network (0)")
-    common.run_options(parser, out="asymfast-certify")
+    common.run_options(parser, out="asymfast-certify", seed="data and network")
     parser.set_defaults(execute=execute)
 
 
-@dataclass(frozen=True)
-class _Data:
-    """The training set, in float64, and one line about it."""
-
-    X: Floats
-    y: Floats
-    text: str
-
-
 def execute(options: argparse.Namespace) -> int:
-    """Train as the options say, print the certificate, and write it down.
-
-    Returns
-    -------
-    int
-        0, when training came to its end and everything was written, whatever the verdicts.
-
-    Raises
-    ------
-    CommandError
-        The request cannot be carried out (nothing was written), training diverged (what had been
-        recorded was certified and written), or it was interrupted (its checkpoint is kept).
-    """
+    """Train as the options say, print the certificate, and write it down."""
     _check(options)
-    common.require_device(options.device)
     if not options.no_figure:
         common.require_figures()
-    data = _data(options)
-    network = af.Network.init(
-        d=data.X.shape[1],
-        m=options.width,
-        gamma=options.gamma,
-        alpha=options.alpha,
-        activation=options.activation,
-        rng=_network_seed(options),
-        dtype=options.dtype,
-    )
-    X, y = data.X.astype(options.dtype), data.y.astype(options.dtype)
+    X, y, described = _data(options)
+    # Simulated data are drawn from the seed itself, whose stream the weights must not share.
+    seed = options.seed if options.file is not None else [options.seed, 1]
+    network = common.network_of(options, X.shape[1], np.random.default_rng(seed))
+    X, y = X.astype(options.dtype), y.astype(options.dtype)
     files = (*_NUMBERS, *_FIGURES)
     with common.results_folder(options, "asymfast-certify", files) as folder:
-        _announce(options, data)
-        run, message = _train(options, network, X, y, folder.checkpoint)
-        if options.lr == "auto" and not options.flow:
-            print(f"learning rate {run.config['lr']:.4g}, chosen from the largest eigenvalue")
+        print(described)
+        common.announce(options, "half_sse")
+        sys.stdout.flush()
+        record = af.Record(every=options.record_every, ntg_on=len(y), ntg_change_2norm=True)
+        outcome = common.trained(
+            options, network, X, y, loss="half_sse", record=record, checkpoint=folder.checkpoint
+        )
+        run, message = outcome.run, outcome.message
+        if outcome.exit_code == common.INTERRUPTED:
+            raise CommandError(f"{message}; the same command resumes", common.INTERRUPTED)
         try:
             certificate = theory.certify(
                 run, X, y, delta=options.delta, corrected=options.corrected
@@ -139,8 +104,6 @@ def execute(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     """Refuse options that contradict each other, and fill in what depends on other options."""
-    if options.t_end is not None and not options.flow:
-        raise CommandError("--t-end needs --flow")
     if options.file is None and options.target is not None:
         raise CommandError("--target needs a file")
     if options.file is not None and options.target is None:
@@ -149,16 +112,15 @@ def _check(options: argparse.Namespace) -> None:
         raise CommandError("--inputs is for simulated data")
     if options.file is None and (options.drop or options.one_hot):
         raise CommandError("--drop and --one-hot need a file")
-    if options.gamma == 1.0:
-        options.alpha = None  # plays no part
+    common.complete(options)
 
 
-def _data(options: argparse.Namespace) -> _Data:
-    """Read the file, or draw the paper's simulated data (Appendix J)."""
+def _data(options: argparse.Namespace) -> tuple[Floats, Floats, str]:
+    """Read the file, or draw the paper's simulated data (Appendix J); describe them in a line."""
     if options.file is None:
         d = 50 if options.inputs is None else options.inputs
         X, y = simulated(n=options.samples, d=d, rng=options.seed)
-        return _Data(X, y, f"simulated data: n = {len(y)}, d = {d}")
+        return X, y, f"simulated data: n = {len(y)}, d = {d}"
     samples = common.samples_of(options, 0.0)
     rows = len(samples.y_train)
     X, y = samples.X_train[: options.samples], samples.y_train[: options.samples]
@@ -170,66 +132,4 @@ def _data(options: argparse.Namespace) -> _Data:
         f"{samples.columns.targets[0]}; inputs standardised and divided by the longest row, "
         f"{longest:.4g}"
     )
-    return _Data(X / longest, y, f"{text}\ninputs: {listed(samples.columns.names)}")
-
-
-def _network_seed(options: argparse.Namespace) -> np.random.Generator:
-    """As `asymfast train` for a file and as `asymfast paper` for simulated data, whose stream the
-    weights must not share.
-    """
-    seed = options.seed if options.file is not None else [options.seed, 1]
-    return np.random.default_rng(seed)
-
-
-def _announce(options: argparse.Namespace, data: _Data) -> None:
-    print(data.text)
-    print(
-        f"network: {options.width} hidden nodes, {options.activation}, "
-        f"{common.setting_name(options.gamma, options.alpha)}, {options.dtype}, seed {options.seed}"
-    )
-    lr = options.lr if options.lr == "auto" else f"{options.lr:g}"
-    how = (
-        f"gradient flow to time {_t_end(options):g}"
-        if options.flow
-        else f"{options.steps} steps of gradient descent, learning rate {lr}"
-    )
-    print(f"training: {how}, loss half_sse", flush=True)
-
-
-def _t_end(options: argparse.Namespace) -> float:
-    lr = 1.0 if options.lr == "auto" else options.lr
-    return float(options.steps * lr if options.t_end is None else options.t_end)
-
-
-def _train(
-    options: argparse.Namespace,
-    network: af.Network,
-    X: npt.NDArray[Any],
-    y: npt.NDArray[Any],
-    checkpoint: Path,
-) -> tuple[af.Run, str]:
-    """Return the run, and what went wrong with it, if anything."""
-    settings: dict[str, Any] = {
-        "record": af.Record(every=options.record_every, ntg_on=len(y), ntg_change_2norm=True),
-        "threads": options.threads,
-        "device": options.device,
-        "checkpoint": checkpoint,
-        "loss": "half_sse",
-    }
-    try:
-        with ProgressBar() as bar:
-            if options.flow:
-                end = _t_end(options)
-                return af.gradient_flow(network, X, y, t_end=end, progress=bar, **settings), ""
-            settings |= {"lr": options.lr, "steps": options.steps, "progress": bar}
-            return af.gradient_descent(network, X, y, **settings), ""
-    except (af.CheckpointError, OverflowError, ValueError) as refused:
-        raise CommandError(str(refused)) from refused
-    except KeyboardInterrupt:
-        raise CommandError("interrupted; the same command resumes", common.INTERRUPTED) from None
-    except af.DivergenceError as left:
-        if not len(left.run.steps):
-            raise CommandError(
-                f"training diverged at step {left.step}", common.INCOMPLETE
-            ) from left
-        return left.run, f"training diverged at step {left.step}; try --lr below {left.bound:.2g}"
+    return X / longest, y, f"{text}\ninputs: {listed(samples.columns.names)}"

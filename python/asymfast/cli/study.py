@@ -89,18 +89,7 @@ def register(commands: Any) -> None:
 
 
 def paper(options: argparse.Namespace) -> int:
-    """Repeat the chosen experiments one after another.
-
-    Returns
-    -------
-    int
-        0, if all of them succeeded; 1, if a run of one of them failed.
-
-    Raises
-    ------
-    CommandError
-        An option or the data do not allow it, or Ctrl-C; the sentence says which.
-    """
+    """Repeat the chosen experiments one after another."""
     try:
         from asymfast import study
 
@@ -161,18 +150,7 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def sweep(options: argparse.Namespace) -> int:
-    """Compute the runs, and say how each went.
-
-    Returns
-    -------
-    int
-        0, if all results exist.
-
-    Raises
-    ------
-    CommandError
-        The grid cannot be run, and nothing was; or some runs failed or are not finished.
-    """
+    """Compute the runs, and say how each went."""
     out = options.out or Path(f"asymfast-{options.grid.stem}")
     require_device("cpu")
     try:

@@ -8,7 +8,6 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,9 +19,8 @@ from asymfast._model import Model, load_model
 from asymfast._run_loop import ProgressBar, duration
 from asymfast._storage import replacing
 from asymfast.cli import _common as common
-from asymfast.cli._common import CommandError, number, real, whole
+from asymfast.cli._common import CommandError, Outcome, number, real, whole
 from asymfast.datasets.tables import Columns, Floats, Samples, listed, read_csv, read_header
-from asymfast.network import ACTIVATIONS
 
 # The NTG of n samples takes n^2 memory, and n^3 time for its eigenvalue, at every record.
 _NTG_SAMPLES = 500
@@ -53,41 +51,23 @@ def register(commands: Any) -> None:
     )
     common.table_options(parser)
     option("--bias", action="store_true", help="add an input that is always 1")
-    option(
-        "--gamma", type=real(0, 1), default=0.5, metavar="G", help="even part of the scaling (0.5)"
-    )
-    option(
-        "--alpha",
-        type=real(0, low_open=True),
-        default=0.7,
-        metavar="A",
-        help="decay of the rest (0.7)",
-    )
-    option("--width", type=whole(1), default=2000, metavar="M", help="hidden nodes (2000)")
-    option("--activation", choices=ACTIVATIONS, default="swish", help="of the hidden nodes (swish)")
     option("--loss", choices=("mse", "half_sse"), default="mse", help="mean or half sum of squares")
-    option("--lr", type=common.rate, default="auto", metavar="L", help="learning rate (auto)")
-    option("--steps", type=whole(1), default=2000, metavar="N", help="training steps (2000)")
     option(
         "--method",
         choices=("step", "leap", "auto"),
         help="every step, many at a time with a controlled error, or the cheaper one (step)",
     )
-    option("--flow", action="store_true", help="gradient flow instead of gradient descent")
-    option("--t-end", type=real(0, low_open=True), metavar="T", help="end of the flow (steps)")
     option(
         "--rtol",
         type=real(0, 1, low_open=True, high_open=True),
         metavar="R",
         help="tolerance of the flow, and of leaps (1e-6)",
     )
-    option("--record-every", type=whole(1), metavar="N", help="steps (about 50 records in all)")
     option(
         "--test-fraction", type=real(0, 1, high_open=True), default=0.2, metavar="P", help="(0.2)"
     )
     option("--ntg-on", type=whole(0), metavar="N", help="samples in the NTG (up to 500; 0: no NTG)")
-    option("--seed", type=whole(0), default=0, metavar="N", help="of the split and the network (0)")
-    common.run_options(parser, out="asymfast-FILE")
+    common.run_options(parser, out="asymfast-FILE", seed="the split and the network")
     parser.set_defaults(execute=train)
 
     parser = commands.add_parser(
@@ -122,52 +102,22 @@ def register(commands: Any) -> None:
     parser.set_defaults(execute=export)
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    """How training ended: in full, or early with an exit code and a sentence for stderr."""
-
-    run: af.Run
-    exit_code: int = 0
-    message: str = ""
-
-
 def train(options: argparse.Namespace) -> int:
-    """Train as the options say, write the results and print them.
-
-    Returns
-    -------
-    int
-        0, when training came to its end and everything was written.
-
-    Raises
-    ------
-    CommandError
-        The request cannot be carried out (nothing was written), or training diverged or was
-        interrupted, or the figure could not be drawn (what there is was written).
-    """
+    """Train as the options say, write the results and print them."""
     _check(options)
-    common.require_device(options.device)
     with ProgressBar(f"reading {options.file.name}") as bar:
         bar(0.0, None)
         if not options.no_figure:
             common.require_figures()
         samples = common.samples_of(options, options.test_fraction)
     _require_moderate(samples, np.dtype(options.dtype))
-    try:
-        network = af.Network.init(
-            d=samples.X_train.shape[1],
-            m=options.width,
-            gamma=options.gamma,
-            alpha=options.alpha,
-            activation=options.activation,
-            outputs=len(samples.columns.targets),
-            rng=options.seed,
-            dtype=options.dtype,
-            bias=options.bias,
-        )
-    except ValueError as wrong:
-        raise CommandError(str(wrong)) from wrong
-
+    network = common.network_of(
+        options,
+        samples.X_train.shape[1],
+        options.seed,
+        outputs=len(samples.columns.targets),
+        bias=options.bias,
+    )
     files = (*_NUMBERS, *_FIGURES)
     with common.results_folder(options, f"asymfast-{options.file.stem}", files) as folder:
         _announce(options, samples)
@@ -198,8 +148,6 @@ def train(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     """Refuse options that contradict each other, and fill in what depends on other options."""
-    if options.t_end is not None and not options.flow:
-        raise CommandError("--t-end needs --flow")
     if options.method is not None and options.flow:
         raise CommandError("--method is for gradient descent, not for --flow")
     leaps = options.method in ("leap", "auto")
@@ -207,10 +155,7 @@ def _check(options: argparse.Namespace) -> None:
         raise CommandError("--rtol needs --flow, or --method leap or auto")
     if options.rtol is None and (options.flow or leaps):
         options.rtol = 1e-6
-    if options.flow and options.t_end is None:
-        options.t_end = options.steps * (1.0 if options.lr == "auto" else options.lr)
-    if options.gamma == 1.0:
-        options.alpha = None  # plays no part
+    common.complete(options)
 
 
 def _require_moderate(samples: Samples, dtype: np.dtype[Any]) -> None:
@@ -250,17 +195,7 @@ def _announce(options: argparse.Namespace, samples: Samples) -> None:
             f"the input {name} is nearly a target (correlation above 0.95); if it is not known "
             f"when predicting, leave it out: --drop {name!r}"
         )
-    print(
-        f"network: {options.width} hidden nodes, {options.activation}, "
-        f"{common.setting_name(options.gamma, options.alpha)}, {options.dtype}, seed {options.seed}"
-    )
-    lr = options.lr if options.lr == "auto" else f"{options.lr:g}"
-    how = (
-        f"gradient flow to time {options.t_end:g}"
-        if options.flow
-        else f"{options.steps} steps of gradient descent, learning rate {lr}"
-    )
-    print(f"training: {how}, loss {options.loss} of the standardised target{'s' if k > 1 else ''}")
+    common.announce(options, f"{options.loss} of the standardised target{'s' if k > 1 else ''}")
     watched = _ntg_samples(options, samples)
     if watched < train:
         part = f"from the first {watched} of {train} training samples"
@@ -281,10 +216,10 @@ def _ntg_samples(options: argparse.Namespace, samples: Samples) -> int:
 
 def _train(
     options: argparse.Namespace, samples: Samples, network: af.Network, checkpoint: Path
-) -> _Outcome:
+) -> Outcome:
     watched = _ntg_samples(options, samples)
     tested = len(samples.y_test) > 0
-    shared: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "loss": options.loss,
         "record": af.Record(
             every=options.record_every,
@@ -294,37 +229,13 @@ def _train(
         ),
         "X_test": samples.X_test.astype(options.dtype) if tested else None,
         "y_test": samples.y_test.astype(options.dtype) if tested else None,
-        "threads": options.threads,
-        "device": options.device,
         "checkpoint": checkpoint,
     }
-    X, y = samples.X_train.astype(options.dtype), samples.y_train.astype(options.dtype)
-    try:
-        with ProgressBar() as bar:
-            if options.flow:
-                settings = {"t_end": options.t_end, "rtol": options.rtol, **shared}
-                return _Outcome(af.gradient_flow(network, X, y, progress=bar, **settings))
-            settings = {"lr": options.lr, "steps": options.steps, **shared}
-            if options.rtol is not None:
-                settings |= {"method": options.method, "rtol": options.rtol}
-            return _Outcome(af.gradient_descent(network, X, y, progress=bar, **settings))
-    except (af.CheckpointError, OverflowError, ValueError) as refused:
-        raise CommandError(str(refused)) from refused
-    except af.DivergenceError as left:
-        remedy = "a smaller --rtol" if options.flow else f"--lr below {_rounded_down(left.bound)}"
-        message = f"training diverged at step {left.step}, last finite loss {left.last_loss:.3g}"
-        return _Outcome(left.run, common.INCOMPLETE, f"{message}; try {remedy}")
-    except KeyboardInterrupt as stop:
-        run = getattr(stop, "run", None)
-        if run is None or not len(run.steps):  # before the first record
-            raise
-        return _Outcome(run, common.INTERRUPTED, f"interrupted at step {run.steps[-1]}")
-
-
-def _rounded_down(bound: float) -> str:
-    """Show a bound with two digits, not exceeding it."""
-    unit = 10.0 ** (math.floor(math.log10(bound)) - 1)
-    return f"{math.floor(bound / unit) * unit:.2g}"
+    if options.rtol is not None:
+        settings["rtol"] = options.rtol
+    if options.method is not None:
+        settings["method"] = options.method
+    return common.trained(options, network, samples.X_train, samples.y_train, **settings)
 
 
 def _initial_ntg_norm(
@@ -345,7 +256,7 @@ def _write(
     options: argparse.Namespace,
     folder: Path,
     samples: Samples,
-    outcome: _Outcome,
+    outcome: Outcome,
     ntg_norm: float | None,
     seconds: float,
 ) -> list[str]:
@@ -420,8 +331,6 @@ def _report(
     options: argparse.Namespace, samples: Samples, run: af.Run, ntg_norm: float | None
 ) -> None:
     print(f"\n{_records_table(run, ntg_norm)}\n")
-    if options.lr == "auto" and not options.flow:
-        print(f"learning rate {run.config['lr']:.4g}, chosen from the largest eigenvalue")
     if ntg_norm is not None and run.ntg_eigmin is not None:
         rounding = float(np.finfo(options.dtype).eps) * ntg_norm
         if np.nanmin(run.ntg_eigmin) < rounding:
@@ -507,18 +416,7 @@ def _root_mean_squares(
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Apply a model to the rows of a table, and write or print the predictions.
-
-    Returns
-    -------
-    int
-        0.
-
-    Raises
-    ------
-    CommandError
-        The model or the table cannot be read, or they do not fit, or ``--out`` exists.
-    """
+    """Apply a model to the rows of a table, and write or print the predictions."""
     common.require_device("cpu")
     out = options.out
     if out is not None and out.exists() and not options.overwrite:
@@ -553,19 +451,7 @@ def predict(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    """Write a model in the formats that the options name.
-
-    Returns
-    -------
-    int
-        0.
-
-    Raises
-    ------
-    CommandError
-        The model cannot be read, a file exists or cannot be written, no format is named, or onnx
-        is missing.
-    """
+    """Write a model in the formats that the options name."""
     wanted = {
         path: write
         for path, write in (

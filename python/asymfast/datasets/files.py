@@ -6,6 +6,7 @@ import errno
 import gzip
 import hashlib
 import io
+import itertools
 import math
 import os
 import struct
@@ -15,7 +16,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,6 @@ _TIMEOUT = 30  # seconds without an answer or without data
 _LARGEST = 1 << 26  # bytes of an original, unpacked: several times the largest
 _UNSIGNED_BYTES = 0x08
 _MOST_AXES = 3
-_CHUNK = 1 << 20
 
 Bytes = npt.NDArray[np.uint8]
 Source = tuple[str, str | None]  # address, and the name of the file in it if it is a zip archive
@@ -167,29 +167,10 @@ MNIST = {
 
 
 def read(original: Original, data_dir: str | Path | None) -> npt.NDArray[Any]:
-    """Read one file of a data set and verify it, downloading it if it must be and may be.
+    """Read one file of a data set and verify it: float64 of a table, uint8 of an idx file.
 
-    Parameters
-    ----------
-    original : Original
-        Which file.
-    data_dir : str or pathlib.Path, optional
-        The user's folder. Without it the environment variable ASYMFAST_DATA names one; without
-        that, too, the file is taken from the user's cache, which is filled by a download.
-
-    Returns
-    -------
-    array
-        float64 of a table, uint8 of an idx file.
-
-    Raises
-    ------
-    FileNotFoundError
-        The user's folder does not have the file; nothing is downloaded then.
-    ConnectionError, ImportError, OSError
-        It cannot be downloaded, see `fetch`, or not be read.
-    ValueError
-        It is not the original.
+    It is looked for in the folder given, or else in that of ASYMFAST_DATA; without both, in the
+    user's cache, which is filled by a download.
     """
     origin = "data_dir" if data_dir else ENVIRONMENT
     folder = data_dir or os.environ.get(ENVIRONMENT)
@@ -230,13 +211,7 @@ def _read_table(original: Original, path: Path) -> npt.NDArray[Any]:
 
 
 def verify(original: Original, values: npt.NDArray[Any], source: str) -> npt.NDArray[Any]:
-    """Return the values if they are the original's.
-
-    Raises
-    ------
-    ValueError
-        Their shape or their SHA-256 differs; the message names ``source``.
-    """
+    """Return the values if they are the original's; the error names ``source``."""
     if values.shape != original.shape:
         raise ValueError(f"load: {source} has shape {values.shape}; expected {original.shape}")
     digest = hashlib.sha256(b"" if original.columns else idx_header(values.shape))
@@ -259,43 +234,13 @@ def _pooch() -> Any:
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for asymfast, as the operating system has it; it may not exist yet.
-
-    Raises
-    ------
-    ImportError
-        The extra ``data`` is not installed.
-    """
+    """The user's cache folder, as the operating system has it; it may not exist yet."""
     return Path(_pooch().os_cache("asymfast"))
 
 
 def fetch(original: Original) -> Path:
     """Return the path of a file in the user's cache, downloading it if it is not there.
 
-    Parameters
-    ----------
-    original : Original
-        Which file.
-
-    Returns
-    -------
-    pathlib.Path
-        A CSV or an unpacked idx file.
-
-    Raises
-    ------
-    ConnectionError
-        No source could be reached.
-    ImportError
-        The extra ``data`` is not installed.
-    OSError
-        The file cannot be written.
-    ValueError
-        A source was reached, but what it has is not the original. The message names every source
-        with its reason.
-
-    Notes
-    -----
     Sources are tried in turn. What arrives is judged by the SHA-256 of its values alone, which is
     pinned in this package, so neither the connection nor the mirror needs to be trusted. The file
     appears complete and synchronised to disk, or not at all.
@@ -325,19 +270,13 @@ def fetch(original: Original) -> Path:
 def _download(url: str, folder: str) -> Path:
     """Download one of the originals into a folder."""
     pooch = _pooch()
-    urls = {
-        url.split("://")[1].replace("/", "_"): url
-        for one in (*TABLES.values(), *MNIST.values())
-        for url, _ in one.sources
-    }
-    originals = pooch.create(folder, "", registry=dict.fromkeys(urls), urls=urls)
     log = pooch.get_logger()
     level = log.level
     log.setLevel("WARNING")  # a library prints nothing
     try:
-        name = next(name for name, one in urls.items() if one == url)
         downloader = pooch.HTTPDownloader(timeout=_TIMEOUT)
-        return Path(originals.fetch(name, downloader=downloader))
+        name = url.rsplit("/", 1)[-1]  # its ending tells the format
+        return Path(pooch.retrieve(url, None, fname=name, path=folder, downloader=downloader))
     finally:
         log.setLevel(level)
 
@@ -361,13 +300,7 @@ def _content(original: Original, values: npt.NDArray[Any]) -> list[bytes]:
 
 
 def extract(archive: Path, member: str) -> Path:
-    """Unpack one file of a zip archive, given without its folder, beside the archive.
-
-    Raises
-    ------
-    ValueError
-        This is not a zip archive, it is damaged, or it has no or several files of that name.
-    """
+    """Unpack one file of a zip archive, given without its folder, beside the archive."""
     try:
         with zipfile.ZipFile(archive) as content:
             found = [name for name in content.namelist() if name.rsplit("/", 1)[-1] == member]
@@ -389,15 +322,7 @@ def extract(archive: Path, member: str) -> Path:
 
 
 def read_original(path: Path, ending: str) -> npt.NDArray[np.float64]:
-    """Read a table in the format of its authors: columns separated by blanks, .xls or .xlsx.
-
-    Raises
-    ------
-    ImportError
-        The format needs a package that is not installed.
-    ValueError
-        The file is not of that format, or holds something else than numbers.
-    """
+    """Read a table in the format of its authors: columns separated by blanks, .xls or .xlsx."""
     engine = {".xls": "xlrd", ".xlsx": "openpyxl"}.get(ending)
     try:
         # Remarks on styles or an empty file are no concern: shape and SHA-256 decide.
@@ -427,86 +352,52 @@ def read_original(path: Path, ending: str) -> npt.NDArray[np.float64]:
 
 
 def read_idx(path: str | Path) -> npt.NDArray[np.uint8]:
-    """Read an idx file.
+    """Read an idx file of unsigned bytes with one to three axes.
 
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        The file: a big-endian header (two zero bytes, 8 for unsigned bytes, the number of axes,
-        and 4 bytes for the length of each) followed by the array in C order. It may be compressed
-        with gzip, which is told from its first bytes and not from its name.
-
-    Returns
-    -------
-    uint8 array of one to three axes
-        None of them of length zero.
-
-    Raises
-    ------
-    OSError
-        The file cannot be opened.
-    ValueError
-        The header is not that of an idx file of unsigned bytes, the array has no entries, there
-        are fewer or more bytes than the header announces, or the compressed data are damaged.
-
-    Notes
-    -----
-    Memory is taken as data arrive, 1 MiB at a time: a header that announces terabytes costs
-    nothing.
+    A big-endian header (two zero bytes, 8 for unsigned bytes, the number of axes, and 4 bytes for
+    the length of each) is followed by the array in C order. The file may be compressed with gzip,
+    which is told from its first bytes and not from its name. It is read up to 64 MiB, whatever its
+    header announces.
     """
     path = _storage.path("read_idx", "path", path)
     with path.open("rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
-        if not compressed:
-            return _read(path, file)
         try:
-            with gzip.GzipFile(fileobj=file) as unpacked:
-                return _read(path, unpacked)
+            stream = gzip.GzipFile(fileobj=file) if compressed else file
+            # Memory is taken as data arrive, not as a header announces them.
+            chunks = (stream.read(1 << 20) for _ in range(_LARGEST >> 20))
+            data = b"".join(itertools.takewhile(bool, chunks))
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(f"read_idx: {path} holds damaged gzip data ({error})") from error
+    if len(data) < 4 or data[:3] != bytes([0, 0, _UNSIGNED_BYTES]):
+        raise ValueError(
+            f"read_idx: {path} is not an idx file of unsigned bytes; it begins with "
+            f"0x{data[:4].hex()}, expected 0x000008 and the number of axes"
+        )
+    axes = data[3]
+    if not 1 <= axes <= _MOST_AXES:
+        raise ValueError(
+            f"read_idx: {path} announces {axes} axes; an idx file has 1 to {_MOST_AXES} here"
+        )
+    begin = 4 + 4 * axes
+    if len(data) < begin:
+        raise ValueError(f"read_idx: {path} ends within its header")
+    shape = struct.unpack(f">{axes}I", data[4:begin])
+    found, expected = len(data) - begin, math.prod(shape)
+    if not expected:
+        raise ValueError(f"read_idx: {path} holds an empty array of shape {shape}")
+    if found < expected:
+        raise ValueError(
+            f"read_idx: {path} ends after {found} of {expected} bytes for an array of shape {shape}"
+        )
+    if found > expected:
+        raise ValueError(
+            f"read_idx: {path} goes on after the {expected} bytes of its array of shape {shape}"
+        )
+    return np.frombuffer(bytearray(data[begin:]), dtype=np.uint8).reshape(shape)
 
 
 def idx_header(shape: tuple[int, ...]) -> bytes:
     """The bytes before the data in an idx file of unsigned bytes of that shape."""
     return bytes([0, 0, _UNSIGNED_BYTES, len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
-
-
-def _read(path: Path, stream: IO[bytes] | gzip.GzipFile) -> npt.NDArray[np.uint8]:
-    shape = _read_header(path, stream)
-    expected = math.prod(shape)
-    data = bytearray()
-    while len(data) < expected:
-        chunk = stream.read(min(_CHUNK, expected - len(data)))
-        if not chunk:
-            raise ValueError(
-                f"read_idx: {path} ends after {len(data)} of {expected} bytes "
-                f"for an array of shape {shape}"
-            )
-        data += chunk
-    if stream.read(1):
-        raise ValueError(
-            f"read_idx: {path} goes on after the {expected} bytes of its array of shape {shape}"
-        )
-    return np.frombuffer(data, dtype=np.uint8).reshape(shape)
-
-
-def _read_header(path: Path, stream: IO[bytes] | gzip.GzipFile) -> tuple[int, ...]:
-    magic = stream.read(4)
-    if len(magic) < 4 or magic[:3] != bytes([0, 0, _UNSIGNED_BYTES]):
-        raise ValueError(
-            f"read_idx: {path} is not an idx file of unsigned bytes; it begins with "
-            f"0x{magic.hex()}, expected 0x000008 and the number of axes"
-        )
-    axes = magic[3]
-    if not 1 <= axes <= _MOST_AXES:
-        raise ValueError(
-            f"read_idx: {path} announces {axes} axes; an idx file has 1 to {_MOST_AXES} here"
-        )
-    lengths = stream.read(4 * axes)
-    if len(lengths) < 4 * axes:
-        raise ValueError(f"read_idx: {path} ends within its header")
-    shape = struct.unpack(f">{axes}I", lengths)
-    if 0 in shape:
-        raise ValueError(f"read_idx: {path} holds an empty array of shape {shape}")
-    return shape

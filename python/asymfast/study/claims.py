@@ -114,19 +114,9 @@ def verdicts(name: str, quick: bool, measures: Measures) -> list[Verdict]:
 
 
 def verdict(claim: Claim, measures: Measures) -> Verdict | None:
-    """Return whether a claim holds.
+    """Return whether a claim holds for the means over the seeds; NaN never holds.
 
-    Parameters
-    ----------
-    claim : Claim
-    measures : mapping of Setting to mapping of str to (S,) array
-        The measurements, the seeds in the same order throughout.
-
-    Returns
-    -------
-    Verdict or None
-        ``holds`` is for the means over the seeds and every two settings that are compared; NaN
-        never holds. None if it was not measured or there is nothing to compare.
+    None if it was not measured, or there is nothing to compare.
     """
     if any(claim.measure not in found for found in measures.values()):
         return None

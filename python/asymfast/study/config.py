@@ -246,13 +246,8 @@ def parse(config: Any) -> Config:
 
     Only names and types are checked here, values by the functions that they are for. Parameters
     that the numbers do not depend on are set to their defaults, so that equal runs are equal: alpha
-    where gamma is 1, and a seed that nothing uses.
-
-    Raises
-    ------
-    ConfigError
-        A key is unknown or missing, or a value has the wrong type. The message names the key, what
-        was expected and what came, and the nearest key that is known.
+    where gamma is 1, and a seed that nothing uses. A ConfigError names the key, what was expected
+    and what came, and the nearest key that is known.
     """
     if isinstance(config, Config):
         return config
@@ -318,17 +313,7 @@ class Grid(Table, frozen=True):
 
 
 def configs_of(source: Any) -> list[Any]:
-    """Return the configurations that a TOML file, a grid, or an iterable of them stands for.
-
-    Raises
-    ------
-    ConfigError
-        The grid is invalid.
-    OSError
-        The file cannot be read.
-    TypeError
-        Something else was given.
-    """
+    """Return the configurations that a TOML file, a grid, or an iterable of them stands for."""
     if isinstance(source, (str, os.PathLike)):
         path = _storage.path("sweep", "configs", source)
         try:
@@ -346,15 +331,7 @@ def configs_of(source: Any) -> list[Any]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file; a byte order mark is skipped.
-
-    Raises
-    ------
-    ConfigError
-        It is not TOML; the message says where.
-    OSError
-        It cannot be read, or is not a regular file.
-    """
+    """Read a TOML file; a byte order mark is skipped."""
     try:
         return tomllib.loads(regular_file(path).read_text(encoding="utf-8-sig"))
     except ValueError as error:
@@ -362,15 +339,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def regular_file(path: Path) -> Path:
-    """Return a path that is that of a regular file, not a device or pipe without an end.
-
-    Raises
-    ------
-    ConfigError
-        It is something else.
-    OSError
-        It does not exist.
-    """
+    """Return a path that is that of a regular file, not a device or pipe without an end."""
     path.stat()
     if not path.is_file():
         raise ConfigError(f"{path} must be a regular file, not a folder, device or pipe")
@@ -441,13 +410,7 @@ _CHOICES = {
 
 
 def converted(table: Mapping[str, Any], kind: type[Any]) -> Any:
-    """Convert plain values to a table.
-
-    Raises
-    ------
-    ConfigError
-        What msgspec found, as: which key, what was expected, what came, what was meant.
-    """
+    """Convert plain values to a table; a ConfigError says what is wrong, and what was meant."""
     try:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
@@ -517,15 +480,7 @@ def _did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def as_plain(fn: str, name: str, value: Any, *, finite: bool = True) -> Any:
-    """Return a value as JSON has it: NumPy's scalars as Python's, tuples and arrays as lists.
-
-    Raises
-    ------
-    TypeError
-        Something that JSON does not have; the message says where.
-    ValueError
-        A number that is not finite, if `finite`.
-    """
+    """Return a value as JSON has it: NumPy's scalars as Python's, tuples and arrays as lists."""
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
     if isinstance(value, float) and finite and not math.isfinite(value):
@@ -548,13 +503,7 @@ def as_plain(fn: str, name: str, value: Any, *, finite: bool = True) -> Any:
 
 
 def nested(fn: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a table in which ``{"network.gamma": 1}`` has become ``{"network": {"gamma": 1}}``.
-
-    Raises
-    ------
-    ValueError
-        A parameter is given twice, or is given both a value and a table.
-    """
+    """Return a table in which ``{"network.gamma": 1}`` has become ``{"network": {"gamma": 1}}``."""
     result: dict[str, Any] = {}
     for name, value in config.items():
         *tables, last = name.split(".")
@@ -566,13 +515,7 @@ def nested(fn: str, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merge(fn: str, into: dict[str, Any], config: Mapping[str, Any], *, over: bool = False) -> None:
-    """Add a nested table to another one, which is changed; with `over` its values replace those.
-
-    Raises
-    ------
-    ValueError
-        A parameter is in both and `over` is False; or it is a table in one of them only.
-    """
+    """Add a nested table to another one, which is changed; with `over` its values replace those."""
     for name, value in config.items():
         if isinstance(value, Mapping) and isinstance(into.get(name, {}), dict):
             merge(fn, into.setdefault(name, {}), value, over=over)

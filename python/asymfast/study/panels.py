@@ -28,14 +28,7 @@ Floats = npt.NDArray[np.float64]
 class Panel:
     """A panel: which array is drawn against which, and how its axes are labelled.
 
-    Attributes
-    ----------
-    title, label : str
-        Above, and of the vertical axis.
-    array, along : str
-        Of `asymfast.study.results.condensed`.
-    scale : {"linear", "log"}
-        Of the vertical axis.
+    The arrays are those of `asymfast.study.results.condensed`.
     """
 
     title: str
@@ -111,23 +104,7 @@ _NODES = 5  # of the most moved nodes, one bold and the others thin
 def experiment_figure(results: Results) -> Figure:
     """Draw the figure of an experiment, with the panels of the paper's.
 
-    Parameters
-    ----------
-    results : Results
-        With at least one seed.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        A line is the mean over the seeds; the band behind it reaches from the smallest to the
-        largest.
-
-    Raises
-    ------
-    ImportError
-        matplotlib is not installed.
-    ValueError
-        There are no results, or a panel that `PANELS` does not know.
+    A line is the mean over the seeds; the band behind it reaches from the smallest to the largest.
     """
     panels = results.experiment.presentation.panels
     if not results.seeds:

@@ -276,14 +276,7 @@ def _shown(measures: Measures) -> Iterator[Column]:
 
 
 def measures_table(measures: Measures, *, spread: bool = False) -> pd.DataFrame:
-    """Return one row a setting: means over the seeds, with +- the standard deviation.
-
-    Parameters
-    ----------
-    measures : mapping of Setting to mapping of str to (S,) array
-    spread : bool
-        Whether all columns show the standard deviation, or only the first.
-    """
+    """Return one row a setting: means over the seeds, with +- the standard deviation."""
     columns = list(_shown(measures))
     rows = [
         [at.name()]

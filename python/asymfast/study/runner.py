@@ -286,10 +286,7 @@ def _until(interrupted: threading.Event, outcomes: Iterator[Outcome]) -> Iterato
 def _interruptible(stop_file: Path) -> Iterator[threading.Event]:
     """Let Ctrl-C ask the workers to stop, by a file, so that they write their checkpoints.
 
-    Yields
-    ------
-    threading.Event
-        Set by Ctrl-C. The second one raises KeyboardInterrupt at once.
+    The event is set by Ctrl-C; the second one raises KeyboardInterrupt at once.
     """
     interrupted = threading.Event()
 
@@ -448,15 +445,7 @@ class Plan:
 
 
 def planned(source: Any, data_dir: str | os.PathLike[str] | None) -> Plan:
-    """Expand and check the configurations of a sweep.
-
-    Raises
-    ------
-    ConfigError
-        One of them cannot be run; the message says which.
-    OSError, ImportError, TypeError
-        A file or data set is not available; `source` is not a valid type.
-    """
+    """Expand and check the configurations of a sweep; a ConfigError says which is wrong."""
     if isinstance(source, Plan):
         return source
     given = configs_of(source)

@@ -54,37 +54,18 @@ def stages(config: Config) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Task:
-    """A run, and how to carry it out; sent to the workers.
+    """A run, and how to carry it out; sent to the workers."""
 
-    Attributes
-    ----------
-    index : int
-        Its place in the sweep.
-    folder : str
-        Of the store.
-    config : mapping
-    threads : int or None
-    places : Places
-    checkpoint_every : float
-        Seconds.
-    token : str
-        Names the sweep.
-    host, pid : str, int
-        Of the sweep's process.
-    wait : bool
-        Wait for a run that another process is working on.
-    """
-
-    index: int
-    folder: str
+    index: int  # its place in the sweep
+    folder: str  # of the store
     config: Mapping[str, Any]
     threads: int | None
     places: Places
-    checkpoint_every: float
-    token: str
-    host: str
+    checkpoint_every: float  # seconds
+    token: str  # names the sweep
+    host: str  # of the sweep's process
     pid: int
-    wait: bool = False
+    wait: bool = False  # for a run that another process is working on
 
     @property
     def stop_file(self) -> Path:
@@ -96,15 +77,9 @@ class Task:
 class Outcome:
     """What became of a task.
 
-    Attributes
-    ----------
-    index : int
-        Of the task.
-    status : {"finished", "diverged", "failed", "locked", "stopped"}
-        Computed and saved; computed and saved up to where the loss left all bounds; an exception,
-        which was recorded; another process is working on it; or the sweep was interrupted.
-    text : str
-        A few words on it.
+    Its status is "finished", "diverged" (saved up to where the loss left all bounds), "failed" (by
+    an exception, which was recorded), "locked" (another process is working on the run) or "stopped"
+    (the sweep was interrupted).
     """
 
     index: int
@@ -291,39 +266,11 @@ def transfer(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[Arrays, Info]:
-    """Train one external network for every number of features.
+    """Train one external network for every number of features, sqrt(lam_j) sigma(Z_j).
 
-    Parameters
-    ----------
-    network : Network
-        Its scaled hidden layer, sqrt(lam_j) sigma(Z_j), gives the features.
-    data : Samples
-        With held-out samples to train the external networks, and others to test them.
-    plan : Transfer
-    seed : int
-        The external network of k features is drawn from ``default_rng([seed, 3, k])``, the same for
-        every node scaling.
-    threads : int, optional
-    progress : callable(fraction, loss), optional
-        Called while an external network is trained. What it raises ends the work.
-
-    Returns
-    -------
-    arrays : dict of arrays
-        features, loss, test_loss, and of several outputs accuracy, test_accuracy: one number for
-        every external network. Losses are infinite where training diverged.
-    info : dict
-        Their axes.
-
-    Raises
-    ------
-    ValueError
-        No samples are held out, or the plan asks for more features than there are nodes.
-
-    Notes
-    -----
     The external network is that of Eq. (2) with equal scalings and ReLU, trained in both layers by
-    full batches.
+    full batches. That of k features is drawn from ``default_rng([seed, 3, k])``, the same for every
+    node scaling. Losses are infinite where training diverged.
     """
     parts = (data.X_held, data.y_held, data.X_held_test, data.y_held_test)
     if any(part is None for part in parts):

@@ -184,12 +184,7 @@ def in_float64(net: Network) -> Network:
 def check(config: Config, places: Places) -> None:
     """Make all the checks of a run, on its own data, but do not run it.
 
-    Raises
-    ------
-    ConfigError
-        Something is wrong; the message is that of the function that would have raised it.
-    OSError, ImportError
-        The data are not available.
+    The message of a ConfigError is that of the function that would have raised it.
     """
     try:
         data = samples(config, places)
@@ -277,18 +272,8 @@ class Places(NamedTuple):
 def samples(config: Config, places: Places, token: str | None = None) -> Samples:
     """Return the samples of a configuration.
 
-    Parameters
-    ----------
-    config : Config
-    places : Places
-    token : str, optional
-        Names a sweep, whose runs share the samples that were read last. Without it, files are read
-        afresh: their names do not tell what they hold.
-
-    Raises
-    ------
-    OSError, ImportError, TypeError, ValueError
-        As `asymfast.datasets.load`; or a file has changed since the configuration was made.
+    Runs of the sweep that `token` names share the samples that were read last. Without it, files
+    are read afresh: their names do not tell what they hold.
     """
     seed = _check.integer(_FN, "data.seed", config.seed_of(config.data), low=0)
     read = _remembered if token is not None else _read
@@ -394,15 +379,7 @@ def _first(name: str, count: int | None, X: Array, y: Array) -> tuple[Array, Arr
 
 
 def with_digest(config: Config, places: Places) -> Config:
-    """Add the SHA-256 of a file of the user's to the configuration: results depend on its content.
-
-    Raises
-    ------
-    ConfigError
-        The path is not valid, or the file has changed.
-    OSError
-        It cannot be read.
-    """
+    """Add the SHA-256 of the user's file to the configuration: results depend on its content."""
     data = config.data
     if not isinstance(data, (Csv, Npz)):
         return config
@@ -413,15 +390,7 @@ def with_digest(config: Config, places: Places) -> Config:
 
 
 def _data_file(data: Csv | Npz, places: Places) -> Path:
-    """Return the file of a table ``data``; its path may be a pattern that exactly one file matches.
-
-    Raises
-    ------
-    ConfigError
-        The path is not valid, matches several files, or is not that of a regular file.
-    FileNotFoundError
-        There is no such file.
-    """
+    """Return the file of a table ``data``; its path may be a pattern that one file matches."""
     if not data.path or "\0" in data.path:
         raise ConfigError(f"data.path must be the path of a file, got {data.path!r}")
     for folder in map(Path, places.files):
