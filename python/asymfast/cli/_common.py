@@ -249,10 +249,10 @@ def trained(
             raise CommandError(message, INCOMPLETE) from left
         return Outcome(left.run, INCOMPLETE, f"{message}; try {remedy}")
     except KeyboardInterrupt as stop:
-        run = getattr(stop, "run", None)
-        if run is None or not len(run.steps):  # before the first record
+        so_far: af.Run | None = getattr(stop, "run", None)
+        if so_far is None or not len(so_far.steps):  # before the first record
             raise
-        return Outcome(run, INTERRUPTED, f"interrupted at step {run.steps[-1]}")
+        return Outcome(so_far, INTERRUPTED, f"interrupted at step {so_far.steps[-1]}")
 
 
 # ---------------------------------------------------------------------------------- requirements

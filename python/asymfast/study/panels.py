@@ -1,13 +1,10 @@
-"""The panels of the paper's figures, drawn from results; Figure 1; Figures 3 and 4 (overviews).
+"""The panels of the paper's figures, drawn from results; Figure 1.
 
 They share the look of `asymfast.plot` and need matplotlib (extra ``plot``).
 """
 
 from __future__ import annotations
 
-import functools
-import itertools
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -77,22 +74,6 @@ for _stage, _along in (("pruning", "pruning_kept"), ("transfer", "transfer_featu
                 "log" if _kind == "loss" else "linear",
             )
 
-OVERVIEWS = {
-    "fig3": (
-        ("concrete", "loss"),
-        ("energy", "weight_change"),
-        ("airfoil", "ntg_change"),
-        ("plant", "transfer_test_loss"),
-    ),
-    "fig4": (
-        ("mnist", "loss"),
-        ("mnist", "weight_change"),
-        ("mnist", "pruning_test_accuracy"),
-        ("mnist", "transfer_test_accuracy"),
-    ),
-}
-"""(experiment, panel) of the overviews. Figure 5 is the figure of cifar100."""
-
 _LOSSES = {
     "half_sse": "half the sum of squares",
     "mse": "mean squared error",
@@ -114,28 +95,6 @@ def experiment_figure(results: Results) -> Figure:
         raise ValueError(
             f"experiment_figure: panels must be among {', '.join(PANELS)}, got {unknown[0]!r}"
         )
-    return _panels_figure([(results, name, None) for name in panels])
-
-
-def overviews(found: Sequence[Results]) -> dict[str, Callable[[], Figure]]:
-    """Return, by stem, what draws those overviews all of whose experiments have results."""
-    result: dict[str, Callable[[], Figure]] = {}
-    by_stem = {one.experiment.stem: one for one in found}
-    endings = dict.fromkeys(one.experiment.stem.removeprefix(one.experiment.name) for one in found)
-    for (name, panels), ending in itertools.product(OVERVIEWS.items(), endings):
-        if all(f"{experiment}{ending}" in by_stem for experiment, _ in panels):
-            several = len({experiment for experiment, _ in panels}) > 1
-            shown = []
-            for experiment, panel in panels:
-                results = by_stem[f"{experiment}{ending}"]
-                title = results.experiment.presentation.title if several else None
-                shown.append((results, panel, title))
-            result[f"{name}{ending}"] = functools.partial(_panels_figure, shown)
-    return result
-
-
-def _panels_figure(panels: Sequence[tuple[Results, str, str | None]]) -> Figure:
-    """Draw panels: whose, which, and what their titles begin with; all have the same settings."""
     columns = {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
     rows = -(-len(panels) // columns)
     with style.drawing("experiment_figure"):
@@ -143,10 +102,9 @@ def _panels_figure(panels: Sequence[tuple[Results, str, str | None]]) -> Figure:
 
         figure = Figure(figsize=(4.0 * columns, 2.9 * rows + 0.6), layout="constrained")
         grid = list(figure.subplots(rows, columns, squeeze=False).flat)
-        for place, (axes, (results, name, prefix)) in enumerate(zip(grid, panels, strict=False)):
+        for letter, axes, name in zip("abcdefghijklmnopqrstuvwxyz", grid, panels, strict=False):
             _draw(axes, results, PANELS[name])
-            above = PANELS[name].title if prefix is None else f"{prefix}: {PANELS[name].title}"
-            axes.set_title(f"({chr(ord('a') + place)}) {above}")
+            axes.set_title(f"({letter}) {PANELS[name].title}")
         for axes in grid[len(panels) :]:
             axes.remove()
         style.legend_below(figure, grid[0])
@@ -190,7 +148,7 @@ def _draw(axes: Axes, results: Results, panel: Panel) -> None:
             axes.plot(x, others, color=style.COLOURS[place], linewidth=0.7, alpha=0.7)
             values = values[..., 0]
         shown = np.ma.masked_where(~np.isfinite(values) | (log & (values <= 0)), values)
-        total, left_out = total + shown.size, left_out + int(np.ma.count_masked(shown))
+        total, left_out = total + shown.size, left_out + shown.size - int(shown.count())
         look = style.line_style(place, setting.name(symbols=True), len(x))
         if panel.along == "pruning_kept":  # on its axis all markers would gather at the end
             positions = len(x) ** ((np.arange(6) + (place + 1) / 5) / 6.2) - 1

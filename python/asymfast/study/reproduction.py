@@ -26,7 +26,7 @@ from asymfast._build import build_config
 from asymfast._optional import require
 from asymfast._run_loop import duration
 from asymfast.study.claims import Floats, Measures, Verdict
-from asymfast.study.panels import experiment_figure, figure1, overviews
+from asymfast.study.panels import experiment_figure, figure1
 from asymfast.study.results import NAMES, Experiment, Results, read_experiment, results
 from asymfast.study.runner import Plan, planned, sweep
 from asymfast.study.store import Store
@@ -137,7 +137,7 @@ def paper(
             outcome.left_out.append(f"{experiment.name} is left out: {missing}")
         else:
             ready.append((structs.replace(experiment, configs=tuple(plan.configs.values())), plan))
-    figures: dict[str, Callable[[], Figure]] = {"fig1": figure1} if "fig1" in chosen else {}
+    shared = [] if not draw or "fig1" not in chosen else _drawn(figure1, folder / "fig1", say)
     found = []
     for experiment, plan in ready:
         say(_heading(experiment))
@@ -146,11 +146,8 @@ def paper(
             outcome.failures += _run(experiment, plan, store, data_dir, jobs, threads, say)
         found.append(results(experiment, store))
         _show(found[-1], folder, draw, say)
-    found = [one for one in found if one.seeds]
-    figures |= overviews(found)
-    shared = [stem for stem in figures if draw and _drawn(figures[stem], folder / stem, say)]
-    if found:
-        _write_report(folder / "report.html", found, shared)
+    if found := [one for one in found if one.seeds]:
+        _write_report(folder / "report.html", found)
         shared.append("report.html")
     if shared:
         say(f"written to {folder}: {', '.join(shared)}\n")
@@ -202,19 +199,18 @@ def _show(found: Results, folder: Path, draw: bool, say: Say) -> None:
     text += "\n".join(f"does not hold: {reason}" for reason in _reasons(found))
     say(f"{text.rstrip()}\n")
     written = [numbers.name]
-    if draw and _drawn(lambda: experiment_figure(found), folder / experiment.stem, say):
-        written += [f"{experiment.stem}.png", f"{experiment.stem}.pdf"]
+    if draw:
+        written += _drawn(lambda: experiment_figure(found), folder / experiment.stem, say)
     say(f"written to {folder}: {', '.join(written)}\n")
 
 
-def _drawn(draw: Callable[[], Figure], stem: Path, say: Say) -> bool:
+def _drawn(draw: Callable[[], Figure], stem: Path, say: Say) -> list[str]:
     """Draw and save a figure. If that fails, say why: the results are worth more than a picture."""
     try:
-        plot.save(draw(), stem)
+        return [path.name for path in plot.save(draw(), stem)]
     except plot.FigureError as error:
         say(str(error))
-        return False
-    return True
+        return []
 
 
 def _summary(found: Results) -> dict[str, Any]:
@@ -355,7 +351,7 @@ def _heading(experiment: Experiment) -> str:
 # ---- the HTML report ------------------------------------------------------------------------
 
 
-def _write_report(path: Path, found: Sequence[Results], shared: Sequence[str]) -> None:
+def _write_report(path: Path, found: Sequence[Results]) -> None:
     """Write one HTML file without scripts that needs no other file."""
     source = (resources.files("asymfast.study") / "report.html.jinja").read_text(encoding="utf-8")
     jinja2 = require("jinja2", "sweep", "asymfast paper")
@@ -363,7 +359,6 @@ def _write_report(path: Path, found: Sequence[Results], shared: Sequence[str]) -
         jinja2.Environment(autoescape=True, trim_blocks=True)
         .from_string(source)
         .render(
-            figures=[(stem, _image(path.with_name(f"{stem}.png"))) for stem in shared],
             experiments=[_section(path.parent, one) for one in found],
             build=json.dumps(build_config(), indent=1),
         )

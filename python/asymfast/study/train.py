@@ -94,7 +94,7 @@ def train_config(
     True
     """
     parsed = parse(config)
-    options = {"threads": threads, "progress": progress}
+    options: dict[str, Any] = {"threads": threads, "progress": progress}
     options |= {"checkpoint": checkpoint, "checkpoint_every": checkpoint_every}
     return train(parsed, samples(parsed, Places.of(data_dir)), **options)
 
@@ -364,8 +364,11 @@ def _data_set(data: Any, dtype: str, folder: str | None) -> Samples:
         half = len(read.X_valid) // 2
         held = read.X_valid[:half], read.y_valid[:half], read.X_valid[half:], read.y_valid[half:]
     tested = data.n_test != 0
-    test = _first("n_test", data.n_test, read.X_test, read.y_test) if tested else (None, None)
-    return Samples(*_first("n", data.n, read.X_train, read.y_train), *test, *held)
+    X_test, y_test = (
+        _first("n_test", data.n_test, read.X_test, read.y_test) if tested else (None, None)
+    )
+    X, y = _first("n", data.n, read.X_train, read.y_train)
+    return Samples(X, y, X_test, y_test, *held)
 
 
 def _first(name: str, count: int | None, X: Array, y: Array) -> tuple[Array, Array]:
