@@ -176,8 +176,17 @@ SYMBOLS: dict[str, tuple[Domain, str]] = {
     "lam1": (scalings(may_be_zero=True), "First part of lam, see `node_scaling_parts`."),
     "lam2": (scalings(may_be_zero=True), "Second part of lam."),
     "c": (scalings(), "The constants c_j >= 0 of the statement."),
+    "alpha": (optional(POSITIVE), "Zipf weights of Eq. (35); not needed where gamma is 1."),
+    "weights": (
+        optional(scalings("K")),
+        "Instead of alpha: t_1, ..., t_K >= 0 up to a factor; all further t_j are 0.",
+    ),
     "activation": (ACTIVATION, "As in `asymfast.Network`."),
-    "tol": (POSITIVE, "Accuracy required."),
+    "tol": (POSITIVE, "Accuracy required; a ValueError says where it cannot be met."),
+    "return_error": (
+        Domain("bool", ANY.check),
+        "Return the error as well, and do not raise an error where it exceeds `tol`.",
+    ),
     "draws": (count(2), "Number of networks."),
     "rng": (
         Domain("seed or Generator", _generator),

@@ -276,19 +276,12 @@ def g_2(
         Inputs; they may be parallel, equal or zero.
     tol : float
         Accuracy required, relative to the product of the root mean squares of the three factors.
-    return_error : bool
-        Return the estimated error as well, and do not raise an error where it exceeds ``tol``.
 
     Returns
     -------
     value : float
     error : float
-        Only with ``return_error``.
-
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong type or shape or out of range; relu; ``tol`` cannot be met.
+        Only with ``return_error``: an estimate.
 
     Notes
     -----
@@ -323,29 +316,19 @@ def theorem_4_4(
     """Expected initial velocity of the NTG, E[dTheta_m(x_k, x_l; W_t) / dt at t = 0].
 
     It is -(x_k.x_l / d^2) sum_i [g_2(x_k, x_l, x_i) x_k.x_i + g_2(x_l, x_k, x_i) x_l.x_i]
-    sum_j lam_j^2, for any targets.
+    sum_j lam_j^2, for any targets. For the limit of wide networks pass ``(1 - gamma) t_j`` as lam.
 
     Parameters
     ----------
-    X, lam, activation
-        As in `theorem_4_3`, but relu is an error. Only the sum of lam_j^2 matters; for the limit of
-        wide networks pass ``(1 - gamma) t_j``.
     tol : float
         Accuracy of the g_2, as in `g_2`.
-    return_error : bool
-        Return the estimated error of an entry as well.
 
     Returns
     -------
     V : (q, q) float64 array
         Exactly symmetric.
     error : float
-        Only with ``return_error``.
-
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong type or shape or out of range; relu; ``tol`` cannot be met.
+        Only with ``return_error``: an estimate.
 
     Notes
     -----
@@ -448,11 +431,6 @@ def simulated_ntg_velocity(
     rng: Any = None,
 ) -> Estimate:
     """Mean of dTheta/dt at time 0 over networks drawn as in Assumption 2.3, to test Theorem 4.4.
-
-    Parameters
-    ----------
-    X, y, lam, activation, draws, rng
-        As in `simulated_drift`; relu is an error.
 
     Returns
     -------

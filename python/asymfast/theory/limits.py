@@ -12,7 +12,7 @@ import numpy as np
 import asymfast._optional as _optional
 import asymfast.theory.expectations as expectations
 from asymfast.theory.activations import ACTIVATIONS, Floats
-from asymfast.theory.checks import Array, count, mirrored, number, optional, scalings, statement
+from asymfast.theory.checks import Array, count, mirrored, number, optional, statement
 from asymfast.theory.expectations import RowGeometry, row_geometry
 from asymfast.theory.scaling import (
     ZIPF,
@@ -46,8 +46,6 @@ def mean_ntg(
     ----------
     tol : float
         Accuracy required, relative to the largest entry of Theta*.
-    return_error : bool
-        Return the error bound as well, and do not raise an error where it exceeds ``tol``.
 
     Returns
     -------
@@ -253,15 +251,10 @@ def ntg_variance(
 ) -> float:
     """Total variance of the limiting NTG, E |Theta_infinity - Theta*|_F^2, Eq. (7).
 
-    Parameters
-    ----------
-    gamma, alpha, weights
-        As in `feature_learning_measure`; the result is that measure times C_0(X).
-
     Returns
     -------
     float
-        Accuracy: that of `c_0`.
+        C_0(X) times `feature_learning_measure`; the accuracy is that of `c_0`.
 
     Notes
     -----
@@ -306,7 +299,7 @@ class Truncation(NamedTuple):
     sure: float
 
 
-@statement(weights=optional(scalings("K")), terms=optional(count(1, _MOST_TERMS)))
+@statement(terms=optional(count(1, _MOST_TERMS)))
 def limiting_ntg(
     X: Array,
     gamma: float,
@@ -327,17 +320,12 @@ def limiting_ntg(
 
     Parameters
     ----------
-    alpha : float, optional
-        Zipf weights of Eq. (35), in (0, 1).
     rng : seed or Generator
         Anything `numpy.random.default_rng` accepts. The w_j are the rows of
         ``standard_normal((terms, d))``, as in `asymfast.Network.init` with the same seed: the NTG
         of its networks converges to this draw as m grows.
-    weights : (K,) array_like, optional
-        Instead of alpha: t_1, ..., t_K >= 0 up to a factor; all further t_j are 0, so that nothing
-        is truncated.
     terms : int, optional
-        Number of nodes to draw. Default: as many as `tol` requires.
+        Number of nodes to draw for alpha. Default: as many as `tol` requires.
     tol : float
         Root mean square of the truncation error in the Frobenius norm, relative to |Theta*|_F.
     return_bound : bool
@@ -546,8 +534,6 @@ def min_eigenvalue_law(
 
     Parameters
     ----------
-    gamma, alpha, weights
-        Node scaling, as in `node_scaling_parts`; without m, as in `limiting_ntg`.
     m : int, optional
         Width of the networks; None for the limit of Proposition 3.1.
     terms : int, optional

@@ -89,7 +89,7 @@ class NodeScalingParts(NamedTuple):
     lam2: Floats
 
 
-@statement(m=count(1, _MOST_NODES), alpha=optional(POSITIVE), weights=optional(scalings("m")))
+@statement(m=count(1, _MOST_NODES), weights=optional(scalings("m")))
 def node_scaling_parts(
     m: int, gamma: float, alpha: float | None = None, *, weights: Array | None = None
 ) -> NodeScalingParts:
@@ -97,8 +97,10 @@ def node_scaling_parts(
 
     Parameters
     ----------
-    m, gamma, alpha, weights
-        As in `asymfast.node_scaling`; any alpha > 0, as the zeta factor of Eq. (35) cancels.
+    m : int
+        Number of nodes.
+    weights : (m,) array_like, optional
+        Instead of alpha: t_1, ..., t_m >= 0 up to a factor.
 
     Returns
     -------
@@ -232,18 +234,11 @@ def zipf_tail(alpha: float, terms: int, r: float = 1.0) -> float:
     return 0.0 if left == 0 else float(math.exp(math.log(left) - r * math.log(zeta(excess))))
 
 
-@statement(alpha=optional(ZIPF), weights=optional(scalings("K")))
+@statement(alpha=optional(ZIPF))
 def feature_learning_measure(
     gamma: float, alpha: float | None = None, *, weights: Array | None = None
 ) -> float:
     """(1 - gamma)^2 sum_j t_j^2: how far a wide network is from the kernel regime.
-
-    Parameters
-    ----------
-    alpha : float, optional
-        Zipf weights of Eq. (35), in (0, 1); not needed where gamma is 1.
-    weights : (K,) array_like, optional
-        Instead of alpha: t_1, ..., t_K >= 0 up to a factor; all further t_j are 0.
 
     Returns
     -------
@@ -284,7 +279,7 @@ def _limiting_power_sum(r: float, alpha: float | None, weights: Floats | None) -
     return zeta_ratio(alpha, r)
 
 
-@statement(m=nodes(_WIDEST), alpha=optional(POSITIVE), r=POSITIVE)
+@statement(m=nodes(_WIDEST), r=POSITIVE)
 def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float = 2.0) -> float:
     """sum_j lambda_{m,j}^r of Zipf weights for any width up to 1e300.
 
@@ -292,8 +287,6 @@ def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float =
     ----------
     m : float
         Number of nodes, a whole number.
-    alpha : float, optional
-        Any alpha > 0; not needed where gamma is 1.
     r : float
         > 0.
 
@@ -424,12 +417,7 @@ class PropositionB2:
     power_limit: float
 
 
-@statement(
-    m=nodes(_WIDEST),
-    alpha=optional(POSITIVE),
-    r=number("(1, inf)"),
-    weights=optional(scalings("K")),
-)
+@statement(m=nodes(_WIDEST), r=number("(1, inf)"))
 def proposition_b2(
     m: float,
     gamma: float,
@@ -444,8 +432,6 @@ def proposition_b2(
     ----------
     m : float
         Number of nodes, up to 1e300 for Zipf weights.
-    gamma, alpha, weights
-        As in `asymfast.node_scaling`.
     r : float
         The power of Eq. (11), > 1.
 
