@@ -28,134 +28,25 @@ Only NumPy is needed, except for the confidence intervals of `MinEigenvalueLaw` 
 
 from __future__ import annotations
 
+import asymfast.theory.assumptions as assumptions
+import asymfast.theory.certificate as certificate
+import asymfast.theory.convergence as convergence
+import asymfast.theory.feature_learning as feature_learning
+import asymfast.theory.limits as limits
+import asymfast.theory.scaling as scaling
 from asymfast.theory import activations
 from asymfast.theory.activations import suprema
-from asymfast.theory.assumptions import (
-    Assumptions,
-    Check,
-    c_1,
-    check_assumptions,
-    d_0,
-    output_moment,
-    target_bound,
-)
-from asymfast.theory.certificate import Certificate, Claim, certify
-from asymfast.theory.convergence import (
-    LemmaE1,
-    NtgChange,
-    PropositionD1,
-    SufficientCondition,
-    Theorem41,
-    TheoremA1,
-    TheoremH1,
-    Widths,
-    lemma_e1,
-    lemma_e2,
-    lemma_e3,
-    lemma_e4,
-    lemma_e5,
-    lemma_h2,
-    lemma_h3,
-    proposition_b1,
-    proposition_d1,
-    theorem_4_1,
-    theorem_a1,
-    theorem_h1,
-)
-from asymfast.theory.feature_learning import (
-    Estimate,
-    g_1,
-    g_2,
-    ntg_velocity,
-    simulated_drift,
-    simulated_ntg_velocity,
-    theorem_4_3,
-    theorem_4_4,
-    theta_3,
-)
-from asymfast.theory.limits import (
-    Kappa,
-    MinEigenvalueLaw,
-    Probability,
-    Truncation,
-    c_0,
-    kappa_n,
-    limiting_ntg,
-    mean_ntg,
-    min_eigenvalue_law,
-    ntg_variance,
-)
-from asymfast.theory.scaling import (
-    NodeScalingParts,
-    PropositionB2,
-    feature_learning_measure,
-    node_scaling_parts,
-    proposition_b2,
-    sum_of_powers,
-    zeta_ratio,
-    zipf_tail,
-    zipf_weights,
-)
+from asymfast.theory.assumptions import *
+from asymfast.theory.certificate import *
+from asymfast.theory.convergence import *
+from asymfast.theory.feature_learning import *
+from asymfast.theory.limits import *
+from asymfast.theory.scaling import *
 
-__all__ = [
-    "Assumptions",
-    "Certificate",
-    "Check",
-    "Claim",
-    "Estimate",
-    "Kappa",
-    "LemmaE1",
-    "MinEigenvalueLaw",
-    "NodeScalingParts",
-    "NtgChange",
-    "Probability",
-    "PropositionB2",
-    "PropositionD1",
-    "SufficientCondition",
-    "Theorem41",
-    "TheoremA1",
-    "TheoremH1",
-    "Truncation",
-    "Widths",
-    "activations",
-    "c_0",
-    "c_1",
-    "certify",
-    "check_assumptions",
-    "d_0",
-    "feature_learning_measure",
-    "g_1",
-    "g_2",
-    "kappa_n",
-    "lemma_e1",
-    "lemma_e2",
-    "lemma_e3",
-    "lemma_e4",
-    "lemma_e5",
-    "lemma_h2",
-    "lemma_h3",
-    "limiting_ntg",
-    "mean_ntg",
-    "min_eigenvalue_law",
-    "node_scaling_parts",
-    "ntg_variance",
-    "ntg_velocity",
-    "output_moment",
-    "proposition_b1",
-    "proposition_b2",
-    "proposition_d1",
-    "simulated_drift",
-    "simulated_ntg_velocity",
-    "sum_of_powers",
-    "suprema",
-    "target_bound",
-    "theorem_4_1",
-    "theorem_4_3",
-    "theorem_4_4",
-    "theorem_a1",
-    "theorem_h1",
-    "theta_3",
-    "zeta_ratio",
-    "zipf_tail",
-    "zipf_weights",
-]
+__all__ = ["activations", "suprema"]
+__all__ += assumptions.__all__
+__all__ += certificate.__all__
+__all__ += convergence.__all__
+__all__ += feature_learning.__all__
+__all__ += limits.__all__
+__all__ += scaling.__all__

@@ -13,6 +13,16 @@ from asymfast.theory.activations import ACTIVATIONS, Floats
 from asymfast.theory.checks import SAMPLES, Array, Domain, Sizes, array, optional, reals, statement
 from asymfast.theory.expectations import row_geometry
 
+__all__ = [
+    "Assumptions",
+    "Check",
+    "c_1",
+    "check_assumptions",
+    "d_0",
+    "output_moment",
+    "target_bound",
+]
+
 
 @statement(scale=reals())
 def output_moment(activation: str, scale: Array) -> Floats:

@@ -29,6 +29,8 @@ from asymfast.theory.convergence import (
 from asymfast.theory.feature_learning import Model
 from asymfast.theory.limits import Kappa, kappa_n
 
+__all__ = ["Certificate", "Claim", "certify"]
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure

@@ -26,6 +26,29 @@ from asymfast.theory.checks import (
     statement,
 )
 
+__all__ = [
+    "LemmaE1",
+    "NtgChange",
+    "PropositionD1",
+    "SufficientCondition",
+    "Theorem41",
+    "TheoremA1",
+    "TheoremH1",
+    "Widths",
+    "lemma_e1",
+    "lemma_e2",
+    "lemma_e3",
+    "lemma_e4",
+    "lemma_e5",
+    "lemma_h2",
+    "lemma_h3",
+    "proposition_b1",
+    "proposition_d1",
+    "theorem_4_1",
+    "theorem_a1",
+    "theorem_h1",
+]
+
 _LARGEST_LOG = math.log(1.7e308)
 _LOG_2 = math.log(2)
 _ABOVE_0 = number("(0, 1]")  # the theorems exclude gamma = 0

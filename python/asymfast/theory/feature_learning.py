@@ -19,6 +19,18 @@ from asymfast.theory.activations import ACTIVATIONS, Floats
 from asymfast.theory.checks import SMOOTH, Array, array, mirrored, reals, statement
 from asymfast.theory.expectations import row_geometry
 
+__all__ = [
+    "Estimate",
+    "g_1",
+    "g_2",
+    "ntg_velocity",
+    "simulated_drift",
+    "simulated_ntg_velocity",
+    "theorem_4_3",
+    "theorem_4_4",
+    "theta_3",
+]
+
 
 @dataclass(frozen=True, eq=False)
 class Model:

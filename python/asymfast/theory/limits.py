@@ -24,6 +24,19 @@ from asymfast.theory.scaling import (
     zipf_weights,
 )
 
+__all__ = [
+    "Kappa",
+    "MinEigenvalueLaw",
+    "Probability",
+    "Truncation",
+    "c_0",
+    "kappa_n",
+    "limiting_ntg",
+    "mean_ntg",
+    "min_eigenvalue_law",
+    "ntg_variance",
+]
+
 # Of |x_i| / sqrt(d). Above it the Hermite expansion of parallel rows does not converge, and the
 # quadrature needs more than 10^4 nodes.
 _LONGEST_ROW = 100.0

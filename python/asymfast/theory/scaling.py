@@ -24,6 +24,18 @@ from asymfast.theory.checks import (
     statement,
 )
 
+__all__ = [
+    "NodeScalingParts",
+    "PropositionB2",
+    "feature_learning_measure",
+    "node_scaling_parts",
+    "proposition_b2",
+    "sum_of_powers",
+    "zeta_ratio",
+    "zipf_tail",
+    "zipf_weights",
+]
+
 # B_2k / (2k)!, k = 1, ..., 8, the coefficients of the odd derivatives.
 _COEFFICIENTS = (
     1 / 12,
