@@ -1,12 +1,12 @@
-# make run | test | test-all | cpp-test | lint | tidy | check | sanitize | fuzz | soak | docs | bench: each makes a
-# virtual environment in .venv first.
+# make run | test | test-all | mutants | cpp-test | lint | tidy | check | sanitize | fuzz | soak | docs | bench: each
+# makes a virtual environment in .venv first.
 # make test-cuda bench-cuda: the same with CUDA, on a machine with a GPU and nvcc; in .venv-cuda.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find cpp python CMakeLists.txt pyproject.toml -type f -not -name '*.pyc')
 
-.PHONY: run test test-all cpp-test lint tidy check sanitize fuzz soak format docs bench test-cuda bench-cuda clean
+.PHONY: run test test-all mutants cpp-test lint tidy check sanitize fuzz soak format docs bench test-cuda bench-cuda clean
 
 # The package with everything its tests and figures need; built anew when a source is newer.
 $(VENV)/.installed: $(SOURCES)
@@ -17,22 +17,37 @@ $(VENV)/.installed: $(SOURCES)
 run: $(VENV)/.installed
 	$(BIN)/asymfast paper simulated
 
-# Two processes with one thread each, unless a test asks for more; some 3 minutes on two cores.
+# Two processes with one thread each, unless a test asks for more.
 test test-all: export OMP_NUM_THREADS = 1
 test test-all: export OPENBLAS_NUM_THREADS = 1
 # Teams of more threads than cores wait asleep.
 test test-all: export OMP_WAIT_POLICY = passive
-TWO_PROCESSES := -n 2 --dist loadgroup
-test: $(VENV)/.installed
-	$(BIN)/python -m pytest $(TWO_PROCESSES)
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadgroup
 
-# All tests with every library that some of them need; a skip for want of one is a failure.
-test-all: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet 'asymfast[test-all]' $(TORCH)
-	$(BIN)/python -m pytest $(TWO_PROCESSES) --runslow --no-skips
+# Under three minutes on two cores. Notes which tests it skips.
+test: $(VENV)/.installed
+	$(PYTEST) --durations=25 --note-left-out $(VENV)/.tested
+
+# `make test`, where it has not passed since the last change, and then what it leaves out: the tests marked
+# slow, and those of PyTorch, JAX, dask, MPI and the documentation. A skip for want of a package is a failure.
+test-all: export SCIPY_ARRAY_API = 1
+# PACKAGES= installs none and allows such skips.
+PACKAGES = $(VENV)/.test-all
+test-all: $(VENV)/.tested $(PACKAGES)
+	$(PYTEST) --left-out $(VENV)/.tested $(if $(PACKAGES),--no-skips)
+
+$(VENV)/.tested: $(VENV)/.installed $(shell find tests -type f -not -name '*.pyc')
+	$(MAKE) test
 
 # The version that the tests have been run with; a range may bring several GB of CUDA libraries.
 TORCH ?= torch==2.13.0
+$(VENV)/.test-all: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet 'asymfast[test-all]' $(TORCH)
+	touch $@
+
+# Wrong lines, one at a time in a copy, each of which some test must notice; half an hour.
+mutants: $(VENV)/.installed $(VENV)/.tools
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python tests/mutants.py
 
 $(VENV)/.tools: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -9,6 +9,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import asymfast as af
@@ -560,16 +561,21 @@ def test_a_disk_that_is_full(tmp_path):
     assert same == "True"
 
 
-def test_folder_that_cannot_be_written_to(tmp_path):
-    path = tmp_path / "run.ckpt"
-    tmp_path.chmod(0o555)
-    try:
-        if os.access(tmp_path, os.W_OK):
-            pytest.skip("this user may write everywhere")
-        with pytest.raises(PermissionError) as caught:
-            descent(*data(), checkpoint=path)
-    finally:
-        tmp_path.chmod(0o755)
+@POSIX
+def test_folder_that_cannot_be_written_to():
+    """As another user where this one is root, who may write everywhere."""
+    root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o555)
+        if root:
+            os.seteuid(65534)
+        try:
+            with pytest.raises(PermissionError) as caught:
+                descent(*data(), checkpoint=Path(folder, "run.ckpt"))
+        finally:
+            if root:
+                os.seteuid(0)
+            Path(folder).chmod(0o755)
     assert caught.value.run.steps.tolist() == [0]
 
 
