@@ -35,7 +35,12 @@ class Mutant(NamedTuple):
 
 PYTHON = [
     Mutant("scaling.py", "** (-1 / alpha)", "** (1 / alpha)", "test_scaling.py"),
-    Mutant("scaling.py", "gamma / m + (1 - gamma)", "gamma / m + gamma", "test_scaling.py"),
+    Mutant(
+        "scaling.py",
+        "return np.asarray(gamma / m + (1 - gamma)",
+        "return np.asarray(gamma / m + gamma",
+        "test_scaling.py",
+    ),
     Mutant("pruning.py", "order = np.argsort(-net", "order = np.argsort(net", "test_pruning.py"),
     Mutant("pruning.py", "losses /= n * net.k", "losses /= n", "test_pruning.py"),
     Mutant(
@@ -67,7 +72,12 @@ PYTHON = [
         "np.where(rows.rho < 0, math.pi - acute, acute)",
         "test_theory_limits.py",
     ),
-    Mutant("theory/limits.py", "(1 - gamma) * missing", "gamma * missing", "test_theory_limits.py"),
+    Mutant(
+        "theory/limits.py",
+        "(gamma + (1 - gamma) * missing) * K",
+        "(gamma + gamma * missing) * K",
+        "test_theory_limits.py",
+    ),
     Mutant(
         "theory/convergence.py",
         "self.ntg_linear * sum_lam2 + self.ntg_root",
