@@ -1,12 +1,12 @@
-# make run | test | test-all | mutants | cpp-test | lint | tidy | check | sanitize | fuzz | soak | docs | bench: each
-# makes a virtual environment in .venv first.
+# make run | test | test-all | develop | mutants | cpp-test | lint | tidy | check | sanitize | fuzz | soak | docs |
+# bench: each makes a virtual environment in .venv (develop: .venv-develop) first.
 # make test-cuda bench-cuda: the same with CUDA, on a machine with a GPU and nvcc; in .venv-cuda.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find cpp python CMakeLists.txt pyproject.toml -type f -not -name '*.pyc')
 
-.PHONY: run test test-all mutants cpp-test lint tidy check sanitize fuzz soak format docs bench test-cuda bench-cuda clean
+.PHONY: run test test-all develop mutants cpp-test lint tidy check sanitize fuzz soak format docs bench test-cuda bench-cuda clean
 
 # The package with everything its tests and figures need; built anew when a source is newer.
 $(VENV)/.installed: $(SOURCES)
@@ -43,6 +43,29 @@ $(VENV)/.tested: $(VENV)/.installed $(shell find tests -type f -not -name '*.pyc
 TORCH ?= torch==2.13.0
 $(VENV)/.test-all: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet 'asymfast[test-all]' $(TORCH)
+	touch $@
+
+# The extension for this processor alone, built anew only where sources have changed, beside the Python files.
+DEVELOP := .venv-develop
+develop: export CMAKE_PREFIX_PATH = $(shell $(DEVELOP)/bin/python -c \
+  'import sysconfig as s; p = s.get_path("purelib"); print(f"{p}:{p}/pybind11")' 2> /dev/null)
+develop: $(DEVELOP)/.installed
+	$(DEVELOP)/bin/cmake -S . -B build/develop -G Ninja -DCMAKE_BUILD_TYPE=Release -DASYMFAST_NATIVE=ON \
+	  -DASYMFAST_MULTI_ISA=OFF -DASYMFAST_BUILD_PYTHON=ON -DPython_EXECUTABLE=$(abspath $(DEVELOP)/bin/python) \
+	  -DCMAKE_MAKE_PROGRAM=$(abspath $(DEVELOP)/bin/ninja) > build/develop.log
+	$(DEVELOP)/bin/cmake --build build/develop
+	ln -sf $(CURDIR)/build/develop/_core*.so python/asymfast/
+
+# Of the package itself only the path to its Python files.
+$(DEVELOP)/.installed: pyproject.toml
+	test -x $(DEVELOP)/bin/python || $(PYTHON) -m venv $(DEVELOP)
+	mkdir -p build
+	$(DEVELOP)/bin/python -c 'import tomllib; t = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	  extras = t["optional-dependencies"]; names = ("test", "plot", "data", "sklearn", "theory"); \
+	  print(*t["dependencies"], *(p for n in names for p in extras[n] if "asymfast" not in p), sep="\n")' \
+	  > build/develop-requirements.txt
+	$(DEVELOP)/bin/python -m pip install --quiet -r build/develop-requirements.txt cmake ninja cmeel-eigen pybind11
+	echo $(CURDIR)/python > $$($(DEVELOP)/bin/python -c 'import sysconfig as s; print(s.get_path("purelib"))')/asymfast.pth
 	touch $@
 
 # Wrong lines, one at a time in a copy, each of which some test must notice; half an hour.
@@ -138,4 +161,4 @@ bench-cuda: $(CUDA_VENV)/.installed
 	$(CUDA_PYTHON) bench/report.py bench/results.json
 
 clean:
-	rm -rf $(VENV) $(CUDA_VENV) build
+	rm -rf $(VENV) $(CUDA_VENV) $(DEVELOP) build
