@@ -22,7 +22,7 @@ class AdaptiveRk4 : public Method<Member<T>> {
     if (member.time >= goal.leg_end || member.step >= goal.step) return true;
     Engine<T>& engine = *member.engine;
     const double left = goal.leg_end - member.time;
-    const double pairs = std::ceil(left / (2 * h_) * (1 - 1e-12));
+    const double pairs = std::fmax(1, std::ceil(left / (2 * h_) * (1 - 1e-12)));
     const double h = left / (2 * pairs);
     if (hopeless(h, member.time, first_step_)) {
       member.diverged = true;
@@ -63,15 +63,18 @@ class AdaptiveRk4 : public Method<Member<T>> {
     member.time = pairs == 1 ? goal.leg_end : member.time + 2 * h;
     member.check();
     h_ = std::fmax(std::fmax(h_, h) * std::fmin(std::fmax(factor, 0.2), 4.0), control_.shortest());
+    h_ = std::fmin(h_, kLongest);  // short legs do not keep it from growing
     return member.time >= goal.leg_end || member.step >= goal.step;
   }
 
   void serialise(Fields& fields, const Member<T>&) override {
     control_.serialise(fields);
-    fields(h_, 0.0, std::numeric_limits<double>::max());
+    fields(h_, 0.0, kLongest);
   }
 
  private:
+  static constexpr double kLongest = 1e150;
+
   static void start_again(Engine<T>& engine, const Context& context) {
     engine.restore();
     engine.restart(context);
