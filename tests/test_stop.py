@@ -7,7 +7,7 @@ import time
 import asymfast as af
 import numpy as np
 import pytest
-from cases import assert_same_run, run_arrays
+from cases import assert_same_bits, assert_same_run, run_arrays
 from trainers import (
     CHOOSING,
     TRAINERS,
@@ -186,3 +186,96 @@ def test_an_answer_without_one_truth_value_is_refused(answer):
     with pytest.raises(TypeError, match=message) as caught:
         TRAINERS["descent"](*data(), callback=lambda at: answer)
     assert len(caught.value.run.loss) == 1
+
+
+# ---- patience and what a callback sees
+
+
+def overfitting(ensemble=False):
+    """A run whose test loss falls and then rises."""
+    X, y = af.datasets.simulated(n=30, d=5, rng=0)
+    X_test, y_test = af.datasets.simulated(n=200, d=5, rng=1)
+    rng = [1, 2] if ensemble else 1
+    net = af.Network.init(d=5, m=100, gamma=0.5, alpha=0.7, rng=rng)
+    return net, (X, y), {"X_test": X_test, "y_test": y_test, "lr": 1.0}
+
+
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_patience_ends_the_run_and_keeps_the_best_weights(ensemble):
+    net, data, settings = overfitting(ensemble)
+    settings |= {"steps": 4000, "record": af.Record(every=20, ntg=False, eigmin=False)}
+    whole = af.gradient_descent(net, *data, **settings)
+    run = af.gradient_descent(net, *data, **settings, stop=af.Stop(patience=10))
+    best = np.atleast_1d(whole.test_loss[: len(run.time)].argmin(axis=0))
+    assert run.stopped_by == "patience"
+    assert len(run.time) == best.max() + 11 < len(whole.time)
+    assert np.atleast_1d(run.config["best_record"]).tolist() == best.tolist()
+    losses = np.atleast_1d(run.network.loss(settings["X_test"], settings["y_test"]))
+    np.testing.assert_allclose(losses, np.atleast_1d(run.test_loss.min(axis=0)), rtol=1e-12, atol=0)
+
+
+def test_patience_without_test_data_watches_the_training_loss():
+    net, data, _ = overfitting()
+    record = af.Record(every=1, ntg=False, eigmin=False)
+    run = af.gradient_descent(
+        net, *data, steps=2000, record=record, stop=af.Stop(patience=3, min_delta=0.05)
+    )
+    falls = -np.diff(run.loss)
+    assert run.stopped_by == "patience"
+    assert (falls[-3:] <= 0.05).all()
+    assert run.config["best_record"] == run.loss.argmin()
+
+
+def test_patience_that_does_not_run_out_still_gives_the_best_weights():
+    net, data, settings = overfitting()
+    run = af.gradient_descent(
+        net, *data, **settings, steps=4000, record=af.Record(every=20), stop=af.Stop(patience=500)
+    )
+    assert not run.stopped
+    assert run.config["best_record"] == run.test_loss.argmin() < len(run.loss) - 1
+
+
+@pytest.mark.parametrize("trainer", sorted(TRAINERS))
+def test_patience_resumes_to_the_same_bits(trainer, tmp_path):
+    net, X, y = data("ensemble")
+    stop = af.Stop(patience=3, min_delta=1e-3)
+    record = af.Record(times=np.linspace(0, 100, 41), ntg=False, eigmin=False)
+    settings = {"record": record, "stop": stop}
+    whole = TRAINERS[trainer](net, X, y, **settings)
+    seen = []
+
+    def halfway(snapshot):
+        seen.append(snapshot)
+        return len(seen) < max(2, len(whole.time) // 2)
+
+    path = tmp_path / "checkpoint"
+    TRAINERS[trainer](net, X, y, **settings, callback=halfway, checkpoint=path)
+    resumed = TRAINERS[trainer](net, X, y, **settings, checkpoint=path)
+    again = TRAINERS[trainer](net, X, y, **settings, checkpoint=path)
+    for run in (resumed, again):
+        assert run.stopped_by == whole.stopped_by
+        assert run.config["best_record"] == whole.config["best_record"]
+        assert_same_bits(run.loss, whole.loss)
+        assert_same_bits(run.network.W, whole.network.W)
+
+
+def test_a_checkpoint_without_patience_does_not_go_on_with_it(tmp_path):
+    net, (X, y), _ = overfitting()
+    path = tmp_path / "checkpoint"
+    af.gradient_descent(net, X, y, steps=10, checkpoint=path)
+    with pytest.raises(af.CheckpointError, match=r"was not written with stop\.patience"):
+        af.gradient_descent(net, X, y, steps=10, checkpoint=path, stop=af.Stop(patience=3))
+
+
+@pytest.mark.parametrize("kind", ["single", "ensemble"])
+@pytest.mark.parametrize("trainer", sorted(TRAINERS))
+def test_snapshots_have_weights_and_ntg(trainer, kind):
+    net, X, y = data(kind)
+    seen = []
+    record = af.Record(times=[0, 10, 100], weights=True, ntg_matrix=True, ntg_on=4)
+    run = TRAINERS[trainer](net, X, y, record=record, callback=seen.append)
+    assert len(seen) == len(run.time)
+    for t, snapshot in enumerate(seen):
+        assert_same_bits(snapshot.network.W, run.weights[t])
+        np.testing.assert_allclose(snapshot.ntg(), run.ntg_matrix[t], rtol=1e-12, atol=1e-14)
+    assert_same_bits(seen[-1].network.a, run.network.a)

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "arrays.hpp"
+#include "asymfast/snapshot.hpp"
 #include "asymfast/train.hpp"
 #include "register.hpp"
 
@@ -48,10 +49,12 @@ class RunHooks {
   RunHooks(const RunHooks&) = delete;
   RunHooks& operator=(const RunHooks&) = delete;
 
-  // For a run of B members; valid as long as this object.
-  const Hooks& hooks(Index B) {
+  // For a run of those networks; valid as long as this object.
+  template <class T>
+  const Hooks& hooks(const EnsembleView<T>& nets) {
     hooks_.pulse = [this](double fraction, double loss) { return pulse(fraction, loss); };
-    if (on_record_) hooks_.on_record = [this, B](const Snapshot& at) { return on_record(at, B); };
+    if (on_record_)
+      hooks_.on_record = [this, &nets](const Snapshot& at) { return on_record(at, nets); };
     if (take_rows_)
       hooks_.take_rows = [this](const std::vector<Column>& columns) { return take(columns); };
     if (checkpoint_)
@@ -75,11 +78,16 @@ class RunHooks {
     });
   }
 
-  bool on_record(const Snapshot& at, Index B) {
+  template <class T>
+  bool on_record(const Snapshot& at, const EnsembleView<T>& nets) {
     return guarded([&] {
+      const Index B = nets.B, m = nets.m;
       const auto values = [B](const double* data) { return py::array_t<double>(B, data); };
       const py::object test_loss = at.test_loss ? py::object(values(at.test_loss)) : py::none();
-      const py::object answer = (*on_record_)(at.step, at.time, values(at.loss), test_loss);
+      const WeightsSnapshot<T>& weights = with_weights<T>(at);
+      const py::array_t<T> W({B, m, nets.d}, weights.W);
+      const py::array_t<T> a({B, m, nets.k}, weights.a);
+      const py::object answer = (*on_record_)(at.step, at.time, values(at.loss), test_loss, W, a);
       return !answer.is(py::bool_(false));
     });
   }
@@ -232,7 +240,7 @@ Result train(const Problem& problem, const Recording& recording, RunHooks& callb
     if (problem.X_test && problem.y_test)
       test_data = data<T>(*problem.X_test, *problem.y_test, nets);
     const Loss loss = loss_from_name(problem.loss);
-    const Hooks& hooks = callbacks.hooks(nets.B);
+    const Hooks& hooks = callbacks.hooks(nets);
     RunResult<T> run;
     {
       const WithoutGil released;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
 import math
 import sys
@@ -142,6 +143,9 @@ class Job:
         self.progress, self.callback, self.stop = progress, callback, stop
         self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
         self.train_output = train_output
+        self.patience = None
+        if stop is not None and stop.patience is not None:
+            self.patience = _Patience(net, stop.patience, stop.min_delta)
         self.on_divergence, self.max_memory = on_divergence, max_memory
 
     def _test_data(
@@ -202,7 +206,7 @@ class Job:
             limits = self._stop()
             hooks = _core.Hooks(
                 pulse=pulse,
-                on_record=self._on_record() if self.callback else None,
+                on_record=self._on_record if self.callback or self.patience else None,
                 take_rows=keeper.take_rows,
                 checkpoint=keeper.write,
                 sum_over_ranks=summing(self.comm),
@@ -262,7 +266,7 @@ class Job:
         common = {name: config[name] for name in config if name not in own}
         arrays = {name: getattr(self, name) for name in ("X", "y", "X_test", "y_test")}
         require_agreement(
-            self.fn, self.comm, settings=(common, tuple(schedule)), stop=self._stop(), **arrays
+            self.fn, self.comm, settings=(common, tuple(schedule)), stop=self.stop, **arrays
         )
 
     def _slopes_memory(self, schedule: Schedule, settings: dict[str, Any]) -> float:
@@ -338,19 +342,40 @@ class Job:
             if self.stop is not None and getattr(self.stop, name) is not None:
                 limits[name] = getattr(self.stop, name)
         limits["time"] *= 1 - ROUNDING  # 100 steps of 0.29 end at 28.999999999999996
+        if self.patience is not None and self.patience.is_over:  # resumed after its end
+            limits["time"] = -math.inf
         return limits
 
-    def _on_record(self) -> Callable[..., bool]:
-        callback = self.callback
-        assert callback is not None
-        single = self.net.B is None
+    def _on_record(
+        self,
+        step: int,
+        time: float,
+        loss: NDArray[np.float64],
+        test_loss: NDArray[np.float64] | None,
+        W: NDArray[Any],
+        a: NDArray[Any],
+    ) -> bool:
+        """Whether the run goes on after a record."""
+        if self.patience is not None:
+            self.patience.see(loss if test_loss is None else test_loss, W, a)
+        ended = False
+        if self.callback is not None:
+            single = self.net.B is None
+            snapshot = Snapshot(
+                step,
+                time,
+                float(loss[0]) if single else loss,
+                float(test_loss[0]) if single and test_loss is not None else test_loss,
+                lambda: self._with_weights(W, a),
+                lambda: self.X[0, self.ntg_on] if len(self.X) == 1 else self.X[:, self.ntg_on],
+            )
+            ended = _ends(self.fn, self.callback(snapshot))
+        return not (ended or (self.patience is not None and self.patience.is_over))
 
-        def value(losses: Any) -> Any:
-            return float(losses[0]) if single and losses is not None else losses
-
-        return lambda step, time, loss, test_loss: (
-            not _ends(self.fn, callback(Snapshot(step, time, value(loss), value(test_loss))))
-        )
+    def _with_weights(self, W: NDArray[Any], a: NDArray[Any]) -> Network:
+        """The network at weights of the core's shapes."""
+        outputs = a.reshape(self.net.a.shape) if self.train_output else None
+        return self.net.with_weights(W.reshape(self.net.W.shape), outputs)
 
     def _run(
         self, result: _core.Result, rows: dict[str, NDArray[Any]], config: dict[str, Any]
@@ -369,15 +394,20 @@ class Job:
             methods = result.methods
             config = {**config, "method_taken": methods[0] if single else methods}
         stopped = result.status in ("stopped", "diverged") and result.stopped_by != ""
-        W = result.W.reshape(self.net.W.shape)
-        a = result.a.reshape(self.net.a.shape)
+        stopped_by = result.stopped_by
+        W, a = result.W, result.a
+        if self.patience is not None and self.patience.records:
+            W, a, best = self.patience.W, self.patience.a, self.patience.best_record.tolist()
+            config = {**config, "best_record": best[0] if single else best}
+            if self.patience.is_over and stopped_by in ("callback", "time"):
+                stopped_by = "patience"
         return Run(
             **columns,
             initial=self.net,
-            network=self.net.with_weights(W, a if self.train_output else None),
+            network=self._with_weights(W, a),
             diverged=bool(result.diverged[0]) if single else np.array(result.diverged),
             stopped=stopped,
-            stopped_by=result.stopped_by if stopped else None,
+            stopped_by=stopped_by if stopped else None,
             config=config,
         )
 
@@ -469,6 +499,63 @@ def trainer(*, without: tuple[str, ...] = (), **checks: _check.Check) -> Callabl
     return decorate
 
 
+class _Patience:
+    """`Stop(patience=...)`: the weights of the lowest loss, and whether it has stopped falling."""
+
+    def __init__(self, net: Network, patience: int, min_delta: float) -> None:
+        B = net.B or 1
+        self._patience, self._min_delta = patience, min_delta
+        self.records = 0  # seen so far
+        self.W, self.a = (np.array(one) for one in net._arrays()[:2])
+        self.best_record = np.zeros(B, np.int64)
+        self._best = np.full(B, np.inf)  # loss
+        self._mark = np.full(B, np.inf)  # loss at the last fall by more than min_delta
+        self._since = np.zeros(B, np.int64)  # records ago
+
+    @property
+    def is_over(self) -> bool:
+        return bool((self._since >= self._patience).all())
+
+    def see(self, losses: NDArray[np.float64], W: NDArray[Any], a: NDArray[Any]) -> None:
+        """Take the next record into account; NaN, of a member that diverged, is no fall."""
+        better = losses < self._best
+        self.W[better], self.a[better] = W[better], a[better]
+        self._best[better], self.best_record[better] = losses[better], self.records
+        fell = losses < self._mark - self._min_delta
+        self._mark[fell] = losses[fell]
+        self._since = np.where(fell, 0, self._since + 1)
+        self.records += 1
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it; JSON-able."""
+        state = {name: getattr(self, name) for name in self._STATE}
+        arrays = {
+            name: base64.b64encode(np.ascontiguousarray(values).data).decode()
+            for name, values in state.items()
+        }
+        return {"records": self.records, **arrays}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            It belongs to something else.
+        """
+        self.records = _check.integer("patience", "records", state["records"], low=0)
+        for name in self._STATE:
+            own = getattr(self, name)
+            data = np.frombuffer(base64.b64decode(state[name], validate=True), own.dtype)
+            if data.size != own.size or np.isnan(data).any():
+                raise ValueError(f"{name} of another run")
+            setattr(self, name, data.reshape(own.shape).copy())
+        if not ((self.best_record >= 0) & (self.best_record <= self.records)).all():
+            raise ValueError("best_record of another run")
+
+    _STATE = ("W", "a", "best_record", "_best", "_mark", "_since")
+
+
 class _Keeper:
     """Writes a run's checkpoints and the rows of its record to the disk during the run."""
 
@@ -476,6 +563,7 @@ class _Keeper:
         self._columns = job.columns()
         self._folder: RecordFolder | None = None
         self._checkpoint: Checkpoint | None = None
+        self._patience = job.patience
         self.take_rows: Callable[[dict[str, memoryview]], object] | None = None
         self.write: Callable[[memoryview], object] | None = None
         self.resume_from = b""
@@ -495,6 +583,14 @@ class _Keeper:
                 self._folder.begin(again=job.checkpoint is not None)
             return
         self.resume_from, extra = kept
+        if self._patience is not None:
+            try:
+                self._patience.resume(extra["patience"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise CheckpointError(
+                    f"{job.fn}: checkpoint {job.checkpoint} was not written with stop.patience: "
+                    f"{error!r}; resume without it, or pass another path"
+                ) from error
         if self._folder:
             try:
                 self._folder.resume(extra["rows"])
@@ -505,7 +601,10 @@ class _Keeper:
 
     def _write(self, state: memoryview) -> None:
         assert self._checkpoint is not None
-        self._checkpoint.write(state, {"rows": self._folder.rows if self._folder else 0})
+        extra: dict[str, Any] = {"rows": self._folder.rows if self._folder else 0}
+        if self._patience is not None:
+            extra["patience"] = self._patience.state()
+        self._checkpoint.write(state, extra)
 
     @contextmanager
     def explaining(self) -> Iterator[None]:

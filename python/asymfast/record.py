@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _check, _storage
+from .network import Network
 
 NTG_SAMPLES = 500  # that the NTG is measured on unless Record(ntg_on=...) says otherwise
 
@@ -255,17 +256,24 @@ class Stop:
         Stop when the call has lasted longer than this, > 0. Checked about every 50 ms, not only at
         records; the run then ends with a record of its current state. (In flows of ensembles a
         member that is far behind the others may delay this: see docs/training.md.)
+    patience : int, optional
+        Stop at a record when the loss has not fallen for this many records; on test data where they
+        are given, and for an ensemble in every member. Whatever ends the run, ``run.network`` then
+        has the weights of the record with the lowest loss, of each member its own:
+        ``run.config["best_record"]`` is its index.
+    min_delta : float
+        With `patience`: only a fall by more than this counts.
 
     Raises
     ------
     TypeError, ValueError
-        A value of the wrong type or range, or none of the three.
+        A value of the wrong type or range, or no condition.
 
     Notes
     -----
-    Loss and time, like a callback's answer, are checked at records: with ``Record(every=1)`` after
-    every step. A stopped run has ``run.stopped`` set, and ``run.stopped_by`` names the condition.
-    With ``checkpoint=`` it can be resumed: by the same call after `wall_seconds` or a callback, by
+    Loss, time and patience, like a callback's answer, are checked at records: with
+    ``Record(every=1)`` after every step. A stopped run has ``run.stopped`` set, and
+    ``run.stopped_by`` names the condition. With ``checkpoint=`` it can be resumed: by the same call after `wall_seconds` or a callback, by
     a call with a lower `loss` or a later `time`, or by one without `stop`.
 
     Examples
@@ -283,11 +291,25 @@ class Stop:
     loss: float | None = None
     time: float | None = None
     wall_seconds: float | None = None
+    patience: int | None = None
+    min_delta: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.loss is None and self.time is None and self.wall_seconds is None:
-            raise ValueError("Stop: give at least one of loss, time and wall_seconds, got none")
-        _check.fields(self, loss=_check.number, time=_check.POSITIVE, wall_seconds=_check.POSITIVE)
+        conditions = ("loss", "time", "wall_seconds", "patience")
+        if all(getattr(self, name) is None for name in conditions):
+            raise ValueError(
+                "Stop: give at least one of loss, time, wall_seconds and patience, got none"
+            )
+        if self.min_delta and self.patience is None:
+            raise ValueError(f"Stop: min_delta needs patience, got {self.min_delta!r} alone")
+        _check.fields(
+            self,
+            loss=_check.number,
+            time=_check.POSITIVE,
+            wall_seconds=_check.POSITIVE,
+            patience=_check.COUNT,
+            min_delta=_check.NON_NEGATIVE,
+        )
 
 
 @dataclass(frozen=True)
@@ -300,6 +322,8 @@ class Snapshot:
     time : float
     loss, test_loss : float, or (B,) array of an ensemble
         test_loss is None without test data.
+    network : Network
+        With the weights of this record; made when it is asked for.
 
     Examples
     --------
@@ -320,3 +344,14 @@ class Snapshot:
     time: float
     loss: Any
     test_loss: Any
+    _network: Callable[[], Network] = field(repr=False)
+    _samples: Callable[[], NDArray[Any]] = field(repr=False)
+
+    @property
+    def network(self) -> Network:
+        """The network at this record; with ``comm=`` this rank's nodes."""
+        return self._network()
+
+    def ntg(self, output: int | tuple[int, int] = 0) -> NDArray[Any]:
+        """Neural tangent Gram matrix on the samples of ``Record(ntg_on=...)``: `Network.ntg`."""
+        return self.network.ntg(self._samples(), output=output)

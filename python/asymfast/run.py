@@ -49,7 +49,7 @@ class Run:
     evaluations : (T,) int64 array
         Gradients computed so far, in sgd those of batches; shaped as `steps`.
     initial, network : Network
-        At the start, and at the last record.
+        At the start, and at the last record; with `Stop(patience=...)` at the best one.
     diverged : bool, or (B,) bool array
         Whether the loss diverged; a diverged member's records are NaN from there on.
     stopped : bool
@@ -73,7 +73,7 @@ class Run:
     output_weights : (T, m, k) or (T, B, m, k) array, or None
         a_t, if trained and recorded.
     stopped_by : str or None
-        "callback", "loss", "time" or "wall_seconds" where `stopped`.
+        "callback", "loss", "time", "wall_seconds" or "patience" where `stopped`.
 
     Examples
     --------

@@ -53,6 +53,9 @@ class Recorder {
     return false;
   }
 
+  const T* taken_W() const { return W_.data(); }
+  const T* taken_a() const { return a_.data(); }
+
   // A row of NaN for every member; `measure` fills in those that are still running.
   template <class Member>
   void open_row(const std::vector<Member>& members, Rows<T>& rows) const {

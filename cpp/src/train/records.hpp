@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "asymfast/snapshot.hpp"
 #include "asymfast/train.hpp"
 #include "train/recorder.hpp"
 #include "train/stepping.hpp"
@@ -74,8 +75,9 @@ class Records {
 
   // Shows the last row to the callback. False: the run is to end here.
   bool show_last() {
-    const Snapshot snapshot{Index(*(rows().steps.end() - B_)), last_time_, last_loss_.data(),
-                            rows().test_loss.empty() ? nullptr : &*(rows().test_loss.end() - B_)};
+    const Snapshot numbers{Index(*(rows().steps.end() - B_)), last_time_, last_loss_.data(),
+                           rows().test_loss.empty() ? nullptr : &*(rows().test_loss.end() - B_)};
+    const WeightsSnapshot<T> snapshot{numbers, recorder_.taken_W(), recorder_.taken_a()};
     if (!ranks_.any(hooks_.on_record && !hooks_.on_record(snapshot))) return true;
     result_.stopped_by = "callback";
     return false;
