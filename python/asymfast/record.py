@@ -273,8 +273,9 @@ class Stop:
     -----
     Loss, time and patience, like a callback's answer, are checked at records: with
     ``Record(every=1)`` after every step. A stopped run has ``run.stopped`` set, and
-    ``run.stopped_by`` names the condition. With ``checkpoint=`` it can be resumed: by the same call after `wall_seconds` or a callback, by
-    a call with a lower `loss` or a later `time`, or by one without `stop`.
+    ``run.stopped_by`` names the condition. With ``checkpoint=`` it can be resumed: by the same call
+    after `wall_seconds` or a callback, by a call with a lower `loss` or a later `time`, or by one
+    without `stop`.
 
     Examples
     --------
