@@ -266,9 +266,9 @@ def test_frobenius_norms_that_decide_nothing():
     certificate = theory.certify(run, X, y)
     assert not certificate.spectral.any()
     np.testing.assert_array_equal(certificate.claims["(d)"].observed, run.ntg_change)
-    from asymfast.theory.certificate import _ntg_claim, run_numbers
+    from asymfast.theory.certificate import RunNumbers, _ntg_claim
 
-    numbers = run_numbers("test", run, X, y, None)
+    numbers = RunNumbers("test", run, X, y, None)
     last = run.ntg_change[-1]
     known = np.array([4])
     assert _ntg_claim("", known, numbers, 1.1 * last).holds is True

@@ -40,31 +40,8 @@ Records = npt.NDArray[np.int64]
 Theorem = Theorem41 | TheoremA1 | TheoremH1
 
 
-@dataclass(frozen=True, eq=False)
 class RunNumbers:
-    """One member of a run, as the theorems need it."""
-
-    X: Floats
-    y: Floats
-    descent: bool  # not gradient flow
-    eta: float  # learning rate on L_m, half the sum of squares; 0 for a flow
-    steps: Records  # (T,)
-    time: Floats  # (T,), of the gradient flow of L_m; eta * step for descent
-    loss: Floats  # (T,), L_m, whichever loss was recorded
-    weight_change: Floats  # (T, m)
-    eigmin: Floats  # (T,), where `known`
-    ntg_change: Floats  # (T,), where `known`: the spectral or the Frobenius norm
-    known: Bools  # (T,): the NTG on all samples is known
-    spectral: Bools  # (T,): `ntg_change` is the spectral norm
-    initial: Model
-    final: Model
-    gamma: float  # if the network does not know it, the largest that lam allows
-    rounding: float  # of an output, relative to the sum of its absolute terms
-    diverged: bool
-
-
-def run_numbers(fn: str, run: Any, X: Any, y: Any, member: int | None) -> RunNumbers:
-    """Read a run.
+    """One member of a run, as the theorems need it; T records.
 
     Raises
     ------
@@ -74,63 +51,125 @@ def run_numbers(fn: str, run: Any, X: Any, y: Any, member: int | None) -> RunNum
         The theorems do not cover the run: another loss, several outputs, trained output weights,
         mini-batches. It has no records; `member` does not match it; X and y are not its data.
     """
-    for name in ("steps", "time", "loss", "weight_change", "initial", "network", "config"):
-        if not hasattr(run, name):
-            raise TypeError(f"{fn}: run must be a Run, got {type(run).__name__}")
-    if not len(run.steps):
-        raise ValueError(f"{fn}: run must have records, got none")
-    member = _member(fn, run.network.B, member)
 
-    def recorded(values: Any) -> Floats:
-        """The member's part of (T, B, ...) records."""
-        return np.asarray(values if member is None else values[:, member], dtype=np.float64)
+    def __init__(self, fn: str, run: Any, X: Any, y: Any, member: int | None) -> None:
+        for name in ("steps", "time", "loss", "weight_change", "initial", "network", "config"):
+            if not hasattr(run, name):
+                raise TypeError(f"{fn}: run must be a Run, got {type(run).__name__}")
+        if not len(run.steps):
+            raise ValueError(f"{fn}: run must have records, got none")
+        member = _member(fn, run.network.B, member)
 
-    def setting(value: Any) -> Any:
-        """The member's part of a number or of (B,) numbers."""
-        return value if np.ndim(value) == 0 else value[member]
+        def recorded(values: Any) -> Floats:
+            """The member's part of (T, B, ...) records."""
+            return np.asarray(values if member is None else values[:, member], dtype=np.float64)
 
-    start, end = (_network(fn, each, member) for each in (run.initial, run.network))
-    if not np.array_equal(start.a, end.a):
-        raise ValueError(f"{fn}: the theorems train the input weights only; this run trained a too")
-    sizes = {"d": start.W.shape[1]}
-    X, y = SAMPLES.check(fn, "X", X, sizes), array("n").check(fn, "y", y, sizes)
-    if run.config.get("loss") not in ("half_sse", "mse"):
-        loss = run.config.get("loss")
+        def setting(value: Any) -> Any:
+            """The member's part of a number or of (B,) numbers."""
+            return value if np.ndim(value) == 0 else value[member]
+
+        self.initial, end = (_network(fn, each, member) for each in (run.initial, run.network))
+        if not np.array_equal(self.initial.a, end.a):
+            raise ValueError(
+                f"{fn}: the theorems train the input weights only; this run trained a too"
+            )
+        sizes = {"d": end.W.shape[1]}
+        self.X = SAMPLES.check(fn, "X", X, sizes)
+        self.y = array("n").check(fn, "y", y, sizes)
+        method, loss = _method(fn, run.config), run.config["loss"]
+        # d mse / dW = (2 / n) dL_m / dW, so its flow is that of L_m slowed down by n / 2
+        speed, size = (2 / len(self.X), len(self.X) / 2) if loss == "mse" else (1.0, 1.0)
+        self.descent = method == "gradient_descent"
+        # learning rate on L_m, half the sum of squares
+        self.eta = speed * float(setting(run.config["lr"])) if self.descent else 0.0
+        self.steps = np.asarray(run.steps if run.steps.ndim == 1 else run.steps[:, member])
+        # of the gradient flow of L_m; eta * step for descent
+        self.time = speed * np.asarray(run.time, dtype=np.float64)
+        self.loss = size * recorded(run.loss)  # L_m, whichever loss was recorded
+        self.scaled_change = _scaled(recorded(run.weight_change), np.sqrt(self.initial.lam))
+        self.loss_0 = 0.5 * float(np.sum((self.initial.outputs(self.X) - self.y) ** 2))
+        if self.steps[0] == 0:
+            self._require_same_data(fn, float(self.loss[0]), run.config.get("dtype"))
+            self.loss_0 = float(self.loss[0])
+        self.loss_floor = _loss_floor(end, self.X, self.y, run.config.get("dtype", "float64"))
+        self._read_ntg(run, recorded, end.W)
+        lam, given = self.initial.lam, run.initial.gamma
+        self.gamma = math.nan if given is None else float(setting(given))
+        if not math.isfinite(self.gamma):  # the network does not know it: the largest possible
+            self.gamma = min(1.0, len(lam) * float(lam.min()))
+        self.diverged = bool(setting(run.diverged))
+
+    def _require_same_data(self, fn: str, recorded: float, dtype: str) -> None:
+        allowed = 1e-3 if dtype == "float32" else 1e-8
+        size = max(self.loss_0, recorded) + 0.5 * float(np.sum(self.y**2))
+        if not abs(self.loss_0 - recorded) <= allowed * size:
+            raise ValueError(
+                f"{fn}: X and y are not the data of this run; L_m at its start is "
+                f"{self.loss_0:.8g} on them, and was {recorded:.8g}"
+            )
+
+    def _read_ntg(self, run: Any, recorded: Callable[[Any], Floats], W_end: Floats) -> None:
+        """Smallest eigenvalue and change of the NTG on all samples, wherever they can be known."""
+        T = len(self.steps)
+        self.eigmin, self.ntg_change = np.zeros(T), np.zeros(T)
+        self.known = np.zeros(T, dtype=bool)
+        self.spectral = np.zeros(T, dtype=bool)  # `ntg_change` is not the Frobenius norm
+        on = run.config.get("record", {}).get("ntg_on")
+        everywhere = on is None or (np.ndim(on) == 0 and on >= len(self.X))
+        if everywhere and run.ntg_change is not None and run.ntg_eigmin is not None:
+            self.eigmin, change = recorded(run.ntg_eigmin).copy(), run.ntg_change
+            self.known[:] = True
+            if getattr(run, "ntg_change_2norm", None) is not None:
+                change = run.ntg_change_2norm
+                self.spectral[:] = True
+            self.ntg_change = recorded(change).copy()
+        if run.weights is not None:
+            weights = dict(enumerate(recorded(run.weights)))
+        elif self.known.all():
+            return
+        else:
+            weights = {0: self.initial.W} if run.steps[0].min() == 0 else {}
+            weights[T - 1] = W_end
+        K0 = self.initial.ntg(self.X)
+        for t, W in weights.items():
+            if np.isfinite(W).all():
+                K = replace(self.initial, W=W).ntg(self.X)
+                self.eigmin[t] = np.linalg.eigvalsh(K)[0]
+                self.ntg_change[t] = np.abs(np.linalg.eigvalsh(K - K0)).max()
+                self.known[t] = self.spectral[t] = True
+
+
+def _method(fn: str, config: dict[str, Any]) -> Any:
+    """Return the training method of a run that the theorems cover."""
+    if config.get("loss") not in ("half_sse", "mse"):
+        loss = config.get("loss")
         raise ValueError(f"{fn}: the theorems are on the squared loss, this run's is {loss!r}")
-    # d mse / dW = (2 / n) dL_m / dW, so its flow is that of L_m slowed down by n / 2
-    speed, size = (2 / len(X), len(X) / 2) if run.config["loss"] == "mse" else (1.0, 1.0)
-    method, dtype = run.config.get("method"), run.config.get("dtype", "float64")
-    descent = method == "gradient_descent"
-    if not (descent or "t_end" in run.config):
+    method = config.get("method")
+    if method != "gradient_descent" and "t_end" not in config:
         raise ValueError(
             f"{fn}: the theorems are on full-batch gradient descent and gradient flow, "
             f"this run's method is {method!r}"
         )
-    steps = run.steps if run.steps.ndim == 1 else run.steps[:, member]
-    loss = size * recorded(run.loss)
-    if steps[0] == 0:
-        _require_same_data(fn, start, X, y, float(loss[0]), dtype)
-    gamma = math.nan if run.initial.gamma is None else float(setting(run.initial.gamma))
-    known, spectral, eigmin, ntg_change = _ntg(run, recorded, start, end, X)
-    return RunNumbers(
-        X=X,
-        y=y,
-        descent=descent,
-        eta=speed * float(setting(run.config["lr"])) if descent else 0.0,
-        steps=np.asarray(steps),
-        time=speed * np.asarray(run.time, dtype=np.float64),
-        loss=loss,
-        weight_change=recorded(run.weight_change),
-        eigmin=eigmin,
-        ntg_change=ntg_change,
-        known=known,
-        spectral=spectral,
-        initial=start,
-        final=end,
-        gamma=gamma if math.isfinite(gamma) else min(1.0, len(start.lam) * float(start.lam.min())),
-        rounding=4 * float(np.finfo(dtype).eps),
-        diverged=bool(setting(run.diverged)),
-    )
+    return method
+
+
+def _scaled(change: Floats, root: Floats) -> Floats:
+    """max_j |w_tj - w_0j| / sqrt(lam_j).
+
+    A node with lam_j = 0 must not move: its ratio is 0 if it does not, and infinite if it does.
+    """
+    ratio = np.full(change.shape, np.nan)
+    np.divide(change, root, out=ratio, where=root > 0)
+    ratio[:, root == 0] = np.where(change[:, root == 0] == 0, 0.0, np.inf)
+    return np.asarray(ratio.max(axis=1))
+
+
+def _loss_floor(end: Model, X: Floats, y: Floats, dtype: str) -> float:
+    """The loss due to rounding: an output is a sum of terms, each accurate to 4 units."""
+    if not np.isfinite(end.W).all():
+        return 0.0
+    size = np.abs(y) + np.abs(end.preactivations(X)) @ np.sqrt(end.lam)
+    return 0.5 * float(np.sum((4 * float(np.finfo(dtype).eps) * size) ** 2))
 
 
 def _member(fn: str, size: int | None, member: int | None) -> int | None:
@@ -154,51 +193,6 @@ def _network(fn: str, net: Any, member: int | None) -> Model:
     if a.ndim != 1:
         raise ValueError(f"{fn}: the theorems are on one output, this network has {a.shape[1]}")
     return Model(W, a, lam, net.activation)
-
-
-def _require_same_data(
-    fn: str, net: Model, X: Floats, y: Floats, recorded: float, dtype: str
-) -> None:
-    loss = 0.5 * float(np.sum((net.outputs(X) - y) ** 2))
-    allowed = 1e-3 if dtype == "float32" else 1e-8
-    size = max(loss, recorded) + 0.5 * float(np.sum(y**2))
-    if not abs(loss - recorded) <= allowed * size:
-        raise ValueError(
-            f"{fn}: X and y are not the data of this run; L_m at its start is {loss:.8g} on them, "
-            f"and was {recorded:.8g}"
-        )
-
-
-def _ntg(
-    run: Any, recorded: Callable[[Any], Floats], start: Model, end: Model, X: Floats
-) -> tuple[Bools, Bools, Floats, Floats]:
-    """Smallest eigenvalue and change of the NTG on all samples, at as many records as possible."""
-    T = len(run.steps)
-    eigmin, change = np.zeros(T), np.zeros(T)
-    known, spectral = np.zeros(T, dtype=bool), np.zeros(T, dtype=bool)
-    on = run.config.get("record", {}).get("ntg_on")
-    everywhere = on is None or (np.ndim(on) == 0 and on >= len(X))
-    if everywhere and run.ntg_change is not None and run.ntg_eigmin is not None:
-        eigmin, change = recorded(run.ntg_eigmin).copy(), recorded(run.ntg_change).copy()
-        known[:] = True
-        if getattr(run, "ntg_change_2norm", None) is not None:
-            change = recorded(run.ntg_change_2norm).copy()
-            spectral[:] = True
-    if run.weights is not None:
-        weights = dict(enumerate(recorded(run.weights)))
-    elif known.all():
-        return known, spectral, eigmin, change
-    else:
-        weights = {0: start.W} if run.steps[0].min() == 0 else {}
-        weights[T - 1] = end.W
-    K0 = start.ntg(X)
-    for t, W in weights.items():
-        if np.isfinite(W).all():
-            K = replace(start, W=W).ntg(X)
-            eigmin[t] = np.linalg.eigvalsh(K)[0]
-            change[t] = np.abs(np.linalg.eigvalsh(K - K0)).max()
-            known[t] = spectral[t] = True
-    return known, spectral, eigmin, change
 
 
 @dataclass(frozen=True, eq=False)
@@ -425,7 +419,7 @@ class Certificate:
         return self.table()
 
 
-@statement(X=ANY, y=ANY, corrected=FLAG)  # `run_numbers` checks X and y against the run
+@statement(X=ANY, y=ANY, corrected=FLAG)  # `RunNumbers` checks X and y against the run
 def certify(
     run: Any,
     X: Array,
@@ -496,7 +490,7 @@ def certify(
     >>> certificate.reasons
     ('the width must be at least 2.27e+19, and is 500',)
     """
-    numbers = run_numbers("certify", run, X, y, member)
+    numbers = RunNumbers("certify", run, X, y, member)
     net, (n, d) = numbers.initial, numbers.X.shape
     assumptions = check_assumptions(X, numbers.y, net.activation, W=net.W)
     kappa = kappa_n(numbers.X, net.activation)
@@ -605,13 +599,13 @@ def _claims(name: str, theorem: Theorem, numbers: RunNumbers) -> dict[str, Claim
     descent = isinstance(theorem, TheoremH1)
     proof = f"proof of {name}" if descent else name
     least = f"eig_min(NTG_t) >= {'3 gamma kappa / 8' if descent else 'gamma kappa / 4'}"
-    loss = theorem.loss(numbers.steps if descent else numbers.time, _initial_loss(numbers))
+    loss = theorem.loss(numbers.steps if descent else numbers.time, numbers.loss_0)
     power = 1.5 if isinstance(theorem, TheoremA1) else 2.0
     change = theorem.ntg_change(float(np.sum(numbers.initial.lam**power)))
     claims = (
         _claim("(a)", least, proof, known, numbers.eigmin[known], theorem.eigmin, upper=False),
         _loss_claim("(b)", "L_m(W_t) <= exp(-rate t) L_m(W_0)", name, every, numbers, loss),
-        _weight_claim("(c)", proof, every, numbers, theorem.weight_factor),
+        _claim("(c)", _FACTOR, proof, every, numbers.scaled_change, theorem.weight_factor),
         _ntg_claim(proof, known, numbers, change),
     )
     return {claim.name: claim for claim in claims}
@@ -630,7 +624,7 @@ def _measured(numbers: RunNumbers, constants: dict[str, Any]) -> dict[str, Claim
 
 
 def _lemma_e1(numbers: RunNumbers, known: Records, constants: dict[str, Any]) -> dict[str, Claim]:
-    residual = math.sqrt(2 * _initial_loss(numbers))
+    residual = math.sqrt(2 * numbers.loss_0)
     so_far = np.minimum.accumulate(numbers.eigmin[known])
     known, so_far = known[so_far > 0], so_far[so_far > 0]  # no bound after a singular NTG
     shared = {key: constants[key] for key in ("n", "d", "L")}
@@ -640,10 +634,11 @@ def _lemma_e1(numbers: RunNumbers, known: Records, constants: dict[str, Any]) ->
     ]
     loss = np.array([each.loss for each in bounds])
     factor = np.array([each.weight_factor for each in bounds])
+    moved = numbers.scaled_change[known]
     text = "L_m(W_t) <= exp(-2 min eig_min t) L_m(W_0)"
     return {
         "E.1 loss": _loss_claim("E.1 loss", text, "Lemma E.1", known, numbers, loss),
-        "E.1 weights": _weight_claim("E.1 weights", "Lemma E.1", known, numbers, factor),
+        "E.1 weights": _claim("E.1 weights", _FACTOR, "Lemma E.1", known, moved, factor),
     }
 
 
@@ -677,7 +672,7 @@ def _initial(numbers: RunNumbers, kappa: Kappa, constants: dict[str, Any]) -> di
     moment = 1 / constants["d"] if net.activation == "relu" else constants["C_1"]
     size = constants["n"] * (constants["C"] ** 2 + moment) * 2 / constants["delta"]
     eigmin: Floats = np.linalg.eigvalsh(part.ntg(numbers.X)).astype(np.float64)[:1]
-    residual = np.array([2 * _initial_loss(numbers)])
+    residual = np.array([2 * numbers.loss_0])
     half = numbers.gamma * kappa.value / 2
     first = np.zeros(1, dtype=np.int64)
     least, most = "eig_min(NTG^(1)_0) >= gamma kappa / 2", "|y - u_0|^2 <= 2 n (C^2 + C_1) / delta"
@@ -687,21 +682,7 @@ def _initial(numbers: RunNumbers, kappa: Kappa, constants: dict[str, Any]) -> di
     }
 
 
-def _initial_loss(numbers: RunNumbers) -> float:
-    """L_m(W_0) as recorded; computed if step 0 was not recorded."""
-    if numbers.steps[0] == 0:
-        return float(numbers.loss[0])
-    return 0.5 * float(np.sum((numbers.initial.outputs(numbers.X) - numbers.y) ** 2))
-
-
-def _loss_floor(numbers: RunNumbers) -> float:
-    """The loss due to rounding: an output is a sum of terms, each accurate to a few units."""
-    if not np.isfinite(numbers.final.W).all():
-        return 0.0
-    net = numbers.final
-    z = np.abs(net.preactivations(numbers.X))
-    size = np.abs(numbers.y) + z @ np.sqrt(net.lam)
-    return 0.5 * float(np.sum((numbers.rounding * size) ** 2))
+_FACTOR = "max_j |w_tj - w_0j| / sqrt(lam_j) <= factor"
 
 
 def _claim(
@@ -726,24 +707,8 @@ def _loss_claim(
     name: str, text: str, source: str, records: Records, numbers: RunNumbers, bound: Floats
 ) -> Claim:
     """A loss against its bound; both are rounded, at t = 0 one is computed from the other."""
-    floor = np.maximum(_loss_floor(numbers), bound * (1 + 1e-14))
+    floor = np.maximum(numbers.loss_floor, bound * (1 + 1e-14))
     return _claim(name, text, source, records, numbers.loss[records], bound, floor=floor)
-
-
-def _weight_claim(
-    name: str, source: str, records: Records, numbers: RunNumbers, factor: Floats | float
-) -> Claim:
-    """max_j |w_tj - w_0j| / sqrt(lam_j) against the factor of the theorem.
-
-    A node with lam_j = 0 must not move: its ratio is 0 if it does not, and infinite if it does.
-    """
-    change = numbers.weight_change[records]
-    root = np.sqrt(numbers.initial.lam)
-    ratio = np.full(change.shape, np.nan)
-    np.divide(change, root, out=ratio, where=root > 0)
-    ratio[:, root == 0] = np.where(change[:, root == 0] == 0, 0.0, np.inf)
-    text = "max_j |w_tj - w_0j| / sqrt(lam_j) <= factor"
-    return _claim(name, text, source, records, ratio.max(axis=1), factor)
 
 
 def _ntg_claim(source: str, known: Records, numbers: RunNumbers, bound: float) -> Claim:
