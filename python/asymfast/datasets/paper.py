@@ -243,22 +243,9 @@ def load(
 def split(rows: int, seed: int) -> tuple[npt.NDArray[np.int64], ...]:
     """Split samples at random into 40 % for training, 40 % for validation and 20 % for testing.
 
-    Parameters
-    ----------
-    rows : int
-        How many samples.
-    seed : int
-        The permutation is ``default_rng(seed).permutation(rows)``; training, validation and test
-        samples follow one another in it.
-
-    Returns
-    -------
-    train, valid, test : int64 arrays
-        Row numbers: 2 rows // 5, the same again, and the rest. Every row occurs once.
-
-    Notes
-    -----
-    Source: the paper's Appendix J, where the validation samples serve the transfer experiments.
+    They follow one another in ``default_rng(seed).permutation(rows)``, and are 2 rows // 5, the
+    same again, and the rest. Source: the paper's Appendix J, where the validation samples serve the
+    transfer experiments.
     """
     order = np.random.default_rng(seed).permutation(rows)
     train = 2 * rows // 5

@@ -177,15 +177,7 @@ def read_header(path: Path) -> tuple[str, ...]:
 
 
 def as_table(fn: str, frame: Any) -> Table:
-    """Turn a pandas DataFrame, or another mapping of names to columns, into a table.
-
-    Raises
-    ------
-    TypeError
-        A column holds neither numbers nor text.
-    ValueError
-        A name occurs twice, columns differ in length or have a missing or infinite value.
-    """
+    """Turn a pandas DataFrame, or another mapping of names to columns, into a table."""
     columns = tuple(map(str, frame))
     if len(set(columns)) < len(columns):
         raise ValueError(f"{fn}: two columns have the same name in {', '.join(columns)}")
@@ -208,13 +200,7 @@ def as_table(fn: str, frame: Any) -> Table:
 
 
 def find_column(where: str, columns: Sequence[str], name: str) -> str:
-    """Return the column of that name, blanks at its ends aside.
-
-    Raises
-    ------
-    ValueError
-        There is none; the message lists the columns and says which one may be meant.
-    """
+    """Return the column of that name, blanks at its ends aside."""
     for given in (name, name.strip().removeprefix("\ufeff").strip()):
         if given in columns:
             return given
@@ -480,19 +466,11 @@ def read_samples(
 
 
 def statistics(values: Floats) -> tuple[Floats, Floats]:
-    """Mean and standard deviation of every column, safe to divide by the latter.
+    """Mean and standard deviation (divisor n) of every column, safe to divide by the latter.
 
-    Parameters
-    ----------
-    values : (n, ...) float64 array
-        Columns along the first axis.
-
-    Returns
-    -------
-    mean, std : float64 arrays without the first axis
-        The standard deviation has divisor n. For a constant column the mean is its value exactly
-        and the standard deviation is 1: the mean of equal numbers can be off by a rounding error,
-        which division by an equally small standard deviation would blow up to order one.
+    For a constant column the mean is its value exactly and the standard deviation is 1: the mean of
+    equal numbers can be off by a rounding error, which division by an equally small standard
+    deviation would blow up to order one.
     """
     constant = np.ptp(values, axis=0) == 0
     mean = np.where(constant, values[0], values.mean(axis=0))

@@ -223,19 +223,7 @@ class Results:
 
 
 def results(experiment: Experiment, store: Store) -> Results:
-    """Read what is finished of an experiment.
-
-    Returns
-    -------
-    Results
-        Of the seeds for which every stage of every setting is finished, and none has diverged, so
-        that settings are compared over the same repetitions.
-
-    Raises
-    ------
-    StoreError
-        A file is damaged.
-    """
+    """Read what is finished of an experiment."""
     runs: dict[tuple[Setting, int], Arrays] = {}
     infos: dict[tuple[Setting, int], dict[str, Any]] = {}
     seconds = 0.0

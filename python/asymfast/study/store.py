@@ -81,23 +81,8 @@ def _whole(value: Any) -> Any:
 class Store:
     """Results in a folder that any number of processes and hosts may share.
 
-    Parameters
-    ----------
-    folder : path-like
-        Created, with its parents, if it does not exist.
-    create : bool
-        False: only open an existing store, and write nothing by that.
-
-    Raises
-    ------
-    StoreError
-        The folder holds other things, or a store of another version.
-    FileNotFoundError
-        It does not exist, and `create` is False.
-    NotADirectoryError
-        It is a file.
-    OSError
-        It cannot be created or written to.
+    With ``create=False`` an existing store is opened, and nothing is written by that. A StoreError
+    says that the folder holds other things, or that a file in it is damaged or not of this store.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, create: bool = True) -> None:
@@ -146,16 +131,7 @@ class Store:
     def key(config: Mapping[str, Any]) -> str:
         """Return the name of a configuration: 16 hex digits of the SHA-256 of its canonical JSON.
 
-        Parameters
-        ----------
-        config : mapping
-            Of text to numbers, text, booleans, None, and lists and mappings of such. NumPy's
-            scalars and tuples count as Python's numbers and lists, and 1.0 as 1.
-
-        Raises
-        ------
-        TypeError, ValueError
-            Something else in it, or a number that is not finite.
+        NumPy's scalars and tuples count as Python's numbers and lists, and 1.0 as 1.
         """
         return digest(_plain_config(config))
 
@@ -178,15 +154,9 @@ class Store:
 
     @contextmanager
     def lock(self, config: Mapping[str, Any]) -> Iterator[bool]:
-        """Hold the lock of a configuration while the block runs.
+        """Hold the lock of a configuration while the block runs; yield False if another has it.
 
         The operating system releases it when the process ends, however it ends.
-
-        Yields
-        ------
-        bool
-            Whether we hold it; False where another process does, on any host that shares the folder
-            (and whose file system has locks).
         """
         path = self._file("locks", config, ".lock")
         lock = filelock.FileLock(path)
@@ -225,27 +195,7 @@ class Store:
     ) -> Path:
         """Write the result of a configuration; its checkpoint and its failure are removed.
 
-        Parameters
-        ----------
-        config : mapping
-            See `key`.
-        arrays : mapping of str to array
-            Of numbers, booleans or text. Any name but "header".
-        info : mapping, optional
-            Further information, as JSON has it; not part of the key. ``axes`` names the axes of the
-            arrays.
-
-        Returns
-        -------
-        pathlib.Path
-            The file: an .npz that `numpy.load` reads.
-
-        Raises
-        ------
-        TypeError, ValueError
-            Something that cannot be written so.
-        OSError
-            Disk full ...; no file is left then.
+        The information is JSON-able and no part of the key; its ``axes`` name those of the arrays.
         """
         config = _plain_config(config)
         header = {
@@ -274,26 +224,12 @@ class Store:
         return path
 
     def load(self, config: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
-        """Return arrays and information of a finished configuration.
-
-        Raises
-        ------
-        FileNotFoundError
-            It is not finished.
-        StoreError
-            The file is damaged, or that of another configuration.
-        """
+        """Return arrays and information of a finished configuration."""
         _, arrays, info = self._read(self.path(config))
         return arrays, info
 
     def items(self) -> Iterator[tuple[dict[str, Any], Arrays, dict[str, Any]]]:
-        """Iterate over configuration, arrays and information of all results, ordered by key.
-
-        Raises
-        ------
-        StoreError
-            A file is damaged, or does not belong to this store.
-        """
+        """Iterate over configuration, arrays and information of all results, ordered by key."""
         for path in self._files("runs", ".npz"):
             yield self._read(path)
 
@@ -318,13 +254,7 @@ class Store:
     # ---- failures --------------------------------------------------------------------------------
 
     def fail(self, config: Mapping[str, Any], message: str) -> None:
-        """Record that a run failed, and why; a later message replaces an earlier one.
-
-        Raises
-        ------
-        OSError
-            Disk full ...
-        """
+        """Record that a run failed, and why; a later message replaces an earlier one."""
         if not isinstance(message, str):
             raise TypeError(f"Store.fail: message must be text, got {message!r}")
         config = _plain_config(config)
@@ -334,13 +264,7 @@ class Store:
         self._file("unfinished", config, ".begun").unlink(missing_ok=True)
 
     def failures(self) -> dict[str, dict[str, Any]]:
-        """Return the failures, by key: config, message, and time in seconds since 1970.
-
-        Raises
-        ------
-        StoreError
-            A file is damaged, or does not belong to this store.
-        """
+        """Return the failures, by key: config, message, and time in seconds since 1970."""
         found = {}
         for path in self._files("failures", ".json"):
             failure = _read_json(path)
