@@ -473,8 +473,6 @@ def test_command_says_what_is_wrong(tmp_path, capfd):
     assert said.count("\n") == 1
     assert not out.exists()
     grid.write_text(TOML)
-    assert main([*command, "--backend", "slurm"]) == 2
-    assert "--backend must be one of" in capfd.readouterr().err
     failing = TOML.replace("gamma = 1 }", 'gamma = 1, activation = "relu" }').replace(
         '"gradient_descent", steps = 40, lr = 0.5', '"gradient_flow", t_end = 1, method = "tangent"'
     )

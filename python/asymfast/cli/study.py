@@ -73,7 +73,6 @@ def register(commands: Any) -> None:
     option("--dry-run", action="store_true", help="list the runs, and compute none")
     option("--jobs", type=whole(1), metavar="N", help="runs at a time (one a core)")
     option("--threads", type=threads, metavar="N", help="of each run (cores / jobs)")
-    option("--backend", metavar="NAME", help="of joblib, such as threading or dask (loky)")
     option("--address", metavar="URL", help="of a Dask scheduler, such as tcp://host:8786")
     option("--retries", type=whole(0), default=2, metavar="N", help="after a worker died (2)")
     option("--no-wait", action="store_true", help="skip runs that another process is working on")
@@ -154,6 +153,7 @@ def sweep(options: argparse.Namespace) -> int:
     out = options.out or Path(f"asymfast-{options.grid.stem}")
     require_device("cpu")
     try:
+        from asymfast import study
         from asymfast.study.runner import planned
 
         planned(options.grid, options.data_dir)  # before a folder is created
@@ -161,7 +161,18 @@ def sweep(options: argparse.Namespace) -> int:
             _list(options, out)
             return 0
         require_folder(out)
-        result = _sweep(options, out)
+        result = study.sweep(
+            options.grid,
+            out=out,
+            jobs=options.jobs,
+            threads=options.threads,
+            client=options.address,
+            retries=options.retries,
+            wait=not options.no_wait,
+            data_dir=options.data_dir,
+            checkpoint_every=options.checkpoint_every,
+            progress=lambda done, total, text: print(f"[{done}/{total}] {text}", flush=True),
+        )
     except KeyboardInterrupt as stop:
         if not hasattr(stop, "result"):
             raise
@@ -182,29 +193,6 @@ def sweep(options: argparse.Namespace) -> int:
             INCOMPLETE,
         )
     return 0
-
-
-def _sweep(options: argparse.Namespace, out: Path) -> Any:
-    import joblib
-
-    from asymfast import study
-
-    names = sorted(joblib.parallel.BACKENDS)
-    if options.backend not in (None, *names):
-        raise CommandError(f"--backend must be one of {', '.join(names)}, got {options.backend!r}")
-    with joblib.parallel_config(backend=options.backend or "loky"):
-        return study.sweep(
-            options.grid,
-            out=out,
-            jobs=options.jobs,
-            threads=options.threads,
-            client=options.address,
-            retries=options.retries,
-            wait=not options.no_wait,
-            data_dir=options.data_dir,
-            checkpoint_every=options.checkpoint_every,
-            progress=lambda done, total, text: print(f"[{done}/{total}] {text}", flush=True),
-        )
 
 
 def _list(options: argparse.Namespace, out: Path) -> None:

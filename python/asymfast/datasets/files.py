@@ -11,10 +11,12 @@ import math
 import os
 import struct
 import tempfile
+import tomllib
 import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -36,24 +38,7 @@ Source = tuple[str, str | None]  # address, and the name of the file in it if it
 
 @dataclass(frozen=True)
 class Original:
-    """What identifies one file of a data set.
-
-    Attributes
-    ----------
-    file : str
-        Its path below the data folder, an idx file without ``.gz``.
-    shape : tuple of int
-        Of the array in it.
-    sha256 : str
-        SHA-256 of an unpacked idx file; of a table that of its values as little-endian float64,
-        row by row, which does not depend on how they are written down.
-    sources : tuple of Source
-        Where it is published, in the order in which they are tried.
-    columns : tuple of str
-        Header of a table; the targets come last.
-    targets : int
-        How many of the columns are targets.
-    """
+    """What identifies one file of a data set; originals.toml says what the fields are."""
 
     file: str
     shape: tuple[int, ...]
@@ -63,106 +48,20 @@ class Original:
     targets: int = 0
 
 
-def _uci(files: str, archive: str, original: str, *, zipped: bool = False) -> tuple[Source, ...]:
-    folder = "https://archive.ics.uci.edu"
-    first = f"{folder}/ml/machine-learning-databases/{files}"
-    return (first, original if zipped else None), (
-        f"{folder}/static/public/{archive}.zip",
-        original,
-    )
+def _originals(group: str) -> dict[str, Original]:
+    content = (resources.files("asymfast.datasets") / "originals.toml").read_text(encoding="utf-8")
+    originals = {}
+    for name, entry in tomllib.loads(content)[group].items():
+        sources = tuple((url, *member, None)[:2] for url, *member in entry.pop("sources"))
+        fields: Any = {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}
+        originals[name] = Original(sources=sources, **fields)
+    return originals
 
 
-def _idx(name: str, shape: tuple[int, ...], sha256: str) -> Original:
-    mirrors = (
-        "https://storage.googleapis.com/cvdf-datasets/mnist",
-        "https://ossci-datasets.s3.amazonaws.com/mnist",
-    )
-    return Original(
-        f"mnist/{name}", shape, sha256, tuple((f"{mirror}/{name}.gz", None) for mirror in mirrors)
-    )
+TABLES = _originals("tables")
+"""The tables by name."""
 
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
-TABLES = {
-    "concrete": Original(
-        "concrete.csv",
-        (1030, 9),
-        "8b9a7af0366e0f437ad04cfba6bb729ec0c3ea76fa780ff3d3f4d057356b6af6",
-        _uci(
-            "concrete/compressive/Concrete_Data.xls",
-            "165/concrete+compressive+strength",
-            "Concrete_Data.xls",
-        ),
-        columns=_names(
-            "cement_kg_m3 blast_furnace_slag_kg_m3 fly_ash_kg_m3 water_kg_m3 "
-            "superplasticizer_kg_m3 coarse_aggregate_kg_m3 fine_aggregate_kg_m3 age_days "
-            "compressive_strength_mpa"
-        ),
-        targets=1,
-    ),
-    "energy": Original(
-        "energy.csv",
-        (768, 10),
-        "9911e8d48851b4c8189c02346a26d6f42eadf7a56c43ccc4331f7ab9c4f75fa4",
-        _uci("00242/ENB2012_data.xlsx", "242/energy+efficiency", "ENB2012_data.xlsx"),
-        columns=_names(
-            "relative_compactness surface_area_m2 wall_area_m2 roof_area_m2 "
-            "overall_height_m orientation glazing_area glazing_area_distribution "
-            "heating_load cooling_load"
-        ),
-        targets=2,
-    ),
-    "airfoil": Original(
-        "airfoil.csv",
-        (1503, 6),
-        "11fab2c660f61031935f9995d27929df39a175d3551271b397c8aa254b19b6b6",
-        _uci("00291/airfoil_self_noise.dat", "291/airfoil+self+noise", "airfoil_self_noise.dat"),
-        columns=_names(
-            "frequency_hz angle_of_attack_deg chord_length_m free_stream_velocity_m_s "
-            "suction_side_displacement_thickness_m scaled_sound_pressure_level_db"
-        ),
-        targets=1,
-    ),
-    # Sheet1; the other four hold the same rows in other orders.
-    "plant": Original(
-        "plant.csv",
-        (9568, 5),
-        "99a3e1a8b4d8640155030577f49c00789d0d390e4e5b4cd8e28f1a6a288abab2",
-        _uci("00294/CCPP.zip", "294/combined+cycle+power+plant", "Folds5x2_pp.xlsx", zipped=True),
-        columns=_names(
-            "ambient_temperature_c exhaust_vacuum_cm_hg ambient_pressure_mbar "
-            "relative_humidity_pct net_electrical_output_mw"
-        ),
-        targets=1,
-    ),
-}
-"""The tables by name. The paper counts the target among the inputs of concrete and airfoil."""
-
-MNIST = {
-    "train images": _idx(
-        "train-images-idx3-ubyte",
-        (60000, 28, 28),
-        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    ),
-    "train labels": _idx(
-        "train-labels-idx1-ubyte",
-        (60000,),
-        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    ),
-    "test images": _idx(
-        "t10k-images-idx3-ubyte",
-        (10000, 28, 28),
-        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    ),
-    "test labels": _idx(
-        "t10k-labels-idx1-ubyte",
-        (10000,),
-        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    ),
-}
+MNIST = _originals("mnist")
 """The four files of MNIST."""
 
 

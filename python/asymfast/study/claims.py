@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from itertools import permutations
 from typing import Any, Literal, NamedTuple
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
-from msgspec import Struct
+
+from asymfast.study.config import Table, packaged
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,7 +31,7 @@ class Setting(NamedTuple):
 Measures = Mapping[Setting, Mapping[str, Floats]]
 
 
-class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Claim(Table, frozen=True):
     """The order of a measure among settings, or a bound of it.
 
     Attributes
@@ -69,10 +67,7 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     why: str = ""
 
 
-CLAIMS = msgspec.convert(
-    tomllib.loads((resources.files("asymfast.study") / "claims.toml").read_text("utf-8"))["claims"],
-    tuple[Claim, ...],
-)
+CLAIMS = packaged("claims.toml", "claims", tuple[Claim, ...])
 _AMONG: dict[str | None, Callable[[Setting], bool]] = {
     None: lambda setting: True,
     "gamma > 0": lambda setting: setting.gamma > 0,

@@ -26,6 +26,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
@@ -336,6 +337,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(regular_file(path).read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ConfigError(f"not a TOML file: {error}") from error
+
+
+def packaged(file: str, key: str, kind: Any) -> Any:
+    """Return an entry of a TOML file of this package."""
+    text = (resources.files("asymfast.study") / file).read_text(encoding="utf-8")
+    return msgspec.convert(tomllib.loads(text)[key], kind)
 
 
 def regular_file(path: Path) -> Path:

@@ -5,13 +5,13 @@ They share the look of `asymfast.plot` and need matplotlib (extra ``plot``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from asymfast.plot import style
+from asymfast.study.config import Table, packaged
 from asymfast.study.results import Results
 
 if TYPE_CHECKING:
@@ -21,12 +21,8 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Panel:
-    """A panel: which array is drawn against which, and how its axes are labelled.
-
-    The arrays are those of `asymfast.study.results.condensed`.
-    """
+class Panel(Table, frozen=True):
+    """A panel: which array is drawn against which, and how its axes are labelled."""
 
     title: str
     label: str
@@ -35,45 +31,14 @@ class Panel:
     scale: Literal["linear", "log"] = "linear"
 
 
+PANELS = packaged("shown.toml", "panels", dict[str, Panel])
+"""What the list ``panels`` of an experiment may name."""
+
 _BELOW = {
     "steps": "training step",
     "pruning_kept": "nodes kept",
     "transfer_features": "features transferred",
 }
-
-PANELS = {
-    "loss": Panel("training risk", "loss", "loss", "steps", "log"),
-    "test_loss": Panel("test risk", "loss", "test_loss", "steps", "log"),
-    "test_accuracy": Panel("test accuracy", "accuracy", "test_accuracy", "steps"),
-    "weight_change": Panel(
-        "most moved weights", r"$\Vert w_{tj} - w_{0j} \Vert$", "weight_change", "steps"
-    ),
-    "ntg_change": Panel(
-        "change of the NTG matrix",
-        r"$\Vert \widehat{\Theta}_t - \widehat{\Theta}_0 \Vert_F$",
-        "ntg_change",
-        "steps",
-    ),
-    "ntg_eigmin": Panel(
-        "smallest eigenvalue of the NTG",
-        r"$\mathrm{eig}_{\min}(\widehat{\Theta}_t)$",
-        "ntg_eigmin",
-        "steps",
-        "log",
-    ),
-}
-"""What the list ``panels`` of an experiment may name."""
-for _stage, _along in (("pruning", "pruning_kept"), ("transfer", "transfer_features")):
-    for _part, _whose in (("", "training"), ("test_", "test")):
-        for _kind, _name in (("loss", "risk"), ("accuracy", "accuracy")):
-            PANELS[f"{_stage}_{_part}{_kind}"] = Panel(
-                f"{_stage}, {_whose} {_name}",
-                _kind,
-                f"{_stage}_{_part}{_kind}",
-                _along,
-                "log" if _kind == "loss" else "linear",
-            )
-
 _LOSSES = {
     "half_sse": "half the sum of squares",
     "mse": "mean squared error",

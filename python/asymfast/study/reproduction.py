@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -26,6 +26,7 @@ from asymfast._build import build_config
 from asymfast._optional import require
 from asymfast._run_loop import duration
 from asymfast.study.claims import Floats, Measures, Verdict
+from asymfast.study.config import Table, packaged
 from asymfast.study.panels import experiment_figure, figure1
 from asymfast.study.results import NAMES, Experiment, Results, read_experiment, results
 from asymfast.study.runner import Plan, planned, sweep
@@ -233,32 +234,16 @@ def _summary(found: Results) -> dict[str, Any]:
 # ---- tables ---------------------------------------------------------------------------------
 
 
-class Column(NamedTuple):
+class Column(Table, frozen=True):
     """A measure as a column of a table: how a number is written, and what it is."""
 
     title: str
     measure: str
     form: str
-    note: str
+    note: str = ""
 
 
-COLUMNS = (
-    Column("final loss", "loss_end", ".2e", ""),
-    Column("rate", "rate", ".2e", "log(first / last loss) / time, to 1e-12 of the first"),
-    Column("test loss", "test_loss_end", ".4g", "at the end"),
-    Column("accuracy", "accuracy_end", "%", "of the training samples, at the end"),
-    Column("test acc.", "test_accuracy_end", "%", "accuracy on the test samples"),
-    Column("weights", "weight_change", ".4g", "change of the node that moved most"),
-    Column("rms", "weight_change_rms", ".4g", "of all nodes, weighted by lam_j"),
-    Column("NTG", "ntg_change", "%", "its change, relative"),
-    Column("eigmin", "eigmin_start", ".3e", "its smallest eigenvalue, before training"),
-    Column("at end", "eigmin_end", ".3e", "the same after training"),
-    Column("pruned", "pruning_few", ".4g", "test loss with 5 % of the nodes"),
-    Column("pruned acc.", "pruning_accuracy_few", "%", "test accuracy with them"),
-    Column("transfer", "transfer_few", ".4g", "its test loss with the fewest features"),
-    Column("mean", "transfer_mean", ".4g", "mean over the numbers of features"),
-    Column("transfer acc.", "transfer_accuracy_few", "%", "test accuracy with the fewest"),
-)
+COLUMNS = packaged("shown.toml", "columns", tuple[Column, ...])
 
 
 def _frame(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> pd.DataFrame:

@@ -31,6 +31,7 @@ from asymfast.study.config import (
     Mnist,
     Npz,
     Simulated,
+    as_table,
     parse,
     regular_file,
 )
@@ -105,9 +106,8 @@ def train(config: Config, data: Samples, **options: Any) -> Run:
     keywords = structs.asdict(config.train) | options
     if "rng" in keywords and keywords["rng"] is None:
         keywords["rng"] = np.random.default_rng([config.seed, 2])
-    stop = structs.asdict(config.stop)
-    if any(value is not None for value in stop.values()):
-        keywords["stop"] = Stop(**stop)
+    if as_table(config.stop):
+        keywords["stop"] = Stop(**structs.asdict(config.stop))
     fields = structs.asdict(config.record)
     kind, _ = fields.pop("ntg_dtype"), fields.pop("network")
     record = recorded = Record(**fields)
