@@ -1,6 +1,6 @@
 """Wrong lines, one at a time, each of which some test must notice: does the suite test anything?
 
-    python tests/mutants.py [--only WORD] [--core EXTENSION]
+    python tests/mutants.py [--only WORD] [--core EXTENSION] [--patience SECONDS]
 
 Works in a copy of the checkout, which is built there with one instruction set. Every mutant names a
 file, a line in it, what is written instead and the tests that should notice; where these pass, all
@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE = 600  # seconds; what takes longer hangs
 
 
 class Mutant(NamedTuple):
@@ -219,8 +218,8 @@ def checked(command):
 class Copy:
     """The checkout's files in a folder of their own, with an extension module."""
 
-    def __init__(self, folder, extension=None):
-        self.folder, self.build = folder, folder / "build"
+    def __init__(self, folder, patience, extension=None):
+        self.folder, self.build, self.patience = folder, folder / "build", patience
         names = checked(
             ["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard"]
         )
@@ -262,7 +261,7 @@ class Copy:
         environment = {**os.environ, **settings, "PYTHONPATH": str(self.folder / "python")}
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *names]
         try:
-            done = run(command, cwd=self.folder, env=environment, timeout=PATIENCE)
+            done = run(command, cwd=self.folder, env=environment, timeout=self.patience)
         except subprocess.TimeoutExpired:
             return "hangs"
         if done.returncode == 0:
@@ -297,6 +296,9 @@ def one_line(text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", metavar="WORD", default="", help="part of the files' names")
+    parser.add_argument(
+        "--patience", type=float, default=600, help="seconds after which a test counts as hanging"
+    )
     parser.add_argument("--core", metavar="EXTENSION", help="a built _core: mutants of Python only")
     given = parser.parse_args()
     chosen = [each for each in MUTANTS if given.only in each.file]
@@ -308,7 +310,7 @@ def main():
     if stale:
         sys.exit(1)
     with tempfile.TemporaryDirectory() as folder:
-        copy = Copy(Path(folder), given.core)
+        copy = Copy(Path(folder), given.patience, given.core)
         files = sorted({name for each in chosen for name in in_tests(each)})
         failing = copy.test(*files)
         if failing:

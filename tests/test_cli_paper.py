@@ -231,11 +231,30 @@ def endless():
             assert process.poll() is None, process.stderr.read()
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        time.sleep(0.5)  # into the training
+        into_the_training([int(path.read_text().split()[0]) for path in unfinished.glob("*.begun")])
         yield process
     finally:
         process.kill()
         process.communicate()
+
+
+def into_the_training(workers):
+    """Until they have had half a second of a processor, which may be busy with other work."""
+    if not Path("/proc/self/stat").exists():
+        time.sleep(0.5)
+        return
+    before = [processor_seconds(pid) for pid in workers]
+    deadline = time.monotonic() + 60
+    while any(
+        processor_seconds(pid) < start + 0.5 for pid, start in zip(workers, before, strict=True)
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def processor_seconds(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a child process")
