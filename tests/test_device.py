@@ -44,6 +44,8 @@ def on(request):
         request.getfixturevalue("emulation")
     elif not af.cuda.is_available():
         pytest.skip("no CUDA device")
+    else:
+        af.cuda.require("test")  # some tests call the compiled core by themselves
     return CUDA
 
 
@@ -228,22 +230,40 @@ def runs_of_every_kind(**on):
         af.gradient_flow(net, X, y, t_end=2.0, dt=0.4, record=af.Record(times=[0, 2]), **on),
         af.sgd(net, X, y, lr=0.3, batch_size=4, epochs=2, train_output=True, rng=1, **on),
     ]
+    wide = as_float32(simulated(n=33, d=5, m=40))
+    runs.append(af.gradient_descent(wide.net, wide.X, wide.y, lr=0.5, steps=3, **on))
     return net, X, y, [run_arrays(run) for run in runs]
 
 
-def test_no_result_depends_on_blocks_or_on_the_order_of_threads(emulation):
+# Room for small problems in shared memory, and none, so that tiles pass through it.
+@pytest.mark.parametrize("shared", [1 << 16, 3000])
+def test_no_result_depends_on_blocks_or_on_the_order_of_threads(emulation, shared):
     """Where the order of threads between two barriers matters, one of them is missing."""
-    *_, usual = runs_of_every_kind(**CUDA)
-    for order, blocks, shared in (
-        ("descending", 1, 1 << 16),
-        ("shuffled", 3, 1 << 16),
-        ("shuffled", 7, 1 << 16),
-        ("descending", 4, 2500),  # no room for weights in shared memory
-    ):
+    emulation(shared_memory=shared)
+    usual = runs_of_every_kind(**CUDA)[-1]
+    for order, blocks in (("descending", 1), ("shuffled", 3), ("shuffled", 7)):
         emulation(order, blocks, shared)
-        *_, other = runs_of_every_kind(**CUDA)
-        for one, two in zip(usual, other, strict=True):
+        for one, two in zip(usual, runs_of_every_kind(**CUDA)[-1], strict=True):
             assert_same_run(one, two)
+
+
+@pytest.mark.parametrize("size", [(33, 5, 40), (6, 11, 70), (50, 20, 17)], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_tiles_and_shared_memory_give_the_same_run(emulation, size, dtype):
+    n, d, m = size
+    case = simulated(n=n, d=d, m=m, outputs=2)
+    if dtype == "float32":
+        case = as_float32(case)
+    settings = {"lr": 0.3, "steps": 5, "record": af.Record(every=2)}
+    exact = af.gradient_descent(case.net, case.X, case.y, **settings)
+    for shared in (1 << 16, 3000):
+        emulation(shared_memory=shared)
+        got = af.gradient_descent(case.net, case.X, case.y, **settings, **CUDA)
+        if dtype == "float64":
+            assert_runs_close(got, exact, 1e-11)
+        else:
+            np.testing.assert_allclose(got.loss, exact.loss, rtol=1e-5)
+            assert_close(got.network.W, exact.network.W, 1e-5)
 
 
 def test_eigenvalues_are_those_of_the_instruction_set_in_force(isa, emulation):

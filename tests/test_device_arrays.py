@@ -52,9 +52,22 @@ def test_interface():
     assert got.owner is value
     assert view(Interface(stream=2)).stream == 2
     assert view(Interface(typestr="<f8", strides=(40, 8))).dtype == np.float64
-    assert view(Interface(version=2)).shape == (3, 5)
+    # Version 2 does not say which stream fills the array: all are waited for.
+    assert view(Interface(version=2)).stream == 0
+    assert view(Interface(version=3)).stream is None
     # A stride over an axis of length 1 means nothing.
     assert view(Interface(shape=(1, 5), strides=(999, 4))).shape == (1, 5)
+
+
+def test_the_protocol_that_waits_for_streams_comes_first():
+    class Both(Interface, Dlpack):
+        def __init__(self):
+            Interface.__init__(self, version=2)
+            Dlpack.__init__(self, np.ones((2, 3)))
+
+    value = Both()
+    assert view(value).shape == (2, 3)
+    assert value.asked == [1]  # the legacy default stream, on which our kernels run
 
 
 @pytest.mark.parametrize(

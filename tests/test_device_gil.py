@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from asymfast import _device as arrays
 
 ROOT = Path(__file__).resolve().parents[1]
 pybind11 = pytest.importorskip("pybind11")
@@ -93,3 +94,16 @@ def test_arrays_on_the_device(device):
     array = while_another_thread_runs(device, lambda: device.DeviceArray([3], np.dtype(np.float32)))
     host = while_another_thread_runs(device, array.numpy)
     np.testing.assert_array_equal(host, np.zeros(3, np.float32))
+
+
+def test_a_consumer_may_ask_for_a_copy(device):
+    array = while_another_thread_runs(device, lambda: device.DeviceArray([3], np.dtype(np.float32)))
+
+    def pointer(**settings):
+        return arrays._from_capsule("fn", "X", array.__dlpack__(**settings)).pointer
+
+    assert pointer() == pointer(copy=False, stream=1, max_version=(1, 0)) == array.pointer
+    assert pointer(dl_device=(2, 0)) == array.pointer
+    assert while_another_thread_runs(device, lambda: pointer(copy=True)) != array.pointer
+    with pytest.raises(BufferError, match=r"dl_device.*device 0, \(2, 0\), got \(1, 0\); numpy"):
+        array.__dlpack__(dl_device=(1, 0))

@@ -40,15 +40,26 @@ class DeviceArray {
                     "stream"_a = py::none(), "version"_a = 3);
   }
 
-  py::capsule dlpack() const {
+  // The calls that filled it have ended: the consumer's stream need not wait.
+  py::capsule dlpack(const py::object& dl_device, const py::object& copy) const {
+    if (!dl_device.is_none() && !dl_device.equal(py::make_tuple(int(kDlCuda), 0)))
+      throw py::buffer_error("dl_device: this array is on CUDA device 0, (2, 0), got " +
+                             py::repr(dl_device).cast<std::string>() +
+                             "; numpy() copies it to the host");
+    std::shared_ptr<void> memory = memory_;
+    if (!copy.is_none() && copy.cast<bool>())
+      without_gil([&] {
+        memory = std::shared_ptr<void>(cuda::allocate(bytes()), &cuda::release);
+        cuda::copy_on_device(memory.get(), memory_.get(), bytes());
+      });
     struct Owner {
       DlManagedTensor managed;
       std::vector<std::int64_t> shape;
       std::shared_ptr<void> memory;
     };
-    auto* owner = new Owner{{}, shape_, memory_};
+    auto* owner = new Owner{{}, shape_, memory};
     owner->managed = {
-        {memory_.get(), kDlCuda, 0, static_cast<std::int32_t>(shape_.size()), kDlFloat,
+        {memory.get(), kDlCuda, 0, static_cast<std::int32_t>(shape_.size()), kDlFloat,
          static_cast<std::uint8_t>(8 * bytes_an_element_), 1, owner->shape.data(), nullptr, 0},
         owner,
         [](DlManagedTensor* self) { delete static_cast<Owner*>(self->context); }};
@@ -127,7 +138,13 @@ PYBIND11_MODULE(_cuda, module) {
       .def_property_readonly("dtype", &DeviceArray::dtype)
       .def("numpy", &DeviceArray::numpy)
       .def_property_readonly("__cuda_array_interface__", &DeviceArray::interface)
-      .def("__dlpack__", [](const DeviceArray& self, const py::kwargs&) { return self.dlpack(); })
+      .def(
+          "__dlpack__",
+          [](const DeviceArray& self, const py::object&, const py::object&,
+             const py::object& dl_device,
+             const py::object& copy) { return self.dlpack(dl_device, copy); },
+          py::kw_only(), "stream"_a = py::none(), "max_version"_a = py::none(),
+          "dl_device"_a = py::none(), "copy"_a = py::none())
       .def("__dlpack_device__", [](const DeviceArray&) { return py::make_tuple(int(kDlCuda), 0); });
 
   module.def(

@@ -48,6 +48,7 @@ def thread_count(fn: str, threads: int | None) -> int:
 
 
 _LEGACY_STREAM = 1  # in both protocols the number of the default stream
+_ALL_STREAMS = 0  # of the device
 _DLPACK_FLOAT = 2
 
 
@@ -61,7 +62,7 @@ class DeviceView:
     shape : tuple of int
     dtype : dtype
     stream : int or None
-        Stream whose work must be done before the array is read; None: it is.
+        Stream whose work must be done before the array is read; 0: all streams; None: it is ready.
     owner : object
         To be kept as long as the view is used.
     """
@@ -83,14 +84,17 @@ def device_view(fn: str, name: str, value: Any) -> DeviceView:
     ValueError
         Masked, not C-contiguous, misaligned, empty, or on another device than the first.
     """
+    # By DLPack the producer waits for the stream that fills the array; PyTorch's interface names none.
+    if hasattr(value, "__dlpack__") and hasattr(value, "__dlpack_device__"):
+        return _from_dlpack(fn, name, value)
     interface = getattr(value, "__cuda_array_interface__", None)
-    if interface is not None:
-        return _from_interface(fn, name, interface, value)
-    return _from_dlpack(fn, name, value)
+    if interface is None:
+        raise TypeError(f"{fn}: {name} must be an array on the GPU, got {type(value).__name__}")
+    return _from_interface(fn, name, interface, value)
 
 
 def _from_interface(fn: str, name: str, interface: Any, owner: Any) -> DeviceView:
-    """`__cuda_array_interface__`, versions 2 and 3."""
+    """`__cuda_array_interface__`: version 2 says nothing of streams, in 3 None means ready."""
     version = interface.get("version", 0)
     if version not in (2, 3):
         raise TypeError(
@@ -101,8 +105,8 @@ def _from_interface(fn: str, name: str, interface: Any, owner: Any) -> DeviceVie
     dtype = np.dtype(interface["typestr"])
     shape = tuple(int(size) for size in interface["shape"])
     strides = interface.get("strides")
-    stream = interface.get("stream")
-    if stream == 0:
+    stream = interface.get("stream") if version == 3 else _ALL_STREAMS
+    if stream == 0 and version == 3:
         raise ValueError(f"{fn}: {name}: stream 0 is not allowed by __cuda_array_interface__")
     pointer = int(interface["data"][0])
     _require_usable(fn, name, pointer, shape, dtype, strides)
@@ -111,8 +115,6 @@ def _from_interface(fn: str, name: str, interface: Any, owner: Any) -> DeviceVie
 
 def _from_dlpack(fn: str, name: str, value: Any) -> DeviceView:
     """DLPack: the producer makes the data ready on the stream that is named."""
-    if not hasattr(value, "__dlpack__"):
-        raise TypeError(f"{fn}: {name} must be an array on the GPU, got {type(value).__name__}")
     kind, index = value.__dlpack_device__()
     if kind != CUDA or index != 0:
         raise ValueError(

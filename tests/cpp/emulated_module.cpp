@@ -16,6 +16,10 @@ struct Emulated {
   using Device = EmulatedDevice;
   template <class T>
   using SweepShape = Shape<4, 2, 4>;
+  template <class T>
+  using LargeShape = Shape<4, 4, 4>;
+  static constexpr Index kManyTiles = 4;
+  static constexpr int kResidentThreads = 64;
   using NtgShape = Shape<4, 2, 4>;
 };
 

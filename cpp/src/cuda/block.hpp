@@ -9,7 +9,9 @@
 //   unsigned char* shared     memory of the block, kSharedAlignment-aligned
 //   void sync()               barrier of the block
 //   void group_sync()         barrier of the group; global memory written before is seen after it
-// All threads of a block, or of a group, must reach the same barriers.
+//   bool any_of_warp(bool)    whether it holds in any of the 32 threads of a warp
+//   T of_later(T, int apart)  the value of the thread that comes so many later in the warp
+// All threads of a block, or of a group, must reach the same barriers; all of a warp, the last two.
 //
 // No kernel uses atomics on numbers: every sum has one fixed order, which depends on the sizes of
 // the problem alone, not on how many blocks a group has. So a member gets the same bits alone, in
@@ -21,6 +23,14 @@
 #include "asymfast/views.hpp"
 #include "math/lanes.hpp"
 
+// How often the loop that follows is written out for a device.
+#if defined(__CUDACC__)
+#define ASYMFAST_PRAGMA(text) _Pragma(#text)
+#define ASYMFAST_UNROLL(times) ASYMFAST_PRAGMA(unroll times)
+#else
+#define ASYMFAST_UNROLL(times)
+#endif
+
 namespace asymfast::cuda {
 
 inline constexpr std::size_t kSharedAlignment = 16;
@@ -31,6 +41,14 @@ template <int Side, int Reg, int Depth>
 struct Shape {
   static constexpr int side = Side, reg = Reg, depth = Depth;
   static constexpr int threads = Side * Side, tile = Side * Reg;
+  // A thread has rows, and columns, in strips of 16 bytes or of all that it has: those of its
+  // neighbours lie side by side.
+  template <class T>
+  static constexpr int vec = Reg * sizeof(T) < 16 ? Reg : 16 / static_cast<int>(sizeof(T));
+  template <class T>
+  ASYMFAST_INLINE static constexpr int place(int lane, int r) {
+    return r / vec<T> * Side * vec<T> + lane * vec<T> + r % vec<T>;
+  }
   // A row of a panel: 16 bytes longer than a tile, so that threads which write down a column do not
   // all meet in one bank.
   template <class T>

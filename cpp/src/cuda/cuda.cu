@@ -12,6 +12,10 @@ struct Cuda {
   using Device = CudaDevice;
   template <class T>
   using SweepShape = Shape<16, 4, 16>;
+  template <class T>  // of double, registers hold no more
+  using LargeShape = Shape<16, sizeof(T) == sizeof(float) ? 8 : 4, 16>;
+  static constexpr Index kManyTiles = 64;  // from here on large ones fill a device
+  static constexpr int kResidentThreads = 256;
   using NtgShape = Shape<16, 4, 16>;
 };
 
@@ -83,20 +87,32 @@ std::string what_is_missing() {
 
 // ---- calls on data that lie on the device
 
+// Python's arrays are read on streams that the pool knows nothing of: cudaFree waits for them.
 void* allocate(std::size_t bytes) {
-  return CudaDevice::allocate(bytes);
+  const OnFirstDevice device;
+  void* memory = nullptr;
+  check(cudaMalloc(&memory, bytes), "allocation");
+  return memory;
 }
 
 void release(void* memory) noexcept {
-  CudaDevice::release(memory);
+  const OnFirstDevice device;
+  cudaFree(memory);
 }
 
 void copy_to_host(void* host, const void* device, std::size_t bytes) {
   CudaDevice::copy_out(host, device, bytes);
 }
 
+void copy_on_device(void* to, const void* from, std::size_t bytes) {
+  CudaDevice::copy_in(to, from, bytes);
+}
+
 void wait_for(std::uintptr_t stream) {
-  check(cudaStreamSynchronize(reinterpret_cast<cudaStream_t>(stream)), "stream");
+  const OnFirstDevice device;
+  check(stream == 0 ? cudaDeviceSynchronize()
+                    : cudaStreamSynchronize(reinterpret_cast<cudaStream_t>(stream)),
+        "stream");
 }
 
 namespace {
@@ -105,6 +121,7 @@ namespace {
 template <class Call>
 void ended(Call&& call) {
   const DeviceLock lock(device_mutex());
+  const OnFirstDevice device;
   call();
   check(cudaStreamSynchronize(current_stream()), "kernel");
 }

@@ -3,6 +3,8 @@
 
 #include <cuda_runtime.h>
 
+#include <cstdint>
+#include <map>
 #include <stdexcept>
 #include <string>
 
@@ -23,6 +25,23 @@ inline cudaStream_t current_stream() {
   return cudaStreamLegacy;
 }
 
+// Device 0 is this thread's current device for the scope, whatever the caller works on.
+class OnFirstDevice {
+ public:
+  OnFirstDevice() {
+    if (cudaGetDevice(&before_) != cudaSuccess) cudaGetLastError();
+    if (before_ != 0) check(cudaSetDevice(0), "device");
+  }
+  OnFirstDevice(const OnFirstDevice&) = delete;
+  OnFirstDevice& operator=(const OnFirstDevice&) = delete;
+  ~OnFirstDevice() {
+    if (before_ != 0) cudaSetDevice(before_);
+  }
+
+ private:
+  int before_ = 0;
+};
+
 struct CudaBlock {
   int thread, threads, rank, ranks;
   Index group;
@@ -31,19 +50,23 @@ struct CudaBlock {
 
   __device__ void sync() { __syncthreads(); }
 
-  // All blocks of the group run, since they were launched together. The fences make what was
-  // written before visible after: the first to the device, the second drops what this
-  // multiprocessor has cached.
+  __device__ bool any_of_warp(bool holds) const { return __any_sync(~0u, holds); }
+  template <class T>
+  __device__ T of_later(T x, int apart) const {
+    return __shfl_down_sync(~0u, x, static_cast<unsigned>(apart));
+  }
+
+  // All blocks of the group run, since they were launched together. What was written before is
+  // released to the device by the arrival, and acquired by the look that finds all to have come.
   __device__ void group_sync() {
     __syncthreads();
-    if (thread == 0) {
-      __threadfence();
+    if (ranks > 1 && thread == 0) {
       generation_ += static_cast<unsigned>(ranks);
-      atomicAdd(arrived, 1u);
-      // The count never goes down and may wrap around.
-      while (static_cast<int>(*static_cast<volatile unsigned*>(arrived) - generation_) < 0) {
-      }
-      __threadfence();
+      asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(arrived) : "memory");
+      unsigned count;
+      do {  // the count never goes down and may wrap around
+        asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(count) : "l"(arrived) : "memory");
+      } while (static_cast<int>(count - generation_) < 0);
     }
     __syncthreads();
   }
@@ -64,12 +87,19 @@ __global__ void __launch_bounds__(Kernel::kThreads, Kernel::kBlocks)
 }
 
 struct CudaDevice {
+  // From the device's pool, which keeps what is released: short calls do not ask the driver.
   static void* allocate(std::size_t bytes) {
+    const OnFirstDevice device;
+    static const bool kept = keep_released();
+    static_cast<void>(kept);
     void* memory = nullptr;
-    check(cudaMalloc(&memory, bytes), "allocation");
+    check(cudaMallocAsync(&memory, bytes, current_stream()), "allocation");
     return memory;
   }
-  static void release(void* memory) noexcept { cudaFree(memory); }
+  static void release(void* memory) noexcept {
+    const OnFirstDevice device;
+    cudaFreeAsync(memory, current_stream());
+  }
   // From the host or, by unified addresses, from the device.
   static void copy_in(void* device, const void* from, std::size_t bytes) {
     transfer(device, from, bytes);
@@ -78,27 +108,35 @@ struct CudaDevice {
     transfer(host, device, bytes);
   }
   static void copy(void* to, const void* from, std::size_t bytes) {
+    const OnFirstDevice device;
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, current_stream()), "copy");
   }
-  static void zero(void* device, std::size_t bytes) {
-    check(cudaMemsetAsync(device, 0, bytes, current_stream()), "memset");
+  static void zero(void* memory, std::size_t bytes) {
+    const OnFirstDevice device;
+    check(cudaMemsetAsync(memory, 0, bytes, current_stream()), "memset");
   }
 
   // Blocks of a kernel that can run at the same time with so much shared memory each; 0: none.
   template <class Kernel>
   static int blocks_at_once(std::size_t shared) {
-    if (shared > most_shared()) return 0;
-    allow<Kernel>(shared);
+    static std::map<std::size_t, int> known;  // calls come one after the other
+    const auto found = known.find(shared);
+    if (found != known.end()) return found->second;
+    const OnFirstDevice device;
     int of_one = 0;
-    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&of_one, run_kernel<Kernel>,
-                                                        Kernel::kThreads, shared),
-          "occupancy");
-    return of_one * multiprocessors();
+    if (shared <= static_cast<std::size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin))) {
+      allow<Kernel>(shared);
+      check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&of_one, run_kernel<Kernel>,
+                                                          Kernel::kThreads, shared),
+            "occupancy");
+    }
+    return known[shared] = of_one * attribute(cudaDevAttrMultiProcessorCount);
   }
 
   template <class Kernel>
   static void launch(Index first_group, Index groups, int ranks, std::size_t shared,
                      const typename Kernel::Args& args) {
+    const OnFirstDevice device;
     allow<Kernel>(shared);
     unsigned* arrived = nullptr;
     if (Kernel::kCooperative) {
@@ -122,24 +160,23 @@ struct CudaDevice {
  private:
   // Host memory is pageable: the call returns when it may be used again.
   static void transfer(void* to, const void* from, std::size_t bytes) {
+    const OnFirstDevice device;
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, current_stream()), "copy");
     check(cudaStreamSynchronize(current_stream()), "kernel");
   }
 
   static int attribute(cudaDeviceAttr which) {
-    int device = 0, value = 0;
-    check(cudaGetDevice(&device), "device");
-    check(cudaDeviceGetAttribute(&value, which, device), "attribute");
+    int value = 0;
+    check(cudaDeviceGetAttribute(&value, which, 0), "attribute");
     return value;
   }
-  static std::size_t most_shared() {
-    static const auto bytes =
-        static_cast<std::size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
-    return bytes;
-  }
-  static int multiprocessors() {
-    static const int count = attribute(cudaDevAttrMultiProcessorCount);
-    return count;
+
+  static bool keep_released() {
+    cudaMemPool_t pool{};
+    check(cudaDeviceGetDefaultMemPool(&pool, 0), "memory pool");
+    std::uint64_t all = ~std::uint64_t(0);
+    check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &all), "memory pool");
+    return true;
   }
 
   // More than 48 KB of shared memory must be asked for, for each kernel.

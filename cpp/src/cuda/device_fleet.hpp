@@ -12,6 +12,7 @@
 
 #include "cuda/matrices.hpp"
 #include "cuda/memory.hpp"
+#include "cuda/resident.hpp"
 #include "cuda/sweep.hpp"
 #include "fleet.hpp"
 
@@ -34,6 +35,8 @@ class DeviceFleet final : public Fleet<T> {
  public:
   using Device = typename Setup::Device;
   using Kernel = Sweep<typename Setup::template SweepShape<T>, T>;
+  using Large = Sweep<typename Setup::template LargeShape<T>, T>;
+  using Small = Resident<T, Setup::kResidentThreads>;
   template <class U>
   using Mem = Memory<Device, U>;
 
@@ -65,12 +68,17 @@ class DeviceFleet final : public Fleet<T> {
       if (compensated) lost_a_ = Mem<T>::zeros(B_ * m * k);
     }
     slopes_ = Mem<T>(B_ * at_once * m);
+    pulled_ = Mem<T>(B_ * at_once * m);
     if (keep_values || train_output) values_ = Mem<T>(B_ * at_once * m);
-    partial_ = Mem<double>(B_ * Kernel::node_tiles(m) * at_once * k);
+    partial_ = Mem<double>(B_ * Kernel::tiles(m) * at_once * k);
     f_ = Mem<double>(B_ * at_once * k);
     residual_ = Mem<T>(B_ * at_once * k);
     loss_parts_ = Mem<double>(B_ * Kernel::slices(at_once));
     progress_ = Mem<Progress>(B_);
+    // One kernel evaluates and steps a member, so that a resumed run has the same bits.
+    const bool whole = y_.data() && at_once == samples && !train_output && !keep_values;
+    if (whole && samples * k <= Small::kMostOutputs && resident_grid(1, samples, m, d, k).ranks > 0)
+      parts_ = Mem<T>(B_ * Small::parts(samples, m, k));
 
     problem_.d = d, problem_.m = m, problem_.k = k;
     problem_.samples = samples, problem_.n = at_once;
@@ -81,6 +89,7 @@ class DeviceFleet final : public Fleet<T> {
     problem_.c = c_.data(), problem_.root_lam = root_lam_.data();
     problem_.a = a_.data(), problem_.lost_a = lost_a_.data();
     problem_.slopes = slopes_.data(), problem_.values = values_.data();
+    problem_.pulled = pulled_.data();
     problem_.partial = partial_.data(), problem_.f = f_.data();
     problem_.residual = residual_.data(), problem_.loss_parts = loss_parts_.data();
     host_f_.resize(static_cast<std::size_t>(f_.size()));
@@ -211,8 +220,8 @@ class DeviceFleet final : public Fleet<T> {
     for (T** array : {&p.eval, &p.base, &p.lost, &p.sum}) move(*array, weights());
     for (T** array : {&p.c, &p.a, &p.lost_a}) move(*array, output_weights());
     move(p.root_lam, p.m);
-    move(p.slopes, p.n * p.m), move(p.values, p.n * p.m);
-    move(p.partial, Kernel::node_tiles(p.m) * outputs());
+    for (T** array : {&p.slopes, &p.values, &p.pulled}) move(*array, p.n * p.m);
+    move(p.partial, Kernel::tiles(p.m) * outputs());
     move(p.f, outputs()), move(p.residual, outputs());
     move(p.loss_parts, Kernel::slices(p.n));
     return p;
@@ -270,44 +279,75 @@ class DeviceFleet final : public Fleet<T> {
     return progress;
   }
 
-  // How many blocks work on a member, how many members at once, and whether weights are shared.
+  Index transposed_size() const {
+    return B_ * problem_.d * Small::units(problem_.m) * Small::kUnit;
+  }
+
+  // How many blocks work on a member, and how many members at once.
   struct Grid {
     int ranks;
     Index groups;
-    bool weights_shared;
     std::size_t shared;
   };
 
-  // As many blocks as there are node tiles, or as run at once; weights stay in shared memory where
-  // as many run with them as without.
-  static Grid grid_for(Index members, Index m, Index d) {
-    const Index tiles = Kernel::node_tiles(m);
-    const std::size_t least = Kernel::kShared;
-    const Index at_once = Device::template blocks_at_once<Kernel>(least);
+  // As many blocks as there are tiles, or as run at once.
+  template <class Which>
+  static Grid grid_for(Index members, const Problem<T>& p) {
+    const Index at_once = Device::template blocks_at_once<Which>(Which::kShared);
     if (at_once < 1) throw std::runtime_error("cuda: the device cannot run a single block");
-    const Index most = std::clamp<Index>(at_once / members, 1, tiles);
-    for (Index ranks = most; ranks >= 1; --ranks) {
-      const std::size_t shared = least + Carver::rounded(bytes(most_nodes(ranks, m) * d));
-      const Index with = Device::template blocks_at_once<Kernel>(shared);
-      if (with >= ranks * std::min(members, at_once))
-        return {static_cast<int>(ranks), std::min(members, with / ranks), true, shared};
-    }
-    return {static_cast<int>(most), std::min(members, at_once / most), false, least};
+    const Index tiles = Which::tiles(p.m) * std::max(Which::tiles(p.n), Which::tiles(p.d));
+    const Index ranks = std::clamp<Index>(at_once / members, 1, tiles);
+    return {static_cast<int>(ranks), std::min(members, at_once / ranks), Which::kShared};
   }
 
-  // The most nodes that a block has.
-  static Index most_nodes(Index ranks, Index m) {
-    constexpr Index tile = Setup::template SweepShape<T>::tile;
-    return std::min(m, (Kernel::node_tiles(m) + ranks - 1) / ranks * tile);
+  // As many blocks a member as run at once, or more where their nodes would not fit; ranks 0: there
+  // are not enough blocks for that.
+  static Grid resident_grid(Index members, Index n, Index m, Index d, Index k) {
+    const Index units = Small::units(m);
+    const Index at_once = Device::template blocks_at_once<Small>(Small::shared(n, d, k, 1));
+    for (Index ranks = std::clamp<Index>(at_once / members, 1, units); ranks <= units; ++ranks) {
+      const std::size_t shared = Small::shared(n, d, k, (units + ranks - 1) / ranks);
+      const Index with = Device::template blocks_at_once<Small>(shared);
+      if (with >= ranks)
+        return {static_cast<int>(ranks), std::min(members, with / ranks), shared};
+    }
+    return {0, 0, 0};
   }
 
   void launch(const Problem<T>& problem, const Plan<T>& plan, Index first, Index members,
               Progress* progress) {
-    const Grid grid = grid_for(members, problem.m, problem.d);
-    const typename Kernel::Args args{problem, plan, progress, grid.weights_shared};
+    if (!parts_.empty() && !plan.gradient && !plan.push) {
+      const typename Small::Args args{problem,
+                                      plan,
+                                      progress,
+                                      parts_.data(),
+                                      transposed(problem.base, base_transposed_),
+                                      transposed(problem.lost, lost_transposed_),
+                                      transposed(problem.sum, sum_transposed_)};
+      launch_all<Small>(resident_grid(members, problem.n, problem.m, problem.d, problem.k), first,
+                        members, args);
+    } else if (Large::tiles(problem.m) * Large::tiles(problem.n) >= Setup::kManyTiles) {
+      launch_all<Large>(grid_for<Large>(members, problem), first, members,
+                        {problem, plan, progress});
+    } else {
+      launch_all<Kernel>(grid_for<Kernel>(members, problem), first, members,
+                         {problem, plan, progress});
+    }
+  }
+
+  template <class Which>
+  static void launch_all(const Grid& grid, Index first, Index members,
+                         const typename Which::Args& args) {
     for (Index group = first; group < first + members; group += grid.groups)
-      Device::template launch<Kernel>(group, std::min(grid.groups, first + members - group),
-                                      grid.ranks, grid.shared, args);
+      Device::template launch<Which>(group, std::min(grid.groups, first + members - group),
+                                     grid.ranks, grid.shared, args);
+  }
+
+  // Room for a transposed copy of an array of the problem, if there is such an array.
+  T* transposed(const T* array, Mem<T>& copy) {
+    if (!array) return nullptr;
+    if (copy.empty()) copy = Mem<T>(transposed_size());
+    return copy.data();
   }
 
   static void visit(Archive& archive, Mem<T>& memory, Index b, Index size) {
@@ -322,7 +362,9 @@ class DeviceFleet final : public Fleet<T> {
   bool train_output_;
   const T* initial_a_;  // the caller's
   Problem<T> problem_{};
-  Mem<T> X_, y_, eval_, base_, lost_, sum_, c_, root_lam_, a_, lost_a_, slopes_, values_, residual_;
+  Mem<T> X_, y_, eval_, base_, lost_, sum_, c_, root_lam_, a_, lost_a_, slopes_, pulled_, values_, residual_;
+  Mem<T> parts_;  // empty: the problem is not small
+  Mem<T> base_transposed_, lost_transposed_, sum_transposed_;
   Mem<double> partial_, f_, loss_parts_, scales_;
   Mem<std::int32_t> rows_, sizes_;
   Mem<Progress> progress_;

@@ -51,9 +51,18 @@ struct EmulatedBlock {
   unsigned char* shared;
   Fibers* fibers;
   Barrier *of_block, *of_group;
+  double* exchange;  // of the block, one number a thread
 
   void sync();
   void group_sync();
+  bool any_of_warp(bool) const { return true; }  // what threads exchange, all of the block do
+  template <class T>
+  T of_later(T x, int apart) {
+    sync();
+    exchange[thread] = double(x);
+    sync();
+    return T(exchange[thread + apart < threads ? thread + apart : thread]);
+  }
 };
 
 // Runs work(0), ..., work(count - 1), each in a fiber, until all have returned.
@@ -85,6 +94,7 @@ struct EmulatedDevice {
       std::vector<EmulatedShared> memory;
       memory.reserve(static_cast<std::size_t>(ranks));
       std::vector<Barrier> of_blocks(static_cast<std::size_t>(ranks), Barrier{Kernel::kThreads});
+      std::vector<double> exchange(static_cast<std::size_t>(ranks * Kernel::kThreads));
       Barrier of_group{ranks * Kernel::kThreads};
       for (int rank = 0; rank < ranks; ++rank) memory.emplace_back(shared);
       run_fibers(ranks * Kernel::kThreads, [&](int fiber, Fibers* fibers) {
@@ -92,7 +102,8 @@ struct EmulatedDevice {
         const auto at = static_cast<std::size_t>(rank);
         EmulatedBlock block{
             fiber % Kernel::kThreads, Kernel::kThreads, rank,           ranks,    group,
-            memory[at].data(),        fibers,           &of_blocks[at], &of_group};
+            memory[at].data(),        fibers,           &of_blocks[at], &of_group,
+            exchange.data() + rank * Kernel::kThreads};
         Kernel::run(block, args);
       });
     }

@@ -39,18 +39,23 @@ struct Ntg {
       const int rows = int(at.n - i0 < tile ? at.n - i0 : tile);
       const int cols = int(at.n2 - l0 < tile ? at.n2 - l0 : tile);
       double sums[reg][reg] = {}, products[reg][reg] = {};
-      tile_product<Shape, Runs::inner, Runs::inner>(
-          block, rows, cols, at.m,
-          [&](int i, Index j) { return at.v[j] * double(at.slopes[(i0 + i) * at.m + j]); },
-          [&](int l, Index j) { return double(at.slopes2[(l0 + l) * at.m + j]); }, panels, sums);
-      tile_product<Shape, Runs::inner, Runs::inner>(
-          block, rows, cols, at.d,
-          [&](int i, Index c) { return double(at.X[(i0 + i) * at.d + c]); },
-          [&](int l, Index c) { return double(at.X2[(l0 + l) * at.d + c]); }, panels, products);
+      const auto double_of = [](T x, Index) { return double(x); };
+      tile_product<Shape>(
+          block,
+          operand<Runs::inner, T>(rows, [&](int i) { return at.slopes + (i0 + i) * at.m; },
+                                  [&](T slope, Index j) { return at.v[j] * double(slope); }),
+          operand<Runs::inner, T>(cols, [&](int l) { return at.slopes2 + (l0 + l) * at.m; },
+                                  double_of),
+          at.m, panels, sums);
+      tile_product<Shape>(
+          block,
+          operand<Runs::inner, T>(rows, [&](int i) { return at.X + (i0 + i) * at.d; }, double_of),
+          operand<Runs::inner, T>(cols, [&](int l) { return at.X2 + (l0 + l) * at.d; }, double_of),
+          at.d, panels, products);
       for (int r = 0; r < reg; ++r)
         for (int s = 0; s < reg; ++s) {
-          const Index i = i0 + block.thread / Shape::side * reg + r;
-          const Index l = l0 + block.thread % Shape::side * reg + s;
+          const Index i = i0 + Shape::template place<double>(block.thread / Shape::side, r);
+          const Index l = l0 + Shape::template place<double>(block.thread % Shape::side, s);
           if (i >= at.n || l >= at.n2 || (at.symmetric && l > i)) continue;
           const E k = E(sums[r][s] * products[r][s]);
           at.K[i * at.n2 + l] = k;
@@ -150,7 +155,7 @@ struct Scale {
   }
 };
 
-// The first element that is NaN or infinite, or `size`: *where. One block.
+// where[rank]: the first element that is NaN or infinite among those of a block, or `size`.
 template <class T>
 struct FirstBad {
   static constexpr int kThreads = 256;
@@ -161,7 +166,7 @@ struct FirstBad {
   struct Args {
     const T* x;
     Index size;
-    Index* where;
+    Index* where;  // (blocks,)
   };
 
   template <class Block>
@@ -169,13 +174,14 @@ struct FirstBad {
     Carver carver(block.shared);
     Index* firsts = carver.take<Index>(kThreads);
     Index first = at.size;
-    for (Index e = block.thread; e < at.size && first == at.size; e += block.threads)
+    for (Index e = Index(block.rank) * kThreads + block.thread; e < at.size && first == at.size;
+         e += Index(block.ranks) * kThreads)
       if (!(at.x[e] - at.x[e] == T(0))) first = e;
     firsts[block.thread] = first;
     block.sync();
     if (block.thread != 0) return;
     for (int t = 1; t < block.threads; ++t) first = firsts[t] < first ? firsts[t] : first;
-    *at.where = first;
+    at.where[block.rank] = first;
   }
 };
 

@@ -32,7 +32,8 @@ std::string what_is_missing();
 void* allocate(std::size_t bytes);
 void release(void* memory) noexcept;
 void copy_to_host(void* host, const void* device, std::size_t bytes);
-void wait_for(std::uintptr_t stream);  // until the work of a stream is done
+void copy_on_device(void* to, const void* from, std::size_t bytes);
+void wait_for(std::uintptr_t stream);  // until the work of a stream is done; 0: of all of them
 
 template <class T>
 void forward_on_device(const NetworkView<T>& net, MatrixView<const T> X, T* f);

@@ -93,12 +93,13 @@ void ntg_on_device(const NetworkView<T>& net, const double* v, MatrixView<const 
 // Where the first element is that is NaN or infinite; `size`: there is none.
 template <class Setup, class T>
 Index first_bad(const T* x, Index size) {
-  const Memory<typename Setup::Device, Index> where(1);
-  Setup::Device::template launch<FirstBad<T>>(0, 1, 1, FirstBad<T>::kShared,
+  const int blocks = blocks_for(size);
+  const Memory<typename Setup::Device, Index> where(blocks);
+  Setup::Device::template launch<FirstBad<T>>(0, 1, blocks, FirstBad<T>::kShared,
                                               {x, size, where.data()});
-  Index first = 0;
-  where.copy_out(&first, 0, 1);
-  return first;
+  std::vector<Index> firsts(static_cast<std::size_t>(blocks));
+  where.copy_out(firsts.data(), 0, blocks);
+  return *std::min_element(firsts.begin(), firsts.end());
 }
 
 }  // namespace asymfast::cuda

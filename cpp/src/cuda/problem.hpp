@@ -27,6 +27,7 @@ struct Problem {
   T *c, *root_lam;     // (B, m, k) sqrt(lam) a, (B, m)
   T *a, *lost_a;       // (B, m, k), if the output weights are trained
   T *slopes, *values;  // (B, n, m) sigma', and sigma where asked for
+  T* pulled;           // (B, n, m) dL/dZ
   double* partial;     // (B, node tiles, n, k)
   double* f;           // (B, n, k)
   T* residual;         // (B, n, k) dL/df
@@ -46,6 +47,44 @@ struct Plan {
   const double* scales;       // (steps,) factors of along_gradient; null: 1
   const std::int32_t* rows;   // (B, steps + 1, n) of the batches; null: all samples, in order
   const std::int32_t* sizes;  // (steps + 1,) of the batches
+};
+
+// An Update of single weights.
+template <class T>
+struct Step {
+  T along_gradient, along_sum, keep_sum, gain;
+  bool uses_sum, commit;
+
+  ASYMFAST_DEVICE Step(const Update& u, double scale)
+      : along_gradient(T(u.along_gradient * scale)),
+        along_sum(T(u.along_sum)),
+        keep_sum(T(u.keep_sum)),
+        gain(T(u.gain)),
+        uses_sum(u.gain != 0 || u.along_sum != 0),
+        commit(u.commit) {}
+
+  // The weight after the step; sum and *lost change, too.
+  ASYMFAST_DEVICE T operator()(T g, T base, T& sum, T* lost) const {
+    T change = along_gradient * g;
+    if (uses_sum) {
+      const T kept = keep_sum == T(0) ? T(0) : keep_sum * sum;  // it may be NaN
+      sum = fma(gain, g, kept);
+      change = fma(along_sum, sum, change);
+    }
+    return shifted(base, change, lost, commit);
+  }
+
+  // base + change, with what rounding has kept out of base so far.
+  ASYMFAST_DEVICE static T shifted(T base, T change, T* lost, bool commit) {
+    if (!lost) return base + change;
+    const T whole = change + *lost;
+    const T next = base + whole;
+    if (commit) {  // exact, by Knuth's two-sum
+      const T taken = next - base;
+      *lost = (base - (next - taken)) + (whole - taken);
+    }
+    return next;
+  }
 };
 
 // Of a member, in and out.

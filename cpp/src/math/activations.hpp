@@ -51,7 +51,7 @@ struct ActivationMath<Activation::swish> : EachAlone<Activation::swish> {
     constexpr T limit = ExpConstants<T>::limit;
     const V bounded_below = at_least(z, -limit);
     const V e = exp_minus(at_most(bounded_below, limit));
-    const V s = z < broadcast<V>(-limit) ? V{} : T(1) / (e + T(1));
+    const V s = z < broadcast<V>(-limit) ? V{} : reciprocal(e + T(1));
     const V value = product(bounded_below, s);
     return {value, fma(at_most(value, limit), e * s, s)};
   }
@@ -87,7 +87,7 @@ struct ActivationMath<Activation::tanh> : EachAlone<Activation::tanh> {
     const PowerAndRest<V> e = reduced_exp_minus(T(2) * at_most(a, limit));
     const V power = a > broadcast<V>(limit) ? V{} : e.power;
     const V u_minus_1 = fma(power, e.rest, power - T(1));
-    const V inverse = T(1) / (u_minus_1 + T(2));
+    const V inverse = reciprocal(u_minus_1 + T(2));
     const V double_inverse = inverse + inverse;
     const V u = fma(power, e.rest, power);
     return {with_sign_of(z, -u_minus_1 * inverse), product(u * double_inverse, double_inverse)};

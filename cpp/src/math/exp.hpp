@@ -59,6 +59,20 @@ ASYMFAST_INLINE V exp_minus(V x) {
   return fma(e.power, e.rest, e.power);
 }
 
+#if defined(__CUDA_ARCH__)
+
+// The device's 2^t within 2 ulp, where log2(e) x is t and a rest.
+ASYMFAST_INLINE float exp_minus(float x) {
+  constexpr float log2_e = 1.4426950408889634074f, log2_e_rest = 1.9259629911266175e-8f;
+  const float t = x * -log2_e;
+  const float rest = fmaf(x, -log2_e_rest, fmaf(x, -log2_e, -t));
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(t));
+  return fmaf(power, rest * 0.69314718055994530942f, power);
+}
+
+#endif
+
 #if defined(__AVX512F__)
 
 // 2^(k/32) and 2^(k/16), with k taken off the bits that hold it in n: adding n, shifted to the

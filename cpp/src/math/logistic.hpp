@@ -14,7 +14,7 @@ template <class V>
 ASYMFAST_INLINE Logistic<V> logistic(V z) {
   using T = ScalarOf<V>;
   const V u = decay(abs(z));
-  const V large = T(1) / (u + T(1));
+  const V large = reciprocal(u + T(1));
   const V small = u * large;
   const auto positive = z >= V{};
   return {positive ? large : small, positive ? small : large, u};
