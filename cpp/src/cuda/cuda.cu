@@ -135,14 +135,14 @@ void forward_on_device(const NetworkView<T>& net, MatrixView<const T> X, T* f) {
 
 template <class T>
 double loss_on_device(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
-                  Loss loss) {
+                      Loss loss) {
   const DeviceLock lock(device_mutex());
   return loss_on_device<Cuda, T>(net, X, y, loss);
 }
 
 template <class T>
-void node_gradients_on_device(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
-                          Loss loss, T* G) {
+void node_gradients_on_device(const NetworkView<T>& net, MatrixView<const T> X,
+                              MatrixView<const T> y, Loss loss, T* G) {
   ended([&] { node_gradients_on_device<Cuda, T>(net, X, y, loss, G); });
 }
 
@@ -153,7 +153,7 @@ void features_on_device(const NetworkView<T>& net, MatrixView<const T> X, T* H) 
 
 template <class T>
 void ntg_on_device(const NetworkView<T>& net, const double* v, MatrixView<const T> X,
-               MatrixView<const T> X2, T* K) {
+                   MatrixView<const T> X2, T* K) {
   const bool symmetric = X.data == X2.data && X.rows == X2.rows;
   ended([&] { ntg_on_device<Cuda, T, T>(net, v, X, X2, symmetric, K); });
 }
@@ -164,15 +164,15 @@ Index first_bad(const T* x, Index size) {
   return first_bad<Cuda, T>(x, size);
 }
 
-#define ASYMFAST_INSTANTIATE(T)                                                               \
+#define ASYMFAST_INSTANTIATE(T)                                                                   \
   template void forward_on_device(const NetworkView<T>&, MatrixView<const T>, T*);                \
   template double loss_on_device(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, \
-                             Loss);                                                           \
+                                 Loss);                                                           \
   template void node_gradients_on_device(const NetworkView<T>&, MatrixView<const T>,              \
-                                     MatrixView<const T>, Loss, T*);                          \
+                                         MatrixView<const T>, Loss, T*);                          \
   template void features_on_device(const NetworkView<T>&, MatrixView<const T>, T*);               \
   template void ntg_on_device(const NetworkView<T>&, const double*, MatrixView<const T>,          \
-                          MatrixView<const T>, T*);                                           \
+                              MatrixView<const T>, T*);                                           \
   template Index first_bad(const T*, Index);
 
 ASYMFAST_INSTANTIATE(float)

@@ -308,8 +308,7 @@ class DeviceFleet final : public Fleet<T> {
     for (Index ranks = std::clamp<Index>(at_once / members, 1, units); ranks <= units; ++ranks) {
       const std::size_t shared = Small::shared(n, d, k, (units + ranks - 1) / ranks);
       const Index with = Device::template blocks_at_once<Small>(shared);
-      if (with >= ranks)
-        return {static_cast<int>(ranks), std::min(members, with / ranks), shared};
+      if (with >= ranks) return {static_cast<int>(ranks), std::min(members, with / ranks), shared};
     }
     return {0, 0, 0};
   }
@@ -362,7 +361,8 @@ class DeviceFleet final : public Fleet<T> {
   bool train_output_;
   const T* initial_a_;  // the caller's
   Problem<T> problem_{};
-  Mem<T> X_, y_, eval_, base_, lost_, sum_, c_, root_lam_, a_, lost_a_, slopes_, pulled_, values_, residual_;
+  Mem<T> X_, y_, eval_, base_, lost_, sum_, c_, root_lam_, a_, lost_a_, slopes_, pulled_, values_,
+      residual_;
   Mem<T> parts_;  // empty: the problem is not small
   Mem<T> base_transposed_, lost_transposed_, sum_transposed_;
   Mem<double> partial_, f_, loss_parts_, scales_;

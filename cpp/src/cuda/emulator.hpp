@@ -100,10 +100,16 @@ struct EmulatedDevice {
       run_fibers(ranks * Kernel::kThreads, [&](int fiber, Fibers* fibers) {
         const int rank = fiber / Kernel::kThreads;
         const auto at = static_cast<std::size_t>(rank);
-        EmulatedBlock block{
-            fiber % Kernel::kThreads, Kernel::kThreads, rank,           ranks,    group,
-            memory[at].data(),        fibers,           &of_blocks[at], &of_group,
-            exchange.data() + rank * Kernel::kThreads};
+        EmulatedBlock block{fiber % Kernel::kThreads,
+                            Kernel::kThreads,
+                            rank,
+                            ranks,
+                            group,
+                            memory[at].data(),
+                            fibers,
+                            &of_blocks[at],
+                            &of_group,
+                            exchange.data() + rank * Kernel::kThreads};
         Kernel::run(block, args);
       });
     }

@@ -43,7 +43,8 @@ ASYMFAST_DEVICE double sample_loss(Loss loss, double scale, const double* f, con
 
 inline constexpr int kTotalLanes = 32;  // that sum side by side
 
-// The sum of x in an order of its own, the same in every thread; lanes (kTotalLanes,) is shared memory.
+// The sum of x in an order of its own, the same in every thread; lanes (kTotalLanes,) is shared
+// memory.
 template <class Block>
 ASYMFAST_DEVICE double total(Block& block, const double* x, Index count, double* lanes) {
   for (int lane = block.thread; lane < kTotalLanes; lane += block.threads) {

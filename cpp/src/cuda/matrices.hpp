@@ -40,18 +40,19 @@ struct Ntg {
       const int cols = int(at.n2 - l0 < tile ? at.n2 - l0 : tile);
       double sums[reg][reg] = {}, products[reg][reg] = {};
       const auto double_of = [](T x, Index) { return double(x); };
-      tile_product<Shape>(
-          block,
-          operand<Runs::inner, T>(rows, [&](int i) { return at.slopes + (i0 + i) * at.m; },
-                                  [&](T slope, Index j) { return at.v[j] * double(slope); }),
-          operand<Runs::inner, T>(cols, [&](int l) { return at.slopes2 + (l0 + l) * at.m; },
-                                  double_of),
-          at.m, panels, sums);
-      tile_product<Shape>(
-          block,
-          operand<Runs::inner, T>(rows, [&](int i) { return at.X + (i0 + i) * at.d; }, double_of),
-          operand<Runs::inner, T>(cols, [&](int l) { return at.X2 + (l0 + l) * at.d; }, double_of),
-          at.d, panels, products);
+      tile_product<Shape>(block,
+                          operand<Runs::inner, T>(
+                              rows, [&](int i) { return at.slopes + (i0 + i) * at.m; },
+                              [&](T slope, Index j) { return at.v[j] * double(slope); }),
+                          operand<Runs::inner, T>(
+                              cols, [&](int l) { return at.slopes2 + (l0 + l) * at.m; }, double_of),
+                          at.m, panels, sums);
+      tile_product<Shape>(block,
+                          operand<Runs::inner, T>(
+                              rows, [&](int i) { return at.X + (i0 + i) * at.d; }, double_of),
+                          operand<Runs::inner, T>(
+                              cols, [&](int l) { return at.X2 + (l0 + l) * at.d; }, double_of),
+                          at.d, panels, products);
       for (int r = 0; r < reg; ++r)
         for (int s = 0; s < reg; ++s) {
           const Index i = i0 + Shape::template place<double>(block.thread / Shape::side, r);

@@ -1,6 +1,6 @@
-// The training kernel of small problems: many steps of one member by a group of blocks, each of which
-// keeps its nodes' weights and slopes, and all samples, in shared memory. One barrier of the group a
-// gradient:
+// The training kernel of small problems: many steps of one member by a group of blocks, each of
+// which keeps its nodes' weights and slopes, and all samples, in shared memory. One barrier of the
+// group a gradient:
 //
 //   slopes * (c . residual)             dL/dZ, in place
 //   product with X, and update          W
@@ -25,23 +25,24 @@ struct Resident {
   static constexpr int kBlocks = 1;  // that a multiprocessor has
   static constexpr bool kCooperative = true;
 
-  static constexpr int kUnit = 16;              // nodes whose outputs are added before they leave
-  static constexpr int kVec = 16 / sizeof(T);   // numbers that one access moves
-  static constexpr int kNodes = 2 * kVec;       // of a thread's tile
-  static constexpr int kSamples = 8;            // of a thread's tile
+  static constexpr int kUnit = 16;               // nodes whose outputs are added before they leave
+  static constexpr int kVec = 16 / sizeof(T);    // numbers that one access moves
+  static constexpr int kNodes = 2 * kVec;        // of a thread's tile
+  static constexpr int kSamples = 8;             // of a thread's tile
   static constexpr int kLanes = kUnit / kNodes;  // threads of a unit
-  static constexpr int kSlices = 8;             // of the units, summed side by side
+  static constexpr int kSlices = 8;              // of the units, summed side by side
   static constexpr bool kCompensated = sizeof(T) == sizeof(float);  // `lost` is kept
-  static constexpr Index kMostOutputs = 1024;  // n k: every block sums them
+  static constexpr Index kMostOutputs = 1024;                       // n k: every block sums them
   using Numbers = Strip<T, kVec>;
 
-  // What lies where in global memory, transposed so that nodes are neighbours: (B, d, units * kUnit).
+  // What lies where in global memory, transposed so that nodes are neighbours: (B, d, units *
+  // kUnit).
   struct Args {
     Problem<T> problem;
     Plan<T> plan;
-    Progress* progress;       // (B,)
-    T* parts;                 // (B, 2, units, k, rows): outputs of the units
-    T *base, *lost, *sum;     // those of `problem` while the kernel runs; null where they are
+    Progress* progress;    // (B,)
+    T* parts;              // (B, 2, units, k, rows): outputs of the units
+    T *base, *lost, *sum;  // those of `problem` while the kernel runs; null where they are
   };
 
   ASYMFAST_INLINE static Index up(Index size, Index to) { return (size + to - 1) / to * to; }
@@ -74,8 +75,15 @@ struct Resident {
   class Worker {
    public:
     ASYMFAST_DEVICE Worker(Block& block, const Args& args)
-        : block_(block), args_(args), p_(args.problem), plan_(args.plan), n_(int(p_.n)), d_(int(p_.d)),
-          k_(int(p_.k)), rows_(int(rows(p_.n))), units_(units(p_.m)) {
+        : block_(block),
+          args_(args),
+          p_(args.problem),
+          plan_(args.plan),
+          n_(int(p_.n)),
+          d_(int(p_.d)),
+          k_(int(p_.k)),
+          rows_(int(rows(p_.n))),
+          units_(units(p_.m)) {
       const Index b = block.group;
       first_unit_ = units_ * block.rank / block.ranks;
       const Index own = units_ * (block.rank + 1) / block.ranks - first_unit_;
@@ -247,7 +255,8 @@ struct Resident {
         const Place own = place(tile);
         const int first = own.row * kSamples;
         pre_activations(own, first, inside);
-        with_activation(p_.activation, [&](auto sigma) { activate(sigma, own, first, inside, parts); });
+        with_activation(p_.activation,
+                        [&](auto sigma) { activate(sigma, own, first, inside, parts); });
       });
       block_.group_sync();
       return finish(parts);
@@ -257,7 +266,7 @@ struct Resident {
     ASYMFAST_DEVICE void pre_activations(const Place& own, int first, bool inside) {
       T z[kSamples][kNodes] = {};
       const T *x = x_ + first, *u = w_ + own.first, *v = w_ + own.second;
-ASYMFAST_UNROLL(2)
+      ASYMFAST_UNROLL(2)
       for (int l = 0; l < d_; ++l) {
         const Numbers a = at(u + l * nodes_), b = at(v + l * nodes_);
         Numbers samples[kSamples / kVec];
@@ -277,7 +286,7 @@ ASYMFAST_UNROLL(2)
     // Slopes of a tile, and its unit's outputs: sums over the nodes of a thread, then over threads.
     template <class Sigma>
     ASYMFAST_DEVICE void activate(Sigma, const Place& own, int first, bool inside, T* parts) {
-ASYMFAST_UNROLL(1)
+      ASYMFAST_UNROLL(1)
       for (int r = 0; r < kSamples; ++r) {
         const bool real = inside && first + r < n_;
         T* row = slopes_ + (real ? first + r : 0) * nodes_;
@@ -290,7 +299,7 @@ ASYMFAST_UNROLL(1)
           a.x[s] = first_at.slope, b.x[s] = second_at.slope;
         }
         if (real) at(row + own.first) = a, at(row + own.second) = b;
-ASYMFAST_UNROLL(1)
+        ASYMFAST_UNROLL(1)
         for (int q = 0; q < k_; ++q) {
           const Numbers ca = at(c_ + q * nodes_ + own.first);
           const Numbers cb = at(c_ + q * nodes_ + own.second);
@@ -313,7 +322,7 @@ ASYMFAST_UNROLL(1)
       each(kSlices * strips, [&](int e) {
         const int slice = e / strips, strip = e % strips;
         double sum[kVec] = {};
-ASYMFAST_UNROLL(16)
+        ASYMFAST_UNROLL(16)
         for (Index unit = slice; unit < units_; unit += kSlices) {
           const Numbers part = at(parts + unit * k_ * rows_ + strip * kVec);
           for (int s = 0; s < kVec; ++s) sum[s] += double(part.x[s]);
@@ -323,12 +332,11 @@ ASYMFAST_UNROLL(16)
       block_.sync();
       const double scale = loss_scale(p_.loss, n_, k_);
       each(n_, [&](int i) {
-ASYMFAST_UNROLL(1)
+        ASYMFAST_UNROLL(1)
         for (int q = 0; q < k_; ++q) {
           double sum = 0;
-ASYMFAST_UNROLL(32)
-          for (int slice = 0; slice < kSlices; ++slice)
-            sum += sums_[(slice * k_ + q) * rows_ + i];
+          ASYMFAST_UNROLL(32)
+          for (int slice = 0; slice < kSlices; ++slice) sum += sums_[(slice * k_ + q) * rows_ + i];
           f_[i * k_ + q] = sum;
         }
         losses_[i] = sample_loss(p_.loss, scale, f_ + i * k_, y_ + i * k_, k_, residual_ + i * k_);
@@ -344,7 +352,7 @@ ASYMFAST_UNROLL(32)
       for (int i = block_.thread / 32; i < n_; i += warps)
         for (int j = block_.thread % 32 * kVec; j < nodes_; j += 32 * kVec) {
           Numbers pulled{};
-ASYMFAST_UNROLL(1)
+          ASYMFAST_UNROLL(1)
           for (int q = 0; q < k_; ++q) {
             const T r = residual_[i * k_ + q];
             const Numbers c = at(c_ + q * nodes_ + j);
@@ -371,19 +379,19 @@ ASYMFAST_UNROLL(1)
         T g[inputs][kNodes] = {};
         // Of inputs beyond d, what lies there is multiplied and not used.
         const T *x = x_ + first * rows_, *u = slopes_ + own.first, *v = slopes_ + own.second;
-ASYMFAST_UNROLL(1)
+        ASYMFAST_UNROLL(1)
         for (int i = 0; i < rows_; i += kVec) {
           Numbers samples[inputs];
-ASYMFAST_UNROLL(32)
+          ASYMFAST_UNROLL(32)
           for (int r = 0; r < inputs; ++r) samples[r] = at(x + r * rows_ + i);
-ASYMFAST_UNROLL(32)
+          ASYMFAST_UNROLL(32)
           for (int s = 0; s < kVec; ++s) {
             const Numbers a = at(u + (i + s) * nodes_), b = at(v + (i + s) * nodes_);
-ASYMFAST_UNROLL(32)
+            ASYMFAST_UNROLL(32)
             for (int r = 0; r < inputs; ++r) add_product(samples[r].x[s], a, b, g[r]);
           }
         }
-ASYMFAST_UNROLL(32)
+        ASYMFAST_UNROLL(32)
         for (int r = 0; r < inputs; ++r) {
           if (!inside || first + r >= d_) break;
           apply<plain>(step, first + r, own.first, g[r]);
@@ -402,7 +410,7 @@ ASYMFAST_UNROLL(32)
       if (!plain && base_) base = at(base_ + e);
       if (!plain && sum_) sum = at(sum_ + e);
       if (kCompensated) lost = at(lost_ + e);
-ASYMFAST_UNROLL(32)
+      ASYMFAST_UNROLL(32)
       for (int s = 0; s < kVec; ++s) {
         T* rest = kCompensated ? &lost.x[s] : nullptr;
         w.x[s] = plain ? Step<T>::shifted(base.x[s], step.along_gradient * g[s], rest, true)

@@ -1,5 +1,5 @@
-// The training kernel of any size: many steps of one member by a group of blocks, which share tiles of
-// nodes x samples and of nodes x inputs out among them. Four barriers of the group a gradient:
+// The training kernel of any size: many steps of one member by a group of blocks, which share tiles
+// of nodes x samples and of nodes x inputs out among them. Four barriers of the group a gradient:
 //
 //   slopes * (c . residual)                        pulled, dL/dZ
 //   ------------------------------------------- barrier
@@ -144,7 +144,8 @@ struct Sweep {
     template <class Work>
     ASYMFAST_DEVICE void each(Index size, Work work) {
       const Index all = Index(block_.ranks) * Shape::threads;
-      for (Index e = Index(block_.rank) * Shape::threads + block_.thread; e < size; e += all) work(e);
+      for (Index e = Index(block_.rank) * Shape::threads + block_.thread; e < size; e += all)
+        work(e);
     }
 
     // ---- forward
@@ -154,9 +155,8 @@ struct Sweep {
       by_tiles(size_, p_.m, [&](Index first, int samples, Index node, int nodes) {
         T z[reg][reg] = {};
         product_with_samples(W_, first, samples, node, nodes, z);
-        with_activation(p_.activation, [&](auto sigma) {
-          activate(sigma, first, samples, node, nodes, z);
-        });
+        with_activation(p_.activation,
+                        [&](auto sigma) { activate(sigma, first, samples, node, nodes, z); });
         add_outputs(first, samples, node, nodes, z);
       });
       block_.group_sync();
@@ -167,12 +167,13 @@ struct Sweep {
     ASYMFAST_DEVICE void product_with_samples(const T* w, Index first, int samples, Index node,
                                               int nodes, T (&z)[reg][reg]) {
       const auto x = operand<Runs::inner, T>(samples, [&](int i) { return sample(first + i); });
-      const auto rows = operand<Runs::inner, T>(nodes, [&](int j) { return w + (node + j) * p_.d; });
+      const auto rows =
+          operand<Runs::inner, T>(nodes, [&](int j) { return w + (node + j) * p_.d; });
       tile_product<Shape>(block_, x, rows, p_.d, panels_, z);
     }
 
-    // z <- sigma(z), and sigma'(z) to memory. Row by row in a loop that is not written out: the code
-    // of ten activations would not fit into the instruction cache.
+    // z <- sigma(z), and sigma'(z) to memory. Row by row in a loop that is not written out: the
+    // code of ten activations would not fit into the instruction cache.
     template <class Sigma>
     ASYMFAST_DEVICE void activate(Sigma, Index first, int samples, Index node, int nodes,
                                   T (&z)[reg][reg]) {
@@ -297,7 +298,8 @@ struct Sweep {
       by_tiles(p_.m, p_.d, [&](Index node, int nodes, Index input, int inputs) {
         T g[reg][reg] = {};
         tile_product<Shape>(
-            block_, operand<Runs::outer, T>(nodes, [&](Index i) { return pulled_ + i * p_.m + node; }),
+            block_,
+            operand<Runs::outer, T>(nodes, [&](Index i) { return pulled_ + i * p_.m + node; }),
             operand<Runs::outer, T>(inputs, [&](Index i) { return sample(i) + input; }), size_,
             panels_, g);
         for (int r = 0; r < reg; ++r)

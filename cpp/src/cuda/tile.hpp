@@ -1,5 +1,5 @@
-// The product of two matrices by one block, tile by tile: the work horse of the kernels on matrices that
-// do not fit into shared memory.
+// The product of two matrices by one block, tile by tile: the work horse of the kernels on matrices
+// that do not fit into shared memory.
 #pragma once
 
 #include "cuda/block.hpp"
@@ -12,12 +12,13 @@ struct alignas(count * sizeof(T) < 16 ? count * sizeof(T) : 16) Strip {
   T x[count];
 };
 
-// Which index of an operand runs through its memory: the inner one of the product, or the outer one.
+// Which index of an operand runs through its memory: the inner one of the product, or the outer
+// one.
 enum class Runs { inner, outer };
 
-// A rows x inner matrix of the product: run(index) is where the elements begin that lie one after the
-// other, index being a row (Runs::inner) or an inner index (Runs::outer); number(u, l) is what an element
-// u at the inner index l stands for.
+// A rows x inner matrix of the product: run(index) is where the elements begin that lie one after
+// the other, index being a row (Runs::inner) or an inner index (Runs::outer); number(u, l) is what
+// an element u at the inner index l stands for.
 template <Runs direction, class U, class Run, class Number>
 struct Operand {
   static constexpr Runs runs = direction;
@@ -41,7 +42,8 @@ ASYMFAST_DEVICE Operand<direction, U, Run, Number> operand(int rows, Run run, Nu
   return {run, number, rows};
 }
 
-// Shared memory of a product: two panels an operand, one being filled while the other is multiplied.
+// Shared memory of a product: two panels an operand, one being filled while the other is
+// multiplied.
 template <class Shape, class T>
 struct Panels {
   static constexpr int stride = Shape::template stride<T>, size = Shape::depth * stride;
@@ -64,7 +66,8 @@ class Feed {
   using Vector = Strip<U, vec>;
 
  public:
-  // Threads that are neighbours have neighbouring rows of an operand that runs along the inner index.
+  // Threads that are neighbours have neighbouring rows of an operand that runs along the inner
+  // index.
   ASYMFAST_DEVICE Feed(int thread, const From& from)
       : from_(from),
         row_(inner ? thread % Shape::tile : thread * per_thread % Shape::tile),
@@ -86,8 +89,7 @@ class Feed {
       }
     } else {
       ASYMFAST_UNROLL(8)
-      for (int e = 0; e < per_thread; ++e)
-        next_[e] = e < inside ? value(run[at + e], l, e) : T(0);
+      for (int e = 0; e < per_thread; ++e) next_[e] = e < inside ? value(run[at + e], l, e) : T(0);
     }
   }
 
@@ -143,10 +145,9 @@ ASYMFAST_DEVICE void tile_product(Block& block, const A& a, const B& b, Index in
         q[v] = *reinterpret_cast<const Vector*>(y + l * Panels<Shape, T>::stride + v * apart);
       }
       ASYMFAST_UNROLL(8)
-      for (int r = 0; r < reg; ++r)
-        ASYMFAST_UNROLL(8)
-        for (int s = 0; s < reg; ++s)
-          sums[r][s] = fma(p[r / vec].x[r % vec], q[s / vec].x[s % vec], sums[r][s]);
+      for (int r = 0; r < reg; ++r) ASYMFAST_UNROLL(8)
+      for (int s = 0; s < reg; ++s)
+        sums[r][s] = fma(p[r / vec].x[r % vec], q[s / vec].x[s % vec], sums[r][s]);
     }
     if (more) put(1 - stage);
     block.sync();
