@@ -84,7 +84,7 @@ def device_view(fn: str, name: str, value: Any) -> DeviceView:
     ValueError
         Masked, not C-contiguous, misaligned, empty, or on another device than the first.
     """
-    # By DLPack the producer waits for the stream that fills the array; PyTorch's interface names none.
+    # By DLPack the producer waits for the stream that fills it; PyTorch's interface names none.
     if hasattr(value, "__dlpack__") and hasattr(value, "__dlpack_device__"):
         return _from_dlpack(fn, name, value)
     interface = getattr(value, "__cuda_array_interface__", None)
