@@ -249,6 +249,14 @@ def test_bad_constants(statement, more, name, value, message):
         statement(**{**GOOD, **more, name: value})
 
 
+def test_names_of_arguments_that_are_missing_or_misspelt():
+    with pytest.raises(TypeError, match=r"^theorem_a1: missing a required argument: 'C'"):
+        theory.theorem_a1(**GOOD)
+    misspelt = {**GOOD, "C": 1.0, "kapa": GOOD["kappa"]}
+    with pytest.raises(TypeError, match=r"^theorem_a1: got an unexpected .* mean 'kappa'"):
+        theory.theorem_a1(**misspelt)
+
+
 def test_infinite_curvature_is_refused():
     with pytest.raises(ValueError, match=r"M must be in \[0, inf\)"):
         theory.theorem_4_1(**GOOD, M=math.inf, C=1.0, C_1=0.1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import asymfast.theory.expectations as expectations
-from asymfast.theory.activations import ACTIVATIONS, Floats
+from asymfast.theory.activations import ACTIVATIONS, Floats, Function
 from asymfast.theory.checks import SAMPLES, Array, Domain, Sizes, array, optional, reals, statement
 from asymfast.theory.expectations import row_geometry
 
@@ -22,6 +22,16 @@ __all__ = [
     "output_moment",
     "target_bound",
 ]
+
+
+_MOMENTS: dict[str, Function] = {
+    "relu": lambda square: 0.5 * square,
+    "identity": lambda square: square,
+    "sin": lambda square: -0.5 * np.expm1(-2 * square),
+    "cos": lambda square: 0.5 * (1 + np.exp(-2 * square)),
+    # Williams (1997); the arcsin of a small number is accurate
+    "erf": lambda square: 2 / math.pi * np.arcsin(2 * square / (1 + 2 * square)),
+}
 
 
 @statement(scale=reals())
@@ -55,17 +65,8 @@ def output_moment(activation: str, scale: Array) -> Floats:
         raise ValueError(
             f"output_moment: scale must be in [0, 100], got {scale.min():g} to {scale.max():g}"
         )
-    square = scale**2
-    if activation == "relu":
-        return np.asarray(0.5 * square)
-    if activation == "identity":
-        return np.asarray(square)
-    if activation == "sin":
-        return np.asarray(-0.5 * np.expm1(-2 * square))
-    if activation == "cos":
-        return np.asarray(0.5 * (1 + np.exp(-2 * square)))
-    if activation == "erf":  # Williams (1997); the arcsin of a small number is accurate
-        return np.asarray(2 / math.pi * np.arcsin(2 * square / (1 + 2 * square)))
+    if activation in _MOMENTS:
+        return np.asarray(_MOMENTS[activation](scale**2))
     if scale.size == 0:
         return np.asarray(scale)
     sigma, bandwidth = ACTIVATIONS[activation].value, expectations.BANDWIDTH[activation]

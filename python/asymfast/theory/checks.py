@@ -228,6 +228,8 @@ def statement(**domains: Domain) -> Callable[[Callable[P, R]], Callable[P, R]]:
             try:
                 call = signature.bind(*args, **kwargs)
             except TypeError as error:
+                if not kwargs.keys() <= signature.parameters.keys():
+                    raise _check._unknown(fn, kwargs, signature.parameters) from None
                 raise TypeError(f"{fn}: {error}") from None
             call.apply_defaults()
             sizes: Sizes = {}
