@@ -195,7 +195,7 @@ def trained():
     return net, Samples(X, y, X_held=X[:20], y_held=y[:20], X_held_test=X[20:], y_held_test=y[20:])
 
 
-PLAN = Transfer(features=(1, 3), m=16, loss="mse", lr=0.5, steps=300)
+PLAN = Transfer(features=(1, 3), m=16, lr=0.5, steps=300)
 
 
 def planned(**changes):
@@ -204,14 +204,14 @@ def planned(**changes):
 
 def test_transfer_of_the_most_important_feature(trained):
     net, samples = trained
-    arrays, info = transfer(net, samples, planned(standardise=True), 0)
+    arrays, info = transfer(net, samples, PLAN, 0)
     assert arrays["features"].tolist() == [1, 3]
     assert (arrays["loss"] < 0.1).all(), "the target is a line in the first feature"
     assert "accuracy" not in arrays
     assert info["axes"]["loss"] == ("features",)
-    again, _ = transfer(net, samples, planned(standardise=True), 0)
+    again, _ = transfer(net, samples, PLAN, 0)
     np.testing.assert_array_equal(again["test_loss"], arrays["test_loss"])
-    other, _ = transfer(net, samples, planned(standardise=True), 1)
+    other, _ = transfer(net, samples, PLAN, 1)
     assert other["test_loss"][1] != arrays["test_loss"][1], "another seed, another network"
 
 

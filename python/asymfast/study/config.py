@@ -148,16 +148,14 @@ class Pruning(Table, frozen=True):
 class Transfer(Table, frozen=True):
     """An external ReLU network of m nodes for each number of features; both layers are trained.
 
-    It is trained by full batches, for so many steps, on samples that the network has not seen.
+    It is trained by full batches, for so many steps, on samples that the network has not seen, with
+    the mean squared error.
     """
 
     features: tuple[int, ...]
     m: int
     lr: float
     steps: int
-    loss: str = "mse"
-    importance: Literal["paper", "authors"] = "paper"
-    standardise: bool = False
 
 
 _SIMPLE: dict[str, Any] = {kind.__name__: kind for kind in (int, float, bool, str)}
@@ -412,7 +410,6 @@ _CHOICES = {
     "network.dtype": ["float64", "float32"],
     "record.ntg_dtype": ["float64"],
     "pruning.importance": ["paper", "authors"],
-    "transfer.importance": ["paper", "authors"],
 }
 
 

@@ -139,7 +139,7 @@ def _draw(axes: Axes, results: Results, panel: Panel) -> None:
     config = results.experiment.configs[0]
     loss = str(getattr(config.train, "loss", ""))
     if panel.array.startswith("transfer") and config.transfer:
-        loss = config.transfer.loss
+        loss = "mse"
     axes.set_ylabel(_LOSSES.get(loss, loss) if panel.label == "loss" else panel.label)
 
 

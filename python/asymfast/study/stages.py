@@ -21,7 +21,6 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from asymfast._storage import CheckpointError
-from asymfast.datasets.tables import statistics
 from asymfast.network import Network
 from asymfast.pruning import pruning_curve
 from asymfast.record import Record
@@ -279,18 +278,13 @@ def transfer(
     most = max(plan.features)
     if most > network.m:
         raise ValueError(f"transfer: features must be at most m = {network.m}, got {most}")
-    order = np.argsort(-network.node_importance(plan.importance), kind="stable")[:most]
+    order = np.argsort(-network.node_importance(), kind="stable")[:most]
     top = Network(
         *(values[order] for values in (network.W, network.a, network.lam)),
         activation=network.activation,
         bias=network.bias,
     )
     features, test_features = (top.features(X, threads=threads) for X in (X_held, X_test))
-    if plan.standardise:
-        mean, std = statistics(features.astype(np.float64))
-        features, test_features = (
-            ((part - mean) / std).astype(part.dtype) for part in (features, test_features)
-        )
     rows = []
     for count in plan.features:
         F, F_test = (np.ascontiguousarray(part[:, :count]) for part in (features, test_features))
@@ -311,7 +305,7 @@ def transfer(
                 lr=plan.lr,
                 batch_size=len(F),
                 epochs=plan.steps,
-                loss=plan.loss,
+                loss="mse",
                 train_output=True,
                 record=Record(steps=[plan.steps], ntg=False, eigmin=False),
                 threads=threads,
