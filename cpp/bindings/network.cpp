@@ -1,6 +1,7 @@
 #include "asymfast/network.hpp"
 
 #include "arrays.hpp"
+#include "asymfast/both_layers.hpp"
 #include "register.hpp"
 
 namespace asymfast::bindings {
@@ -80,7 +81,7 @@ py::array pullback_py(const py::array& W, const py::array& a, const py::array& l
 
 double curvature_py(const py::array& W, const py::array& a, const py::array& lam,
                     const std::string& activation, const py::array& X, const std::string& loss_name,
-                    const std::string& backend, int threads) {
+                    bool both_layers, const std::string& backend, int threads) {
   return with_dtype(W, "W", [&](auto zero) {
     using T = decltype(zero);
     const auto net = network<T>(W, a, lam, activation);
@@ -88,7 +89,10 @@ double curvature_py(const py::array& W, const py::array& a, const py::array& lam
     const Loss kind = loss_from_name(loss_name);
     const Execution exec = execution(backend, threads);
     double value = 0;
-    without_gil([&] { value = curvature(net, x, kind, exec); });
+    without_gil([&] {
+      value =
+          both_layers ? curvature_both_layers(net, x, kind, exec) : curvature(net, x, kind, exec);
+    });
     return value;
   });
 }
@@ -153,7 +157,7 @@ void register_network(py::module_& module) {
   module.def("pullback", &pullback_py, "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "u"_a,
              "backend"_a, "threads"_a);
   module.def("curvature", &curvature_py, "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "loss"_a,
-             "backend"_a, "threads"_a);
+             "both_layers"_a, "backend"_a, "threads"_a);
   module.def("features", &features_py, "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "backend"_a,
              "threads"_a);
   module.def("ntg", &ntg_py, "W"_a, "v"_a, "activation"_a, "X"_a, "X2"_a, "backend"_a, "threads"_a,

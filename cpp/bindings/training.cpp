@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "arrays.hpp"
+#include "asymfast/both_layers.hpp"
 #include "asymfast/snapshot.hpp"
 #include "asymfast/train.hpp"
 #include "register.hpp"
@@ -335,31 +336,36 @@ void register_training(py::module_& module) {
   module.def(
       "gradient_descent",
       [](const Problem& problem, const Recording& recording, RunHooks& hooks,
-         const Execution& execution, double lr, Index steps, const std::string& method,
-         double rtol) {
+         const Execution& execution, double lr, Index steps, const std::string& method, double rtol,
+         bool train_output) {
         const Leaps leaps{descent_method_from_name(method), rtol};
         return train(problem, recording, hooks, execution,
                      [&](const auto& nets, const auto& data, const auto& test, Loss loss,
                          const auto&... how) {
-                       return gradient_descent(nets, data, test, loss, lr, steps, how..., leaps);
+                       return train_output ? gradient_descent_both_layers(nets, data, test, loss,
+                                                                          lr, steps, how..., leaps)
+                                           : gradient_descent(nets, data, test, loss, lr, steps,
+                                                              how..., leaps);
                      });
       },
-      "problem"_a, "recording"_a, "hooks"_a, "execution"_a, "lr"_a, "steps"_a, "method"_a,
-      "rtol"_a);
+      "problem"_a, "recording"_a, "hooks"_a, "execution"_a, "lr"_a, "steps"_a, "method"_a, "rtol"_a,
+      "train_output"_a);
   module.def(
       "gradient_flow",
       [](const Problem& problem, const Recording& recording, RunHooks& hooks,
          const Execution& execution, const std::string& method, double t_end, double dt,
-         double rtol) {
+         double rtol, bool train_output) {
         const Flow flow{flow_method_from_name(method), t_end, dt, rtol};
         return train(problem, recording, hooks, execution,
                      [&](const auto& nets, const auto& data, const auto& test, Loss loss,
                          const auto&... how) {
-                       return gradient_flow(nets, data, test, loss, flow, how...);
+                       return train_output
+                                  ? gradient_flow_both_layers(nets, data, test, loss, flow, how...)
+                                  : gradient_flow(nets, data, test, loss, flow, how...);
                      });
       },
-      "problem"_a, "recording"_a, "hooks"_a, "execution"_a, "method"_a, "t_end"_a, "dt"_a,
-      "rtol"_a);
+      "problem"_a, "recording"_a, "hooks"_a, "execution"_a, "method"_a, "t_end"_a, "dt"_a, "rtol"_a,
+      "train_output"_a);
   module.def(
       "sgd",
       [](const Problem& problem, const Recording& recording, RunHooks& hooks,

@@ -6,9 +6,11 @@
 #include <type_traits>
 #include <vector>
 
+#include "asymfast/both_layers.hpp"
 #include "asymfast/spectrum.hpp"
 #include "backend.hpp"
 #include "losses.hpp"
+#include "train/both_layers.hpp"
 #include "train/eig_max.hpp"
 
 namespace asymfast {
@@ -97,20 +99,36 @@ void pullback(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const
   });
 }
 
+namespace {
+
 template <class T>
-double curvature(const NetworkView<T>& net, MatrixView<const T> X, Loss loss,
-                 const Execution& exec) {
+double curvature_of(bool both_layers, const NetworkView<T>& net, MatrixView<const T> X, Loss loss,
+                    const Execution& exec) {
   require_network("curvature", net, X);
   const Index n = X.rows, k = net.k();
   const std::vector<T> y(static_cast<std::size_t>(n * k));
   double largest = 0;
   run(exec, [&](const KernelTable& kernels, const Context& context) {
     const auto engine =
-        kernels.of<T>().make_engine(net, X, {y.data(), n, k}, loss, context.slopes_memory);
+        make_engine<T>(kernels, net, X, {y.data(), n, k}, loss, both_layers, context.slopes_memory);
     engine->restart(context);
     largest = ntg_eig_max(*engine, n * k, kernels, context);
   });
   return loss_curvature(loss, n, k) * largest;
+}
+
+}  // namespace
+
+template <class T>
+double curvature(const NetworkView<T>& net, MatrixView<const T> X, Loss loss,
+                 const Execution& exec) {
+  return curvature_of(false, net, X, loss, exec);
+}
+
+template <class T>
+double curvature_both_layers(const NetworkView<T>& net, MatrixView<const T> X, Loss loss,
+                             const Execution& exec) {
+  return curvature_of(true, net, X, loss, exec);
 }
 
 template <class T>
@@ -167,6 +185,8 @@ double min_eigenvalue(MatrixView<const double> K, const Execution& exec) {
   template void pullback(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>,        \
                          MatrixView<T>, const Execution&);                                       \
   template double curvature(const NetworkView<T>&, MatrixView<const T>, Loss, const Execution&); \
+  template double curvature_both_layers(const NetworkView<T>&, MatrixView<const T>, Loss,        \
+                                        const Execution&);                                       \
   template void features(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,              \
                          const Execution&);                                                      \
   template void ntg(const NetworkView<T>&, const double*, MatrixView<const T>,                   \

@@ -57,6 +57,7 @@ def curvature(
     activation: str,
     X: NDArray[Any],
     loss: str,
+    both_layers: bool,
     backend: str,
     threads: int,
 ) -> float: ...
@@ -160,6 +161,7 @@ def gradient_descent(
     steps: int,
     method: str,
     rtol: float,
+    train_output: bool,
 ) -> Result: ...
 def gradient_flow(
     problem: Problem,
@@ -170,6 +172,7 @@ def gradient_flow(
     t_end: float,
     dt: float,
     rtol: float,
+    train_output: bool,
 ) -> Result: ...
 def sgd(
     problem: Problem,

@@ -146,6 +146,11 @@ class Job:
         self.patience = None
         if stop is not None and stop.patience is not None:
             self.patience = _Patience(net, stop.patience, stop.min_delta)
+        if train_output and (comm is not None or (device != "cpu" and fn != "sgd")):
+            raise ValueError(
+                f"{fn}: train_output=True needs device='cpu' and comm=None, got {device!r}"
+                f"{'' if comm is None else ' and a communicator'}"
+            )
         self.on_divergence, self.max_memory = on_divergence, max_memory
 
     def _test_data(
@@ -291,6 +296,8 @@ class Job:
             fixed = memory.sgd_bytes(**run, **batch)
         else:
             fixed = memory.descent_bytes(**run, alone=is_alone(self.comm))
+            if self.train_output:
+                fixed += memory.both_layers_bytes(self.X.shape[1], B=B, **sizes)
             if "descent" in settings:
                 leaps = memory.leap_bytes(self.X.shape[1], B=B, **sizes)
                 if settings["descent"] == "leap" or leaps <= B * 1.2e9:
@@ -321,7 +328,7 @@ class Job:
         if self.net.activation == "relu":
             return ["rk4"]
         large = self.X.shape[1] * self.net.k > _MOST_TANGENT_OUTPUTS
-        explicit = large or self.loss == "cross_entropy"
+        explicit = large or self.loss == "cross_entropy" or self.train_output
         return ["dopri5"] if explicit else ["dopri5", "tangent"]
 
     def _arrays(self) -> dict[str, Any]:

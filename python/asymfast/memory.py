@@ -131,6 +131,18 @@ def flow_bytes(method: str, n: int, d: int, m: int, k: int, B: int, itemsize: in
     return B * (weights + frames + 8 * ((_FRAMES + 4) * N * N + 512 * N) + more)
 
 
+def both_layers_bytes(n: int, d: int, m: int, k: int, B: int, itemsize: int) -> int:
+    """Bytes of a run that trains both layers beyond those of gradient descent.
+
+    Parameters
+    ----------
+    n, d, m, k, B, itemsize : int
+        As in `descent_bytes`.
+    """
+    weights, product = m * (d + k), 4 * n * d + 2 * m * d
+    return B * (8 * 11 * weights + itemsize * (3 * weights + 2 * product + n * k))
+
+
 def leap_bytes(n: int, d: int, m: int, k: int, B: int, itemsize: int) -> int:
     """Bytes of gradient descent in leaps beyond those of single steps, without slopes.
 

@@ -638,6 +638,7 @@ class Network:
         threads: int | None = None,
         device: str = "cpu",
         backend: str | None = None,
+        layers: Literal["first", "both"] = "first",
     ) -> float | NDArray[np.float64]:
         """Largest step at which gradient descent is surely stable here: 2 / (1.01 eig_max).
 
@@ -647,14 +648,16 @@ class Network:
             Training inputs, in the network's dtype.
         loss : {"half_sse", "mse", "cross_entropy"}
             See `loss`.
+        layers : {"first", "both"}
+            Of descent on W alone, or on W and a.
         threads, device, backend
-            As in `__call__`.
+            As in `__call__`; on a GPU for W alone.
 
         Returns
         -------
         float, of an ensemble (B,) float64 array
-            eig_max is the largest eigenvalue of the loss' Gauss-Newton matrix in W, of half_sse
-            that of the NTG of all outputs, to about 1 % from below; for cross_entropy an upper
+            eig_max is the largest eigenvalue of the loss' Gauss-Newton matrix, of half_sse that of
+            the NTG of all outputs, to about 1 % from below; for cross_entropy an upper
             bound of it. inf where it is 0. The matrix changes along a run: leave a margin.
 
         Raises
@@ -679,7 +682,8 @@ class Network:
         """
         require_outputs("Network.stable_step", self, loss)
         data = [inputs("Network.stable_step", self, X)]
-        curvature = self._each(_core.curvature, data, threads, backend, device, loss)
+        both = _both(layers, device)
+        curvature = self._each(_core.curvature, data, threads, backend, device, loss, both)
         with np.errstate(divide="ignore"):
             steps = 2 / (1.01 * np.abs(curvature, dtype=np.float64))  # of 0 never -inf
         return float(steps) if self.B is None else steps
@@ -740,10 +744,13 @@ class Network:
         device: str = "cpu",
         backend: str | None = None,
         max_memory: float | None = None,
+        layers: Literal["first", "both"] = "first",
     ) -> NDArray[Any]:
         """Neural tangent Gram matrix, Eqs. (4) and (5).
 
-        K_il = x_i.x2_l / d * sum_j v_j sigma'(Z_j(x_i)) sigma'(Z_j(x2_l)),  v_j = lam_j a_jp a_jq.
+        K_il = x_i.x2_l / d * sum_j v_j sigma'(Z_j(x_i)) sigma'(Z_j(x2_l)),  v_j = lam_j a_jp a_jq,
+        and where both layers are trained, for p = q, sum_j lam_j sigma(Z_j(x_i)) sigma(Z_j(x2_l))
+        more.
 
         Parameters
         ----------
@@ -763,6 +770,9 @@ class Network:
             Bytes that the call may allocate for each member, its result included: the sum over
             nodes is then taken in pieces that fit, which changes no bit. See `asymfast.memory` for
             the formula; default: about 32 MB beside the result.
+        layers : {"first", "both"}
+            Of W alone, as in the paper, or of W and a (`train_output=True`); the latter on the CPU,
+            without `part` and max_memory, with n m numbers for the features.
 
         Returns
         -------
@@ -795,8 +805,15 @@ class Network:
         True
         >>> net.ntg(X, X[:2]).shape
         (5, 2)
+        >>> H = net.features(X)
+        >>> bool(np.allclose(net.ntg(X, layers="both"), K + H @ H.T))
+        True
         """
         fn = "Network.ntg"
+        if _both(layers, device):
+            if part is not None or max_memory is not None:
+                raise ValueError(f"{fn}: part and max_memory must be None with layers='both'")
+            return self._ntg_of_both(X, X2, output, threads, backend)
         v = self._ntg_weights(part, output)
         if on_gpu := self._on_gpu(fn, X, device):
             return on_gpu.ntg(X2, v)
@@ -821,6 +838,21 @@ class Network:
         whole = blocks[0] if self.B is None else np.stack(blocks)
         is_gram = X2 is None and bool((v >= 0).all())
         return (_check.gram_in_range if is_gram else _check.in_range)(fn, whole)
+
+    def _ntg_of_both(
+        self, X: ArrayLike, X2: ArrayLike | None, output: Any, threads: Any, backend: Any
+    ) -> NDArray[Any]:
+        how: dict[str, Any] = {"threads": threads, "backend": backend}
+        K = self.ntg(X, X2, output=output, **how)
+        if isinstance(output, tuple) and output[0] != output[1]:
+            return K
+        H = self.features(X, **how).astype(np.float64)
+        H2 = H if X2 is None else self.features(X2, **how).astype(np.float64)
+        with np.errstate(over="ignore"):
+            K = (K + H @ H2.swapaxes(-1, -2)).astype(self.dtype)
+        if X2 is None:  # products of matrices may round the two halves differently
+            K = np.tril(K) + np.tril(K, -1).swapaxes(-1, -2)
+        return _check.in_range("Network.ntg", K)
 
     @_check.arguments(kind=_check.IMPORTANCE)
     def node_importance(self, kind: str = "paper") -> NDArray[np.float64]:
@@ -1117,7 +1149,7 @@ class Network:
         threads: int | None,
         backend: str | None,
         device: str,
-        *rest: str,
+        *rest: str | bool,
     ) -> NDArray[Any]:
         """Call a kernel for every member, with that member's share of the data."""
         how = *rest, backend_name("Network", backend, device), thread_count("Network", threads)
@@ -1152,6 +1184,14 @@ def _read_only(values: NDArray[Any]) -> NDArray[Any]:
     view: NDArray[Any] = values.view()
     view.flags.writeable = False
     return view
+
+
+def _both(layers: str, device: str) -> bool:
+    """Whether both layers are meant."""
+    both = _check.choice("Network", "layers", layers, ("first", "both")) == "both"
+    if both and device != "cpu":
+        raise ValueError(f"Network: layers='both' is for device 'cpu', got {device!r}")
+    return both
 
 
 def _row(values: NDArray[Any], b: int) -> NDArray[Any]:

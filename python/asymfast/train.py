@@ -34,6 +34,7 @@ def _rate(fn: str, name: str, lr: Any) -> float | Literal["auto"]:
     lr=_rate,
     method=_check.one_of("step", "leap", "auto"),
     rtol=_check.FRACTION,
+    train_output=_check.flag,
 )
 def gradient_descent(
     net: Network,
@@ -44,9 +45,10 @@ def gradient_descent(
     lr: float | Literal["auto"] = "auto",
     method: str = "step",
     rtol: float = 1e-6,
+    train_output: bool = False,
     **options: Unpack[Options],
 ) -> Run:
-    """Full-batch gradient descent W <- W - lr dL/dW on the input weights.
+    """Full-batch gradient descent W <- W - lr dL/dW on the input weights, or on both layers.
 
     Parameters
     ----------
@@ -61,7 +63,8 @@ def gradient_descent(
         At least 1.
     lr : "auto" or float
         Step size > 0. "auto": half of the largest stable step at the start, 2 / eig_max of the
-        loss' Gauss-Newton matrix (`Network.stable_step`), rounded to three digits. An ensemble uses
+        loss' Gauss-Newton matrix (`Network.stable_step`), rounded to three digits; with
+        `train_output`, where that matrix changes faster, a fifth, of both layers. An ensemble uses
         the smallest of its members' steps (pass that number to reproduce one member alone); with
         `comm` the eigenvalues of the ranks' parts are added, an upper bound. ``run.config["lr"]``
         is the number used. half_sse is a sum over samples, so its largest stable step falls with
@@ -75,6 +78,11 @@ def gradient_descent(
     rtol : float
         Of leaps: relative error of the residual f - y aimed at, in (0, 1). Rounding limits it to
         about 1e-14 of |f| + |y| in float64 and 1e-5 in float32.
+    train_output : bool
+        Train the output weights too, a <- a - lr dL/da with dL/da_jq = sqrt(lam_j) sum_i
+        sigma(Z_ij) dL/df_iq; both gradients are taken at the same point. By steps, on the CPU,
+        without `comm`; a step takes about twice as long. The recorded NTG is the one of W, at the
+        weights (W, a) of the record; ``Network.ntg(layers="both")`` is that of both.
     loss : {"half_sse", "mse", "cross_entropy"}
         See `Network.loss`. half_sse is the paper's L_m.
     record : Record, optional
@@ -166,13 +174,13 @@ def gradient_descent(
     >>> f"{run.ntg_change[-1]:.4f}"
     '0.0164'
     """
-    job = Job("gradient_descent", net, X, y, **options)
+    job = Job("gradient_descent", net, X, y, train_output=train_output, **options)
     if job.comm is not None:  # before anything that all ranks must do together
         require_agreement(job.fn, job.comm, lr=lr, steps=steps)
     own = None if lr == "auto" else lr
     if lr == "auto":
         with job.at_the_start():
-            lr = _automatic(_largest_step(job), _SAFETY)
+            lr = _automatic(_largest_step(job), _BOTH_SAFETY if train_output else _SAFETY)
     planned = of_steps(
         job.fn,
         job.record,
@@ -183,7 +191,16 @@ def gradient_descent(
     settings: dict[str, Any] = {"method": "gradient_descent", "lr": lr, "steps": steps}
     if method != "step":
         settings |= {"descent": method, "rtol": rtol}
-    call = partial(_core.gradient_descent, lr=lr, steps=steps, method=method, rtol=rtol)
+    if train_output:
+        settings["train_output"] = True
+    call = partial(
+        _core.gradient_descent,
+        lr=lr,
+        steps=steps,
+        method=method,
+        rtol=rtol,
+        train_output=train_output,
+    )
     return _warning_beyond(
         job,
         own,
@@ -196,7 +213,7 @@ def gradient_descent(
 # Of the largest stable step, which shrinks where the tangent matrix grows in a run, and differs
 # from batch to batch.
 _SAFETY = 0.5
-_BATCH_SAFETY = 0.2
+_BATCH_SAFETY = _BOTH_SAFETY = 0.2
 _WARNED_FROM = 10  # steps
 _CHECKED_FROM = 3000  # steps; from there the 30 gradients of an eigenvalue are at most 1 % of a run
 _BATCH_ROWS = 500  # of a batch of sgd that the step is chosen on
@@ -219,8 +236,9 @@ def _largest_step(job: Job, X: NDArray[Any] | None = None) -> float:
         X if len(X) > 1 else X[0],
         job.loss,
         threads=job.threads or None,
-        device=job.device,
+        device="cpu" if job.train_output else job.device,
         backend=None if job.device == "cuda" else job.backend,
+        layers="both" if job.train_output else "first",
     )
     largest = float(np.min(steps))
     if job.comm is None:
@@ -234,14 +252,7 @@ def _largest_batch_step(job: Job, batch_size: int, key: int) -> float:
     rows = np.random.default_rng(key).permutation(job.X.shape[1])[:batch_size][:_BATCH_ROWS]
     X = np.ascontiguousarray(job.X[:, rows])
     share = len(rows) / batch_size if job.loss == "half_sse" else 1.0
-    largest = _largest_step(job, X) * share
-    if not job.train_output or job.checks_only:
-        return largest
-    sums = {"half_sse": 1.0, "mse": 2 / (len(rows) * job.net.k), "cross_entropy": 0.5 / len(rows)}
-    H = job.net.features(X if len(X) > 1 else X[0], threads=job.threads or None)
-    norms = np.linalg.norm(H.astype(np.float64), ord=2, axis=(-2, -1))
-    of_output = 1.01 * sums[job.loss] / share * float(np.max(norms)) ** 2 / 2
-    return 1 / (1 / largest + of_output) if largest > 0 else largest
+    return _largest_step(job, X) * share
 
 
 _steps_are_watched: ContextVar[bool] = ContextVar("_steps_are_watched", default=False)
@@ -303,6 +314,7 @@ def _warn_beyond(job: Job, lr: float | None, largest: float) -> None:
     method=_check.one_of("auto", "rk4", "dopri5", "tangent"),
     dt=_check.POSITIVE,
     rtol=_check.FRACTION,
+    train_output=_check.flag,
 )
 def gradient_flow(
     net: Network,
@@ -313,6 +325,7 @@ def gradient_flow(
     method: str = "auto",
     dt: float | None = None,
     rtol: float = 1e-6,
+    train_output: bool = False,
     **options: Unpack[Options],
 ) -> Run:
     """Gradient flow dW/dt = -dL/dW from time 0 to t_end.
@@ -339,6 +352,8 @@ def gradient_flow(
         For dt=None: relative error of the residual f - y aimed at, in (0, 1). Rounding limits it to
         about 1e-12 of |f| + |y| in float64 and 1e-5 in float32. With relu it holds for a step,
         no step is shorter than 0.003 / eig_max, and a run errs by 2e-5 or more.
+    train_output : bool
+        Train the output weights too, da/dt = -dL/da; as in `gradient_descent`, by rk4 or dopri5.
     net, X, y, loss, record, **options
         As in `gradient_descent`, with its other parameters. The members of an ensemble with dt=None
         step differently, so it is recorded at ``Record(times=...)``. Steps of dopri5 and tangent do
@@ -374,10 +389,19 @@ def gradient_flow(
     """
     if dt is not None and method not in ("auto", "rk4"):
         raise ValueError(f"gradient_flow: dt must be None for method {method!r}, got {dt:g}")
-    job = Job("gradient_flow", net, X, y, **options)
+    job = Job("gradient_flow", net, X, y, train_output=train_output, **options)
     planned = _flow_schedule(job.fn, job.record, t_end, dt, ensemble=job.net.B is not None)
     settings = {"method": method, "t_end": t_end, "dt": dt, "rtol": None if dt else rtol}
-    call = partial(_core.gradient_flow, method=method, t_end=t_end, dt=dt or 0.0, rtol=rtol)
+    if train_output:
+        settings["train_output"] = True
+    call = partial(
+        _core.gradient_flow,
+        method=method,
+        t_end=t_end,
+        dt=dt or 0.0,
+        rtol=rtol,
+        train_output=train_output,
+    )
     return job.train(call, planned, settings, f"dt = {dt:g}" if dt else "dt")
 
 

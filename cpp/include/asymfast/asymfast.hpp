@@ -3,6 +3,7 @@
 #pragma once
 
 #include "asymfast/activation.hpp"
+#include "asymfast/both_layers.hpp"
 #include "asymfast/config.hpp"
 #include "asymfast/execution.hpp"
 #include "asymfast/initial.hpp"

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "train/both_layers.hpp"
 #include "train/member.hpp"
 #include "train/sampler.hpp"
 
@@ -54,7 +55,7 @@ class BatchMember : public Standing {
 
   double curvature(const Context& context) {
     const Batch first = sampler_.batch(0);
-    const Index d = net_.d(), k = net_.k(), m = net_.m();
+    const Index d = net_.d(), k = net_.k();
     std::vector<T> x, y;
     for (Index i = 0; i < first.size; ++i) {
       const Index row = first.rows[i];
@@ -63,23 +64,10 @@ class BatchMember : public Standing {
     }
     const MatrixView<const T> X{x.data(), first.size, d}, Y{y.data(), first.size, k};
     const auto engine_of_all =
-        kernels_->of<T>().make_engine(net_, X, Y, loss_, context.slopes_memory);
+        make_engine<T>(*kernels_, net_, X, Y, loss_, train_output_, context.slopes_memory);
     engine_of_all->restart(context);
-    std::vector<T> H(static_cast<std::size_t>(train_output_ ? first.size * m : 0));
-    if (train_output_) kernels_->of<T>().features(net_, X, {H.data(), first.size, m}, context);
-
-    // Theta u, and of the output weights H (H^T u).
-    const auto product = [&](const T* u, double* out) {
-      engine_of_all->ntg_product(u, out, context);
-      for (Index j = 0; train_output_ && j < m; ++j)
-        for (Index q = 0; q < k; ++q) {
-          double sum = 0;
-          for (Index i = 0; i < first.size; ++i) sum += double(H[at(i * m + j)]) * u[i * k + q];
-          for (Index i = 0; i < first.size; ++i) out[i * k + q] += H[at(i * m + j)] * sum;
-        }
-    };
     return loss_curvature(loss_, first.size, k) *
-           largest_eigenvalue<T>(first.size * k, product, *kernels_, context);
+           ntg_eig_max(*engine_of_all, first.size * k, *kernels_, context);
   }
 
   void serialise(Fields& fields, Index last_step, double t_end) {
@@ -88,8 +76,6 @@ class BatchMember : public Standing {
   }
 
  private:
-  static std::size_t at(Index i) { return static_cast<std::size_t>(i); }
-
   void evaluate_on_all(const Context& context) {
     engine->copy_weights_to(W_.data(), a_.data());
     NetworkView<T> now = net_;

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "asymfast/both_layers.hpp"
 #include "names.hpp"
 #include "train/methods/leap.hpp"
 #include "train/requirements.hpp"
@@ -71,11 +72,13 @@ std::string_view name_of(DescentMethod method) {
   return name_in(kNames, method);
 }
 
+namespace {
+
 template <class T>
-RunResult<T> gradient_descent(const EnsembleView<T>& nets, const DataView<T>& train,
-                              const DataView<T>& test, Loss loss, double lr, Index steps,
-                              const Recording& recording, const Hooks& hooks, const Execution& exec,
-                              const Leaps& leaps) {
+RunResult<T> descend(bool train_output, const EnsembleView<T>& nets, const DataView<T>& train,
+                     const DataView<T>& test, Loss loss, double lr, Index steps,
+                     const Recording& recording, const Hooks& hooks, const Execution& exec,
+                     const Leaps& leaps) {
   require_run(kWho, nets, train, test, recording, false);
   require_ranks_possible(kWho, nets.B, hooks, exec);
   require_positive(kWho, "lr", lr);
@@ -83,7 +86,9 @@ RunResult<T> gradient_descent(const EnsembleView<T>& nets, const DataView<T>& tr
   const KernelTable& kernels = kernel_table(exec.backend);
   const Index n = train.X.rows, outputs = n * nets.k;
   DescentMethod method = leaps.method;
-  const std::string forbidden = what_forbids_leaps(loss, nets.activation, outputs, kernels);
+  const std::string forbidden =
+      train_output ? "method 'leap' is for W alone, not for train_output; use 'step'"
+                   : what_forbids_leaps(loss, nets.activation, outputs, kernels);
   if (method == DescentMethod::leap && !forbidden.empty())
     throw std::invalid_argument(std::string(kWho) + ": " + forbidden);
   if (method != DescentMethod::step) {
@@ -92,7 +97,7 @@ RunResult<T> gradient_descent(const EnsembleView<T>& nets, const DataView<T>& tr
                                   std::to_string(leaps.rtol));
   }
   Run<T, Member<T>> run(nets, train, test, loss, recording, steps, kNoTimeLimit, hooks, exec,
-                        members_on_all_samples(nets, train, loss, exec));
+                        members_on_all_samples(nets, train, loss, train_output, exec));
   const Index m = run.nodes();
   if (method == DescentMethod::automatic)
     method = forbidden.empty() && leaps_pay(n, m, nets.d, nets.k, sizeof(T), steps,
@@ -110,8 +115,30 @@ RunResult<T> gradient_descent(const EnsembleView<T>& nets, const DataView<T>& tr
   return result;
 }
 
+}  // namespace
+
+template <class T>
+RunResult<T> gradient_descent(const EnsembleView<T>& nets, const DataView<T>& train,
+                              const DataView<T>& test, Loss loss, double lr, Index steps,
+                              const Recording& recording, const Hooks& hooks, const Execution& exec,
+                              const Leaps& leaps) {
+  return descend(false, nets, train, test, loss, lr, steps, recording, hooks, exec, leaps);
+}
+
+template <class T>
+RunResult<T> gradient_descent_both_layers(const EnsembleView<T>& nets, const DataView<T>& train,
+                                          const DataView<T>& test, Loss loss, double lr,
+                                          Index steps, const Recording& recording,
+                                          const Hooks& hooks, const Execution& exec,
+                                          const Leaps& leaps) {
+  return descend(true, nets, train, test, loss, lr, steps, recording, hooks, exec, leaps);
+}
+
 #define ASYMFAST_INSTANTIATE(T)                                                            \
   template RunResult<T> gradient_descent(                                                  \
+      const EnsembleView<T>&, const DataView<T>&, const DataView<T>&, Loss, double, Index, \
+      const Recording&, const Hooks&, const Execution&, const Leaps&);                     \
+  template RunResult<T> gradient_descent_both_layers(                                      \
       const EnsembleView<T>&, const DataView<T>&, const DataView<T>&, Loss, double, Index, \
       const Recording&, const Hooks&, const Execution&, const Leaps&);
 

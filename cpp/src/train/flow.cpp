@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "asymfast/both_layers.hpp"
 #include "names.hpp"
 #include "train/flow_choice.hpp"
 #include "train/methods/adaptive_rk4.hpp"
@@ -37,8 +38,8 @@ bool quadratic(Loss loss) {
   return loss != Loss::cross_entropy;
 }
 
-void require_possible(const Flow& flow, Loss loss, Activation activation, Index outputs,
-                      const KernelTable& kernels) {
+void require_possible(const Flow& flow, bool train_output, Loss loss, Activation activation,
+                      Index outputs, const KernelTable& kernels) {
   require_positive("gradient_flow", "t_end", flow.t_end);
   if (flow.dt != 0)
     require_positive("gradient_flow", "dt", flow.dt);
@@ -46,6 +47,10 @@ void require_possible(const Flow& flow, Loss loss, Activation activation, Index 
     throw std::invalid_argument("gradient_flow: rtol must be in (0, 1), got " +
                                 std::to_string(flow.rtol));
   if (flow.method != FlowMethod::tangent) return;
+  if (train_output)
+    throw std::invalid_argument(
+        "gradient_flow: method 'tangent' is for W alone, not for train_output; use 'dopri5' or "
+        "'rk4'");
   if (!kernels.keeps_frames)
     throw std::invalid_argument("gradient_flow: method 'tangent' is not available on " +
                                 std::string(kernels.isa) + "; use 'dopri5' or 'rk4'");
@@ -76,17 +81,19 @@ std::string_view name_of(FlowMethod method) {
   return name_in(kNames, method);
 }
 
+namespace {
+
 template <class T>
-RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train,
-                           const DataView<T>& test, Loss loss, const Flow& flow,
-                           const Recording& recording, const Hooks& hooks, const Execution& exec) {
+RunResult<T> flow_of(bool train_output, const EnsembleView<T>& nets, const DataView<T>& train,
+                     const DataView<T>& test, Loss loss, const Flow& flow,
+                     const Recording& recording, const Hooks& hooks, const Execution& exec) {
   require_run("gradient_flow", nets, train, test, recording, true);
   require_ranks_possible("gradient_flow", nets.B, hooks, exec);
   const Index n = train.X.rows;
   const KernelTable& kernels = kernel_table(exec.backend);
-  require_possible(flow, loss, nets.activation, n * nets.k, kernels);
+  require_possible(flow, train_output, loss, nets.activation, n * nets.k, kernels);
   Run<T, Member<T>> run(nets, train, test, loss, recording, kNoStepLimit, flow.t_end, hooks, exec,
-                        members_on_all_samples(nets, train, loss, exec));
+                        members_on_all_samples(nets, train, loss, train_output, exec));
   std::vector<FlowMethod> methods;
   const Index m = run.nodes();
   using Problem = typename Tangent<T>::Problem;
@@ -101,7 +108,8 @@ RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train
     FlowMethod method = flow.method;
     if (method == FlowMethod::automatic)
       method = cheapest_flow({n, m, nets.d, nets.k, sizeof(T), flow.t_end * eig, flow.rtol,
-                              quadratic(loss) && kernels.keeps_frames, smooth(nets.activation)});
+                              quadratic(loss) && kernels.keeps_frames && !train_output,
+                              smooth(nets.activation)});
     methods.push_back(method);
     const bool slides = !smooth(nets.activation) && eig > 0;
     const ErrorControl<T> control(flow.rtol, slides ? kShortestWithKinks / eig : 0);
@@ -122,10 +130,30 @@ RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train
   return result;
 }
 
+}  // namespace
+
+template <class T>
+RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train,
+                           const DataView<T>& test, Loss loss, const Flow& flow,
+                           const Recording& recording, const Hooks& hooks, const Execution& exec) {
+  return flow_of(false, nets, train, test, loss, flow, recording, hooks, exec);
+}
+
+template <class T>
+RunResult<T> gradient_flow_both_layers(const EnsembleView<T>& nets, const DataView<T>& train,
+                                       const DataView<T>& test, Loss loss, const Flow& flow,
+                                       const Recording& recording, const Hooks& hooks,
+                                       const Execution& exec) {
+  return flow_of(true, nets, train, test, loss, flow, recording, hooks, exec);
+}
+
 #define ASYMFAST_INSTANTIATE(T)                                                                \
   template RunResult<T> gradient_flow(const EnsembleView<T>&, const DataView<T>&,              \
                                       const DataView<T>&, Loss, const Flow&, const Recording&, \
-                                      const Hooks&, const Execution&);
+                                      const Hooks&, const Execution&);                         \
+  template RunResult<T> gradient_flow_both_layers(                                             \
+      const EnsembleView<T>&, const DataView<T>&, const DataView<T>&, Loss, const Flow&,       \
+      const Recording&, const Hooks&, const Execution&);
 
 ASYMFAST_INSTANTIATE(float)
 ASYMFAST_INSTANTIATE(double)

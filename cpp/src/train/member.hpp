@@ -14,6 +14,7 @@
 #include "fleet.hpp"
 #include "losses.hpp"
 #include "ranks.hpp"
+#include "train/both_layers.hpp"
 #include "train/eig_max.hpp"
 #include "train/fields.hpp"
 
@@ -107,7 +108,7 @@ struct Member : Standing {
   const double* outputs() const { return engine->outputs(); }
   void copy_weights_to(T* W, T* a) const {
     engine->copy_eval_to(W);
-    std::copy_n(net_.a.data, net_.a.size(), a);
+    std::copy_n(outputs_now().data, net_.a.size(), a);
   }
 
   // What rounding changes in the outputs, whatever cancels in them: the norm over all of them of
@@ -120,6 +121,7 @@ struct Member : Standing {
     const std::vector<T> W = weights();
     NetworkView<T> now = net_;
     now.W.data = W.data();
+    now.a = outputs_now();
     const Index piece = std::clamp<Index>((Index(1) << 16) / m, 1, n);
     std::vector<T> H(static_cast<std::size_t>(piece * m));
     std::vector<double> sums(static_cast<std::size_t>(n * k));
@@ -135,7 +137,7 @@ struct Member : Standing {
           const double z = scale * lengths[static_cast<std::size_t>(j)];
           const double size = 2 * std::abs(double(H[static_cast<std::size_t>(i * m + j)])) +
                               std::sqrt(net_.lam[j]) * (periodic ? z : std::min(1.0, z));
-          for (Index q = 0; q < k; ++q) sum[q] += size * std::abs(double(net_.a(j, q)));
+          for (Index q = 0; q < k; ++q) sum[q] += size * std::abs(double(now.a(j, q)));
         }
       }
     }
@@ -157,10 +159,11 @@ struct Member : Standing {
   //   |J E| <= sup |sigma'| |X|_F / sqrt(d) sum_j sqrt(lam_j) |a_j| |E_j|.
   double reach(const T* E, const Context& context) const {
     const Index d = net_.d();
+    const MatrixView<const T> a = outputs_now();
     double sum = 0, inputs2 = 0;
     for (Index j = 0; j < net_.m(); ++j) {
       double a2 = 0;
-      for (Index q = 0; q < net_.k(); ++q) a2 += std::pow(double(net_.a(j, q)), 2);
+      for (Index q = 0; q < net_.k(); ++q) a2 += std::pow(double(a(j, q)), 2);
       sum += std::sqrt(net_.lam[j] * a2) * length(E + j * d);
     }
     sum_over_ranks(&sum, 1, context);
@@ -188,6 +191,11 @@ struct Member : Standing {
   }
 
  private:
+  MatrixView<const T> outputs_now() const {
+    const auto* both = dynamic_cast<const BothLayers<T>*>(engine.get());
+    return both ? both->output_weights() : net_.a;
+  }
+
   double length(const T* row) const {
     double sum = 0;
     for (Index l = 0; l < net_.d(); ++l) sum += std::pow(double(row[l]), 2);

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <stdexcept>
 #include <string>
 #include <utility>
+
+#include "train/both_layers.hpp"
 
 namespace asymfast {
 
@@ -214,17 +217,20 @@ void Run<T, Member>::finish(double stability) {
 template <class T>
 MemberSource<T, Member<T>> members_on_all_samples(const EnsembleView<T>& nets,
                                                   const DataView<T>& train, Loss loss,
-                                                  const Execution& exec) {
+                                                  bool train_output, const Execution& exec) {
   const KernelTable& kernels = kernel_table(exec.backend);
   const auto make_fleet = kernels.of<T>().make_fleet;
+  if (train_output && make_fleet)
+    throw std::invalid_argument(
+        std::string("train_output is for the CPU, it is not available on ") + kernels.isa);
   const double slopes_memory = exec.slopes_memory / double(nets.B);
   return {make_fleet ? make_fleet(nets, train, loss) : nullptr,
-          [&nets, &train, &kernels, loss, slopes_memory](Index b, Fleet<T>* fleet) {
+          [&nets, &train, &kernels, loss, train_output, slopes_memory](Index b, Fleet<T>* fleet) {
             const NetworkView<T> net = nets.member(b);
             const DataView<T> data = train.member(b);
-            auto engine =
-                fleet ? fleet->engine(b)
-                      : kernels.of<T>().make_engine(net, data.X, data.y, loss, slopes_memory);
+            auto engine = fleet ? fleet->engine(b)
+                                : make_engine<T>(kernels, net, data.X, data.y, loss, train_output,
+                                                 slopes_memory);
             return Member<T>(kernels, std::move(engine), net, data, loss);
           }};
 }
@@ -233,7 +239,7 @@ MemberSource<T, Member<T>> members_on_all_samples(const EnsembleView<T>& nets,
   template class Run<T, Member<T>>;                           \
   template class Run<T, BatchMember<T>>;                      \
   template MemberSource<T, Member<T>> members_on_all_samples( \
-      const EnsembleView<T>&, const DataView<T>&, Loss, const Execution&);
+      const EnsembleView<T>&, const DataView<T>&, Loss, bool, const Execution&);
 
 ASYMFAST_INSTANTIATE(float)
 ASYMFAST_INSTANTIATE(double)

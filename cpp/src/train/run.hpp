@@ -73,6 +73,6 @@ class Run {
 template <class T>
 MemberSource<T, Member<T>> members_on_all_samples(const EnsembleView<T>& nets,
                                                   const DataView<T>& train, Loss loss,
-                                                  const Execution& exec);
+                                                  bool train_output, const Execution& exec);
 
 }  // namespace asymfast
