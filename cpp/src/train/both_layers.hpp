@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backend.hpp"
+#include "engine.hpp"
 #include "losses.hpp"
 #include "ranks.hpp"
 
@@ -124,7 +125,7 @@ class BothLayers final : public Engine<T> {
   void evaluate(const Context& context) {
     kernels_.forward(net_, X_, outputs_.data(), context);
     sum_over_ranks(outputs_.data(), y_.size(), context);
-    this->loss_ =
+    this->own_loss_ =
         loss_and_residual<T>(loss_kind_, {outputs_.data(), y_.rows, y_.cols}, y_, residual_.data());
   }
 
