@@ -229,9 +229,9 @@ def phase_diagram(
     gammas = _grid(fn, "gamma", gamma, is_open=False)
     alphas = _grid(fn, "alpha", alpha, is_open=True)
     inputs = _check.array(fn, "X", X, shape=("n", "d"))
-    if isinstance(lr, str) and lr != "auto":
-        raise ValueError(f"{fn}: lr must be a number > 0 or 'auto', got {lr!r}")
-    if not isinstance(lr, str):
+    if isinstance(lr, str):
+        _check.choice(fn, "lr", lr, ("auto",))
+    else:
         lr = _check.POSITIVE(fn, "lr", lr)
     networks, d = len(gammas) * len(alphas) * seeds, inputs.shape[1]
     each = _NETWORK_BYTES + 3 * inputs.itemsize * m * d
