@@ -24,9 +24,9 @@ NodeFeatures = af.sklearn.NodeFeatures
 
 settings = st.fixed_dictionaries(
     {
-        "m": counts(20),
+        "n_hidden": counts(20),
         "max_iter": counts(60),
-        "threads": usually(st.just(1)),
+        "n_jobs": usually(st.just(1)),
         "random_state": usually(st.integers(0, 9)),
     },
     optional={
@@ -34,7 +34,7 @@ settings = st.fixed_dictionaries(
         "alpha": reals(0.0, 3.0),
         "activation": usually(st.sampled_from(ACTIVATIONS)),
         "fit_intercept": usually(st.booleans()),
-        "lr": usually(st.just("auto")) | reals(0.0),
+        "learning_rate_init": usually(st.just("auto")) | reals(0.0),
         "tol": reals(0.0, 1.0),
         "n_iter_no_change": usually(st.integers(1, 60)),
         "early_stopping": usually(st.booleans()),
@@ -51,7 +51,7 @@ def moderate(chosen):
     """Days of work and all of the memory are not for us."""
     return {
         name: 2**70
-        if name in ("m", "max_iter") and isinstance(value, int) and value > 60
+        if name in ("n_hidden", "max_iter") and isinstance(value, int) and value > 60
         else value
         for name, value in chosen.items()
     }
@@ -86,7 +86,7 @@ def results(*calls):
 def test_regressor(chosen, X, y, X_new):
     net = fitted(AsymmetricNetRegressor(**moderate(chosen)), X, y)
     if net is not None:
-        assert_finite(net.loss_curve_, net.lr_)
+        assert_finite(net.loss_curve_, net.learning_rate_)
         assert len(net.loss_curve_) == net.n_iter_ + 1 <= chosen["max_iter"] + 1
         assert_finite(*results(lambda: net.predict(X), lambda: net.predict(X_new)))
     return net is not None
@@ -103,7 +103,7 @@ def test_classifier(chosen, X, y, X_new):
     net = fitted(AsymmetricNetClassifier(**moderate(chosen)), X, y)
     if net is None:
         return
-    assert_finite(net.loss_curve_, net.lr_)
+    assert_finite(net.loss_curve_, net.learning_rate_)
     for data in (X, X_new):
         assert_finite(*results(lambda: net.decision_function(data)))  # noqa: B023
         for p in results(lambda: net.predict_proba(data)):  # noqa: B023
@@ -124,7 +124,7 @@ def test_classifier(chosen, X, y, X_new):
 )
 def test_node_features(estimator, k, importance, random_state, X, y):
     if isinstance(estimator, type):
-        estimator = estimator(m=10, max_iter=60, threads=1)
+        estimator = estimator(n_hidden=10, max_iter=60, n_jobs=1)
     features = NodeFeatures(estimator, k=k, importance=importance, random_state=random_state)
     if fitted(features, X, y) is None:
         return

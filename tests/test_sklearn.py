@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-SMALL = {"m": 100, "max_iter": 300, "threads": 1}
+SMALL = {"n_hidden": 100, "max_iter": 60, "n_jobs": 1}
 
 
 @parametrize_with_checks(
@@ -94,37 +94,48 @@ def test_the_step_fits_other_activations(activation):
     assert net.loss_curve_[-1] < net.loss_curve_[0]
 
 
-def test_a_step_that_rose_is_taken_again_with_half_of_it(monkeypatch):
-    import asymfast.sklearn._descent as descent
+def start(seed=0, **settings):
+    """The network and the sampler's seed of an estimator with these settings."""
+    random = np.random.RandomState(seed)
+    net = af.Network.init(11, 100, 0.5, 0.5, "relu", rng=random.randint(2**31), **settings)
+    return net, random.randint(2**31)
 
-    monkeypatch.setattr(descent, "_MARGIN", 50.0)
+
+@pytest.mark.parametrize("margin", [1e3, 1e12])  # rises; diverges
+def test_a_step_that_rose_is_taken_again_with_half_of_it(monkeypatch, margin):
+    import asymfast.sklearn._base as base
+
     X, y = friedman()
+    usual = AsymmetricNetRegressor(random_state=0, **SMALL).fit(X, y)
+    monkeypatch.setattr(base, "_MARGINS", {"mse": 0.8 * margin})
+    monkeypatch.setattr(base, "_MOST_HALVINGS", 50)
     net = AsymmetricNetRegressor(random_state=0, **SMALL).fit(X, y)
-    stable = net.lr_ * 2 ** np.arange(12)
-    assert net.loss_curve_[-1] < 0.2 * net.loss_curve_[0]
-    start = af.Network.init(11, 100, 0.5, 0.5, rng=np.random.RandomState(0).randint(2**31))
-    first = 50.0 * start.stable_step(np.column_stack([X, np.ones(len(X))]), "mse")
-    assert np.abs(stable / first - 1).min() < 1e-12  # halvings only
+    halvings = np.log2(usual.learning_rate_ * margin / net.learning_rate_)
+    assert halvings >= 1
+    assert abs(halvings - round(halvings)) < 0.02  # steps are rounded to three digits
+    assert net.loss_curve_.min() < net.loss_curve_[0]
 
 
 def test_a_step_of_your_own_that_is_too_large_says_so():
     X, y = friedman()
-    with pytest.raises(af.DivergenceError, match=r"with lr = 1e.06; at the start steps up to"):
-        AsymmetricNetRegressor(lr=1e6, random_state=0, **SMALL).fit(X, y)
+    with pytest.raises(af.DivergenceError, match="at the start steps up to"):
+        AsymmetricNetRegressor(learning_rate_init=1e6, random_state=0, **SMALL).fit(X, y)
 
 
 def test_what_is_trained_is_the_network_of_the_library():
     X, y = friedman()
-    net = AsymmetricNetRegressor(lr=0.5, tol=0, random_state=0, **SMALL).fit(X, y)
+    net = AsymmetricNetRegressor(
+        learning_rate_init=0.5, tol=0, n_iter_no_change=1000, random_state=0, **SMALL
+    ).fit(X, y)
     inputs = np.column_stack([X, np.ones(len(X))])
-    start = af.Network.init(11, 100, 0.5, 0.5, rng=np.random.RandomState(0).randint(2**31))
-    run = af.gradient_descent(
-        start, inputs, (y - y.mean()) / y.std(), lr=0.5, steps=300, loss="mse",
-        record=af.Record(every=1, ntg=False, eigmin=False),
+    first, seed = start()
+    run = af.sgd(
+        first, inputs, (y - y.mean()) / y.std(), lr=lambda epoch: 0.5 * (1 - epoch / 60),
+        batch_size=32, epochs=60, loss="mse", train_output=True, rng=seed,
+        record=af.Record(every=10, ntg=False, eigmin=False), stop=af.Stop(patience=1000),
     )  # fmt: skip
-    # rounds of 50 drop what rounding kept out of W: 6 times eps / 2 of it, grown by less than 100
-    np.testing.assert_allclose(net.network_.W, run.network.W, rtol=0, atol=600 * 2.2e-16 * 5)
-    np.testing.assert_allclose(net.loss_curve_, run.loss, rtol=1e-10)
+    assert_same_bits(net.loss_curve_, run.loss)
+    assert_same_bits(net.network_.W, run.network.W)
     np.testing.assert_allclose(
         net.predict(X), run.network(inputs) * y.std() + y.mean(), rtol=0, atol=1e-9
     )
@@ -165,7 +176,7 @@ def test_seeds():
 def test_threads_change_no_bit():
     X, y = friedman()
     one, two = (
-        AsymmetricNetRegressor(random_state=0, **{**SMALL, "threads": t}).fit(X, y) for t in (1, 2)
+        AsymmetricNetRegressor(random_state=0, **{**SMALL, "n_jobs": t}).fit(X, y) for t in (1, 2)
     )
     assert_same_bits(one.predict(X), two.predict(X))
 
@@ -173,7 +184,7 @@ def test_threads_change_no_bit():
 def test_several_targets():
     X, y = friedman()
     Y = np.column_stack([y, 100 * X[:, 0] + 7, np.full(len(X), 3.0)])
-    net = AsymmetricNetRegressor(random_state=0, m=200, max_iter=500).fit(X, Y)
+    net = AsymmetricNetRegressor(random_state=0, n_hidden=200, max_iter=500).fit(X, Y)
     predicted = net.predict(X)
     assert predicted.shape == Y.shape
     for column in (0, 1):
@@ -199,23 +210,30 @@ def test_probabilities():
 def test_early_stopping_keeps_the_best():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((80, 5)), rng.standard_normal(80)  # nothing to be learnt
-    net = AsymmetricNetRegressor(
-        early_stopping=True, validation_fraction=0.3, random_state=0, m=200, max_iter=2000
-    ).fit(X, y)
-    assert net.n_iter_ < 2000
-    assert len(net.loss_curve_) == len(net.validation_curve_) == net.n_iter_ + 1
-    rest = AsymmetricNetRegressor(random_state=0, m=200, max_iter=2000).fit(X, y)
-    assert rest.validation_curve_ is None
+    settings = {"random_state": 0, "n_hidden": 200}
+    net = AsymmetricNetRegressor(early_stopping=True, validation_fraction=0.3, **settings).fit(X, y)
+    assert net.n_iter_ < 500
+    assert len(net.loss_curve_) == len(net.validation_scores_) == net.n_iter_ + 1
+    assert net.validation_scores_.argmax() == net.n_iter_ - net.n_iter_no_change
+    rest = AsymmetricNetRegressor(**settings).fit(X, y)
+    assert rest.validation_scores_ is None
     assert net.loss_curve_[-1] > rest.loss_curve_[-1]
-    ends = net.validation_curve_[50::50]
     # that of the network kept, computed anew from the held-out samples
+    from sklearn.metrics import r2_score
     from sklearn.model_selection import train_test_split
 
     random = np.random.RandomState(0)
     random.randint(2**31)
     held_out = train_test_split(X, y, test_size=0.3, random_state=random)
-    error = np.mean(((net.predict(held_out[1]) - held_out[3]) / net.y_scale_) ** 2)
-    assert error == pytest.approx(ends.min(), rel=1e-9)
+    score = r2_score(held_out[3], net.predict(held_out[1]))
+    assert score == pytest.approx(net.validation_scores_.max(), rel=1e-9)
+
+
+def test_validation_scores_of_a_classifier_are_its_accuracy():
+    X, y = iris()
+    net = AsymmetricNetClassifier(early_stopping=True, random_state=0, **SMALL).fit(X, y)
+    assert ((net.validation_scores_ >= 0) & (net.validation_scores_ <= 1)).all()
+    np.testing.assert_allclose(net.validation_scores_ * 15 % 1, 0, atol=1e-12)  # of 15 samples
 
 
 def test_early_stopping_of_a_classifier_holds_out_every_class():
@@ -226,10 +244,12 @@ def test_early_stopping_of_a_classifier_holds_out_every_class():
 
 def test_tol_ends_the_training():
     X, y = friedman()
-    patient = AsymmetricNetRegressor(random_state=0, m=50, tol=0, max_iter=400).fit(X, y)
-    hasty = clone(patient).set_params(tol=0.5, n_iter_no_change=50).fit(X, y)
-    assert patient.n_iter_ == 400
-    assert hasty.n_iter_ < 400
+    patient = AsymmetricNetRegressor(
+        random_state=0, n_hidden=50, tol=0, n_iter_no_change=500, max_iter=40
+    ).fit(X, y)
+    hasty = clone(patient).set_params(tol=0.5, n_iter_no_change=3).fit(X, y)
+    assert patient.n_iter_ == 40
+    assert hasty.n_iter_ < 40
     np.testing.assert_array_equal(hasty.loss_curve_, patient.loss_curve_[: hasty.n_iter_ + 1])
 
 
@@ -239,11 +259,11 @@ def test_pipelines_and_searches():
     assert cross_val_score(model, 10 * X, y, cv=3).mean() > 0.7
     search = GridSearchCV(
         model,
-        {"asymmetricnetregressor__gamma": [0.1, 1.0], "asymmetricnetregressor__m": [50]},
+        {"asymmetricnetregressor__gamma": [0.1, 1.0], "asymmetricnetregressor__n_hidden": [50]},
         cv=2,
         n_jobs=2,
     ).fit(X, y)
-    assert search.best_params_["asymmetricnetregressor__m"] == 50
+    assert search.best_params_["asymmetricnetregressor__n_hidden"] == 50
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
@@ -281,24 +301,22 @@ def test_torch_tensors():
 @pytest.mark.parametrize(
     ("settings", "kind", "message"),
     [
-        ({"m": 0}, ValueError, "m must be at least 1"),
-        ({"gamma": 2.0}, ValueError, r"gamma must be in \[0, 1\]"),
-        ({"alpha": -1.0}, ValueError, "alpha must be"),
-        ({"activation": "mish"}, ValueError, "activation must be one of"),
-        ({"lr": "adaptive"}, ValueError, "AsymmetricNetRegressor: lr must be one of auto"),
-        ({"lr": 0}, ValueError, "AsymmetricNetRegressor: lr must be in"),
-        ({"max_iter": 0}, ValueError, "AsymmetricNetRegressor: max_iter must be at least 1"),
-        ({"max_iter": 1.5}, TypeError, "AsymmetricNetRegressor: max_iter must be an integer"),
-        ({"tol": -1}, ValueError, "AsymmetricNetRegressor: tol must be in"),
-        ({"n_iter_no_change": 0}, ValueError, "AsymmetricNetRegressor: n_iter_no_change must"),
-        ({"fit_intercept": 1}, TypeError, "AsymmetricNetRegressor: fit_intercept must be a bool"),
-        ({"early_stopping": "yes"}, TypeError, "AsymmetricNetRegressor: early_stopping must be"),
-        (
-            {"early_stopping": True, "validation_fraction": 1.0},
-            ValueError,
-            "AsymmetricNetRegressor: validation_fraction must be in",
-        ),
-        ({"threads": 0}, ValueError, "threads must be at least 1"),
+        ({"n_hidden": 0}, ValueError, "'n_hidden' .* must be an int in the range .* Got 0"),
+        ({"gamma": 2.0}, ValueError, r"'gamma' .* in the range \[0.*, 1.*\]. Got 2\.0"),
+        ({"alpha": -1.0}, ValueError, "'alpha' .* Got -1"),
+        ({"activation": "mish"}, ValueError, "'activation' .* must be a str among .*'mish'"),
+        ({"learning_rate_init": "adaptive"}, ValueError, "'learning_rate_init' .*'auto'"),
+        ({"learning_rate_init": 0}, ValueError, "'learning_rate_init' .* Got 0"),
+        ({"batch_size": 0}, ValueError, "'batch_size' .* Got 0"),
+        ({"batch_size": 301}, ValueError, "batch_size must be at most n = 300, got 301"),
+        ({"max_iter": 0}, ValueError, "'max_iter' parameter of AsymmetricNetRegressor"),
+        ({"max_iter": 1.5}, TypeError, "'max_iter' .* must be an int"),
+        ({"tol": -1}, ValueError, "'tol' .* Got -1"),
+        ({"n_iter_no_change": 0}, ValueError, "'n_iter_no_change' .* Got 0"),
+        ({"fit_intercept": "1"}, TypeError, "'fit_intercept' .* must be an instance of 'bool'"),
+        ({"early_stopping": "yes"}, TypeError, "'early_stopping' .* must be an instance of 'bool'"),
+        ({"validation_fraction": 1.0}, ValueError, "'validation_fraction' .* Got 1"),
+        ({"n_jobs": 0}, ValueError, "'n_jobs' .* Got 0"),
     ],
 )
 def test_parameters_are_checked_in_fit(settings, kind, message):
@@ -352,7 +370,7 @@ def test_default_estimator_follows_the_targets():
 def test_wrong_settings_of_features():
     X, y = friedman()
     with pytest.raises(
-        ValueError, match=r"NodeFeatures: k must be at most the estimator's m = 100"
+        ValueError, match=r"NodeFeatures: k must be at most the estimator's n_hidden = 100"
     ):
         NodeFeatures(AsymmetricNetRegressor(**SMALL), k=101).fit(X, y)
     with pytest.raises(TypeError, match=r"NodeFeatures: estimator must be .* got LinearRegression"):
@@ -381,14 +399,14 @@ def test_targets_of_any_size():
 
 def test_predictions_beyond_the_range_are_refused():
     X = np.random.default_rng(0).standard_normal((7, 3))
-    net = AsymmetricNetRegressor(m=1, max_iter=1, random_state=0).fit(X, 1e150 * X[:, 0])
+    net = AsymmetricNetRegressor(n_hidden=1, max_iter=1, random_state=0).fit(X, 1e150 * X[:, 0])
     with pytest.raises(OverflowError, match="exceeds the range of float64"):
         net.predict(np.full((1, 3), 1e200) * np.sign(net.network_.W[0, :3]))
 
 
 def test_probabilities_beyond_the_range_are_0_and_1():
     X = np.random.default_rng(0).standard_normal((7, 3))
-    net = AsymmetricNetClassifier(m=20, max_iter=1, random_state=0).fit(X, X[:, 0] > 0)
+    net = AsymmetricNetClassifier(n_hidden=20, max_iter=1, random_state=0).fit(X, X[:, 0] > 0)
     net.network_ = net.network_.with_weights(np.abs(net.network_.W), a=[[1.0, -1.0]] * 20)
     far = np.full((1, 3), 1e300)
     outputs = net.network_(np.append(far, [[1.0]], axis=1))  # with the intercept

@@ -255,6 +255,21 @@ def _largest_batch_step(job: Job, batch_size: int, key: int) -> float:
     return _largest_step(job, X) * share
 
 
+def automatic_batch_step(
+    net: Network,
+    X: ArrayLike,
+    y: ArrayLike,
+    batch_size: int,
+    loss: str,
+    safety: float,
+    key: int,
+    threads: int | None,
+) -> float:
+    """The step of `sgd` for both layers that is `safety` of the largest stable one."""
+    job = Job("sgd", net, X, y, True, loss=loss, threads=threads)
+    return _automatic(_largest_batch_step(job, batch_size, key), safety)
+
+
 _steps_are_watched: ContextVar[bool] = ContextVar("_steps_are_watched", default=False)
 
 

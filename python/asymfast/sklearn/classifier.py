@@ -16,7 +16,8 @@ from ._base import ATTRIBUTES, PARAMETERS, Array, AsymmetricNetEstimator, valida
 class AsymmetricNetClassifier(ClassifierMixin, AsymmetricNetEstimator):  # noqa: D101
     __doc__ = f"""Classification by a wide, shallow network with asymmetrical node scaling.
 
-    Full-batch gradient descent on the cross-entropy of one output for each of two or more classes.
+    Stochastic gradient descent of both layers, in mini-batches, on the cross-entropy of one output
+    for each of two or more classes.
     Standardise the inputs, as with `sklearn.preprocessing.StandardScaler`.
 
     Parameters
@@ -49,13 +50,14 @@ class AsymmetricNetClassifier(ClassifierMixin, AsymmetricNetEstimator):  # noqa:
         OverflowError
             Numbers that exceed the range of their dtype.
         asymfast.DivergenceError
-            An explicit `lr` is too large.
+            An explicit `learning_rate_init` is too large.
 
         Warns
         -----
         sklearn.exceptions.ConvergenceWarning
             `max_iter` ended the training while its loss was twice that of a constant prediction.
         """
+        self._validate_params()
         X, y = validated(self, X, y, dtype=(np.float64, np.float32))
         with np.errstate(invalid="ignore"):  # it asks whether huge numbers are integers
             check_classification_targets(y)

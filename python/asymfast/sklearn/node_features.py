@@ -28,7 +28,7 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
         Estimator to train. Default: the classifier for labels (strings, bools, integers), the
         regressor for other targets, each with its defaults. Pass the regressor for counts.
     k : int, default=10
-        Number of features, at most the estimator's m.
+        Number of features, at most the estimator's n_hidden.
     importance : {"paper", "authors"}, default="paper"
         lam_j |w_j|^2, or lam_j |a_j|^2; see `asymfast.Network.node_importance`.
     random_state : int, RandomState or None, default=None
@@ -81,14 +81,16 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            As the estimator's `fit`; another kind of estimator, k beyond its m.
+            As the estimator's `fit`; another kind of estimator, k beyond its n_hidden.
         """
         fn = type(self).__name__
         k = _check.integer(fn, "k", self.k, low=1)
         validated(self, X, y, dtype=(np.float64, np.float32), multi_output=True)
         estimator = self._estimator(fn, y)
-        if k > estimator.m:
-            raise ValueError(f"{fn}: k must be at most the estimator's m = {estimator.m}, got {k}")
+        if k > estimator.n_hidden:
+            raise ValueError(
+                f"{fn}: k must be at most the estimator's n_hidden = {estimator.n_hidden}, got {k}"
+            )
         self.estimator_ = estimator.fit(X, y)
         importance = self.estimator_.network_.node_importance(self.importance)
         self.nodes_ = np.argsort(-importance, kind="stable")[:k]
@@ -104,7 +106,7 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
         chosen = Network(
             net.W[self.nodes_], net.a[self.nodes_], net.lam[self.nodes_], activation=net.activation
         )
-        return chosen.features(of._network_inputs(X), threads=of.threads)
+        return chosen.features(of._network_inputs(X), threads=of._threads)
 
     def get_feature_names_out(self, input_features: Any = None) -> Array:
         """Names "node17" by the nodes' numbers."""

@@ -15,8 +15,9 @@ from ._base import ATTRIBUTES, PARAMETERS, Array, AsymmetricNetEstimator, valida
 class AsymmetricNetRegressor(RegressorMixin, AsymmetricNetEstimator):  # noqa: D101
     __doc__ = f"""Regression by a wide, shallow network with asymmetrical node scaling.
 
-    Full-batch gradient descent on the mean squared error of targets that are standardised inside.
-    Standardise the inputs, as with `sklearn.preprocessing.StandardScaler`.
+    Stochastic gradient descent of both layers, in mini-batches, on the mean squared error of
+    targets that are standardised inside. Standardise the inputs, as with
+    `sklearn.preprocessing.StandardScaler`.
 
     Parameters
     ----------
@@ -53,13 +54,14 @@ class AsymmetricNetRegressor(RegressorMixin, AsymmetricNetEstimator):  # noqa: D
         OverflowError
             Numbers that exceed the range of their dtype.
         asymfast.DivergenceError
-            An explicit `lr` is too large.
+            An explicit `learning_rate_init` is too large.
 
         Warns
         -----
         sklearn.exceptions.ConvergenceWarning
             `max_iter` ended the training while its loss was twice that of a constant prediction.
         """
+        self._validate_params()
         X, y = validated(
             self, X, y, dtype=(np.float64, np.float32), y_numeric=True, multi_output=True
         )
