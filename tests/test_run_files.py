@@ -123,3 +123,53 @@ def test_to_xarray():
     many = ensemble()
     assert many.to_xarray()["weight_change"].dims == ("record", "member", "node")
     assert "ntg_change" not in single(BARE).to_xarray()
+
+
+# ---- grids
+
+
+def test_a_grid_trains_gamma_1_once_and_gives_its_axes_back():
+    pytest.importorskip("xarray")
+    X, y = af.datasets.simulated(n=12, d=4, rng=0)
+    grid = af.grid(4, 9, gamma=[0.5, 1.0], alpha=[0.3, 0.6, 0.9], seeds=[7, 3], activation="tanh")
+    assert grid.network.B == 3 * 2 + 2
+    run = af.gradient_descent(grid.network, X, y, lr=0.1, steps=4, record=af.Record(every=2))
+    table = grid.to_xarray(run)
+    assert table.loss.dims == ("record", "gamma", "alpha", "seed")
+    assert dict(table.weight_change.sizes) == {
+        "record": 3, "gamma": 2, "alpha": 3, "seed": 2, "node": 9
+    }  # fmt: skip
+    for gamma in (0.5, 1.0):
+        for alpha in (0.3, 0.9):
+            for seed in (7, 3):
+                net = af.Network.init(4, 9, gamma, alpha, "tanh", rng=seed)
+                one = af.gradient_descent(net, X, y, lr=0.1, steps=4, record=af.Record(every=2))
+                found = table.loss.sel(gamma=gamma, alpha=alpha, seed=seed)
+                np.testing.assert_array_equal(found, one.loss)
+
+
+@pytest.mark.parametrize(
+    ("axes", "error", "message"),
+    [
+        ({"gamma": []}, TypeError, "grid: gamma must be a non-empty sequence of real numbers"),
+        ({"gamma": 0.5}, TypeError, "grid: gamma must be a non-empty sequence"),
+        ({"alpha": [0.5, 0.5]}, ValueError, r"grid: alpha must not repeat a value, got \[0.5, 0.5"),
+        ({"gamma": [2.0]}, ValueError, r"gamma must be in \[0, 1\], got 2"),
+        ({"seeds": 0}, ValueError, "grid: seeds must be at least 1, got 0"),
+        ({"seeds": [0.5]}, TypeError, "grid: seeds must be a non-empty sequence of integers"),
+        ({"seeds": [-1]}, ValueError, "rng must be a seed >= 0"),
+    ],
+)
+def test_grids_check_their_axes(axes, error, message):
+    with pytest.raises(error, match=message):
+        af.grid(3, 5, **{"gamma": [0.5], "alpha": [0.5], "seeds": 1, **axes})
+
+
+def test_a_run_of_another_grid_is_refused():
+    X, y = af.datasets.simulated(n=12, d=4, rng=0)
+    grid = af.grid(4, 9, gamma=[0.5], alpha=[0.3], seeds=2)
+    run = af.gradient_descent(af.Network.init(4, 9, 1.0, rng=0), X, y, steps=1)
+    with pytest.raises(ValueError, match="run must be of the grid's 2 members, got one of None"):
+        grid.to_xarray(run)
+    with pytest.raises(TypeError, match=r"Grid\.to_xarray: run must be a Run, got str"):
+        grid.to_xarray("run")

@@ -30,7 +30,7 @@ from .linearised import LinearisedFlow, linearised_flow
 from .network import Network
 from .ntg import NTGOperator, min_eigenvalue
 from .record import Record, Snapshot, Stop
-from .run import DivergenceError, Run
+from .run import DivergenceError, Grid, Run, grid
 from .scaling import node_scaling
 from .train import gradient_descent, gradient_flow, sgd
 
@@ -48,6 +48,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DivergenceError",
+    "Grid",
     "LinearisedFlow",
     "Model",
     "NTGOperator",
@@ -66,6 +67,7 @@ __all__ = [
     "datasets",
     "gradient_descent",
     "gradient_flow",
+    "grid",
     "limiting_ntg",
     "linearised_flow",
     "load_model",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from . import _check, _storage
 from ._optional import require
@@ -385,3 +385,127 @@ class DivergenceError(RuntimeError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.run, self.step, self.last_loss, self.bound)
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """An ensemble over gamma, alpha and seeds; `grid` makes it.
+
+    Attributes
+    ----------
+    network : Network
+        The ensemble to be trained: every network of the grid once, so that gamma = 1, where alpha
+        changes nothing, has one member for each seed.
+    gamma, alpha : (G,), (A,) float64 array
+    seed : (S,) array
+    member : (G, A, S) int64 array
+        The member of `network` at each point of the grid.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> grid = af.grid(d=3, m=10, gamma=[1.0, 0.5], alpha=[0.5, 0.7], seeds=[0, 1])
+    >>> grid.member.tolist()
+    [[[0, 1], [0, 1]], [[2, 3], [4, 5]]]
+    """
+
+    network: Network
+    gamma: NDArray[np.float64]
+    alpha: NDArray[np.float64]
+    seed: NDArray[Any]
+    member: NDArray[np.int64]
+
+    def to_xarray(self, run: Run) -> xr.Dataset:
+        """Return the record of a run with axes gamma, alpha and seed (extra ``sweep``).
+
+        Raises
+        ------
+        ImportError
+            xarray is not installed.
+        TypeError, ValueError
+            `run` is not a run, or not of as many members.
+        """
+        _check.instance("Grid.to_xarray", "run", run, kind=Run)
+        if run.initial.B != self.network.B:
+            raise ValueError(
+                f"Grid.to_xarray: run must be of the grid's {self.network.B} members, "
+                f"got one of {run.initial.B}"
+            )
+        xarray = require("xarray", "sweep", "Grid.to_xarray")
+        axes = ("gamma", "alpha", "seed")
+        table = run.to_xarray().drop_vars(["gamma", "alpha"], errors="ignore")
+        points: xr.Dataset = table.isel(member=xarray.DataArray(self.member, dims=axes))
+        return points.assign_coords({name: getattr(self, name) for name in axes})
+
+
+def grid(
+    d: int, m: int, *, gamma: ArrayLike, alpha: ArrayLike, seeds: ArrayLike, **settings: Any
+) -> Grid:
+    """Ensemble of the networks of `Network.init` for all combinations of gamma, alpha and seed.
+
+    Parameters
+    ----------
+    d, m : int
+        Inputs and nodes.
+    gamma, alpha : sequences of float
+        Of `node_scaling`.
+    seeds : int or sequence of int
+        The values of `rng`; an integer N means 0, ..., N - 1.
+    **settings
+        Other keywords of `Network.init`, such as activation, outputs and dtype.
+
+    Returns
+    -------
+    Grid
+        Train ``grid.network`` by any training function; ``grid.to_xarray(run)`` has the axes back.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `Network.init`; a sequence that is empty, repeats a value or has more than one axis.
+
+    Notes
+    -----
+    Source: the figures of Section 5. Cost: that of `Network.init` for each member.
+
+    Examples
+    --------
+    >>> import asymfast as af
+    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    >>> grid = af.grid(d=5, m=50, gamma=[1.0, 0.5, 0.0], alpha=[0.5, 0.7], seeds=2)
+    >>> run = af.gradient_descent(grid.network, X, y, steps=10)
+    >>> grid.network.B, dict(grid.to_xarray(run).loss.sizes)
+    (10, {'record': 11, 'gamma': 3, 'alpha': 2, 'seed': 2})
+    """
+    fn = "grid"
+    if np.ndim(_check.plain(fn, "seeds", seeds)) == 0:
+        seeds = np.arange(_check.integer(fn, "seeds", seeds, low=1))
+    axes = {"gamma": gamma, "alpha": alpha, "seeds": seeds}
+    values = {name: _axis(fn, name, given) for name, given in axes.items()}
+    names: dict[tuple[float, float | None, int], int] = {}
+    points = [
+        (float(g), None if g == 1 else float(a), int(seed))
+        for g in values["gamma"]
+        for a in values["alpha"]
+        for seed in values["seeds"]
+    ]
+    member = np.array([names.setdefault(point, len(names)) for point in points])
+    gammas, alphas, rng = (list(axis) for axis in zip(*names, strict=True))
+    return Grid(
+        Network.init(d, m, gammas, alphas, rng=rng, **settings),
+        values["gamma"].astype(np.float64),
+        values["alpha"].astype(np.float64),
+        values["seeds"],
+        member.reshape([len(axis) for axis in values.values()]),
+    )
+
+
+def _axis(fn: str, name: str, given: Any) -> NDArray[Any]:
+    values = _check.plain(fn, name, given)
+    kinds = "iu" if name == "seeds" else "iuf"
+    if values.dtype.kind not in kinds or values.ndim != 1 or values.size == 0:
+        numbers = "integers" if name == "seeds" else "real numbers"
+        raise TypeError(f"{fn}: {name} must be a non-empty sequence of {numbers}, got {given!r}")
+    if len(np.unique(values)) < len(values):
+        raise ValueError(f"{fn}: {name} must not repeat a value, got {values.tolist()}")
+    return values
