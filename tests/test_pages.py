@@ -12,7 +12,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-LONG = ("docs/tutorial.md", "docs/howto/train.md", "docs/howto/watch.md", "docs/which-trainer.md")
+LONG = (
+    "docs/tutorial.md",
+    "docs/howto/train.md",
+    "docs/howto/watch.md",
+    "docs/howto/choose.md",
+    "docs/howto/deploy.md",
+    "docs/howto/sessions.md",
+    "docs/howto/coming-from.md",
+    "docs/which-trainer.md",
+)
 RUN = (
     "README.md",
     "docs/howto/certify.md",
