@@ -62,6 +62,20 @@ def test_every_step_of_descent(kind, outputs, dtype, backend):
     assert not np.array_equal(run.network.a, case.net.a)
 
 
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (1, 3, 2, 2), (5, 1, 67, 1), (67, 17, 5, 3)])
+def test_sizes(sizes):
+    n, d, m, outputs = sizes
+    case = problem(n=n, d=d, m=m, outputs=outputs)
+    run = af.gradient_descent(
+        case.net, case.X, case.y, lr=1e-3, steps=2, record=BARE, train_output=True
+    )
+    at = moved(
+        moved(case.model, 1e-3, case.X, case.y, "half_sse"), 1e-3, case.X, case.y, "half_sse"
+    )
+    assert_within(run.network.W, at.W, 1e-12 * np.abs(at.W).max())
+    assert_within(run.network.a, at.a, 1e-12 * np.abs(at.a).max())
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activations(activation):
     case = problem(activation=activation, outputs=2)
@@ -275,6 +289,19 @@ def test_default_step_is_stable():
 # ---- what is refused -----------------------------------------------------------------------------
 
 
+class Alone:
+    """A communicator of one rank."""
+
+    def Get_rank(self):  # noqa: N802
+        return 0
+
+    def Get_size(self):  # noqa: N802
+        return 1
+
+    def Allreduce(self, send, values):  # noqa: N802
+        values[:] = send
+
+
 def refused(call, message, **settings):
     case = simulated()
     with pytest.raises(ValueError, match=message):
@@ -286,6 +313,8 @@ def test_refused():
     refused(af.gradient_descent, leap, steps=10, method="leap")
     tangent = r"gradient_flow: method 'tangent' is for W alone, not for train_output; use 'dopri5'"
     refused(af.gradient_flow, tangent, t_end=1.0, method="tangent")
+    communicator = r"train_output=True needs device='cpu' and comm=None, got .* a communicator"
+    refused(af.gradient_descent, communicator, steps=10, comm=Alone())
     case = simulated()
     with pytest.raises(TypeError, match="gradient_flow: train_output must be True or False, got 1"):
         af.gradient_flow(case.net, case.X, case.y, t_end=1.0, train_output=1)
