@@ -292,13 +292,13 @@ def test_default_step_is_stable():
 class Alone:
     """A communicator of one rank."""
 
-    def Get_rank(self):  # noqa: N802
+    def Get_rank(self):
         return 0
 
-    def Get_size(self):  # noqa: N802
+    def Get_size(self):
         return 1
 
-    def Allreduce(self, send, values):  # noqa: N802
+    def Allreduce(self, send, values):
         values[:] = send
 
 

@@ -116,6 +116,11 @@ class Job:
         comm: Any = None,
     ) -> None:
         self.backend = backend_name(fn, backend, device)
+        if train_output and (comm is not None or (device != "cpu" and fn != "sgd")):
+            raise ValueError(
+                f"{fn}: train_output=True needs device='cpu' and comm=None, got {device!r}"
+                f"{'' if comm is None else ' and a communicator'}"
+            )
         if comm is not None:
             _require_alone(fn, net, self.backend, record, checkpoint, stop)
             net = part_of(fn, net, comm)
@@ -146,11 +151,6 @@ class Job:
         self.patience = None
         if stop is not None and stop.patience is not None:
             self.patience = _Patience(net, stop.patience, stop.min_delta)
-        if train_output and (comm is not None or (device != "cpu" and fn != "sgd")):
-            raise ValueError(
-                f"{fn}: train_output=True needs device='cpu' and comm=None, got {device!r}"
-                f"{'' if comm is None else ' and a communicator'}"
-            )
         self.on_divergence, self.max_memory = on_divergence, max_memory
 
     def _test_data(
