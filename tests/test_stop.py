@@ -145,7 +145,7 @@ def test_saved(tmp_path):
         ({"patience": 0}, ValueError, "Stop: patience must be at least 1, got 0"),
         ({"patience": 2.5}, TypeError, "Stop: patience must be an integer, got 2.5"),
         ({"patience": 3, "min_delta": -1.0}, ValueError, "Stop: min_delta must be in"),
-        ({"min_delta": 0.1}, ValueError, r"Stop: min_delta needs patience, got 0\.1 alone"),
+        ({"loss": 1.0, "min_delta": 0.1}, ValueError, "Stop: min_delta needs patience, got 0.1"),
         ({"loss": np.nan}, ValueError, "Stop: loss must be in"),
         ({"loss": "low"}, TypeError, "Stop: loss must be a real number, got 'low'"),
         ({"time": 0}, ValueError, r"Stop: time must be in \(0, inf\), got 0"),
