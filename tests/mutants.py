@@ -64,7 +64,9 @@ PYTHON = [
         "(given[1:] < given[:-1]).any()",
         "test_records.py",
     ),
-    Mutant("memory.py", "engine += 16 * n * k\n", "engine += 16 * n\n", "test_memory.py"),
+    Mutant(
+        "memory.py", "(2 * nodes * d + n * _stride", "(nodes * d + n * _stride", "test_memory.py"
+    ),
     Mutant(
         "theory/limits.py",
         "np.where(rows.rho < 0, acute, math.pi - acute)",
@@ -101,7 +103,7 @@ PYTHON = [
         "(raw - self.input_mean) * self.input_scale",
         "test_columns.py test_model.py",
     ),
-    Mutant("datasets/tables.py", "value > 0.95", "value > 0.5", "test_columns.py test_model.py"),
+    Mutant("datasets/tables.py", "value > 0.95", "value > 0.5", "test_cli.py"),
 ]
 CORE = [
     Mutant("losses.cpp", "T(2 * scale * r)", "T(scale * r)", "test_kernels.py"),

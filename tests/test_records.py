@@ -302,3 +302,9 @@ def test_numbers_whose_squares_leave_the_range_are_recorded_with_all_digits():
     assert usual.ntg_change[-1] > 1e-3
     np.testing.assert_allclose(tiny.ntg_change, usual.ntg_change * s**2, rtol=1e-12)
     np.testing.assert_allclose(tiny.alignment, usual.alignment, rtol=1e-12)
+
+
+@pytest.mark.parametrize("places", [{"steps": [0, 2, 2]}, {"times": [0.0, 1.0, 1.0]}])
+def test_a_place_that_is_given_twice_is_refused(places):
+    with pytest.raises(ValueError, match=f"{next(iter(places))} must increase, got"):
+        af.Record(**places)

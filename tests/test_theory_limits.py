@@ -204,6 +204,14 @@ def test_limiting_ntg_of_finitely_many_weights():
     )
 
 
+def test_limiting_ntg_is_linear_in_gamma():
+    """From the same draws, also where all but two of the terms are replaced by their mean."""
+    X, settings = rows(3, 3), {"alpha": 0.6, "activation": "tanh", "rng": 5, "terms": 2}
+    lazy, free = theory.mean_ntg(X, "tanh"), theory.limiting_ntg(X, 0.0, **settings)
+    K = theory.limiting_ntg(X, 0.2, **settings)
+    np.testing.assert_allclose(K, 0.2 * lazy + 0.8 * free, atol=1e-14)
+
+
 @pytest.mark.slow
 def test_law_of_the_smallest_eigenvalue():
     X = rows(3, 4, scale=0.5)

@@ -188,6 +188,7 @@ def test_proposition_d1_bounds_the_smallest_eigenvalue():
     X /= np.linalg.norm(X, axis=1, keepdims=True)
     kappa = theory.kappa_n(X, "tanh").value
     got = theory.proposition_d1(n=3, d=4, kappa=kappa, gamma=0.6, delta=0.2)
+    assert got.eigmin == pytest.approx(0.6 * kappa / 2, rel=RTOL)
     m = math.ceil(got.width.required)
     assert got.failure_probability(m) <= 0.2
     assert got.failure_probability(m / 2 // 1) > 0.2
