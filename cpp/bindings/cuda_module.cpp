@@ -105,15 +105,9 @@ MatrixView<const T> rows_on_device(std::uintptr_t address, Index rows, Index col
   return {on_device<const T>(address), rows, cols};
 }
 
-}  // namespace
+using Address = std::uintptr_t;
 
-}  // namespace asymfast::bindings
-
-PYBIND11_MODULE(_cuda, module) {
-  using namespace asymfast;
-  using namespace asymfast::bindings;
-  using Address = std::uintptr_t;
-  module.doc() = "CUDA kernels of asymfast; imports without a driver.";
+void register_device(py::module_& module) {
   module.def("module", [] {
     static const cuda::Module own = cuda::module();
     return py::capsule(&own);
@@ -130,7 +124,9 @@ PYBIND11_MODULE(_cuda, module) {
                           "shared_memory"_a = device.shared_memory));
     return all;
   });
+}
 
+void register_arrays(py::module_& module) {
   py::class_<DeviceArray>(module, "DeviceArray")
       .def(py::init<std::vector<std::int64_t>, const py::dtype&>(), "shape"_a, "dtype"_a)
       .def_property_readonly("pointer", &DeviceArray::pointer)
@@ -146,7 +142,6 @@ PYBIND11_MODULE(_cuda, module) {
           py::kw_only(), "stream"_a = py::none(), "max_version"_a = py::none(),
           "dl_device"_a = py::none(), "copy"_a = py::none())
       .def("__dlpack_device__", [](const DeviceArray&) { return py::make_tuple(int(kDlCuda), 0); });
-
   module.def(
       "wait_for", [](Address stream) { without_gil([&] { cuda::wait_for(stream); }); }, "stream"_a);
   module.def(
@@ -171,6 +166,9 @@ PYBIND11_MODULE(_cuda, module) {
         return first;
       },
       "pointer"_a, "size"_a, "dtype"_a);
+}
+
+void register_outputs(py::module_& module) {
   module.def(
       "forward",
       [](const py::array& W, const py::array& a, const py::array& lam,
@@ -209,6 +207,9 @@ PYBIND11_MODULE(_cuda, module) {
         });
       },
       "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "n"_a, "y"_a, "loss"_a, "G"_a);
+}
+
+void register_features(py::module_& module) {
   module.def(
       "features",
       [](const py::array& W, const py::array& a, const py::array& lam,
@@ -232,4 +233,15 @@ PYBIND11_MODULE(_cuda, module) {
         });
       },
       "W"_a, "a"_a, "lam"_a, "activation"_a, "v"_a, "X"_a, "n"_a, "X2"_a, "n2"_a, "K"_a);
+}
+
+}  // namespace
+
+}  // namespace asymfast::bindings
+
+PYBIND11_MODULE(_cuda, module) {
+  using namespace asymfast::bindings;
+  module.doc() = "CUDA kernels of asymfast; imports without a driver.";
+  register_device(module), register_arrays(module);
+  register_outputs(module), register_features(module);
 }

@@ -34,7 +34,7 @@ class Archive {
     bytes(values.data(), count * sizeof(U));
   }
 
-  // Memory of a size that both sides know.
+  // An array whose size the writer and the reader both know.
   template <class U>
   void array(U* data, Index size) {
     if (counted(static_cast<std::size_t>(size), sizeof(U)) != static_cast<std::size_t>(size))
@@ -45,7 +45,7 @@ class Archive {
   // To be called when everything has been read.
   void end() const { require(in_.empty()); }
 
-  // Of what has been read: true, or it does not fit.
+  // When reading: refuses the state unless what was read fits the run.
   void require(bool fits) const {
     if (reading() && !fits) refuse();
   }

@@ -1,4 +1,4 @@
-// Looks at the clock for a long call and asks its owner now and then whether to go on.
+// Asks the caller of a long call, about every 50 ms, whether it may continue.
 #pragma once
 
 #include <atomic>

@@ -6,6 +6,33 @@ from typing import Any
 from numpy.typing import NDArray
 
 def build_config() -> dict[str, Any]: ...
+
+class RunSizes:
+    def __init__(
+        self,
+        n: int,
+        d: int,
+        m: int,
+        k: int,
+        B: int,
+        itemsize: int,
+        ntg_samples: int = 0,
+        rows: int = 0,
+        test_samples: int = 0,
+        threads: int = 1,
+        alone: bool = True,
+        loss: str = "half_sse",
+        activation: str = "swish",
+        train_output: bool = False,
+    ) -> None: ...
+    def gradient_descent(self, method: str) -> float: ...
+    def gradient_flow(self, method: str, dt: float) -> float: ...
+    def sgd(self, batch_size: int, train_output: bool) -> float: ...
+    def operator(self) -> float: ...
+
+def planned_ntg_bytes(
+    n: int, n2: int, d: int, v: NDArray[Any], itemsize: int
+) -> tuple[float, float]: ...
 def use_isa(isa: str) -> None: ...
 def use_cuda(module: object) -> None: ...
 def dlpack_tensor(capsule: object) -> dict[str, Any]: ...

@@ -35,9 +35,6 @@ _OF_THE_NTG = {
 }
 
 
-_MOST_TANGENT_OUTPUTS = 500  # of the core's choice among methods
-
-
 class _CheckedError(Exception):
     """Raised in place of training while `checks_only`."""
 
@@ -277,59 +274,31 @@ class Job:
     def _slopes_memory(self, schedule: Schedule, settings: dict[str, Any]) -> float:
         """Bytes that max_memory leaves for slopes; MemoryError if the machine has too few."""
         net, columns = self.net, self.columns()
-        B, itemsize = net.B or 1, net.dtype.itemsize
-        sizes = {"d": net.d, "m": net.m, "k": net.k, "itemsize": itemsize}
-        rows = 0 if self.record.folder is not None else _rows(schedule, settings, self.X.shape[1])
-        threads = self.threads or _core.build_config()["threads"]
-        needs_ntg = bool(columns.keys() & _OF_THE_NTG)
-        run = {
-            "n": self.X.shape[1],
-            "B": B,
-            "q": len(self.ntg_on) if needs_ntg else 0,
-            "rows": rows,
-            "threads": threads,
-            **sizes,
-        }
-        method = settings["method"]
-        if method == "sgd":
-            batch = {name: settings[name] for name in ("batch_size", "train_output")}
-            fixed = memory.sgd_bytes(**run, **batch)
-        else:
-            fixed = memory.descent_bytes(**run, alone=is_alone(self.comm))
-            if self.train_output:
-                fixed += memory.both_layers_bytes(self.X.shape[1], B=B, **sizes)
-            if "descent" in settings:
-                leaps = memory.leap_bytes(self.X.shape[1], B=B, **sizes)
-                if settings["descent"] == "leap" or leaps <= B * 1.2e9:
-                    fixed += leaps
-            if method != "gradient_descent":
-                flow = {"n": self.X.shape[1], "B": B, **sizes}
-                fixed += max(memory.flow_bytes(one, **flow) for one in self._methods(settings))
+        B, n, itemsize = net.B or 1, self.X.shape[1], net.dtype.itemsize
+        rows = 0 if self.record.folder is not None else _rows(schedule, settings, n)
+        fixed = memory.run_bytes(
+            settings["method"],
+            settings,
+            **{"n": n, "d": net.d, "m": net.m, "k": net.k, "B": B, "itemsize": itemsize},
+            ntg_samples=len(self.ntg_on) if columns.keys() & _OF_THE_NTG else 0,
+            rows=rows,
+            test_samples=0 if self.X_test is None else self.X_test.shape[1],
+            threads=self.threads or _core.build_config()["threads"],
+            alone=is_alone(self.comm),
+            loss=self.loss,
+            activation=net.activation,
+            train_output=self.train_output,
+        )
         others = sum(
             dtype.itemsize * math.prod(shape)
             for name, (dtype, shape) in columns.items()
             if name != "weight_change"
         )
         fixed += rows * others
-        if self.X_test is not None:
-            members = min(B, threads)
-            fixed += memory.test_bytes(self.X_test.shape[1], members=members, **sizes)
-        text = f"n = {self.X.shape[1]}, d = {net.d}, m = {net.m}, B = {B} and its records"
+        text = f"n = {n}, d = {net.d}, m = {net.m}, B = {B} and its records"
         if self.stop is None and self.callback is None:  # else it may end before all that
             _check.require_room(self.fn, fixed, text)
         return memory.slopes_allowed(self.fn, self.max_memory, fixed, 0, text)
-
-    def _methods(self, settings: dict[str, Any]) -> list[str]:
-        """What a flow may take, by the names of `memory.flow_bytes`."""
-        if settings["dt"] is not None:
-            return ["rk4 with dt"]
-        if settings["method"] != "auto":
-            return [settings["method"]]
-        if self.net.activation == "relu":
-            return ["rk4"]
-        large = self.X.shape[1] * self.net.k > _MOST_TANGENT_OUTPUTS
-        explicit = large or self.loss == "cross_entropy" or self.train_output
-        return ["dopri5"] if explicit else ["dopri5", "tangent"]
 
     def _arrays(self) -> dict[str, Any]:
         W, a, lam = self.net._arrays()

@@ -768,8 +768,8 @@ class Network:
             As in `__call__`.
         max_memory : float, optional
             Bytes that the call may allocate for each member, its result included: the sum over
-            nodes is then taken in pieces that fit, which changes no bit. See `asymfast.memory` for
-            the formula; default: about 32 MB beside the result.
+            nodes is then taken in pieces that fit, which changes no bit. Default: about
+            32 MB beside the result.
         layers : {"first", "both"}
             Of W alone, as in the paper, or of W and a (`train_output=True`); the latter on the CPU,
             without `part` and max_memory, with n m numbers for the features.

@@ -93,8 +93,7 @@ class NTGOperator:
         self._threads = thread_count(fn, threads)
         n, size = len(x), net.dtype.itemsize
         team = self._threads or _core.build_config()["threads"]
-        fixed = memory.descent_bytes(n, net.d, net.m, 1, 1, 0, 0, team, size)
-        fixed += memory.product_bytes(n, net.d, net.m, 1, size)
+        fixed = memory.operator_bytes(n, net.d, net.m, team, size)
         slopes = memory.slopes_allowed(
             fn, max_memory, fixed, 0, f"n = {n}, d = {net.d}, m = {net.m}"
         )

@@ -118,8 +118,8 @@ def gradient_descent(
     max_memory : float, optional
         Bytes that the run may allocate, records included. If they do not suffice for the slopes
         sigma'(Z), n m numbers per member, the slopes are computed a second time for the gradient,
-        which costs up to half the speed and changes no bit. See
-        `asymfast.memory` for the formula.
+        which costs up to half the speed and changes no bit. A run that needs
+        more is refused with the least that suffices.
     comm : mpi4py.MPI.Comm, optional
         Share the nodes with its other ranks, which make the same call with the same data (extra
         ``mpi``): `net` is the whole network, or this rank's part by `asymfast.mpi`. The run has

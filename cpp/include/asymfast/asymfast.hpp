@@ -11,6 +11,7 @@
 #include "asymfast/network.hpp"
 #include "asymfast/ntg_operator.hpp"
 #include "asymfast/owned.hpp"
+#include "asymfast/planned_bytes.hpp"
 #include "asymfast/scaling.hpp"
 #include "asymfast/spectrum.hpp"
 #include "asymfast/train.hpp"

@@ -9,14 +9,14 @@
 
 namespace asymfast {
 
-// Whether a sum of squares has its full precision: none of them that matters was lost below the
-// range, and they did not leave it. True of NaN, which no other scale mends.
+// Whether a sum of squares kept its precision: it neither lost terms below the range of double nor
+// left it above. True of NaN, which no other scale would repair.
 inline bool has_precision(double sum) {
   return !(sum < 1e-270) && !(sum > std::numeric_limits<double>::max());
 }
 
-// |a - b| of two rows of n numbers; where squares leave the range, by those of the numbers over the
-// largest.
+// |a - b| of two rows of n numbers. Where squares leave the range, the numbers are divided by the
+// largest first.
 template <class T>
 double distance(const T* a, const T* b, Index n) {
   const auto sum_over = [=](double unit) {

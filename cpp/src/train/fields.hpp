@@ -11,9 +11,9 @@ namespace asymfast {
 
 class Fields {
  public:
-  explicit Fields(Archive& of) : archive(of) {}
+  explicit Fields(Archive& its_archive) : archive(its_archive) {}
 
-  // A number in [low, high]; NaN is not.
+  // A number in [low, high], so not NaN.
   template <class U>
   void operator()(U& value, U low, U high) {
     archive(value);

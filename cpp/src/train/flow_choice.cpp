@@ -42,4 +42,18 @@ FlowMethod cheapest_flow(const FlowProblem& p) {
   return possible && tangent_cost(p) < dopri5_cost(p) ? FlowMethod::tangent : FlowMethod::dopri5;
 }
 
+bool may_be_taken(FlowMethod method, FlowMethod asked, Loss loss, Activation activation,
+                  Index outputs) {
+  if (asked != FlowMethod::automatic) return method == asked;
+  if (activation == Activation::relu) return method == FlowMethod::rk4;
+  return method == FlowMethod::dopri5 ||
+         (method == FlowMethod::tangent && loss != Loss::cross_entropy &&
+          outputs <= kMostTangentOutputs);
+}
+
+bool leaps_are_possible(Loss loss, Activation activation, Index outputs) {
+  return activation != Activation::relu && loss != Loss::cross_entropy &&
+         outputs <= kMostLeapOutputs;
+}
+
 }  // namespace asymfast

@@ -16,4 +16,11 @@ struct FlowProblem {
 
 FlowMethod cheapest_flow(const FlowProblem& problem);
 
+// Whether a flow on so many outputs n k may take this method when `asked` was asked for.
+bool may_be_taken(FlowMethod method, FlowMethod asked, Loss loss, Activation activation,
+                  Index outputs);
+
+// Whether descent on so many outputs n k can be done in leaps.
+bool leaps_are_possible(Loss loss, Activation activation, Index outputs);
+
 }  // namespace asymfast

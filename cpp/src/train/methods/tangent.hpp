@@ -18,6 +18,7 @@
 #include <limits>
 #include <vector>
 
+#include "train/distance.hpp"
 #include "train/methods/dense.hpp"
 #include "train/methods/error_control.hpp"
 #include "train/tangent_history.hpp"
@@ -52,11 +53,7 @@ class Tangent : public Dense<T> {
       return false;
     }
     const Nodes past = past_.newest(past_.order());
-    const double tolerated = 0.005 * control_.share(h, this->front_) * norm(r_) +
-                             kNoise * control_.rounding() +
-                             double(std::numeric_limits<T>::epsilon()) *
-                                 std::sqrt(scaled(h) * ode_.largest_eigenvalue()) * norm(r_);
-
+    const double tolerated = allowed(h);
     const Node ahead{this->end_of_step(h), past_.free_frame()};
     const auto predicted = solve(member, past, this->front_, h, r_, tolerated, context);
     engine.move(move_by(past, predicted.moments, -1, ahead.frame, false), context);
@@ -80,17 +77,16 @@ class Tangent : public Dense<T> {
     ++member.evaluations;
 
     std::vector<double> r = residual_of(member);
-    double error2 = 0;
-    for (std::size_t i = 0; i < r.size(); ++i) error2 += std::pow(r[i] - corrected.r[i], 2);
+    const double error = distance(r.data(), corrected.r.data(), size());
     const std::vector<T> W = member.weights();
     for (std::size_t i = 0; i < W.size(); ++i) difference[i] -= W[i];
     const double reach = member.reach(difference.data(), context);
-    const double ratio = std::max(std::sqrt(error2), reach / kReachOfPrediction) / tolerated;
-    if (!control_.keeps(member, h, ratio, std::sqrt(error2))) {
+    const double ratio = std::max(error, reach / kReachOfPrediction) / tolerated;
+    if (!control_.keeps(member, h, ratio, error)) {
       engine.restore();
       return reject(member, h,
                     ratio > 1 ? std::clamp(past_.step_factor(ratio, past_.order()), 0.2, 0.9) : 0.2,
-                    std::sqrt(error2), context);
+                    error, context);
     }
     control_.accept(member, tolerated, context);
 
@@ -167,6 +163,15 @@ class Tangent : public Dense<T> {
     double sum = 0;
     for (const double x : v) sum += x * x;
     return std::sqrt(sum);
+  }
+
+  // What a step of h from the front may err by, in the outputs: its share of rtol, the rounding of
+  // the outputs, and that of the weights, which stiff components amplify.
+  double allowed(double h) const {
+    const double weights = double(std::numeric_limits<T>::epsilon()) *
+                           std::sqrt(scaled(h) * ode_.largest_eigenvalue());
+    return (0.005 * control_.share(h, this->front_) + weights) * norm(r_) +
+           kNoise * control_.rounding();
   }
 
   static std::vector<double> residual_of(const Member<T>& member) {
