@@ -176,7 +176,7 @@ def errors():
     raised(ValueError, f"m must be at least the number of ranks, {size}", descend(small))
     raised(ValueError, "all ranks must agree, but y differs", descend(y=y + rank))
     raised(ValueError, "but lr differs", descend(lr=1 / (1 + rank)))
-    raised(ValueError, "but record differs", descend(record=af.Record(every=1 + rank)))
+    raised(ValueError, "but settings differs", descend(record=af.Record(every=1 + rank)))
     raised(ValueError, "but stop differs", descend(stop=af.Stop(loss=1.0 + rank)))
     part = mpi.split(net, MPI.COMM_SELF)
     raised(ValueError, "the ranks' parts must make up one network", descend(part))
