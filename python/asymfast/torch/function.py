@@ -151,7 +151,7 @@ def _require_tensor(fn: str, name: str, tensor: Any) -> None:
         raise TypeError(f"{fn}: {name} must be a tensor, got {type(tensor).__name__}")
     if tensor.is_meta:
         raise TypeError(
-            f"{fn}: {name} is on the meta device and has no values; create it on the CPU, or call "
+            f"{fn}: {name} must be on the CPU, but is on the meta device; create it there, or call "
             "the module's to_empty(device='cpu') and load a state_dict"
         )
     if tensor.device.type != "cpu" or tensor.layout != torch.strided:
