@@ -148,6 +148,7 @@ class Stepping {
         }
       }
     });
+    publish();
     return reached;
   }
 
