@@ -64,9 +64,7 @@ PYTHON = [
         "(given[1:] < given[:-1]).any()",
         "test_records.py",
     ),
-    Mutant(
-        "memory.py", "(2 * nodes * d + n * _stride", "(nodes * d + n * _stride", "test_memory.py"
-    ),
+    Mutant("memory.py", "if allowed < fixed + least:", "if allowed < fixed:", "test_memory.py"),
     Mutant(
         "theory/limits.py",
         "np.where(rows.rho < 0, acute, math.pi - acute)",
