@@ -1,12 +1,12 @@
-# make run | test | test-all | develop | mutants | cpp-test | lint | tidy | check | sanitize | fuzz | soak | docs |
-# bench: each makes a virtual environment in .venv (develop: .venv-develop) first.
+# make run | test | test-all | develop | mutants | cpp-test | lint | tidy | check | sanitize | compilers |
+# fuzz | soak | docs | bench: each makes a virtual environment in .venv (develop: .venv-develop) first.
 # make test-cuda bench-cuda: the same with CUDA, on a machine with a GPU and nvcc; in .venv-cuda.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find cpp python CMakeLists.txt pyproject.toml -type f -not -name '*.pyc')
 
-.PHONY: run test test-all develop mutants cpp-test lint tidy check sanitize fuzz soak format docs bench test-cuda bench-cuda clean
+.PHONY: run test test-all develop mutants cpp-test lint tidy check sanitize compilers fuzz soak format docs bench test-cuda bench-cuda clean
 
 # The package with everything its tests and figures need; built anew when a source is newer.
 $(VENV)/.installed: $(SOURCES)
@@ -82,7 +82,7 @@ PURELIB = $(shell $(BIN)/python -c 'import sysconfig as s; print(s.get_path("pur
 CONFIGURE = $(BIN)/cmake -DPython_EXECUTABLE=$(abspath $(BIN)/python)
 
 # The C++ library and the extension, warnings being errors, and the tests in C++.
-cpp-test fuzz tidy sanitize-%: export CMAKE_PREFIX_PATH = $(PURELIB):$(PURELIB)/pybind11
+cpp-test fuzz tidy sanitize-% compiler-%: export CMAKE_PREFIX_PATH = $(PURELIB):$(PURELIB)/pybind11
 cpp-test: $(VENV)/.tools
 	$(CONFIGURE) --preset dev
 	$(BIN)/cmake --build --preset dev --parallel 2
@@ -114,6 +114,14 @@ sanitize-%: $(VENV)/.installed $(VENV)/.tools
 	$(BIN)/cmake --build --preset $* --parallel 2
 	$(BIN)/ctest --preset $*
 	$(BIN)/python tests/sanitized.py $*
+
+# A resumed run has the bits of an uninterrupted one by any compiler: GCC at -O1 and -O3, both with fused
+# products, and Clang.
+compilers: compiler-gcc-O1 compiler-gcc-O3 compiler-clang-O3
+compiler-%: $(VENV)/.installed $(VENV)/.tools
+	$(CONFIGURE) --preset $*
+	$(BIN)/cmake --build --preset $* --parallel 2
+	$(BIN)/python tests/sanitized.py $* tests/test_checkpoints.py
 
 # Inputs that no test has; SECONDS= sets how long. First a million altered states of all trainers, in C++. The
 # package atheris, where there is one for this Python, chooses more of them by what code they reach.

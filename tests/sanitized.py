@@ -1,6 +1,6 @@
 """Run a part of the Python tests on an extension that was built with a sanitizer.
 
-    python tests/sanitized.py asan|ubsan|tsan [pytest's arguments]
+    python tests/sanitized.py asan|ubsan|tsan|another preset [pytest's arguments]
 
 The build is that of the preset, in build/NAME; its extension and the package's Python files are
 copied to build/NAME/python. The interpreter itself is not instrumented: the sanitizer's library is

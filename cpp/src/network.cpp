@@ -39,7 +39,9 @@ void require_network(const char* who, const NetworkView<T>& net, MatrixView<cons
 template <class Call>
 void run(const Execution& exec, Call&& call) {
   Watch watch(exec.keep_going);
-  call(kernel_table(exec.backend), Context{team_size(exec.threads), watch, exec.slopes_memory});
+  const KernelTable& kernels = kernel_table(exec.backend);
+  const Context context{team_size(exec.threads), watch, exec.slopes_memory};
+  with_team(context.threads, [&] { call(kernels, context); });
   watch.rethrow();
   if (watch.stopped()) throw Interrupted();
 }

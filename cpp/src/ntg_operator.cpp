@@ -62,8 +62,10 @@ void NtgOperator<T>::apply(MatrixView<const T> U, MatrixView<double> out, const 
                                 " samples, got " + std::to_string(U.cols));
   Watch watch(exec.keep_going);
   const Context context{team_size(exec.threads), watch, exec.slopes_memory};
-  for (Index r = 0; r < U.rows && !watch.stopped(); ++r)
-    parts_->engine->ntg_product(U.row(r), out.row(r), context);
+  with_team(context.threads, [&] {
+    for (Index r = 0; r < U.rows && !watch.stopped(); ++r)
+      parts_->engine->ntg_product(U.row(r), out.row(r), context);
+  });
   watch.rethrow();
   if (watch.stopped()) throw Interrupted();
 }

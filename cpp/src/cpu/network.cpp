@@ -9,6 +9,7 @@
 #include "cpu/network.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "backend.hpp"
 #include "cpu/few_inputs.hpp"
@@ -205,25 +206,33 @@ template class Sweep<double>;
 
 namespace {
 
-// call(rows) for pieces of n samples, for each of which so many doubles are needed.
-template <class Call>
-void in_pieces(Index n, Index doubles, const Context& context, Call&& call) {
-  const Index most = samples_at_once(doubles);
-  for (Index first = 0; first < n && !context.watch.stopped(); first += most)
-    call(Range{first, std::min(n, first + most)});
-}
-
 template <class T>
 MatrixView<const T> some(MatrixView<const T> X, Range rows) {
   return {X.row(rows.first), rows.size(), X.cols};
+}
+
+// call(sweep, rows) for pieces of the samples, for each of which so many doubles are needed. Their
+// memory is taken once, and again for a last piece that is smaller.
+template <class T, class Call>
+void in_pieces(const NetworkView<T>& net, MatrixView<const T> X, Index doubles,
+               const Context& context, Call&& call) {
+  const Index most = samples_at_once(doubles);
+  std::optional<Sweep<T>> sweep;
+  for (Index first = 0; first < X.rows && !context.watch.stopped(); first += most) {
+    const Range rows{first, std::min(X.rows, first + most)};
+    if (sweep && sweep->layout.n == rows.size())
+      sweep->read(some(X, rows));
+    else
+      sweep.emplace(net, some(X, rows));
+    call(*sweep, rows);
+  }
 }
 
 template <class T>
 void forward(const NetworkView<T>& net, MatrixView<const T> X, double* f, const Context& context) {
   const Layout<T> whole(X.rows, net.d(), net.m(), net.k());
   const Buffer<T> W = packed_weights(whole, net.W.data);
-  in_pieces(X.rows, whole.slots * net.k(), context, [&](Range rows) {
-    Sweep<T> sweep(net, some(X, rows));
+  in_pieces(net, X, whole.slots * net.k(), context, [&](Sweep<T>& sweep, Range rows) {
     sweep.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
       sweep.evaluate(chunk, W.data(), nullptr, scratch, outputs);
     });
@@ -236,8 +245,7 @@ void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* r
                     MatrixView<T> G, const Context& context) {
   const Layout<T> whole(X.rows, net.d(), net.m(), net.k());
   const Buffer<T> W = packed_weights(whole, net.W.data), sums(W.size());
-  in_pieces(X.rows, 1, context, [&](Range rows) {
-    Sweep<T> sweep(net, some(X, rows));
+  in_pieces(net, X, 1, context, [&](Sweep<T>& sweep, Range rows) {
     sweep.for_nodes(context, [&](Index chunk, Scratch<T>& scratch) {
       T* sum = sums.data() + whole.blocks_of_chunk(chunk).first * whole.weights_per_block();
       sweep.add_gradient(chunk, W.data(), nullptr, residual + rows.first * net.k(), sum, scratch);
@@ -254,26 +262,22 @@ void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
   const Buffer<T> W = packed_weights(whole, net.W.data);
   Buffer<T> root_lam(whole.blocks * kBlock<T>);
   for (Index j = 0; j < net.m(); ++j) root_lam.data()[j] = T(std::sqrt(net.lam[j]));
-  in_pieces(X.rows, 1, context, [&](Range piece) {
-    const SampleBuffer<T> x(some(X, piece));
-    const Layout<T> layout(piece.size(), net.d(), net.m(), 0);
-    std::vector<Buffer<T>> Z;  // of each thread
-    Z.reserve(std::size_t(context.threads));
-    for (int thread = 0; thread < context.threads; ++thread)
-      Z.emplace_back(layout.largest_tile * kBlock<T>);
-    const Index pieces = layout.blocks * layout.tiles;
-    parallel_for(context, pieces, Share::evenly, context.threads, [&](Index task, Index thread) {
+  in_pieces(net, X, 1, context, [&](Sweep<T>& sweep, Range rows) {
+    const Layout<T>& layout = sweep.layout;
+    const Index tasks = layout.blocks * layout.tiles;
+    parallel_for(context, tasks, Share::evenly, context.threads, [&](Index task, Index) {
+      alignas(kVectorBytes) T Z[(kLargestTile + kTogether) * kBlock<T>];
       const Index block = task / layout.tiles;
-      const Range rows = layout.samples_of_tile(task % layout.tiles);
+      const Range tile = layout.samples_of_tile(task % layout.tiles);
       const Index first = block * kBlock<T>, count = std::min(kBlock<T>, net.m() - first);
       const T* scale = root_lam.data() + first;
-      T* z = Z[std::size_t(thread)].data();
-      preactivations(x.all().some(rows), W.data() + block * layout.weights_per_block(), z);
+      preactivations(sweep.x(tile), sweep.weights(W.data(), block), Z);
       with_activation(net.activation, [&](auto sigma) {
-        for (Index i = 0; i < rows.size(); ++i, z += kBlock<T>) {
+        T* z = Z;
+        for (Index i = rows.first + tile.first; i < rows.first + tile.last; ++i, z += kBlock<T>) {
           for (Index half = 0; half < 2; ++half)
             as_vectors(z)[half] = decltype(sigma)::value_and_slope(as_vectors(z)[half]).value;
-          T* h = &H(piece.first + rows.first + i, first);
+          T* h = &H(i, first);
           for (Index j = 0; j < count; ++j) h[j] = scale[j] * z[j];
         }
       });

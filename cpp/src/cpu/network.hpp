@@ -35,6 +35,9 @@ class Sweep {
 
   const Layout<T> layout;
 
+  // Other samples, as many as before.
+  void read(MatrixView<const T> X) { X_.read(X); }
+
   // X of some samples, sqrt(lambda) a and weights of a block.
   Samples<T> x(Range rows) const { return X_.all().some(rows); }
   Samples<T> x() const { return X_.all(); }

@@ -32,7 +32,10 @@ class SampleBuffer {
   SampleBuffer(Index rows, Index d)
       : rows_(rows), d_(d), stride_(row_stride<T>(d)), values_(rows * stride_) {}
 
-  explicit SampleBuffer(MatrixView<const T> X) : SampleBuffer(X.rows, X.cols) {
+  explicit SampleBuffer(MatrixView<const T> X) : SampleBuffer(X.rows, X.cols) { read(X); }
+
+  // Other samples, as many as before.
+  void read(MatrixView<const T> X) {
     for (Index i = 0; i < X.rows; ++i) put(i, X.row(i));
   }
 

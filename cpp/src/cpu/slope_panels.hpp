@@ -29,16 +29,19 @@ class SlopePanels {
   // nodes: their numbers, increasing; scale: one of each node of the network.
   void fill(const Index* nodes, Index count, const std::vector<double>& scale,
             const Context& context) {
-    const Index pieces = ceil_div(count, kPiece);
-    const auto fill_one = [&](Index task, Index) {
-      const Index block = task / pieces;
-      const Range some = piece(count, pieces, task % pieces);
-      if (samples_ - block * kBlock<T> > kLanes<T>)
-        fill_piece<2>(block, some.first, nodes + some.first, some.size(), scale);
-      else
-        fill_piece<1>(block, some.first, nodes + some.first, some.size(), scale);
+    const Index parts = ceil_div(count, tuning::kNodesOfTask);
+    const auto fill_part = [&](Index task, Index) {
+      const Index block = task / parts;
+      const Range part = piece(count, parts, task % parts);
+      for (Index first = part.first; first < part.last; first += kPiece) {
+        const Index some = std::min(kPiece, part.last - first);
+        if (samples_ - block * kBlock<T> > kLanes<T>)
+          fill_piece<2>(block, first, nodes + first, some, scale);
+        else
+          fill_piece<1>(block, first, nodes + first, some, scale);
+      }
     };
-    parallel_for(context, blocks_ * pieces, Share::in_turn, context.threads, fill_one);
+    parallel_for(context, blocks_ * parts, Share::in_turn, context.threads, fill_part);
   }
 
  private:

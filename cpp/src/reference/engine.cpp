@@ -56,7 +56,9 @@ class ReferenceEngine final : public Engine<T> {
   }
 
   void ntg_product(const T* u, double* out, const Context& context) override {
-    reference::ntg_product(net_, X_, u, out, context);
+    const MatrixView<T> G{gradient_.data(), net_.m(), net_.d()};
+    node_gradients(net_, X_, u, G, context);
+    jvp<T>(net_, X_, G, out, context);
     sum_over_ranks(out, y_.size(), context);
   }
 
@@ -74,11 +76,10 @@ class ReferenceEngine final : public Engine<T> {
     for (std::size_t i = 0; i < base_.size(); ++i) out[i] = T(along_gradients(along, i));
   }
 
-  // J g by the formula of reference::ntg_product.
   void push(const std::vector<double>& along, double* out, const Context& context) override {
     std::vector<T> direction(base_.size());
     combine(along, direction.data());
-    reference::jvp(net_, X_, {direction.data(), net_.m(), net_.d()}, out, context);
+    jvp<T>(net_, X_, {direction.data(), net_.m(), net_.d()}, out, context);
     sum_over_ranks(out, y_.size(), context);
   }
 
@@ -97,10 +98,7 @@ class ReferenceEngine final : public Engine<T> {
   }
 
   void frame_ntg(Index frame, double* K, const Context& context) override {
-    NetworkView<T> then = net_;
-    then.W.data = frames_[static_cast<std::size_t>(frame)].data();
-    output_ntg(then, X_, {K, y_.size(), y_.size()}, context);
-    sum_over_ranks(K, y_.size() * y_.size(), context);
+    frame_ntg({{frame}, {1}}, frame, K, context);
   }
 
   // (J_l J^T)_iq,lp = (x_i.x_l / d) sum_j lambda_j a_jq a_jp s_ij s'_lj.
@@ -163,15 +161,12 @@ class ReferenceEngine final : public Engine<T> {
 
   // sigma'(Z) at a frame: (n, m).
   std::vector<double> slopes(Index frame) const {
-    const std::vector<T>& W = frames_[static_cast<std::size_t>(frame)];
+    const T* W = frames_[static_cast<std::size_t>(frame)].data();
     std::vector<double> all;
     for (Index i = 0; i < X_.rows; ++i)
-      for (Index j = 0; j < net_.m(); ++j) {
-        double z = 0;
-        for (Index c = 0; c < X_.cols; ++c)
-          z += double(W[static_cast<std::size_t>(j * X_.cols + c)]) * double(X_(i, c));
-        all.push_back(sigma_prime(net_.activation, z / std::sqrt(double(X_.cols))));
-      }
+      for (Index j = 0; j < net_.m(); ++j)
+        all.push_back(
+            sigma_prime(net_.activation, preactivation(W + j * net_.d(), X_.row(i), net_.d())));
     return all;
   }
 

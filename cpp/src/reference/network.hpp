@@ -72,15 +72,6 @@ void jvp(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> G
     }
 }
 
-// Theta u = J (J^T u).
-template <class T>
-void ntg_product(const NetworkView<T>& net, MatrixView<const T> X, const T* u, double* out,
-                 const Context& context) {
-  std::vector<T> gradient(static_cast<std::size_t>(net.W.size()));
-  node_gradients(net, X, u, {gradient.data(), net.m(), net.d()}, context);
-  jvp<T>(net, X, {gradient.data(), net.m(), net.d()}, out, context);
-}
-
 // H_ij = sqrt(lambda_j) sigma(Z_j(x_i)).
 template <class T>
 void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
@@ -107,23 +98,6 @@ void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, Matr
                sigma_prime(net.activation, preactivation(net.W.row(j), X2.row(l), net.d()));
       K(i, l) = E(product / double(net.d()) * sum);
       if (symmetric) K(l, i) = K(i, l);
-    }
-}
-
-// The NTG of all outputs, row and column i k + q: Eq. (5) with v_j = lambda_j a_jq a_jp.
-template <class T>
-void output_ntg(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<double> K,
-                const Context& context) {
-  const Index n = X.rows, m = net.m(), k = net.k();
-  std::vector<double> v(static_cast<std::size_t>(m)), block(static_cast<std::size_t>(n * n));
-  for (Index q = 0; q < k; ++q)
-    for (Index p = 0; p < k; ++p) {
-      for (Index j = 0; j < m; ++j)
-        v[static_cast<std::size_t>(j)] = net.lam[j] * double(net.a(j, q)) * double(net.a(j, p));
-      const MatrixView<double> K_qp{block.data(), n, n};
-      ntg(net, v.data(), X, X, true, K_qp, context);
-      for (Index i = 0; i < n; ++i)
-        for (Index l = 0; l < n; ++l) K(i * k + q, l * k + p) = K_qp(i, l);
     }
 }
 
