@@ -66,6 +66,7 @@ def finish(child):
 
 length = {
     "descent": {"steps": 40_000},
+    "leaps": {"steps": 40_000, "rtol": 1e-8},
     "fixed flow": {"t_end": 6000.0},
     "rk4 flow": {"t_end": 100.0, "rtol": 1e-10},
     "dopri5 flow": {"t_end": 1000.0, "rtol": 1e-11},
@@ -92,6 +93,7 @@ print(killed, f"{whole:.2f} s")
     ("name", "kind"),
     [
         ("descent", "single"),
+        ("leaps", "single"),
         ("fixed flow", "single"),
         ("rk4 flow", "ensemble"),
         ("dopri5 flow", "ensemble"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import asymfast as af
 import numpy as np
 import oracles
@@ -75,17 +77,41 @@ def test_any_stable_step(share):
     assert_agrees(descend(case, lr=lr), case, lr)
 
 
-@pytest.mark.parametrize("rtol", [1e-3, 1e-5, 1e-7, 1e-9])
-def test_rtol_is_kept(rtol):
+def test_rtol_is_kept_over_six_decades():
+    """The loss errs by at most 2 rtol, and by less the smaller rtol is."""
     case = simulated(n=15, d=7, m=60)
-    assert_agrees(descend(case, lr=2.0, rtol=rtol), case, 2.0, rtol=rtol)
+    loss = expected(case, 2.0)[1]
+    errors = []
+    for rtol in (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9):
+        found = descend(case, lr=2.0, rtol=rtol).loss
+        errors.append(np.abs(found / loss - 1).max())
+        assert errors[-1] <= 2 * rtol + 1e-11
+    print(" ".join(f"{error:.1e}" for error in errors))
+    assert errors[-1] < 1e-4 * errors[0]
+
+
+@pytest.mark.parametrize(("n", "outputs"), [(205, 1), (70, 3)])
+@pytest.mark.parametrize("d", [1, 12])
+def test_many_outputs(n, outputs, d):
+    """More than 200: only the leading directions are treated as fast."""
+    case = problem(n=n, d=d, m=50, outputs=outputs, seed=9)
+    at = [0, 1, 200, 777, 1500, 2000]
+    record = af.Record(steps=at, weights=True, ntg=False, eigmin=False)
+    settings = {"steps": 2000, "lr": 2.0, "loss": "mse", "record": record}
+    run = descend(case, **settings)
+    plain = descend(case, method="step", **settings)
+    assert run.evaluations[-1] != plain.evaluations[-1]
+    assert_within(run.loss, plain.loss, 2e-6 * plain.loss)
+    assert_within(run.weights, plain.weights, 1e-5 * np.abs(plain.weights).max())
 
 
 def test_float32():
+    """The residual errs by 1e-5 of the targets at most, whatever rtol asks for."""
     case = simulated(n=15, d=7, m=60)
-    run = descend(as_float32(case), lr=1.0)
+    run = descend(as_float32(case), lr=1.0, rtol=1e-9)
     loss = expected(case)[1]
-    assert_within(run.loss, loss, 1e-4 * loss + 1e-6)
+    size = 1e-5 * np.linalg.norm(case.y)
+    assert_within(np.sqrt(2 * run.loss), np.sqrt(2 * loss), size)
 
 
 def test_far_fewer_gradients():
@@ -104,10 +130,44 @@ def test_step_is_the_default_to_the_bit():
     same(plain, descend(case, steps=50, method="step", record=record))
 
 
-@pytest.mark.parametrize("threads", THREADS)
-def test_threads_change_no_bit(threads):
-    case = simulated(n=15, d=7, m=300)
-    same(descend(case, threads=1), descend(case, threads=threads))
+@pytest.mark.parametrize("n", [15, 210])
+def test_threads_change_no_bit(n):
+    case = simulated(n=n, d=7, m=300)
+    lr = 1.0 if n == 15 else 0.1
+    runs = [descend(case, steps=800, lr=lr, threads=threads) for threads in THREADS]
+    same(runs[0], runs[1])
+    same(runs[0], runs[2])
+
+
+def test_records_on_test_data():
+    case, other = simulated(n=15, d=7, m=60), problem(n=6, d=7, m=60, seed=4)
+    test = {"X_test": other.X, "y_test": other.y}
+    run, plain = (descend(case, method=method, **test) for method in ("leap", "step"))
+    assert_within(run.test_loss, plain.test_loss, 1e-5 * plain.test_loss)
+
+
+def test_callback_and_progress():
+    case = simulated(n=15, d=7, m=60)
+    seen, shown = [], []
+
+    def goes_on(now):
+        seen.append((now.step, now.loss))
+        return now.step < 101
+
+    run = descend(case, callback=goes_on, progress=lambda *now: shown.append(now))
+    assert [step for step, _ in seen] == [0, 1, 7, 30, 101]
+    assert [loss for _, loss in seen] == list(run.loss)
+    assert run.stopped_by == "callback"
+
+
+@pytest.mark.parametrize("n", [15, 210])
+def test_memory_is_asked_for(n):
+    """A limit below what is needed is refused, with the number; that number is enough."""
+    case = problem(n=n, d=3, m=64, seed=1)
+    with pytest.raises(ValueError, match="max_memory must be at least") as caught:
+        descend(case, steps=5, lr=0.01, record=af.Record(steps=[5]), max_memory=1000)
+    least = int(str(caught.value).split("at least ")[1].split()[0])
+    descend(case, steps=5, lr=0.01, record=af.Record(steps=[5]), max_memory=least)
 
 
 def test_members_have_the_bits_of_their_single_runs():
@@ -175,6 +235,20 @@ def test_divergence_is_named(lr):
             descend(case, lr=lr, method=method)
         errors.append(str(caught.value))
     assert errors[0] == errors[1]
+
+
+def test_divergence_late_in_a_run():
+    """h eig_max = 2.0004: the loss has grown by ten orders after some 30 000 steps."""
+    case = problem(n=5, d=3, m=10, activation="identity", seed=2)
+    lr = 2.0004 / np.linalg.eigvalsh(oracles.ntg(case.model, case.X))[-1]
+    record = af.Record(steps=[20_000, 60_000], ntg=False, eigmin=False)
+    errors = []
+    for method in ("step", "leap"):
+        with pytest.raises(af.DivergenceError) as caught:
+            descend(case, 60_000, method, record, lr=lr)
+        errors.append(str(caught.value))
+    assert errors[0] == errors[1]
+    assert 20_000 < int(re.search(r"step (\d+)", errors[0])[1]) < 60_000
 
 
 @pytest.mark.parametrize(

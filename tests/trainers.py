@@ -11,6 +11,10 @@ def descent(net, X, y, **settings):
     return af.gradient_descent(net, X, y, **{"lr": 0.5, "steps": 3000, **settings})
 
 
+def leaps(net, X, y, **settings):
+    return descent(net, X, y, **{"method": "leap", **settings})
+
+
 def fixed_flow(net, X, y, **settings):
     return af.gradient_flow(net, X, y, **{"t_end": 400.0, "dt": 0.5, **settings})
 
@@ -36,6 +40,7 @@ def sgd(net, X, y, **settings):
 
 TRAINERS = {
     "descent": descent,
+    "leaps": leaps,
     "fixed flow": fixed_flow,
     "rk4 flow": rk4_flow,
     "dopri5 flow": dopri5_flow,

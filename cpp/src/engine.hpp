@@ -85,6 +85,9 @@ class Engine {
   virtual void frame_ntg(Index frame, double* K, const Context& context) = 0;
   // J_left J_right^T with a blend on the left.
   virtual void frame_ntg(const Blend& left, Index right, double* K, const Context& context) = 0;
+  // J_left J_right^T V; V and out (n k, count).
+  virtual void frame_product(const Blend& left, Index right, MatrixView<const double> V,
+                             double* out, const Context& context) = 0;
   // (sum_ij |s_ij - s'_ij|^8)^(1/8) of the slopes at two frames: little more than the largest term.
   virtual double frame_distance(Index one, Index other, const Context& context) = 0;
 

@@ -121,8 +121,8 @@ struct Leaps {
   double rtol = 1e-6;  // of leaps: relative error of f - y
 };
 
-// Outputs n k of a run in leaps, at most: matrices are of that size.
-inline constexpr Index kMostLeapOutputs = 2000;
+// Outputs n k of a run in leaps, at most.
+inline constexpr Index kMostLeapOutputs = 10'000;
 
 // W <- W - lr dL/dW, `steps` times. step_bound: 2 / eig_max of the loss' Gauss-Newton matrix.
 template <class T>

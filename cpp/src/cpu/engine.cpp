@@ -10,6 +10,7 @@
 
 #include "backend.hpp"
 #include "cpu/network.hpp"
+#include "cpu/ntg_product.hpp"
 #include "cpu/sample_pass.hpp"
 #include "losses.hpp"
 #include "ranks.hpp"
@@ -163,6 +164,13 @@ class CpuEngine final : public Engine<T> {
   void frame_ntg(const Blend& left, Index right, double* K, const Context& context) override {
     sweep_.ntg(frames(left.frames), left.shares, frame(right), K, context);
     sum_over_ranks(K, at_.n * at_.k * at_.n * at_.k, context);
+  }
+
+  void frame_product(const Blend& left, Index right, MatrixView<const double> V, double* out,
+                     const Context& context) override {
+    cpu::ntg_product(at_, Slopes<T>{frames(left.frames), left.shares}, frame(right), sweep_.c(0),
+                     sweep_.x(), V, out, context);
+    sum_over_ranks(out, V.size(), context);
   }
 
   double frame_distance(Index one, Index other, const Context& context) override {

@@ -127,6 +127,19 @@ class ReferenceEngine final : public Engine<T> {
     sum_over_ranks(K, y_.size() * y_.size(), context);
   }
 
+  void frame_product(const Blend& left, Index right, MatrixView<const double> V, double* out,
+                     const Context& context) override {
+    const Index size = y_.size();
+    std::vector<double> K(static_cast<std::size_t>(size * size));
+    frame_ntg(left, right, K.data(), context);
+    for (Index i = 0; i < size; ++i)
+      for (Index v = 0; v < V.cols; ++v) {
+        double sum = 0;
+        for (Index l = 0; l < size; ++l) sum += K[static_cast<std::size_t>(i * size + l)] * V(l, v);
+        out[i * V.cols + v] = sum;
+      }
+  }
+
   double frame_distance(Index one, Index other, const Context& context) override {
     const std::vector<double> s = slopes(one), s_ = slopes(other);
     double sum = 0;

@@ -79,6 +79,10 @@ class BothLayers final : public Engine<T> {
   void move(const Move<T>&, const Context&) override { no_frames(); }
   void frame_ntg(Index, double*, const Context&) override { no_frames(); }
   void frame_ntg(const Blend&, Index, double*, const Context&) override { no_frames(); }
+  void frame_product(const Blend&, Index, MatrixView<const double>, double*,
+                     const Context&) override {
+    no_frames();
+  }
   double frame_distance(Index, Index, const Context&) override { return no_frames(); }
 
   void save() override { saved_ = base_; }

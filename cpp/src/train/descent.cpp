@@ -1,6 +1,7 @@
 // Gradient descent, step by step or in leaps.
 #include "train/methods/descent.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <stdexcept>
@@ -45,17 +46,21 @@ Index count_records(const Schedule& schedule, Index steps) {
   return schedule.every > 0 ? steps / schedule.every : static_cast<Index>(schedule.steps.size());
 }
 
-// Whether leaps are worth while. Counted in gradients; that a decade of steps takes 45 leaps is
-// what the four settings of the paper's simulated problem need at most (docs/leaps.md).
+// Whether leaps are worth while, counted in gradients of one step. After a hundred steps, which are
+// made, a decade of steps takes 120 leaps at most in the paper's settings; 100 directions are fast
+// where there are many outputs, and matrix products run at about twice the speed of gradients
+// (docs/leaps.md).
 bool leaps_pay(Index n, Index m, Index d, Index k, std::size_t element, Index steps,
                Index records) {
   const double N = double(n) * double(k), nodes = double(n) * double(m);
-  const double bytes = 13 * nodes * double(element) + 8 * 30 * N * N;
-  const double gradient = 4 * nodes * double(d + k + 8);
-  const double recurrence = 2 * 1200 * N * N / gradient, basis = 9 * N * N * N / gradient;
-  const double leap = 4 + 2 * N * N * double(m) / gradient + recurrence + 0.2 * basis;
-  const double all =
-      45 * std::log10(1 + double(steps)) * leap + double(records) * (1 + recurrence / 2);
+  const double p = N <= 200 ? N : std::min(N, 100.0), gradient = 4 * nodes * double(d + k + 8);
+  const double matrix = std::min(2 * N, N <= 200 ? 2 * N : 4 * double(d) * p) * N * double(m);
+  const double recurrence = 1200 * p * p / gradient, basis = 9 * p * p * p / gradient;
+  const double leap = 3 + matrix / gradient / 2 + recurrence + 0.3 * basis;
+  const double bytes = 13 * nodes * double(element) + 8 * (30 * p * p + 2 * N * N);
+  const double all = std::min(100.0, double(steps)) +
+                     120 * std::max(0.0, std::log10(double(steps) / 100)) * leap +
+                     double(records) * (1 + 2 * recurrence);
   return bytes <= 1e9 && all < 0.8 * double(steps);
 }
 

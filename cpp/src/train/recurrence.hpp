@@ -1,6 +1,6 @@
-// The small problem of a leap: r_{k+1} = (I - h A(k)) r_k over many steps, with A(k) a polynomial
-// through given matrices, and the moments of r that move the weights. The discrete twin of
-// tangent_ode.hpp.
+// The small problem of a leap: r_{k+1} = r_k - h (A(k) r_k + b(k)) over many steps, with A(k) and
+// b(k) polynomials through given matrices and vectors, and the moments of r that move the weights.
+// The discrete twin of tangent_ode.hpp.
 #pragma once
 
 #include <memory>
@@ -32,14 +32,23 @@ class Recurrence {
   };
 
   // A(k) = sum_i l_i(k) matrices[slots[i]] with the Lagrange polynomials l_i of the places at[i] in
-  // steps from the first one; matrices (slots, N, N). Solves to `accuracy` in r.
+  // steps from the first one, b(k) likewise; matrices (slots, N, N), vectors (slots, N). Solves to
+  // `accuracy` in r.
   Solution solve(const std::vector<double>& at, const std::vector<Index>& slots,
-                 const std::vector<double>& matrices, const std::vector<double>& r, double h,
-                 Index steps, double accuracy, const Context& context);
+                 const std::vector<double>& matrices, const std::vector<double>& vectors,
+                 const std::vector<double>& r, double h, Index steps, double accuracy,
+                 const Context& context);
 
-  // The largest |e_k| / (tolerance |r_k| + floor) while both go on for up to `steps` more.
-  double lasting_ratio(const std::vector<double>& e, const std::vector<double>& r, double h,
-                       Index steps, double tolerance, double floor) const;
+  // The largest |e_k| / (tolerance |r_k| + floor) while both go on for up to `steps` more; parts of
+  // length e_rest and r_rest stay as they are.
+  double lasting_ratio(const std::vector<double>& e, double e_rest, const std::vector<double>& r,
+                       double r_rest, double h, Index steps, double tolerance, double floor) const;
+
+  // sum_{k < steps} g(k) = sum_i weights_i g(places_i) for polynomials g of degree 21 or less.
+  struct SumRule {
+    std::vector<double> places, weights;
+  };
+  SumRule sum_rule(Index steps, const Context& context) const;
 
   // N: 0 while there is no basis.
   void serialise(Fields& fields, std::size_t N) {
@@ -60,20 +69,26 @@ class Recurrence {
     std::vector<double> whole;    // (N,): z^steps
     std::vector<double> factors;  // (place, place, N): LU of I - z before
     std::vector<double> sums;     // (power, N): sum_k (k / steps)^power z^k
-    std::vector<double> places, weights;  // of a rule for sums of polynomials over the steps
-    std::vector<double> here;             // (rule's place, place): v there
-    std::vector<double> last;             // (place,): v's coefficient of the highest degree
-    std::vector<double> last_but_one;     // the same without the first place
+    SumRule rule;
+    std::vector<double> here;          // (rule's place, place): v there
+    std::vector<double> last;          // (place,): v's coefficient of the highest degree
+    std::vector<double> last_but_one;  // the same without the first place
+
+    void solve(std::vector<double>& g, Index N) const;
   };
   struct Work;
+  struct Collocation;
 
   void transpose();
   Prepared& prepared(Index steps, double h, const Context& context);
-  void prepare_rule(Prepared& p, const Context& context) const;
   void prepare_factors(Prepared& p, double h) const;
   void prepare_sums(Prepared& p, double h) const;
   void step_through(const Panel& panel, Work& work) const;
   bool collocate(const Panel& panel, Work& work);
+  void interpolate(Collocation& c, Work& work) const;
+  bool iterate(Collocation& c, Work& work) const;
+  bool is_polynomial(const Collocation& c, double accuracy) const;
+  void add_moments(const Collocation& c, Work& work) const;
 
   const KernelTable* kernels_;
   std::vector<double> values_, vectors_, transposed_;  // of the matrix near all A(k)

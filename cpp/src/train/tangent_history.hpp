@@ -28,6 +28,15 @@ class TangentHistory {
   // Matrices are of size N.
   explicit TangentHistory(Index N) : N_(N), matrices_(static_cast<std::size_t>(kFrames * N * N)) {}
 
+  // Matrices become of size N, with what they were in the upper left corner.
+  void grow(Index N) {
+    std::vector<double> larger(static_cast<std::size_t>(kFrames * N * N));
+    for (Index row = 0; row < kFrames * N_; ++row)
+      std::copy_n(matrices_.begin() + row * N_, N_, larger.begin() + (row / N_ * N + row % N_) * N);
+    matrices_ = std::move(larger);
+    N_ = N;
+  }
+
   bool empty() const { return nodes_.empty(); }
   Index known() const { return static_cast<Index>(nodes_.size()); }
   Index order() const { return order_; }  // points of the past that the next step predicts from
@@ -52,7 +61,8 @@ class TangentHistory {
   }
 
   // |(A - A_q) whole| for orders q within `by` of the present one, with A the matrix at `ahead` and
-  // A_q the same as foretold by q points of the past; whole (N,). Up to a constant, the error of a
+  // A_q the same as foretold by q points of the past; whole (N,), or shorter: of the
+  // upper left corner. Up to a constant, the error of a
   // prediction of order q.
   Errors extrapolation_errors(const Node& ahead, const std::vector<double>& whole, Index by) {
     Errors errors{};
@@ -142,14 +152,15 @@ class TangentHistory {
 
   std::vector<double> times(Index frame, const std::vector<double>& v) {
     const double* A = matrix(frame);
+    const auto size = static_cast<Index>(v.size());
     std::vector<double> product(v.size());
-    for (Index i = 0; i < N_; ++i) {
+    for (Index i = 0; i < size; ++i) {
       double sums[4] = {};
       Index l = 0;
-      for (; l + 4 <= N_; l += 4)
+      for (; l + 4 <= size; l += 4)
         for (Index j = 0; j < 4; ++j)
           sums[j] += A[i * N_ + l + j] * v[static_cast<std::size_t>(l + j)];
-      for (; l < N_; ++l) sums[0] += A[i * N_ + l] * v[static_cast<std::size_t>(l)];
+      for (; l < size; ++l) sums[0] += A[i * N_ + l] * v[static_cast<std::size_t>(l)];
       product[static_cast<std::size_t>(i)] = sums[0] + sums[1] + (sums[2] + sums[3]);
     }
     return product;

@@ -12,8 +12,9 @@
 //
 // A leap ends where this foretells; f(W) - y there, beside r, is its error. Then J and A are
 // computed there for the next one. It costs one gradient, one matrix, and a gradient more or two
-// while steps are long. Where a leap would be of a few steps only, steps are made, with a look at J
-// and A now and then that says whether leaps would be longer by now.
+// while steps are long. Where the matrix is most of that, each leap is corrected with J and A at
+// its end, which allows longer ones. Where a leap would be of a few steps only, steps are made,
+// with a look at J and A now and then that says whether leaps would be longer by now.
 #pragma once
 
 #include <algorithm>
@@ -22,11 +23,10 @@
 #include <limits>
 #include <vector>
 
+#include "train/leading_outputs.hpp"
 #include "train/member.hpp"
 #include "train/methods/method.hpp"
 #include "train/next_step.hpp"
-#include "train/recurrence.hpp"
-#include "train/tangent_history.hpp"
 
 namespace asymfast {
 
@@ -42,11 +42,11 @@ class Leap : public Method<Member<T>> {
   };
 
   Leap(const Problem& problem, const KernelTable& kernels)
-      : problem_(problem), past_(problem.n * problem.k), recurrence_(kernels) {
-    const double N = double(size());
+      : problem_(problem), outputs_(problem.n * problem.k, problem.m, problem.d, h(), kernels) {
     const double gradient =
         4 * double(problem.n) * double(problem.m) * double(problem.d + problem.k + kActivation);
-    shortest_ = static_cast<Index>(std::ceil(4 + 2 * N * N * double(problem.m) / gradient));
+    shortest_ = static_cast<Index>(std::ceil(4 + outputs_.flop_of_a_point() / gradient / 2));
+    corrects_ = outputs_.few_are_fast();
     pause_ = std::max<Index>(2, shortest_ / 2);
     plain_.along_gradient = -problem.lr;
     plain_.commit = true;
@@ -84,16 +84,15 @@ class Leap : public Method<Member<T>> {
     const auto N = static_cast<std::size_t>(size());
     constexpr double kMost = std::numeric_limits<double>::max();
     fields(front_, Index(0), problem_.steps), fields(start_, Index(0), front_);
-    past_.serialise(fields, double(front_), member.engine->kept().frames);
-    fields(last_order_, Index(0), std::max<Index>(past_.known() - 1, 0));
+    outputs_.serialise(fields, double(front_), member.engine->kept().frames);
+    fields(last_order_, Index(0), std::max<Index>(outputs_.past.known() - 1, 0));
     fields(length_, 0.0, kMost), next_step_.serialise(fields), fields(owed_, 0.0, 1.0);
     fields(rounding_, 0.0, kMost), fields(moved_);
     fields(pause_, Index(1), kLongestPause * shortest_), fields(since_, Index(0), pause_);
     bool began = !r_.empty(), summed = !sum_r_.empty(), leapt = !start_r_.empty();
     fields(began), fields(summed), fields(leapt);
     fields(r_, began ? N : 0), fields(sum_r_, summed ? N : 0), fields(start_r_, leapt ? N : 0);
-    recurrence_.serialise(fields, past_.empty() ? 0 : N);
-    fields.require((began || past_.empty()) && (summed || since_ == 0));
+    fields.require((began || outputs_.past.empty()) && (summed || since_ == 0));
     fields.require(member.diverged || member.step == front_ ||
                    (moved_ && leapt && start_ <= member.step && member.step < front_));
   }
@@ -103,11 +102,12 @@ class Leap : public Method<Member<T>> {
   using Nodes = TangentHistory::Nodes;
   using Solution = Recurrence::Solution;
 
-  static constexpr Index kLongestPause = 16;  // between two looks, in leaps as short as may be
-  static constexpr Index kActivation = 8;     // and its slope, in inputs
-  static constexpr double kSafety = 0.2;      // of a leap's share of rtol
-  static constexpr double kAccuracy = 0.03;   // of the recurrence, beside a leap's
-  static constexpr int kPatience = 4;         // Picard iterations before the eigenbasis is renewed
+  static constexpr Index kLongestPause = 16;   // between two looks, in leaps as short as may be
+  static constexpr Index kActivation = 8;      // and its slope, in inputs
+  static constexpr double kSafety = 0.2;       // of a leap's share of rtol
+  static constexpr double kOfCorrected = 0.3;  // a corrected leap's error beside that foretold
+  static constexpr double kAccuracy = 0.03;    // of the recurrence, beside a leap's
+  static constexpr int kPatience = 4;          // Picard iterations before the eigenbasis is renewed
   // The defect is a difference of outputs at two points and of r by way of the eigenbasis: more
   // roundings than those of one evaluation.
   static constexpr double kNoise = 16;
@@ -115,7 +115,7 @@ class Leap : public Method<Member<T>> {
 
   Index size() const { return problem_.n * problem_.k; }
   double h() const { return problem_.curvature * problem_.lr; }
-  bool leaps() const { return length_ >= double(shortest_) && !past_.empty(); }
+  bool leaps() const { return length_ >= double(shortest_) && !outputs_.past.empty(); }
 
   void stand_at(Member<T>& member, Index step) const {
     member.step = step;
@@ -149,7 +149,7 @@ class Leap : public Method<Member<T>> {
   }
   double allowed(Index steps) const {
     const double weights = double(std::numeric_limits<T>::epsilon()) *
-                           std::sqrt(double(steps) * h() * recurrence_.largest_eigenvalue());
+                           std::sqrt(double(steps) * h() * outputs_.largest_eigenvalue());
     return (share(steps) + weights) * norm(r_) + rounding_;
   }
 
@@ -177,25 +177,26 @@ class Leap : public Method<Member<T>> {
 
   // Takes J and A at the front into the history, and from them the length of the next leap.
   void look(Member<T>& member, const Context& context) {
-    const Node here{double(front_), past_.free_frame()};
+    const Node here{double(front_), outputs_.past.free_frame()};
     rounding_ = rounding_of(member);
     member.engine->move({{}, {}, here.frame, false}, context);
-    const bool known = keep_matrix(member, Nodes(1, here), share(shortest_), context);
+    const bool known = keep_matrix(member, Nodes(1, here), r_, share(shortest_), context);
     member.engine->restart(context);
     charge(member, 2 * gradient_flop());
     if (context.watch.stopped()) return;
     if (!known) {
-      past_.forget_free_frame();
+      outputs_.past.forget_free_frame();
     } else {
-      if (!past_.empty()) {
-        auto errors = past_.extrapolation_errors(here, sum_r_, TangentHistory::kMostOrder);
-        for (double& error : errors) error *= h();
+      if (!outputs_.past.empty()) {
+        auto errors = outputs_.extrapolation_errors(here, sum_r_, TangentHistory::kMostOrder);
+        for (double& error : errors) error *= (corrects_ ? kOfCorrected : 1) * h();
         const Index steps = std::max<Index>(since_, 1);
-        length_ =
-            double(steps) *
-            std::clamp(past_.first_order(errors, share(steps) * norm(r_) + rounding_), 0.2, 4.0);
+        length_ = double(steps) *
+                  std::clamp(outputs_.past.first_order(errors, share(steps) * norm(r_) + rounding_),
+                             0.2, 4.0);
       }
-      past_.push(here);
+      outputs_.past.push(here);
+      outputs_.use_what_all_know(context);
       renew_basis(member, context);
     }
     if (leaps())
@@ -210,42 +211,58 @@ class Leap : public Method<Member<T>> {
   // False: nothing has changed but the length of the next try.
   bool leap(Member<T>& member, const Context& context) {
     Engine<T>& engine = *member.engine;
+    if (outputs_.use_what_all_know(context)) charge(member, 9 * std::pow(outputs_.directions(), 3));
     const Index steps = fitted();
     const double tolerated = allowed(steps);
-    const Nodes past = past_.newest(past_.order());
-    const Node ahead{double(front_ + steps), past_.free_frame()};
-    const Solution foretold = solve(member, past, front_, steps, r_, tolerated, context);
+    const Nodes past = outputs_.past.newest(outputs_.past.order());
+    const Node ahead{double(front_ + steps), outputs_.past.free_frame()};
+    Nodes all(1, ahead);
+    all.insert(all.end(), past.begin(), past.end());
+    Solution found = solve(member, past, front_, steps, r_, tolerated, context);
     engine.save();
-    engine.move({frames_of(past), scaled(foretold.moments, -h()), ahead.frame, true}, context);
+    engine.move({frames_of(past), scaled(found.moments, -h()), ahead.frame, true}, context);
     moved_ = true;
     if (context.watch.stopped()) return false;
     ++member.evaluations;
+    std::vector<double> r = residual_of(member);
+    if (!(engine.loss() <= member.loss_limit)) return reject(member, steps, 0.2);
+    if (corrects_ && !go_again(member, all, steps, tolerated, r, found, context))
+      return !context.watch.stopped() && reject(member, steps, 0.2);
 
-    std::vector<double> r = residual_of(member), defect(r);
-    for (std::size_t i = 0; i < r.size(); ++i) defect[i] -= foretold.r[i];
-    const double ratio = recurrence_.lasting_ratio(
-        defect, r, h(), problem_.steps - front_ - steps,
+    std::vector<double> defect(r);
+    for (std::size_t i = 0; i < r.size(); ++i) defect[i] -= found.r[i];
+    const double ratio = outputs_.lasting_ratio(
+        defect, r, problem_.steps - front_ - steps,
         tolerated > rounding_ ? (tolerated - rounding_) / norm(r_) : 0, rounding_);
     const double loss = engine.loss(), rounding = rounding_of(member);
-    if (!(ratio <= 1) || !(loss <= member.loss_limit))
-      return reject(
-          member, steps,
-          ratio > 1 ? std::clamp(past_.step_factor(ratio, past_.order()), 0.2, 0.9) : 0.2);
-
-    Nodes all(1, ahead);
-    all.insert(all.end(), past.begin(), past.end());
-    std::swap(r_, r);
-    if (!keep_matrix(member, all, tolerated / norm(r_), context)) {
-      std::swap(r_, r);
-      if (context.watch.stopped()) return false;
-      return reject(member, steps, 0.2);
+    if (!(ratio <= 1) || !(loss <= member.loss_limit)) {
+      const double factor = outputs_.past.step_factor(ratio, outputs_.past.order());
+      return reject(member, steps, ratio > 1 ? std::clamp(factor, 0.2, 0.9) : 0.2);
     }
-    start_r_ = std::move(r);
-    start_ = front_, last_order_ = past_.order();
+    if (!corrects_ && !keep_matrix(member, all, r, tolerated / norm(r), context))
+      return !context.watch.stopped() && reject(member, steps, 0.2);
+    start_r_ = std::move(r_), r_ = std::move(r);
+    start_ = front_, last_order_ = outputs_.past.order();
     front_ += steps, since_ = 0;
     rounding_ = rounding;
     member.check(loss);
-    go_on_from(member, ahead, foretold, ratio, context);
+    go_on_from(member, ahead, found, ratio, context);
+    return true;
+  }
+
+  // The leap once more with J and A at its end, where the residual was r, among the points: r and
+  // `found` become those of its new end. False: the next step is too long, or the call was
+  // abandoned.
+  bool go_again(Member<T>& member, const Nodes& all, Index steps, double tolerated,
+                std::vector<double>& r, Solution& found, const Context& context) {
+    if (!keep_matrix(member, all, r, tolerated / norm(r), context)) return false;
+    found = solve(member, all, front_, steps, r_, tolerated, context);
+    member.engine->restore();
+    member.engine->move({frames_of(all), scaled(found.moments, -h()), -1, true}, context);
+    if (context.watch.stopped()) return false;
+    ++member.evaluations;
+    r = residual_of(member);
+    outputs_.correct(all[0].frame, r);
     return true;
   }
 
@@ -255,17 +272,17 @@ class Leap : public Method<Member<T>> {
     std::vector<double> whole(static_cast<std::size_t>(size()));
     for (std::size_t i = 0; i < foretold.moments.size(); ++i)
       whole[i % whole.size()] += foretold.moments[i];
-    const auto errors = past_.extrapolation_errors(ahead, whole, 1);
+    const auto errors = outputs_.extrapolation_errors(ahead, whole, 1);
     const auto steps = double(front_ - start_);
-    past_.push(ahead);
+    outputs_.past.push(ahead);
     if (foretold.iterations > kPatience) renew_basis(member, context);
-    length_ = steps * std::clamp(past_.choose_order(ratio, errors), 0.2, 2.0);
+    length_ = steps * std::clamp(outputs_.past.choose_order(ratio, errors), 0.2, 2.0);
   }
 
   bool reject(Member<T>& member, Index steps, double factor) {
     member.engine->restore();
     length_ = double(steps) * factor;
-    past_.forget_free_frame();
+    outputs_.past.forget_free_frame();
     since_ = 0;
     return false;
   }
@@ -282,7 +299,7 @@ class Leap : public Method<Member<T>> {
   void interpolate(Member<T>& member, Index step, const Context& context) {
     Move<T> back;
     if (step < front_) {
-      const Nodes all = past_.newest(last_order_ + 1);
+      const Nodes all = outputs_.past.newest(last_order_ + 1);
       const double tolerated =
           kSafety * problem_.rtol * double(front_ - start_) / double(front_) * norm(r_) + rounding_;
       const Solution there =
@@ -297,10 +314,7 @@ class Leap : public Method<Member<T>> {
 
   Solution solve(Member<T>& member, const Nodes& nodes, Index from, Index steps,
                  const std::vector<double>& r, double tolerated, const Context& context) {
-    std::vector<double> at;
-    for (const Node& node : nodes) at.push_back(node.at - double(from));
-    Solution solution = recurrence_.solve(at, frames_of(nodes), past_.matrices(), r, h(), steps,
-                                          kAccuracy * tolerated, context);
+    Solution solution = outputs_.solve(nodes, from, steps, r, kAccuracy * tolerated, context);
     charge(member, solution.flop);
     return solution;
   }
@@ -318,17 +332,17 @@ class Leap : public Method<Member<T>> {
   }
 
   void renew_basis(Member<T>& member, const Context& context) {
-    recurrence_.set_basis(past_.matrix(past_.newest().frame), size(), context);
-    charge(member, 9 * std::pow(double(size()), 3));
+    charge(member, outputs_.renew_basis(context));
   }
 
-  // A at the front, where nodes[0] is. False: the next step is too long, or the call was abandoned.
-  bool keep_matrix(Member<T>& member, const Nodes& nodes, double relative, const Context& context) {
-    const auto mean = next_step_.mean(member, nodes, r_, h(), relative, kScratchFrame, context);
+  // A at nodes[0], where the engine's base is, with residual r. False: the next step is too long,
+  // or the call was abandoned.
+  bool keep_matrix(Member<T>& member, const Nodes& nodes, const std::vector<double>& r,
+                   double relative, const Context& context) {
+    const auto mean = next_step_.mean(member, nodes, r, h(), relative, kScratchFrame, context);
     if (!mean) return false;
-    const Index frame = nodes[0].frame;
-    member.engine->frame_ntg(*mean, frame, past_.matrix(frame), context);
-    charge(member, 2 * double(size()) * double(size()) * double(problem_.m));
+    const double steps = std::max(length_, double(shortest_));
+    charge(member, outputs_.keep(*member.engine, *mean, nodes[0], r, steps, context));
     return !context.watch.stopped();
   }
 
@@ -347,6 +361,7 @@ class Leap : public Method<Member<T>> {
 
   Problem problem_;
   Index shortest_;  // leap: in shorter ones, steps are made
+  bool corrects_;   // every leap is made twice, the second time with its end among the points
   Update plain_;
   Index front_ = 0;       // steps done so far, in leaps or one by one
   Index start_ = 0;       // of the last leap
@@ -359,9 +374,8 @@ class Leap : public Method<Member<T>> {
   Index pause_;                      // steps until the next one
   std::vector<double> r_, start_r_;  // at the front and at the start of the last leap
   std::vector<double> sum_r_;        // over the steps since the last look
-  TangentHistory past_;
   NextStep<T> next_step_;
-  Recurrence recurrence_;
+  LeadingOutputs<T> outputs_;
 };
 
 }  // namespace asymfast

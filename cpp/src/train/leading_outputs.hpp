@@ -1,0 +1,380 @@
+// The points of the past of a run in leaps, and the small problem in the outputs that is solved
+// between them. Where there are many outputs, only the leading eigenvectors of the tangent matrix
+// are treated as fast: the span of V, (n k, p) with orthonormal columns. Along them
+//   rho = V^T r,   rho_{k+1} = rho_k - h (V^T A V rho_k + V^T A b_k),
+// is solved (recurrence.hpp), while the rest b = r - V rho changes so little during a leap that it
+// is a polynomial in the step number through its values at the points, like A. V gets further
+// columns as leaps become longer, or as the tangent matrix turns away from it; they are used once
+// all points know of them.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "engine.hpp"
+#include "train/next_step.hpp"
+#include "train/polynomials.hpp"
+#include "train/recurrence.hpp"
+#include "train/tangent_history.hpp"
+
+namespace asymfast {
+
+template <class T>
+class LeadingOutputs {
+ public:
+  using Node = TangentHistory::Node;
+  using Nodes = TangentHistory::Nodes;
+  using Solution = Recurrence::Solution;
+
+  // Of N outputs of m nodes with d inputs; h = lr times the curvature of the loss.
+  LeadingOutputs(Index N, Index m, Index d, double h, const KernelTable& kernels)
+      : past(N <= kAll ? N : 0),
+        N_(N),
+        m_(m),
+        d_(d),
+        h_(h),
+        all_(N <= kAll),
+        kernels_(&kernels),
+        recurrence_(kernels),
+        r_(all_ ? 0 : at_index(TangentHistory::kFrames * N)) {}
+
+  TangentHistory past;
+
+  // Flop of A at another point, with few directions.
+  double flop_of_a_point() const {
+    return all_ ? 2 * double(N_) * double(N_) * double(m_) : cost(2 * kBlock);
+  }
+
+  // A at the point of `frame` with residual r, J' on its left as a blend of frames; leaps from
+  // there are of some `steps`. Returns flop.
+  double keep(Engine<T>& engine, const Blend& mean, const Node& node, const std::vector<double>& r,
+              double steps, const Context& context) {
+    const double flop = all_ ? 0 : look_around(engine, node.frame, steps, context);
+    if (context.watch.stopped()) return flop;
+    if (all_) {
+      engine.frame_ntg(mean, node.frame, past.matrix(node.frame), context);
+      return 2 * double(N_) * double(N_) * double(m_);
+    }
+    std::copy(r.begin(), r.end(), r_.begin() + node.frame * N_);
+    std::vector<double> V(at_index(N_ * (p_ + 1))), AV(V.size());  // (V, r)
+    for (Index i = 0; i < N_; ++i) {
+      for (Index l = 0; l < p_; ++l) V[at_index(i * (p_ + 1) + l)] = Vt_[at_index(l * N_ + i)];
+      V[at_index(i * (p_ + 1) + p_)] = r[at_index(i)];
+    }
+    engine.frame_product(mean, node.frame, {V.data(), N_, p_ + 1}, AV.data(), context);
+    const std::vector<double> M = along(AV, p_ + 1, p_);
+    for (Index i = 0; i < p_; ++i) {
+      std::copy_n(&M[at_index(i * (p_ + 1))], p_, past.matrix(node.frame) + i * p_);
+      Ar_[at_index(node.frame * p_ + i)] = M[at_index(i * (p_ + 1) + p_)];
+    }
+    known_[at_index(node.frame)] = p_;
+    return flop + cost(p_ + 1);
+  }
+
+  // The point of `frame` lies a little beside where it was kept, with residual r.
+  void correct(Index frame, const std::vector<double>& r) {
+    if (all_) return;
+    std::vector<double> change(r);
+    for (Index i = 0; i < N_; ++i) change[at_index(i)] -= r_[at_index(frame * N_ + i)];
+    const std::vector<double> rho = along(change, 1, p_);
+    std::vector<double> M_rho(rho.size());
+    kernels_->product({past.matrix(frame), p_, p_}, {rho.data(), p_, 1}, {M_rho.data(), p_, 1});
+    for (Index i = 0; i < p_; ++i) Ar_[at_index(frame * p_ + i)] += M_rho[at_index(i)];
+    std::copy(r.begin(), r.end(), r_.begin() + frame * N_);
+  }
+  bool few_are_fast() const { return !all_; }
+
+  // To be called before a leap. True: more directions are fast from now on, and the basis is new.
+  bool use_what_all_know(const Context& context) {
+    Index all_know = p_;
+    for (const Node& node : past.newest(past.known()))
+      all_know = std::min(all_know, known_[at_index(node.frame)]);
+    if (all_ || all_know == used_) return false;
+    used_ = all_know;
+    renew_basis(context);
+    return true;
+  }
+
+  // The eigenbasis for the recurrence is that of the newest point. Returns flop.
+  double renew_basis(const Context& context) {
+    const Index size = all_ ? N_ : used_, newest = past.newest().frame;
+    if (size > 0)
+      recurrence_.set_basis(all_ ? past.matrix(newest) : block(newest).data(), size, context);
+    return 9 * std::pow(double(size), 3);
+  }
+  Index directions() const { return all_ ? N_ : used_; }
+  double largest_eigenvalue() const { return recurrence_.largest_eigenvalue(); }
+
+  // Over `steps` steps from step `from`, where the residual is r.
+  Solution solve(const Nodes& nodes, Index from, Index steps, const std::vector<double>& r,
+                 double accuracy, const Context& context) {
+    std::vector<double> at;
+    std::vector<Index> frames;
+    for (const Node& node : nodes)
+      at.push_back(node.at - double(from)), frames.push_back(node.frame);
+    if (all_)
+      return recurrence_.solve(at, frames, past.matrices(), {}, r, h_, steps, accuracy, context);
+    std::vector<Index> slots;
+    std::vector<double> matrices, forcing;
+    for (const Index frame : frames) {
+      slots.push_back(static_cast<Index>(slots.size()));
+      const std::vector<double> M = block(frame), rho = along(residual(frame), 1, used_);
+      std::vector<double> M_rho(rho.size());
+      kernels_->product({M.data(), used_, used_}, {rho.data(), used_, 1}, {M_rho.data(), used_, 1});
+      matrices.insert(matrices.end(), M.begin(), M.end());
+      for (Index i = 0; i < used_; ++i)  // V^T A (r - V rho)
+        forcing.push_back(Ar_[at_index(frame * p_ + i)] - M_rho[at_index(i)]);
+    }
+    return with_rest(at, frames, steps,
+                     recurrence_.solve(at, slots, matrices, forcing, along(r, 1, used_), h_, steps,
+                                       accuracy, context),
+                     context);
+  }
+
+  // The largest |e_k| / (tolerance |r_k| + floor) while both go on for up to `steps` more.
+  double lasting_ratio(const std::vector<double>& e, const std::vector<double>& r, Index steps,
+                       double tolerance, double floor) const {
+    if (all_) return recurrence_.lasting_ratio(e, 0, r, 0, h_, steps, tolerance, floor);
+    return recurrence_.lasting_ratio(along(e, 1, used_), norm(rest_of(e, used_)),
+                                     along(r, 1, used_), norm(rest_of(r, used_)), h_, steps,
+                                     tolerance, floor);
+  }
+
+  // As past.extrapolation_errors, with `whole` of all outputs.
+  TangentHistory::Errors extrapolation_errors(const Node& ahead, const std::vector<double>& whole,
+                                              Index by) {
+    return past.extrapolation_errors(ahead, all_ ? whole : along(whole, 1, used_), by);
+  }
+
+  void serialise(Fields& fields, double latest, Index frames) {
+    if (!all_) {
+      fields(p_, Index(0), N_), fields(used_, Index(0), p_);
+      fields(Vt_, at_index(p_ * N_));
+      fields(r_, at_index(TangentHistory::kFrames * N_));
+      fields(Ar_, at_index(TangentHistory::kFrames * p_));
+      for (Index& known : known_) fields(known, Index(0), p_);
+      fields(valid_), fields(age_, Index(0), kOld);
+      past.grow(p_);
+    }
+    past.serialise(fields, latest, frames);
+    recurrence_.serialise(fields, past.empty() ? 0 : at_index(directions()));
+  }
+
+ private:
+  static constexpr Index kAll = 200;    // outputs of which all are treated as fast
+  static constexpr double kSlow = 0.1;  // h mu K of a direction that is not
+  static constexpr double kAhead = 4;   // V is made for leaps so many times as long
+  static constexpr Index kOld = 12;     // leaps before the next look around
+  static constexpr Index kBlock = 16;   // directions looked for at a time
+  static constexpr Index kMost = 512;   // directions
+
+  static std::size_t at_index(Index i) { return static_cast<std::size_t>(i); }
+  static double norm(const std::vector<double>& v) {
+    double sum = 0;
+    for (const double x : v) sum += x * x;
+    return std::sqrt(sum);
+  }
+
+  // V^T Y along the first p directions, Y (N, count).
+  std::vector<double> along(const std::vector<double>& Y, Index count, Index p) const {
+    std::vector<double> out(at_index(p * count));
+    kernels_->product({Vt_.data(), p, N_}, {Y.data(), N_, count}, {out.data(), p, count});
+    return out;
+  }
+
+  // A vector less its part along the first p directions, (N,).
+  std::vector<double> rest_of(const std::vector<double>& v, Index p) const {
+    std::vector<double> rest = v, inside(at_index(N_));
+    const std::vector<double> rho = along(v, 1, p);
+    kernels_->product({rho.data(), 1, p}, {Vt_.data(), p, N_}, {inside.data(), 1, N_});
+    for (std::size_t i = 0; i < rest.size(); ++i) rest[i] -= inside[i];
+    return rest;
+  }
+
+  std::vector<double> residual(Index frame) const {
+    const auto r = r_.begin() + frame * N_;
+    return {r, r + N_};
+  }
+
+  // V^T A V at a point of the past, of the directions in use.
+  std::vector<double> block(Index frame) {
+    std::vector<double> M;
+    for (Index i = 0; i < used_; ++i) {
+      const double* row = past.matrix(frame) + i * p_;
+      M.insert(M.end(), row, row + used_);
+    }
+    return M;
+  }
+
+  // Flop of a product with so many vectors.
+  double cost(Index count) const {
+    return std::min(2 * double(N_), 4 * double(d_) * double(count)) * double(N_) * double(m_);
+  }
+
+  // From a solution along V that of all outputs.
+  Solution with_rest(const std::vector<double>& at, const std::vector<Index>& frames, Index steps,
+                     const Solution& inside, const Context& context) const {
+    const auto count = static_cast<Index>(at.size());
+    std::vector<double> rest, end(at_index(count)), sums(at_index(count * count));
+    for (const Index frame : frames) {
+      const std::vector<double> b = rest_of(residual(frame), used_);
+      rest.insert(rest.end(), b.begin(), b.end());
+    }
+    const Recurrence::SumRule rule = recurrence_.sum_rule(steps, context);
+    const auto values = [&](double k) {
+      for (std::size_t i = 0; i < at.size(); ++i) end[i] = lagrange(at, i, k);
+    };
+    for (std::size_t g = 0; g < rule.places.size(); ++g) {
+      values(rule.places[g]);
+      for (std::size_t i = 0; i < at.size(); ++i)
+        for (std::size_t l = 0; l < at.size(); ++l)
+          sums[i * at.size() + l] += rule.weights[g] * end[i] * end[l];
+    }
+    values(double(steps));
+    Solution solution;
+    solution.iterations = inside.iterations, solution.flop = inside.flop;
+    const auto whole = [&](const std::vector<double>& rho, const std::vector<double>& shares,
+                           Index rows) {
+      std::vector<double> out(at_index(rows * N_)), more(out.size());
+      kernels_->product({rho.data(), rows, used_}, {Vt_.data(), used_, N_}, {out.data(), rows, N_});
+      kernels_->product({shares.data(), rows, count}, {rest.data(), count, N_},
+                        {more.data(), rows, N_});
+      for (std::size_t i = 0; i < out.size(); ++i) out[i] += more[i];
+      return out;
+    };
+    solution.r = whole(inside.r, end, 1);
+    solution.moments = whole(inside.moments, sums, count);
+    return solution;
+  }
+
+  // ---- V
+
+  // Adds to V the leading eigenvectors of the rest of the tangent matrix that are fast for leaps of
+  // some `steps`. Returns flop.
+  double look_around(Engine<T>& engine, Index frame, double steps, const Context& context) {
+    if (p_ > 0 && 2 * steps <= valid_ && age_ < kOld) return ++age_, 0;
+    double flop = 0;
+    valid_ = kAhead * steps, age_ = 0;
+    for (bool more = true; more && p_ < std::min(N_, kMost);) {
+      const Index sought = std::min({std::max(kBlock, p_ / 4), N_ - p_, kMost - p_});
+      std::vector<double> values, Et = leading_rest(engine, frame, sought, values, context);
+      if (context.watch.stopped()) break;
+      flop += 3 * cost(sought);
+      const auto found = static_cast<Index>(values.size());
+      Index fast = 0;
+      while (fast < found && h_ * values[at_index(fast)] * valid_ > kSlow) ++fast;
+      more = fast == sought;
+      if (p_ == 0) fast = std::max<Index>(fast, 1);
+      add_directions(Et, std::min(fast, found));
+    }
+    return flop;
+  }
+
+  void add_directions(const std::vector<double>& Et, Index more) {
+    Vt_.insert(Vt_.end(), Et.begin(), Et.begin() + more * N_);
+    std::vector<double> Ar(at_index(TangentHistory::kFrames * (p_ + more)));
+    for (Index frame = 0; frame < TangentHistory::kFrames; ++frame)
+      std::copy_n(Ar_.begin() + frame * p_, p_, Ar.begin() + frame * (p_ + more));
+    Ar_ = std::move(Ar);
+    p_ += more;
+    past.grow(p_);
+  }
+
+  // Leading eigenvectors of (I - V V^T) J J^T (I - V V^T) by subspace iteration from fixed vectors,
+  // (found, N), and their eigenvalues, falling.
+  std::vector<double> leading_rest(Engine<T>& engine, Index frame, Index sought,
+                                   std::vector<double>& values, const Context& context) const {
+    std::vector<double> Et(at_index(sought * N_));
+    std::uint64_t state = 0x9e3779b97f4a7c15u;
+    for (double& x : Et) {
+      state = state * 6364136223846793005u + 1442695040888963407u;
+      x = double(state >> 11) * 0x1p-53 - 0.5;
+    }
+    for (int pass = 0; pass < 3; ++pass) {
+      const Index rows = orthonormalise(Et, context);
+      if (rows == 0) return {};
+      std::vector<double> E = transposed(Et, rows, N_), Y(E.size());
+      engine.frame_product({{frame}, {1}}, frame, {E.data(), N_, rows}, Y.data(), context);
+      if (context.watch.stopped()) return {};
+      if (pass < 2) {
+        Et = transposed(Y, N_, rows);
+        continue;
+      }
+      // Rayleigh and Ritz.
+      std::vector<double> K(at_index(rows * rows)), S(K.size()), U(K.size()), theta(at_index(rows));
+      kernels_->product({Et.data(), rows, N_}, {Y.data(), N_, rows}, {K.data(), rows, rows});
+      for (Index i = 0; i < rows; ++i)
+        for (Index l = 0; l < rows; ++l)
+          S[at_index(i * rows + l)] = (K[at_index(i * rows + l)] + K[at_index(l * rows + i)]) / 2;
+      kernels_->eigen_decomposition({S.data(), rows, rows}, theta.data(), {U.data(), rows, rows},
+                                    context);
+      std::vector<double> turn(K.size()), turned(Et.size());
+      for (Index i = 0; i < rows; ++i)
+        for (Index l = 0; l < rows; ++l)
+          turn[at_index((rows - 1 - l) * rows + i)] = U[at_index(i * rows + l)];
+      kernels_->product({turn.data(), rows, rows}, {Et.data(), rows, N_},
+                        {turned.data(), rows, N_});
+      values.assign(theta.rbegin(), theta.rend());
+      return turned;
+    }
+    return {};
+  }
+
+  // Rows of Et, (rows, N), orthogonal to V and to each other, of length 1; how many are left.
+  Index orthonormalise(std::vector<double>& Et, const Context& context) const {
+    auto rows = static_cast<Index>(Et.size()) / N_;
+    for (int pass = 0; pass < 3 && rows > 0; ++pass) {
+      if (p_ > 0) {
+        const std::vector<double> inside = along(transposed(Et, rows, N_), rows, p_);
+        std::vector<double> change(Et.size());
+        const std::vector<double> shares = transposed(inside, p_, rows);
+        kernels_->product({shares.data(), rows, p_}, {Vt_.data(), p_, N_},
+                          {change.data(), rows, N_});
+        for (std::size_t i = 0; i < Et.size(); ++i) Et[i] -= change[i];
+      }
+      std::vector<double> G(at_index(rows * rows)), U(G.size()), lengths2(at_index(rows));
+      const std::vector<double> E = transposed(Et, rows, N_);
+      kernels_->product({Et.data(), rows, N_}, {E.data(), N_, rows}, {G.data(), rows, rows});
+      kernels_->eigen_decomposition({G.data(), rows, rows}, lengths2.data(), {U.data(), rows, rows},
+                                    context);
+      std::vector<double> turn;
+      Index left = 0;
+      for (Index l = rows; l-- > 0;) {
+        if (!(lengths2[at_index(l)] > 1e-12 * lengths2.back())) continue;
+        ++left;
+        for (Index i = 0; i < rows; ++i)
+          turn.push_back(U[at_index(i * rows + l)] / std::sqrt(lengths2[at_index(l)]));
+      }
+      std::vector<double> turned(at_index(left * N_));
+      kernels_->product({turn.data(), left, rows}, {Et.data(), rows, N_},
+                        {turned.data(), left, N_});
+      Et = std::move(turned), rows = left;
+    }
+    return rows;
+  }
+
+  static std::vector<double> transposed(const std::vector<double>& A, Index rows, Index cols) {
+    std::vector<double> out(A.size());
+    for (Index i = 0; i < rows; ++i)
+      for (Index l = 0; l < cols; ++l) out[at_index(l * rows + i)] = A[at_index(i * cols + l)];
+    return out;
+  }
+
+  Index N_, m_, d_;
+  double h_;
+  bool all_;
+  const KernelTable* kernels_;
+  Recurrence recurrence_;
+  Index p_ = 0, used_ = 0;                              // columns of V, and those of them in use
+  std::array<Index, TangentHistory::kFrames> known_{};  // columns that a point knows of
+  std::vector<double> Vt_;                              // (p, N)
+  std::vector<double> r_;                               // (frame, N)
+  std::vector<double> Ar_;                              // (frame, p): V^T A r
+  double valid_ = 0;                                    // leaps that V is good for
+  Index age_ = 0;                                       // leaps since V was looked at
+};
+
+}  // namespace asymfast
