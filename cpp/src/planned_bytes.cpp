@@ -113,8 +113,12 @@ double flow_bytes(const RunSizes& s, FlowMethod method, bool equal_steps) {
 
 double leap_bytes(const RunSizes& s) {
   const double N = outputs(s), weights = double(s.element) * padded(s.m) * double(s.d);
-  return 3 * weights + frames_bytes(s, kFrames + 3) + kDouble * (30 * N * N + 2100 * N) +
-         product_bytes(s);
+  double small = 30 * N * N + 2100 * N;
+  if (N > 200) {  // LeadingOutputs: most directions, and the matrix where it may be less work
+    const double p = std::min(N, 512.0), square = N <= 4096 ? N * N : 0;
+    small = 30 * p * p + 2 * square + N * (2100 + (2 * double(s.d) + 8) * p);
+  }
+  return 3 * weights + frames_bytes(s, kFrames + 3) + kDouble * small + product_bytes(s);
 }
 
 }  // namespace
