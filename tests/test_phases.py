@@ -110,7 +110,7 @@ def test_figure(diagram):
         ({"alpha": 0.5}, "alpha must be a non-empty sequence"),
         ({"seeds": 0}, "seeds must be at least 1"),
         ({"lr": 0.0}, "phase_diagram: lr must be in"),
-        ({"lr": "max"}, "phase_diagram: lr must be one of auto, got 'max'"),
+        ({"lr": "max"}, "phase_diagram: lr must be 'auto' or a number > 0, got 'max'"),
         ({"steps": 0}, "steps must be at least 1"),
     ],
 )

@@ -24,8 +24,9 @@ from .run import DivergenceError, Run
 def _rate(fn: str, name: str, lr: Any) -> float | Literal["auto"]:
     """Check a step size."""
     if isinstance(lr, str):
-        _check.choice(fn, name, lr, ("auto",))
-        return "auto"
+        if lr == "auto":
+            return "auto"
+        raise ValueError(f"{fn}: {name} must be 'auto' or a number > 0, got {lr!r}")
     return float(_check.POSITIVE(fn, name, lr))
 
 
