@@ -21,7 +21,7 @@ from .record import Record
 from .run import DivergenceError, Run
 
 
-def _rate(fn: str, name: str, lr: Any) -> float | Literal["auto"]:
+def step_size(fn: str, name: str, lr: Any) -> float | Literal["auto"]:
     """Check a step size."""
     if isinstance(lr, str):
         if lr == "auto":
@@ -32,7 +32,7 @@ def _rate(fn: str, name: str, lr: Any) -> float | Literal["auto"]:
 
 @trainer(
     steps=_check.COUNT,
-    lr=_rate,
+    lr=step_size,
     method=_check.one_of("step", "leap", "auto"),
     rtol=_check.FRACTION,
     train_output=_check.flag,
@@ -459,7 +459,7 @@ def _flow_schedule(
     without=("comm",),
     batch_size=_check.COUNT,
     epochs=_check.COUNT,
-    lr=lambda fn, name, lr: lr if callable(lr) else _rate(fn, name, lr),
+    lr=lambda fn, name, lr: lr if callable(lr) else step_size(fn, name, lr),
     train_output=_check.flag,
 )
 def sgd(

@@ -15,7 +15,7 @@ from asymfast import _check, theory
 from asymfast.network import Network
 from asymfast.record import NTG_SAMPLES, Record
 from asymfast.scaling import node_scaling
-from asymfast.train import gradient_descent
+from asymfast.train import gradient_descent, step_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -229,10 +229,7 @@ def phase_diagram(
     gammas = _grid(fn, "gamma", gamma, is_open=False)
     alphas = _grid(fn, "alpha", alpha, is_open=True)
     inputs = _check.array(fn, "X", X, shape=("n", "d"))
-    if isinstance(lr, str):
-        _check.choice(fn, "lr", lr, ("auto",))
-    else:
-        lr = _check.POSITIVE(fn, "lr", lr)
+    lr = step_size(fn, "lr", lr)
     networks, d = len(gammas) * len(alphas) * seeds, inputs.shape[1]
     each = _NETWORK_BYTES + 3 * inputs.itemsize * m * d
     _check.require_room(
