@@ -72,7 +72,8 @@ def test_the_default_step_of_sgd_trains(loss, train_output):
 def test_other_words_than_auto_are_refused(train):
     case = problem()
     rest = {"steps": 2} if train is af.gradient_descent else {"batch_size": 2, "epochs": 1}
-    with pytest.raises(ValueError, match=f"{train.__name__}: lr must be 'auto' or a number > 0, got 'fast'"):
+    message = f"{train.__name__}: lr must be 'auto' or a number > 0, got 'fast'"
+    with pytest.raises(ValueError, match=message):
         train(case.net, case.X, case.y, lr="fast", **rest)
 
 
