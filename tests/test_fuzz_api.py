@@ -323,7 +323,7 @@ trainers = st.one_of(
     st.tuples(
         st.just("gradient_descent"),
         st.fixed_dictionaries(
-            {"steps": usually(st.integers(1, 6)), "lr": usually(st.floats(0, 10))},
+            {"steps": usually(st.integers(1, 6)), "lr": usually(st.floats(1e-3, 10))},
             optional={"max_memory": usually(st.just(1e8))},
         ),
     ),
@@ -342,7 +342,7 @@ trainers = st.one_of(
         st.just("sgd"),
         st.fixed_dictionaries(
             {
-                "lr": usually(st.floats(0, 10)),
+                "lr": usually(st.floats(1e-3, 10)),
                 "batch_size": usually(st.integers(1, 9)),
                 "epochs": usually(st.integers(1, 3)),
                 "rng": usually(st.integers(0, 3)),

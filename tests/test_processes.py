@@ -29,6 +29,7 @@ net = af.Network.init(d=50, m=1000, gamma=0.5, alpha=0.7, rng=1)
 # Work enough that two threads gather; short enough for any test.
 SHORT = {
     "descent": {"steps": 60},
+    "leaps": {"steps": 600},
     "fixed flow": {"t_end": 20.0},
     "rk4 flow": {"t_end": 10.0, "record": af.Record(times=[0.0, 10.0])},
     "dopri5 flow": {"t_end": 10.0, "record": af.Record(times=[0.0, 10.0])},

@@ -118,7 +118,7 @@ def test_off_by_default_and_without_effect_on_the_rest():
 def test_members_of_an_ensemble(train):
     settings = {name: value for name, value in EVERYTHING.items() if name != "every"}
     times = {"times": [0.0, 10.0]} if "flow" in train.__name__ else {"steps": [0, 20]}
-    short = {"descent": {"steps": 20}, "sgd": {"epochs": 7}}
+    short = {"descent": {"steps": 20}, "leaps": {"steps": 20}, "sgd": {"epochs": 7}}
     settings = {
         **short.get(train.__name__, {"t_end": 10.0}),
         "record": af.Record(**times, **settings),

@@ -281,7 +281,7 @@ class Job:
             settings,
             **{"n": n, "d": net.d, "m": net.m, "k": net.k, "B": B, "itemsize": itemsize},
             ntg_samples=len(self.ntg_on) if columns.keys() & _OF_THE_NTG else 0,
-            rows=rows,
+            rows=min(rows, _check.LARGEST),
             test_samples=0 if self.X_test is None else self.X_test.shape[1],
             threads=self.threads or _core.build_config()["threads"],
             alone=is_alone(self.comm),

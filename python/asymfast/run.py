@@ -173,7 +173,7 @@ class Run:
         header = {
             "format": _FORMAT,
             "activation": self.network.activation,
-            "bias": self.network.bias,
+            **({"bias": True} if self.network.bias else {}),  # files of 0.1 have no such entry
             "stopped": self.stopped,
             "stopped_by": self.stopped_by,
             "config": self.config,

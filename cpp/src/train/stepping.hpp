@@ -100,8 +100,8 @@ class Stepping {
   template <class Pauses, class Meanwhile>
   bool advance_to(const Goal& goal, Clock::duration slice, Pauses&& pauses, Meanwhile&& meanwhile) {
     for (;;) {
-      const bool reached = side_by_side() ? run_fleet(goal, slice, meanwhile)
-                                          : run_members(goal, Clock::now() + slice);
+      const bool reached =
+          side_by_side() ? run_fleet(goal, slice, meanwhile) : run_members(goal, slice);
       if (watch_.stopped()) return false;
       if (reached) return true;
       if (pauses()) return false;
@@ -135,10 +135,13 @@ class Stepping {
     pulse_.publish(goals_.fraction(first.step, first.time), first.engine->loss());
   }
 
-  // One slice of time. True: all running members are at the goal.
-  bool run_members(const Goal& goal, Clock::time_point deadline) {
+  // One slice of time, in equal shares, so that members stay near each other: a run that the clock
+  // ends waits for the last one. True: all running members are at the goal.
+  bool run_members(const Goal& goal, Clock::duration slice) {
     std::atomic<bool> reached{true};
+    const auto share = std::max<Clock::duration>(slice / count(), std::chrono::milliseconds(2));
     for_members([&](Index b, const Context& context) {
+      const auto deadline = Clock::now() + share;
       while (!member(b).diverged && !method(b).step(member(b), goal, context)) {
         if (watch_.stopped()) return;
         if (b == 0) publish();

@@ -80,8 +80,9 @@ class AsymmetricNetClassifier(ClassifierMixin, AsymmetricNetEstimator):  # noqa:
         return _check.in_range("AsymmetricNetClassifier", log_odds)
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Logarithms of the probabilities (n, k): log-softmax of the outputs."""
-        return _check.in_range("AsymmetricNetClassifier", self._log_softmax(X))
+        """Logarithms of the probabilities (n, k), as elsewhere in scikit-learn: -inf of 0."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.predict_proba(X)))
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities (n, k) of the classes, in the order of `classes_`."""
