@@ -146,7 +146,7 @@ REFUSED = {
     "device": (
         lambda: asymmetric_net(X.to("meta"), W, A, LAM),
         TypeError,
-        "X is on the meta device",
+        "X must be on the CPU, but is on the meta device",
     ),
     "sparse": (lambda: asymmetric_net(X.to_sparse(), W, A, LAM), TypeError, "X must be a dense"),
     "half": (lambda: asymmetric_net(X, W.half(), A, LAM), TypeError, "W: .*float16"),
