@@ -53,7 +53,7 @@ class DeviceFleet final : public Fleet<T> {
         {X_.data(), X_.size(), 1 / std::sqrt(double(d)), nullptr, 1, X_.data()});
     if (data.y.data) y_ = Mem<T>(data.y.data, members(data.y_stride) * samples * k);
     eval_ = Mem<T>(nets.W, B_ * m * d);
-    if (compensated) lost_ = Mem<T>::zeros(B_ * m * d);
+    if (kCompensated<T>) lost_ = Mem<T>::zeros(B_ * m * d);
 
     std::vector<T> c, root_lam;
     for (Index j = 0; k > 0 && j < B_ * m; ++j) {
@@ -65,7 +65,7 @@ class DeviceFleet final : public Fleet<T> {
     if (train_output) {
       root_lam_ = Mem<T>(root_lam);
       a_ = Mem<T>(nets.a, B_ * m * k);
-      if (compensated) lost_a_ = Mem<T>::zeros(B_ * m * k);
+      if (kCompensated<T>) lost_a_ = Mem<T>::zeros(B_ * m * k);
     }
     slopes_ = Mem<T>(B_ * at_once * m);
     pulled_ = Mem<T>(B_ * at_once * m);
@@ -95,8 +95,6 @@ class DeviceFleet final : public Fleet<T> {
     host_f_.resize(static_cast<std::size_t>(f_.size()));
     losses_.resize(static_cast<std::size_t>(B_));
   }
-
-  static constexpr bool compensated = sizeof(T) == sizeof(float);
 
   std::unique_ptr<Engine<T>> engine(Index b) override;
   std::unique_ptr<BatchEngine<T>> batch_engine(Index b) override;

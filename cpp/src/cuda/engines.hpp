@@ -79,12 +79,12 @@ class MemberEngine final : public Engine<T> {
     const DeviceLock lock(device_mutex());
     fleet_.need_base();
     keep(fleet_.base(), saved_);
-    if (Fleet::compensated) keep(fleet_.lost(), saved_lost_);
+    if (kCompensated<T>) keep(fleet_.lost(), saved_lost_);
   }
   void restore() override {
     const DeviceLock lock(device_mutex());
     take_back(saved_, fleet_.base());
-    if (Fleet::compensated) take_back(saved_lost_, fleet_.lost());
+    if (kCompensated<T>) take_back(saved_lost_, fleet_.lost());
   }
 
   void copy_eval_to(T* W) const override {

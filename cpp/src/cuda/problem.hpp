@@ -49,6 +49,10 @@ struct Plan {
   const std::int32_t* sizes;  // (steps + 1,) of the batches
 };
 
+// Runs in float keep what rounding loses of the weights.
+template <class T>
+inline constexpr bool kCompensated = sizeof(T) == sizeof(float);
+
 // An Update of single weights.
 template <class T>
 struct Step {
@@ -95,5 +99,27 @@ struct Progress {
   double loss;         // at the end
   double last_loss;    // the last that was within the limit
 };
+
+// The steps of a plan: update(step, its number) and evaluate(), which returns the loss, for every
+// stage. `loss` is that at the start; the progress of the group's member says what came of them.
+template <class T, class Block, class TakeUpdate, class Evaluate>
+ASYMFAST_DEVICE void make_steps(const Block& block, const Plan<T>& plan, Progress& progress,
+                                double loss, TakeUpdate update, Evaluate evaluate) {
+  double last_loss = progress.last_loss;
+  Index steps = 0;
+  while (steps < plan.steps) {
+    for (int stage = 0; stage < plan.stages; ++stage) {
+      update(Step<T>(plan.stage[stage], plan.scales ? plan.scales[steps] : 1), steps);
+      loss = evaluate();
+    }
+    ++steps;
+    if (!(loss <= progress.loss_limit)) break;
+    last_loss = loss;
+  }
+  if (block.rank != 0 || block.thread != 0) return;
+  progress.steps = steps;
+  progress.loss = loss;
+  progress.last_loss = last_loss;
+}
 
 }  // namespace asymfast::cuda

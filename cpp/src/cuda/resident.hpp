@@ -31,8 +31,7 @@ struct Resident {
   static constexpr int kSamples = 8;             // of a thread's tile
   static constexpr int kLanes = kUnit / kNodes;  // threads of a unit
   static constexpr int kSlices = 8;              // of the units, summed side by side
-  static constexpr bool kCompensated = sizeof(T) == sizeof(float);  // `lost` is kept
-  static constexpr Index kMostOutputs = 1024;                       // n k: every block sums them
+  static constexpr Index kMostOutputs = 1024;    // n k: every block sums them
   using Numbers = Strip<T, kVec>;
 
   // What lies where in global memory, transposed so that nodes are neighbours: (B, d, units *
@@ -115,24 +114,11 @@ struct Resident {
       Progress& progress = args_.progress[block_.group];
       if (!progress.runs) return;  // the same for the whole group
       load();
-      double loss = progress.loss, last_loss = progress.last_loss;
-      if (plan_.evaluate) loss = evaluate();
-      Index steps = 0;
-      while (steps < plan_.steps) {
-        for (int stage = 0; stage < plan_.stages; ++stage) {
-          update({plan_.stage[stage], plan_.scales ? plan_.scales[steps] : 1});
-          loss = evaluate();
-        }
-        ++steps;
-        if (!(loss <= progress.loss_limit)) break;
-        last_loss = loss;
-      }
+      const double loss = plan_.evaluate ? evaluate() : progress.loss;
+      make_steps(
+          block_, plan_, progress, loss, [&](const Step<T>& step, Index) { update(step); },
+          [&] { return evaluate(); });
       store();
-      if (block_.rank == 0 && block_.thread == 0) {
-        progress.steps = steps;
-        progress.loss = loss;
-        progress.last_loss = last_loss;
-      }
     }
 
    private:
@@ -409,16 +395,16 @@ struct Resident {
       Numbers base = w, lost{}, sum{};
       if (!plain && base_) base = at(base_ + e);
       if (!plain && sum_) sum = at(sum_ + e);
-      if (kCompensated) lost = at(lost_ + e);
+      if (kCompensated<T>) lost = at(lost_ + e);
       ASYMFAST_UNROLL(32)
       for (int s = 0; s < kVec; ++s) {
-        T* rest = kCompensated ? &lost.x[s] : nullptr;
+        T* rest = kCompensated<T> ? &lost.x[s] : nullptr;
         w.x[s] = plain ? Step<T>::shifted(base.x[s], step.along_gradient * g[s], rest, true)
                        : step(g[s], base.x[s], sum.x[s], rest);
       }
       if (!plain && sum_) at(sum_ + e) = sum;
       if (!plain && !step.commit) return;
-      if (kCompensated) at(lost_ + e) = lost;
+      if (kCompensated<T>) at(lost_ + e) = lost;
       if (!plain && base_) at(base_ + e) = w;
     }
 

@@ -80,8 +80,7 @@ struct Sweep {
     ASYMFAST_DEVICE void run() {
       Progress& progress = args_.progress[block_.group];
       if (!progress.runs) return;  // the same for the whole group
-      double loss = progress.loss, last_loss = progress.last_loss;
-      if (plan_.evaluate) loss = evaluate();
+      const double loss = plan_.evaluate ? evaluate() : progress.loss;
       if (plan_.gradient) {
         T* G = plan_.gradient + weights_;
         pull();
@@ -92,22 +91,11 @@ struct Sweep {
         push();
         sum_tiles([](Index, Index, Index) {});
       }
-      Index steps = 0;
-      while (steps < plan_.steps) {
-        for (int stage = 0; stage < plan_.stages; ++stage) {
-          update({plan_.stage[stage], plan_.scales ? plan_.scales[steps] : 1});
-          if (rows_) next_batch(steps + 1);
-          loss = evaluate();
-        }
-        ++steps;
-        if (!(loss <= progress.loss_limit)) break;
-        last_loss = loss;
-      }
-      if (block_.rank == 0 && block_.thread == 0) {
-        progress.steps = steps;
-        progress.loss = loss;
-        progress.last_loss = last_loss;
-      }
+      const auto take = [&](const Step<T>& step, Index number) {
+        update(step);
+        if (rows_) next_batch(number + 1);
+      };
+      make_steps(block_, plan_, progress, loss, take, [&] { return evaluate(); });
     }
 
    private:
