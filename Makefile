@@ -123,8 +123,9 @@ compiler-%: $(VENV)/.installed $(VENV)/.tools
 	$(BIN)/cmake --build --preset $* --parallel 2
 	$(BIN)/python tests/sanitized.py $* tests/test_checkpoints.py
 
-# Inputs that no test has; SECONDS= sets how long. First a million altered states of all trainers, in C++. The
-# package atheris, where there is one for this Python, chooses more of them by what code they reach.
+# Inputs that no test has. First a million altered states of the trainers of the first layer and of sgd, in C++,
+# whatever they take; then SECONDS= sets how long. The package atheris, where there is one for this Python, chooses
+# more of them by what code they reach.
 fuzz: $(VENV)/.installed $(VENV)/.tools
 	$(CONFIGURE) --preset dev
 	$(BIN)/cmake --build --preset dev --parallel 2 --target asymfast_fuzz_states
@@ -161,7 +162,7 @@ $(CUDA_VENV)/.installed: $(SOURCES)
 # On the device: the tests, then some of them under compute-sanitizer, which is slow.
 SANITIZED := tests/test_device.py -k "cuda and not thousand"
 test-cuda: $(CUDA_VENV)/.installed
-	$(CUDA_PYTHON) -m pytest tests/test_device.py tests/test_cuda_build.py
+	$(CUDA_PYTHON) -m pytest --runslow tests/test_device.py tests/test_cuda_build.py
 	compute-sanitizer --tool memcheck --error-exitcode 1 $(CUDA_PYTHON) -m pytest $(SANITIZED)
 	compute-sanitizer --tool racecheck --error-exitcode 1 $(CUDA_PYTHON) -m pytest $(SANITIZED)
 

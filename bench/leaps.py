@@ -14,13 +14,13 @@ import argparse
 import os
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asymfast as af
 import numpy as np
 from teams import Team, TeamError
-from workloads import WORKLOADS, Workload
+from workloads import WORKLOADS
 
 AT = (10, 30, 100, 300, 1000, 2000, 3000, 10_000, 20_000, 50_000, 100_000)
 
@@ -91,7 +91,7 @@ def by_others(
     with tempfile.TemporaryDirectory(prefix="asymfast-bench-") as folder:
         path = Path(folder, "arrays.npz")
         np.savez(path, X=X, y=y, W=net.W, a=net.a, lam=net.lam)
-        asked = Workload(**{**vars(workload), "settings": {"lr": lr}, "dtype": "float64"})
+        asked = replace(workload, settings={"lr": lr}, dtype="float64")
         for library in libraries:
             try:
                 team = Team(library, cores, "float64")

@@ -45,7 +45,7 @@ def test_wrong_results_are_found():
         def __init__(self, value):
             self.value = value
 
-        def ask(self, kind, task, repeat):
+        def ask(self, task, repeat):
             return 1e-3, self.value
 
     workers = {"peak": Worker(0.0), "asymfast": Worker(1.0), "numpy": Worker(1.0001)}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-
 import asymfast as af
 import bounds
 import numpy as np
@@ -227,17 +225,16 @@ def test_bias_is_a_last_input_of_ones(dtype, outputs):
         assert_same_run(run_arrays(run), run_arrays(other))
 
 
-def test_bias_survives():
-    """Members, pruning, new weights, files, checkpoints."""
+def test_bias_survives(tmp_path):
+    """Members, pruning, new weights, files."""
     net = af.Network.init(d=4, m=30, gamma=0.5, alpha=0.7, rng=[1, 2], bias=True)
     X = np.random.default_rng(0).standard_normal((2, 7, 4))
     assert net(X).shape == (2, 7)
     assert all(one.bias for one in (net[0], net.prune(5), net.with_weights(net.W + 1), *net))
     assert_same_bits(net(X)[1], net[1](X[1]))
     run = af.gradient_descent(net, X, np.ones(7), steps=3)
-    with tempfile.TemporaryDirectory() as folder:
-        run.save(f"{folder}/run.npz")
-        assert af.Run.load(f"{folder}/run.npz").network.bias
+    run.save(tmp_path / "run.npz")
+    assert af.Run.load(tmp_path / "run.npz").network.bias
 
 
 def test_bias_refuses_what_is_not_ones():

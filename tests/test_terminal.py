@@ -125,8 +125,8 @@ def test_progress_and_early_stop(terminal, tqdm):
     assert ended(child)[1] == 0
 
 
-def test_second_interrupt(terminal):
-    """The first one, with a checkpoint, completes the step; a program may catch it with the run."""
+def test_interrupt_of_a_program(terminal):
+    """With a checkpoint it completes the step; a program may catch it with the run."""
     child = terminal(
         "-c",
         """

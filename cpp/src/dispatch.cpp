@@ -1,11 +1,11 @@
 // Which kernels run: the backend asked for and, for the CPU, the best instruction set that was
 // built and that this machine has. Compiled for the oldest machine supported.
-#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "asymfast/config.hpp"
 #include "asymfast/cuda.hpp"

@@ -81,9 +81,8 @@ class Engine {
 
   // One move, then the evaluation there. After it restart() is due before anything but moves.
   virtual void move(const Move<T>& move, const Context& context) = 0;
-  // J_frame J_frame^T, the neural tangent matrix of all outputs (n k, n k), sample by sample.
-  virtual void frame_ntg(Index frame, double* K, const Context& context) = 0;
-  // J_left J_right^T with a blend on the left.
+  // J_left J_right^T (n k, n k), sample by sample; with one frame on either side the neural tangent
+  // matrix of all outputs there.
   virtual void frame_ntg(const Blend& left, Index right, double* K, const Context& context) = 0;
   // J_left J_right^T V; V and out (n k, count).
   virtual void frame_product(const Blend& left, Index right, MatrixView<const double> V,
@@ -95,6 +94,8 @@ class Engine {
   virtual void restore() = 0;  // ... and takes it back; restart() is then due
 
   virtual void copy_eval_to(T* W) const = 0;  // (m, d)
+  // The output weights (m, k) at eval where they are trained; null: they are the network's.
+  virtual const T* output_weights() const noexcept { return nullptr; }
 
   // Base, and whatever else a later `advance` depends on besides it; restart() is due after
   // reading.

@@ -114,8 +114,9 @@ double flow_bytes(const RunSizes& s, FlowMethod method, bool equal_steps) {
 double leap_bytes(const RunSizes& s) {
   const double N = outputs(s), weights = double(s.element) * padded(s.m) * double(s.d);
   double small = 30 * N * N + 2100 * N;
-  if (N > 200) {  // LeadingOutputs: most directions, and the matrix where it may be less work
-    const double p = std::min(N, 512.0), square = N <= 4096 ? N * N : 0;
+  if (N > double(tuning::kAllOutputs)) {  // directions, and the matrix where it may be less work
+    const double p = std::min(N, double(tuning::kMostDirections));
+    const double square = N <= double(tuning::kMostDense) ? N * N : 0;
     small = 30 * p * p + 2 * square + N * (2100 + (2 * double(s.d) + 8) * p);
   }
   return 3 * weights + frames_bytes(s, kFrames + 3) + kDouble * small + product_bytes(s);
@@ -135,10 +136,13 @@ double planned_bytes(const RunSizes& s, const Leaps& leaps) {
 
 double planned_bytes(const RunSizes& s, const Flow& flow) {
   double most = 0;
-  for (const FlowMethod method : {FlowMethod::rk4, FlowMethod::dopri5, FlowMethod::tangent})
-    if (flow.dt > 0 || (!(method == FlowMethod::tangent && s.train_output) &&
-                        may_be_taken(method, flow.method, s.loss, s.activation, s.n * s.k)))
-      most = std::max(most, flow_bytes(s, flow.dt > 0 ? FlowMethod::rk4 : method, flow.dt > 0));
+  if (flow.dt > 0)
+    most = flow_bytes(s, FlowMethod::rk4, true);
+  else
+    for (const FlowMethod method : {FlowMethod::rk4, FlowMethod::dopri5, FlowMethod::tangent})
+      if (!(method == FlowMethod::tangent && s.train_output) &&
+          may_be_taken(method, flow.method, s.loss, s.activation, s.n * s.k))
+        most = std::max(most, flow_bytes(s, method, false));
   return double(s.B) * (engine_bytes(s) + both_layers_bytes(s) + most) + record_bytes(s);
 }
 

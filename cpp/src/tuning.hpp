@@ -60,6 +60,12 @@ inline constexpr Index kNodesAtOnce = 64, kNodesOfTask = 4 * kNodesAtOnce;
 // Nodes of a group of the matrix of all outputs: 512 doubles of a row are 4 KB.
 inline constexpr Index kNodesOfGroup = 512;
 
+// ---- leaps (train/leading_outputs.hpp, cpu/ntg_product.cpp)
+
+// Outputs n k of which all are treated as fast, the most directions that are where there are more,
+// and the most outputs whose matrix is made where that is less work than products with it.
+inline constexpr Index kAllOutputs = 200, kMostDirections = 512, kMostDense = 4096;
+
 // ---- Cholesky factors (cpu/cholesky.hpp): columns of a panel, rows of a piece of it, columns that
 // are multiplied while in the first-level cache, rows of a piece of a solve. W6: 14.7 -> 10.4 ms.
 inline constexpr Index kWide = 96, kTall = 64, kDeep = 192, kMany = 256;

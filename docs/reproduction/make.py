@@ -16,12 +16,11 @@ import sys
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pandas as pd
 from asymfast._run_loop import duration
 from asymfast.study import Experiment, Store, read_experiment, results, sweep
 from asymfast.study.config import parse
-from asymfast.study.panels import experiment_figure
+from asymfast.study.panels import experiment_figure, last_leads
 from asymfast.study.reproduction import COLUMNS, as_number, length
 from PIL import Image
 
@@ -89,13 +88,8 @@ def leads(title, one):
     """Return the last recorded steps at which gamma = 1 is ahead of all other settings."""
     lines = []
     for what, name, sign in (("loss", "loss", -1), ("smallest eigenvalue", "ntg_eigmin", 1)):
-        first, *others = (sign * arrays[name] for arrays in one.runs.values())
-        ahead = np.all([first > other for other in others], axis=0)
-        steps = next(iter(one.runs.values()))["steps"]
-        last = [
-            f"{at[on].max():,.0f}" if on.any() else "never"
-            for at, on in zip(steps, ahead, strict=True)
-        ]
+        found = last_leads(one, name, sign)
+        last = ["never" if step is None else f"{step:,.0f}" for step in found]
         lines.append(f"| {title}, {what} | {' | '.join(last)} |")
     return lines
 

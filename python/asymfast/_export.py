@@ -8,16 +8,18 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _check, _core, _storage
 from ._optional import require
+from .datasets.tables import NUMBERS
 
 if TYPE_CHECKING:
     from .datasets.tables import Columns
+    from .network import Network
 
 Array = NDArray[Any]
 
@@ -47,17 +49,6 @@ _C = {  # {0} is "f" in float; erfc keeps the tail of gelu
 }
 
 
-class _Network(Protocol):
-    W: Array
-    a: Array
-    lam: Array
-    activation: str
-    bias: bool
-
-    @property
-    def B(self) -> int | None: ...
-
-
 @dataclass(frozen=True)
 class Layers:
     """f(x) = C^T sigma(V x + b): the network without its scalings, in its dtype.
@@ -79,7 +70,7 @@ class Layers:
     activation: str
 
     @classmethod
-    def of(cls, fn: str, net: _Network) -> Layers:
+    def of(cls, fn: str, net: Network) -> Layers:
         """Take a single network apart."""
         if net.B is not None:
             raise ValueError(
@@ -186,8 +177,7 @@ def _numpy_parts(layers: Layers, columns: Columns | None) -> tuple[dict[str, Arr
         body = _OF_NETWORK.format(**text)
     else:
         arrays["source"], arrays["code"] = _expansion(columns)
-        for name in ("input_mean", "input_scale", "target_mean", "target_scale"):
-            arrays[name] = getattr(columns, name)
+        arrays |= {name: getattr(columns, name) for name in NUMBERS}
         counts = {columns.inputs.index(name): len(of) for name, of in columns.categories.items()}
         text |= {"d": len(columns.inputs), "counts": list(counts.items())}
         body = _OF_TABLE.format(**text, help="\n    ".join(map(_plain, _legend(columns))))
@@ -478,8 +468,7 @@ def write_c(layers: Layers, path: Any, columns: Columns | None, fn: str) -> None
     text |= {"d": width, "largest": repr(float(np.finfo(layers.V.dtype).max))}
     if columns is not None:
         arrays["source"], arrays["code"] = _expansion(columns)
-        for one in ("input_mean", "input_scale", "target_mean", "target_scale"):
-            arrays[one] = getattr(columns, one)
+        arrays |= {name: getattr(columns, name) for name in NUMBERS}
         row = f"x[{name}_source[i]]"
         if columns.categories:
             counts = [len(columns.categories.get(one, ())) for one in columns.inputs]

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asymfast import _check, _storage
-from asymfast.datasets.tables import Columns, Table, as_table
+from asymfast.datasets.tables import NUMBERS, Columns, Table, as_table
 from asymfast.network import Network
 
 _FORMAT = "asymfast model 1"
-_NUMBERS = ("input_mean", "input_scale", "target_mean", "target_scale")
 
 
 class Model:
@@ -161,7 +160,7 @@ class Model:
             "bias": network.bias,
             "about": self.about,
         }
-        arrays: dict[str, Any] = {name: getattr(columns, name) for name in _NUMBERS}
+        arrays: dict[str, Any] = {name: getattr(columns, name) for name in NUMBERS}
         arrays |= {name: getattr(network, name) for name in ("W", "a", "lam")}
         for name in ("gamma", "alpha"):
             if getattr(network, name) is not None:
@@ -236,7 +235,7 @@ def _model(header: dict[str, Any], stored: Mapping[str, NDArray[Any]]) -> Model:
         raise ValueError("its categories are invalid")
     numbers = {
         name: _check.array("its columns", name, stored[name], dtype=np.float64, shape=("d",))
-        for name in _NUMBERS
+        for name in NUMBERS
     }
     for name, values in numbers.items():
         count = len(targets)

@@ -66,15 +66,11 @@ class NetworkPart(Network):
             self.lam,
             first=self.first,
             total=self.total,
-            **_origin(self),
+            **self._settings(),
         )
 
     def __repr__(self) -> str:
         return f"NetworkPart({self.first} to {self.first + self.m} of {self.total} nodes)"
-
-
-def _origin(net: Network) -> dict[str, Any]:
-    return {name: getattr(net, name) for name in ("activation", "gamma", "alpha", "bias")}
 
 
 @_check.guarded
@@ -112,7 +108,7 @@ def split(net: Network, comm: Any) -> NetworkPart:
     first, last = _share("mpi.split", net.m, rank, size)
     share = slice(first, last)
     return NetworkPart(
-        net.W[share], net.a[share], net.lam[share], first=first, total=net.m, **_origin(net)
+        net.W[share], net.a[share], net.lam[share], first=first, total=net.m, **net._settings()
     )
 
 
@@ -239,7 +235,9 @@ def gather(run: Run, comm: Any) -> Run:
         return np.concatenate(comm.allgather(values), axis=axis)
 
     def whole(part: NetworkPart) -> Network:
-        return Network(joined(part.W, 0), joined(part.a, 0), joined(part.lam, 0), **_origin(part))
+        return Network(
+            joined(part.W, 0), joined(part.a, 0), joined(part.lam, 0), **part._settings()
+        )
 
     return replace(
         run,

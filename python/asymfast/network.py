@@ -1108,14 +1108,11 @@ class Network:
         >>> moved.gamma, bool((moved.W == net.W + 0.01).all())
         (0.5, True)
         """
-        return Network(
-            *self._new_weights(W, a),
-            self.lam,
-            activation=self.activation,
-            gamma=self.gamma,
-            alpha=self.alpha,
-            bias=self.bias,
-        )
+        return Network(*self._new_weights(W, a), self.lam, **self._settings())
+
+    def _settings(self) -> dict[str, Any]:
+        """What a network has beside its arrays."""
+        return {name: getattr(self, name) for name in ("activation", "gamma", "alpha", "bias")}
 
     def _new_weights(self, W: ArrayLike, a: ArrayLike | None) -> tuple[NDArray[Any], NDArray[Any]]:
         fn = "Network.with_weights"

@@ -479,7 +479,7 @@ def grid(
     """
     fn = "grid"
     if np.ndim(_check.plain(fn, "seeds", seeds)) == 0:
-        seeds = np.arange(_check.integer(fn, "seeds", seeds, low=1))
+        seeds = np.arange(_check.COUNT(fn, "seeds", seeds))
     axes = {"gamma": gamma, "alpha": alpha, "seeds": seeds}
     values = {name: _axis(fn, name, given) for name, given in axes.items()}
     names: dict[tuple[float, float | None, int], int] = {}

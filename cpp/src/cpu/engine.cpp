@@ -156,11 +156,6 @@ class CpuEngine final : public Engine<T> {
     finish(context);
   }
 
-  void frame_ntg(Index frame, double* K, const Context& context) override {
-    sweep_.ntg({this->frame(frame)}, {1}, this->frame(frame), K, context);
-    sum_over_ranks(K, at_.n * at_.k * at_.n * at_.k, context);
-  }
-
   void frame_ntg(const Blend& left, Index right, double* K, const Context& context) override {
     sweep_.ntg(frames(left.frames), left.shares, frame(right), K, context);
     sum_over_ranks(K, at_.n * at_.k * at_.n * at_.k, context);

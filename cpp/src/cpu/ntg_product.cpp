@@ -13,7 +13,9 @@ namespace asymfast::cpu {
 
 namespace {
 
-constexpr Index kNodesOfGroup = 512, kTile = 64, kMostDense = 4096;
+constexpr Index kTile = 64;
+using tuning::kMostDense;
+using tuning::kNodesOfGroup;
 
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 

@@ -67,7 +67,6 @@ class MemberEngine final : public Engine<T> {
   }
 
   void move(const Move<T>&, const Context&) override { throw without_frames(); }
-  void frame_ntg(Index, double*, const Context&) override { throw without_frames(); }
   void frame_ntg(const Blend&, Index, double*, const Context&) override { throw without_frames(); }
   void frame_product(const Blend&, Index, MatrixView<const double>, double*,
                      const Context&) override {

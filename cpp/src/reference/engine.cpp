@@ -97,10 +97,6 @@ class ReferenceEngine final : public Engine<T> {
     if (move.into >= 0) slot(frames_, move.into) = eval_;
   }
 
-  void frame_ntg(Index frame, double* K, const Context& context) override {
-    frame_ntg({{frame}, {1}}, frame, K, context);
-  }
-
   // (J_l J^T)_iq,lp = (x_i.x_l / d) sum_j lambda_j a_jq a_jp s_ij s'_lj.
   void frame_ntg(const Blend& left, Index right, double* K, const Context& context) override {
     std::vector<double> s = slopes(right), blend(s.size());

@@ -77,7 +77,6 @@ class BothLayers final : public Engine<T> {
   }
 
   void move(const Move<T>&, const Context&) override { no_frames(); }
-  void frame_ntg(Index, double*, const Context&) override { no_frames(); }
   void frame_ntg(const Blend&, Index, double*, const Context&) override { no_frames(); }
   void frame_product(const Blend&, Index, MatrixView<const double>, double*,
                      const Context&) override {
@@ -88,7 +87,7 @@ class BothLayers final : public Engine<T> {
   void save() override { saved_ = base_; }
   void restore() override { base_ = saved_; }
   void copy_eval_to(T* W) const override { std::copy_n(eval_.begin(), size_W_, W); }
-  MatrixView<const T> output_weights() const { return net_.a; }  // at eval
+  const T* output_weights() const noexcept override { return net_.a.data; }
 
   void state(Archive& archive) override {
     archive.array(base_.data(), static_cast<Index>(base_.size()));

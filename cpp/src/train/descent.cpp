@@ -10,9 +10,11 @@
 
 #include "asymfast/both_layers.hpp"
 #include "names.hpp"
+#include "train/flow_choice.hpp"
 #include "train/methods/leap.hpp"
 #include "train/requirements.hpp"
 #include "train/run.hpp"
+#include "tuning.hpp"
 
 namespace asymfast {
 
@@ -30,9 +32,9 @@ std::string what_forbids_leaps(Loss loss, Activation activation, Index outputs,
   const std::string method = "method 'leap' ";
   if (!kernels.keeps_frames)
     return method + "is not available on " + std::string(kernels.isa) + "; use 'step'";
-  if (activation == Activation::relu)
+  if (!smooth(activation))
     return method + "needs an activation without kinks, got 'relu'; use 'step'";
-  if (loss == Loss::cross_entropy)
+  if (!quadratic(loss))
     return method +
            "needs a loss of constant curvature, 'half_sse' or 'mse', got 'cross_entropy'; use "
            "'step'";
@@ -53,8 +55,9 @@ Index count_records(const Schedule& schedule, Index steps) {
 bool leaps_pay(Index n, Index m, Index d, Index k, std::size_t element, Index steps,
                Index records) {
   const double N = double(n) * double(k), nodes = double(n) * double(m);
-  const double p = N <= 200 ? N : std::min(N, 100.0), gradient = 4 * nodes * double(d + k + 8);
-  const double matrix = std::min(2 * N, N <= 200 ? 2 * N : 4 * double(d) * p) * N * double(m);
+  const bool all_fast = N <= double(tuning::kAllOutputs);
+  const double p = all_fast ? N : std::min(N, 100.0), gradient = 4 * nodes * double(d + k + 8);
+  const double matrix = std::min(2 * N, all_fast ? 2 * N : 4 * double(d) * p) * N * double(m);
   const double recurrence = 1200 * p * p / gradient, basis = 9 * p * p * p / gradient;
   const double leap = 3 + matrix / gradient / 2 + recurrence + 0.3 * basis;
   const double bytes = 13 * nodes * double(element) + 8 * (30 * p * p + 2 * N * N);

@@ -1,6 +1,6 @@
-// Largest eigenvalue of the neural tangent matrix of all outputs at the point of an engine, or of
-// another matrix, by the Lanczos method on products with it. At most 30 products; a lower bound,
-// within 1 % as a rule.
+// Largest eigenvalue of the neural tangent matrix of all outputs, `size` of them, at the point of
+// an engine, by the Lanczos method on products with it. At most 30 products; a lower bound, within
+// 1 % as a rule.
 #pragma once
 
 #include <algorithm>
@@ -12,10 +12,9 @@
 
 namespace asymfast {
 
-// Of a symmetric, positive semi-definite matrix by its products: product(u, out), both of `size`.
-template <class T, class Product>
-double largest_eigenvalue(Index size, Product&& product, const KernelTable& kernels,
-                          const Context& context) {
+template <class T>
+double ntg_eig_max(Engine<T>& engine, Index size, const KernelTable& kernels,
+                   const Context& context) {
   constexpr Index kMost = 30;
   const Index most = std::min(size, kMost);
   const auto count = static_cast<std::size_t>(size);
@@ -37,7 +36,7 @@ double largest_eigenvalue(Index size, Product&& product, const KernelTable& kern
     std::vector<double>& q = basis.back();
     for (double& x : q) x /= norm;
     for (std::size_t i = 0; i < count; ++i) u[i] = T(q[i]);
-    product(u.data(), w.data());
+    engine.ntg_product(u.data(), w.data(), context);
     if (context.watch.stopped()) return 0;
     diagonal.push_back(dot(q, w));
     for (int pass = 0; pass < 2; ++pass)
@@ -61,14 +60,6 @@ double largest_eigenvalue(Index size, Product&& product, const KernelTable& kern
           -off_diagonal[static_cast<std::size_t>(i - 1)];
   }
   return -kernels.min_eigenvalue({minus_T.data(), steps, steps}, context);
-}
-
-template <class T>
-double ntg_eig_max(Engine<T>& engine, Index size, const KernelTable& kernels,
-                   const Context& context) {
-  return largest_eigenvalue<T>(
-      size, [&](const T* u, double* out) { engine.ntg_product(u, out, context); }, kernels,
-      context);
 }
 
 }  // namespace asymfast

@@ -30,14 +30,6 @@ constexpr double kRk4Stability = 2.78;  // RK4 is stable for real h eig <= 2.785
 // (n = 12, m = 40, three outputs, t eig_max = 17), so by 2e-5 here.
 constexpr double kShortestWithKinks = 0.003;
 
-bool smooth(Activation activation) {
-  return activation != Activation::relu;
-}
-
-bool quadratic(Loss loss) {
-  return loss != Loss::cross_entropy;
-}
-
 void require_possible(const Flow& flow, bool train_output, Loss loss, Activation activation,
                       Index outputs, const KernelTable& kernels) {
   require_positive("gradient_flow", "t_end", flow.t_end);

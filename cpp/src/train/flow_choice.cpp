@@ -45,15 +45,13 @@ FlowMethod cheapest_flow(const FlowProblem& p) {
 bool may_be_taken(FlowMethod method, FlowMethod asked, Loss loss, Activation activation,
                   Index outputs) {
   if (asked != FlowMethod::automatic) return method == asked;
-  if (activation == Activation::relu) return method == FlowMethod::rk4;
+  if (!smooth(activation)) return method == FlowMethod::rk4;
   return method == FlowMethod::dopri5 ||
-         (method == FlowMethod::tangent && loss != Loss::cross_entropy &&
-          outputs <= kMostTangentOutputs);
+         (method == FlowMethod::tangent && quadratic(loss) && outputs <= kMostTangentOutputs);
 }
 
 bool leaps_are_possible(Loss loss, Activation activation, Index outputs) {
-  return activation != Activation::relu && loss != Loss::cross_entropy &&
-         outputs <= kMostLeapOutputs;
+  return smooth(activation) && quadratic(loss) && outputs <= kMostLeapOutputs;
 }
 
 }  // namespace asymfast

@@ -14,6 +14,13 @@ struct FlowProblem {
   bool smooth;     // sigma' has no jumps
 };
 
+inline bool smooth(Activation activation) {  // sigma' has no jumps
+  return activation != Activation::relu;
+}
+inline bool quadratic(Loss loss) {
+  return loss != Loss::cross_entropy;
+}
+
 FlowMethod cheapest_flow(const FlowProblem& problem);
 
 // Whether a flow on so many outputs n k may take this method when `asked` was asked for.

@@ -19,6 +19,7 @@
 #include "train/polynomials.hpp"
 #include "train/recurrence.hpp"
 #include "train/tangent_history.hpp"
+#include "tuning.hpp"
 
 namespace asymfast {
 
@@ -31,12 +32,12 @@ class LeadingOutputs {
 
   // Of N outputs of m nodes with d inputs; h = lr times the curvature of the loss.
   LeadingOutputs(Index N, Index m, Index d, double h, const KernelTable& kernels)
-      : past(N <= kAll ? N : 0),
+      : past(N <= tuning::kAllOutputs ? N : 0),
         N_(N),
         m_(m),
         d_(d),
         h_(h),
-        all_(N <= kAll),
+        all_(N <= tuning::kAllOutputs),
         kernels_(&kernels),
         recurrence_(kernels),
         r_(all_ ? 0 : at_index(TangentHistory::kFrames * N)) {}
@@ -87,14 +88,14 @@ class LeadingOutputs {
   }
   bool few_are_fast() const { return !all_; }
 
-  // To be called before a leap. True: more directions are fast from now on, and the basis is new.
-  bool use_what_all_know(const Context& context) {
+  // To be called before a leap. True: more directions are fast from now on; the basis is to be
+  // renewed.
+  bool use_what_all_know() {
     Index all_know = p_;
     for (const Node& node : past.newest(past.known()))
       all_know = std::min(all_know, known_[at_index(node.frame)]);
     if (all_ || all_know == used_) return false;
     used_ = all_know;
-    renew_basis(context);
     return true;
   }
 
@@ -105,7 +106,6 @@ class LeadingOutputs {
       recurrence_.set_basis(all_ ? past.matrix(newest) : block(newest).data(), size, context);
     return 9 * std::pow(double(size), 3);
   }
-  Index directions() const { return all_ ? N_ : used_; }
   double largest_eigenvalue() const { return recurrence_.largest_eigenvalue(); }
 
   // Over `steps` steps from step `from`, where the residual is r.
@@ -118,17 +118,19 @@ class LeadingOutputs {
     if (all_)
       return recurrence_.solve(at, frames, past.matrices(), {}, r, h_, steps, accuracy, context);
     std::vector<Index> slots;
-    std::vector<double> matrices, forcing;
+    std::vector<double> matrices, forcing, rest;
     for (const Index frame : frames) {
       slots.push_back(static_cast<Index>(slots.size()));
-      const std::vector<double> M = block(frame), rho = along(residual(frame), 1, used_);
+      const std::vector<double> M = block(frame), there = residual(frame);
+      const std::vector<double> rho = along(there, 1, used_), b = rest_of(there, rho);
+      rest.insert(rest.end(), b.begin(), b.end());
       std::vector<double> M_rho(rho.size());
       kernels_->product({M.data(), used_, used_}, {rho.data(), used_, 1}, {M_rho.data(), used_, 1});
       matrices.insert(matrices.end(), M.begin(), M.end());
       for (Index i = 0; i < used_; ++i)  // V^T A (r - V rho)
         forcing.push_back(Ar_[at_index(frame * p_ + i)] - M_rho[at_index(i)]);
     }
-    return with_rest(at, frames, steps,
+    return with_rest(at, rest, steps,
                      recurrence_.solve(at, slots, matrices, forcing, along(r, 1, used_), h_, steps,
                                        accuracy, context),
                      context);
@@ -138,9 +140,9 @@ class LeadingOutputs {
   double lasting_ratio(const std::vector<double>& e, const std::vector<double>& r, Index steps,
                        double tolerance, double floor) const {
     if (all_) return recurrence_.lasting_ratio(e, 0, r, 0, h_, steps, tolerance, floor);
-    return recurrence_.lasting_ratio(along(e, 1, used_), norm(rest_of(e, used_)),
-                                     along(r, 1, used_), norm(rest_of(r, used_)), h_, steps,
-                                     tolerance, floor);
+    const std::vector<double> e_in = along(e, 1, used_), r_in = along(r, 1, used_);
+    return recurrence_.lasting_ratio(e_in, norm(rest_of(e, e_in)), r_in, norm(rest_of(r, r_in)), h_,
+                                     steps, tolerance, floor);
   }
 
   // As past.extrapolation_errors, with `whole` of all outputs.
@@ -160,16 +162,14 @@ class LeadingOutputs {
       past.grow(p_);
     }
     past.serialise(fields, latest, frames);
-    recurrence_.serialise(fields, past.empty() ? 0 : at_index(directions()));
+    recurrence_.serialise(fields, past.empty() ? 0 : at_index(all_ ? N_ : used_));
   }
 
  private:
-  static constexpr Index kAll = 200;    // outputs of which all are treated as fast
   static constexpr double kSlow = 0.1;  // h mu K of a direction that is not
   static constexpr double kAhead = 4;   // V is made for leaps so many times as long
   static constexpr Index kOld = 12;     // leaps before the next look around
   static constexpr Index kBlock = 16;   // directions looked for at a time
-  static constexpr Index kMost = 512;   // directions
 
   static std::size_t at_index(Index i) { return static_cast<std::size_t>(i); }
   static double norm(const std::vector<double>& v) {
@@ -185,11 +185,10 @@ class LeadingOutputs {
     return out;
   }
 
-  // A vector less its part along the first p directions, (N,).
-  std::vector<double> rest_of(const std::vector<double>& v, Index p) const {
+  // A vector less its part along the directions in use, whose coordinates are rho; (N,).
+  std::vector<double> rest_of(const std::vector<double>& v, const std::vector<double>& rho) const {
     std::vector<double> rest = v, inside(at_index(N_));
-    const std::vector<double> rho = along(v, 1, p);
-    kernels_->product({rho.data(), 1, p}, {Vt_.data(), p, N_}, {inside.data(), 1, N_});
+    kernels_->product({rho.data(), 1, used_}, {Vt_.data(), used_, N_}, {inside.data(), 1, N_});
     for (std::size_t i = 0; i < rest.size(); ++i) rest[i] -= inside[i];
     return rest;
   }
@@ -214,15 +213,11 @@ class LeadingOutputs {
     return std::min(2 * double(N_), 4 * double(d_) * double(count)) * double(N_) * double(m_);
   }
 
-  // From a solution along V that of all outputs.
-  Solution with_rest(const std::vector<double>& at, const std::vector<Index>& frames, Index steps,
+  // From a solution along V that of all outputs; rest (point, N) of the residuals there.
+  Solution with_rest(const std::vector<double>& at, const std::vector<double>& rest, Index steps,
                      const Solution& inside, const Context& context) const {
     const auto count = static_cast<Index>(at.size());
-    std::vector<double> rest, end(at_index(count)), sums(at_index(count * count));
-    for (const Index frame : frames) {
-      const std::vector<double> b = rest_of(residual(frame), used_);
-      rest.insert(rest.end(), b.begin(), b.end());
-    }
+    std::vector<double> end(at_index(count)), sums(at_index(count * count));
     const Recurrence::SumRule rule = recurrence_.sum_rule(steps, context);
     const auto values = [&](double k) {
       for (std::size_t i = 0; i < at.size(); ++i) end[i] = lagrange(at, i, k);
@@ -258,8 +253,9 @@ class LeadingOutputs {
     if (p_ > 0 && 2 * steps <= valid_ && age_ < kOld) return ++age_, 0;
     double flop = 0;
     valid_ = kAhead * steps, age_ = 0;
-    for (bool more = true; more && p_ < std::min(N_, kMost);) {
-      const Index sought = std::min({std::max(kBlock, p_ / 4), N_ - p_, kMost - p_});
+    for (bool more = true; more && p_ < std::min(N_, tuning::kMostDirections);) {
+      const Index sought =
+          std::min({std::max(kBlock, p_ / 4), N_ - p_, tuning::kMostDirections - p_});
       std::vector<double> values, Et = leading_rest(engine, frame, sought, values, context);
       if (context.watch.stopped()) break;
       flop += 3 * cost(sought);

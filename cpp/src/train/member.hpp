@@ -14,7 +14,6 @@
 #include "fleet.hpp"
 #include "losses.hpp"
 #include "ranks.hpp"
-#include "train/both_layers.hpp"
 #include "train/eig_max.hpp"
 #include "train/fields.hpp"
 
@@ -192,8 +191,9 @@ struct Member : Standing {
 
  private:
   MatrixView<const T> outputs_now() const {
-    const auto* both = dynamic_cast<const BothLayers<T>*>(engine.get());
-    return both ? both->output_weights() : net_.a;
+    MatrixView<const T> a = net_.a;
+    if (const T* trained = engine->output_weights()) a.data = trained;
+    return a;
   }
 
   double length(const T* row) const {

@@ -33,10 +33,10 @@ class NextStep {
     if (nodes.size() >= kEnough && nodes[0].at - nodes[1].at >= kApart) {
       const double steps = nodes[0].at - nodes[1].at;
       const double way = 2 * engine.frame_distance(here, nodes[1].frame, context) / steps;
-      if (way * way / 12 <= allowed) return foretold(nodes, 0, 0.5, 0.5);
+      if (way * way / 12 <= allowed) return foretold(nodes, 0.5, 0.5);
       if (std::pow(way, 4) / 2880 <= allowed) {
         evaluate(member, here, r, -h / 2, scratch, context);
-        Blend mean = foretold(nodes, 0, 1.0 / 6, 1.0 / 6);
+        Blend mean = foretold(nodes, 1.0 / 6, 1.0 / 6);
         mean.frames.push_back(scratch);
         mean.shares.push_back(2.0 / 3);
         if (context.watch.stopped()) return {};
@@ -48,25 +48,23 @@ class NextStep {
 
   void serialise(Fields& fields) { fields(gauss_, 1, kMost); }
 
-  // share of J at nodes[of], and another of J one step later by the polynomial through the nodes.
-  static Blend foretold(const TangentHistory::Nodes& nodes, std::size_t of, double share,
-                        double later) {
-    if (nodes.size() < kEnough) return {{nodes[of].frame}, {1}};
-    std::vector<double> at;
-    for (const auto& node : nodes) at.push_back(node.at);
-    Blend blend;
-    for (std::size_t i = 0; i < nodes.size(); ++i) {
-      blend.frames.push_back(nodes[i].frame);
-      blend.shares.push_back((i == of ? share : 0) + later * lagrange(at, i, at[of] + 1));
-    }
-    return blend;
-  }
-
  private:
   static constexpr double kOfError = 0.3;
   static constexpr std::size_t kEnough = 4;  // points that foretell the next one
   static constexpr double kApart = 4;        // steps between them
   static constexpr int kMost = 3;            // points of Gauss' rule
+
+  // share of J at nodes[0], and `later` of J one step later by the polynomial through the nodes.
+  static Blend foretold(const TangentHistory::Nodes& nodes, double share, double later) {
+    std::vector<double> at;
+    for (const auto& node : nodes) at.push_back(node.at);
+    Blend blend;
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+      blend.frames.push_back(nodes[i].frame);
+      blend.shares.push_back((i == 0 ? share : 0) + later * lagrange(at, i, at[0] + 1));
+    }
+    return blend;
+  }
 
   void evaluate(Member<T>& member, Index here, const std::vector<double>& r, double by, Index into,
                 const Context& context) const {

@@ -125,7 +125,7 @@ bool Run<T, Member>::record() {
 template <class T, class Member>
 void Run<T, Member>::serialise(Archive& archive) {
   Fields fields(archive);
-  stepping_.serialise(fields, goals_.last_step(), goals_.t_end());
+  stepping_.serialise(fields);
   records_.serialise(fields, stepping_.members(), goals_.t_end());
   fields(under_way_), fields(goal_.leg_end, 0.0, goals_.t_end());
   fields(goal_.step, Index(0), goals_.last_step());

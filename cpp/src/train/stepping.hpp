@@ -108,10 +108,9 @@ class Stepping {
     }
   }
 
-  // Of a run that ends at last_step or t_end.
-  void serialise(Fields& fields, Index last_step, double t_end) {
+  void serialise(Fields& fields) {
     for (Index b = 0; b < count(); ++b) {
-      member(b).serialise(fields, last_step, t_end);
+      member(b).serialise(fields, goals_.last_step(), goals_.t_end());
       method(b).serialise(fields, member(b));
     }
   }

@@ -227,7 +227,6 @@ def trained(
 ) -> Outcome:
     """Train by gradient descent or flow, as the options say."""
     settings |= {name: getattr(options, name) for name in ("threads", "device")}
-    X, y = X.astype(options.dtype), y.astype(options.dtype)
     try:
         with ProgressBar() as bar:
             if options.flow:

@@ -79,7 +79,7 @@ def bench(options: argparse.Namespace) -> int:
     print(f"peak: {peak:.4g} GFLOP/s, the fastest product of matrices in NumPy\n")
     print(_table(taken, libraries, _flops(case), peak))
     for name in missing:
-        print(f"\n{name} is not installed: {_INSTALL.get(name, f'pip install {name}')}")
+        print(f"\n{name} is not installed: {_INSTALL[name]}")
     if different:
         raise CommandError("; ".join(different), common.INCOMPLETE)
     return 0
@@ -99,7 +99,7 @@ def _race(
     """Seconds of one unit of work by task and library, measured in turns; who differs in what."""
     entries = [(task, name) for task in TASKS for name in workers if name != "peak"]
     entries.append(("peak", "peak"))
-    results = {one: workers[one[1]].ask("check", one[0], 3) for one in entries}
+    results = {one: workers[one[1]].ask(one[0], 3) for one in entries}
     different = []
     for task, name in entries:
         theirs, ours = (results.get((task, who), (0, 0))[1] for who in (name, "asymfast"))
@@ -108,14 +108,14 @@ def _race(
             different.append(f"{name} disagrees in the {task}: {theirs:.9g}, expected {ours:.9g}")
     repeats = {}
     for task, name in entries:
-        once = workers[name].ask("time", task, 1)[0]
+        once = workers[name].ask(task, 1)[0]
         repeats[task, name] = max(1, min(100_000, round(_SECONDS / max(once, 1e-7))))
     taken: dict[tuple[str, str], list[float]] = {one: [] for one in entries}
     for turn in range(rounds):
         for place in range(len(entries)):
             one = entries[(place + turn) % len(entries)]
             time.sleep(_PAUSE)
-            taken[one].append(workers[one[1]].ask("time", one[0], repeats[one])[0] / repeats[one])
+            taken[one].append(workers[one[1]].ask(one[0], repeats[one])[0] / repeats[one])
     return taken, different
 
 
@@ -172,10 +172,10 @@ class _Worker:
         end.close()
         self._name = name
 
-    def ask(self, *request: Any) -> tuple[float, float]:
+    def ask(self, task: str, repeat: int) -> tuple[float, float]:
         """Seconds, and the result."""
         try:
-            self._pipe.send(request)
+            self._pipe.send((task, repeat))
             answer = self._pipe.recv()
         except (EOFError, OSError):
             answer = "its process ended"
@@ -191,14 +191,14 @@ class _Worker:
 
 
 def _serve(pipe: Any, name: str, case: dict[str, Any]) -> None:
-    """Answer requests (kind, task, repeat) until the pipe is closed."""
+    """Answer requests (task, repeat) until the pipe is closed."""
     if hasattr(os, "sched_setaffinity"):  # what keeps JAX to so many threads
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: case["threads"]])
     try:
         programs = {"peak": _peak, "asymfast": _ours}.get(name, functools.partial(_peer, name))
         made = programs(case)
         while True:
-            _, task, repeat = pipe.recv()
+            task, repeat = pipe.recv()
             start = time.perf_counter()
             result = made[task](repeat)
             pipe.send((time.perf_counter() - start, result))

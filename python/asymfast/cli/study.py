@@ -156,9 +156,9 @@ def sweep(options: argparse.Namespace) -> int:
         from asymfast import study
         from asymfast.study.runner import planned
 
-        planned(options.grid, options.data_dir)  # before a folder is created
+        plan = planned(options.grid, options.data_dir)  # before a folder is created
         if options.dry_run:
-            _list(options, out)
+            _list(plan, out)
             return 0
         require_folder(out)
         result = study.sweep(
@@ -195,11 +195,10 @@ def sweep(options: argparse.Namespace) -> int:
     return 0
 
 
-def _list(options: argparse.Namespace, out: Path) -> None:
-    from asymfast.study.runner import is_finished, planned
+def _list(plan: Any, out: Path) -> None:
+    from asymfast.study.runner import is_finished
     from asymfast.study.store import Store
 
-    plan = planned(options.grid, options.data_dir)
     status = dict.fromkeys(plan.configs, "to do")
     if out.exists() and any(out.iterdir()):
         store = Store(out, create=False)

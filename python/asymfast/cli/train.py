@@ -235,7 +235,8 @@ def _train(
         settings["rtol"] = options.rtol
     if options.method is not None:
         settings["method"] = options.method
-    return common.trained(options, network, samples.X_train, samples.y_train, **settings)
+    X, y = (part.astype(options.dtype) for part in (samples.X_train, samples.y_train))
+    return common.trained(options, network, X, y, **settings)
 
 
 def _initial_ntg_norm(

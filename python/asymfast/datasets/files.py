@@ -32,7 +32,6 @@ _LARGEST = 1 << 26  # bytes of an original, unpacked: several times the largest
 _UNSIGNED_BYTES = 0x08
 _MOST_AXES = 3
 
-Bytes = npt.NDArray[np.uint8]
 Source = tuple[str, str | None]  # address, and the name of the file in it if it is a zip archive
 
 
@@ -48,10 +47,14 @@ class Original:
     targets: int = 0
 
 
+_ORIGINALS = tomllib.loads(
+    (resources.files("asymfast.datasets") / "originals.toml").read_text(encoding="utf-8")
+)
+
+
 def _originals(group: str) -> dict[str, Original]:
-    content = (resources.files("asymfast.datasets") / "originals.toml").read_text(encoding="utf-8")
     originals = {}
-    for name, entry in tomllib.loads(content)[group].items():
+    for name, entry in _ORIGINALS[group].items():
         sources = tuple((url, *member, None)[:2] for url, *member in entry.pop("sources"))
         fields: Any = {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}
         originals[name] = Original(sources=sources, **fields)

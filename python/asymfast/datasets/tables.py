@@ -215,6 +215,10 @@ def listed(names: Sequence[str], most: int = 20) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
+# Of Columns, in files.
+NUMBERS = ("input_mean", "input_scale", "target_mean", "target_scale")
+
+
 @dataclass(frozen=True, eq=False)
 class Columns:
     """How the columns of a table become the inputs of a network, and its outputs predictions.

@@ -86,16 +86,12 @@ class AsymmetricNetClassifier(ClassifierMixin, AsymmetricNetEstimator):  # noqa:
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities (n, k) of the classes, in the order of `classes_`."""
-        return np.asarray(np.exp(self._log_softmax(X)))
+        f = self._outputs(X)
+        with np.errstate(over="ignore"):
+            f = f - f.max(axis=1, keepdims=True)
+        return np.asarray(np.exp(f - np.log(np.exp(f).sum(axis=1, keepdims=True))))
 
     def predict(self, X: Any) -> Array:
         """Most probable labels (n,)."""
         most_probable = self._outputs(X).argmax(axis=1)
         return np.asarray(self.classes_[most_probable])
-
-    def _log_softmax(self, X: Any) -> Array:
-        """Log-softmax of the outputs, -inf where it is beyond the range."""
-        f = self._outputs(X)
-        with np.errstate(over="ignore"):
-            f = f - f.max(axis=1, keepdims=True)
-        return np.asarray(f - np.log(np.exp(f).sum(axis=1, keepdims=True)))

@@ -84,7 +84,7 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
             As the estimator's `fit`; another kind of estimator, k beyond its n_hidden.
         """
         fn = type(self).__name__
-        k = _check.integer(fn, "k", self.k, low=1)
+        k = _check.COUNT(fn, "k", self.k)
         validated(self, X, y, dtype=(np.float64, np.float32), multi_output=True)
         estimator = self._estimator(fn, y)
         if k > estimator.n_hidden:

@@ -173,7 +173,7 @@ def _training_runs(
     if configs is None:
         read = [(parse(c), arrays, info) for c, arrays, info in store.items() if "of" not in c]
     else:
-        tables = [(parse(c), stages(parse(c))["training"]) for c in configs]
+        tables = [(c, stages(c)["training"]) for c in map(parse, configs)]
         read = [(c, *store.load(table)) for c, table in tables if store.finished(table)]
     return [
         (config, {name: a for name, a in arrays.items() if name not in _NETWORK}, info)

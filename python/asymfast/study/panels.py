@@ -143,15 +143,20 @@ def _draw(axes: Axes, results: Results, panel: Panel) -> None:
     axes.set_ylabel(_LOSSES.get(loss, loss) if panel.label == "loss" else panel.label)
 
 
+def last_leads(results: Results, array: str, sign: int) -> list[float | None]:
+    """Return for every seed the last recorded step at which the first setting leads, or None."""
+    first, *others = (sign * arrays[array] for arrays in results.runs.values())
+    leads = np.all([first > other for other in others], axis=0)
+    steps = next(iter(results.runs.values()))["steps"]
+    return [
+        float(at[lead].max()) if lead.any() else None for at, lead in zip(steps, leads, strict=True)
+    ]
+
+
 def _mark_lead(axes: Axes, results: Results, panel: Panel) -> None:
     """Shade the steps at which the first setting is overtaken: from the first seed to the last."""
-    first, *others = (arrays[panel.array] for arrays in results.runs.values())
-    sign = -1 if panel.label == "loss" else 1
-    leads = np.all([sign * first > sign * other for other in others], axis=0)
-    steps = next(iter(results.runs.values()))["steps"]
-    last = sorted(
-        float(at[lead].max()) for at, lead in zip(steps, leads, strict=True) if lead.any()
-    )
+    found = last_leads(results, panel.array, -1 if panel.label == "loss" else 1)
+    last = sorted(step for step in found if step is not None)
     if last:
         axes.axvspan(last[0], last[-1], color="#555555", alpha=0.12, linewidth=0)
         axes.axvline(float(np.median(last)), color="#555555", linewidth=0.8, linestyle=":")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -209,12 +210,12 @@ class Results:
     infos: Mapping[Setting, Sequence[Mapping[str, Any]]]
     cpu_seconds: float
 
-    @property
+    @cached_property
     def measures(self) -> dict[Setting, dict[str, Floats]]:
         """Of every setting the numbers in tables and claims, see `measures_of`."""
         return {setting: measures_of(arrays) for setting, arrays in self.runs.items()}
 
-    @property
+    @cached_property
     def verdicts(self) -> list[Verdict]:
         """Which of the claims about the experiment hold; none without a finished seed."""
         if not self.seeds:

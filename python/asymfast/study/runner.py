@@ -479,6 +479,3 @@ def _without_seeds(table: dict[str, Any]) -> dict[str, Any]:
         for name, value in flat(table).items()
         if name.rpartition(".")[2] not in ("seed", "rng") or type(value) is not int or value < 0
     }
-
-
-# ---- parameters of many runs ----------------------------------------------------------------

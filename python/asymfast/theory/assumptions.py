@@ -284,7 +284,7 @@ def check_assumptions(
     found = [*_inputs(X.astype(np.float64), float(np.finfo(X.dtype).eps))]
     C = None
     if y is not None:
-        C = float(np.abs(y).max())
+        C = target_bound(y)
         found.append(Check("2.1(c)", "|y_i| <= C", True, C, C, f"C = max |y_i| = {C:.6g}"))
     found += _activation(activation, chosen.slope_sup, chosen.curvature_sup)
     if W is not None:

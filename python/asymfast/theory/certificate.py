@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 import asymfast._check as _check
 from asymfast.theory.activations import Floats
-from asymfast.theory.assumptions import Assumptions, c_1, check_assumptions
+from asymfast.theory.assumptions import Assumptions, c_1, check_assumptions, target_bound
 from asymfast.theory.checks import ANY, FLAG, SAMPLES, Array, array, count, statement
 from asymfast.theory.convergence import (
     Theorem41,
@@ -501,7 +501,7 @@ def certify(
         "gamma": numbers.gamma,
         "delta": delta,
         "eta": numbers.eta,
-        "C": float(np.abs(numbers.y).max()),
+        "C": target_bound(numbers.y),
         "C_1": c_1(net.activation, d),
         "M": assumptions.M,
         "L": max(1.0, assumptions.L) if corrected else 1.0,

@@ -98,8 +98,7 @@ class AsymmetricNet(torch.nn.Module):
             It is an ensemble.
         """
         fn = "AsymmetricNet.from_network"
-        if not isinstance(net, Network):
-            raise TypeError(f"{fn}: net must be a Network, got {type(net).__name__}")
+        _check.instance(fn, "net", net, kind=Network)
         module = cls.__new__(cls)
         torch.nn.Module.__init__(module)
         module._take(net, train_output, threads)

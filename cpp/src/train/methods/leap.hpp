@@ -196,7 +196,7 @@ class Leap : public Method<Member<T>> {
                              0.2, 4.0);
       }
       outputs_.past.push(here);
-      outputs_.use_what_all_know(context);
+      outputs_.use_what_all_know();
       renew_basis(member, context);
     }
     if (leaps())
@@ -211,7 +211,7 @@ class Leap : public Method<Member<T>> {
   // False: nothing has changed but the length of the next try.
   bool leap(Member<T>& member, const Context& context) {
     Engine<T>& engine = *member.engine;
-    if (outputs_.use_what_all_know(context)) charge(member, 9 * std::pow(outputs_.directions(), 3));
+    if (outputs_.use_what_all_know()) renew_basis(member, context);
     const Index steps = fitted();
     const double tolerated = allowed(steps);
     const Nodes past = outputs_.past.newest(outputs_.past.order());

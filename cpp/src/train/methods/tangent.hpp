@@ -191,7 +191,7 @@ class Tangent : public Dense<T> {
   }
 
   void keep_theta(Member<T>& member, Index frame, const Context& context) {
-    member.engine->frame_ntg(frame, past_.matrix(frame), context);
+    member.engine->frame_ntg({{frame}, {1}}, frame, past_.matrix(frame), context);
     charge(member, double(size()) * double(size()) * double(problem_.m));
   }
 
