@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from .datasets.tables import NUMBERS
 
 if TYPE_CHECKING:
     from .datasets.tables import Columns
-    from .network import Network
 
 Array = NDArray[Any]
 
@@ -49,6 +48,17 @@ _C = {  # {0} is "f" in float; erfc keeps the tail of gelu
 }
 
 
+class _Network(Protocol):
+    W: Array
+    a: Array
+    lam: Array
+    activation: str
+    bias: bool
+
+    @property
+    def B(self) -> int | None: ...
+
+
 @dataclass(frozen=True)
 class Layers:
     """f(x) = C^T sigma(V x + b): the network without its scalings, in its dtype.
@@ -70,7 +80,7 @@ class Layers:
     activation: str
 
     @classmethod
-    def of(cls, fn: str, net: Network) -> Layers:
+    def of(cls, fn: str, net: _Network) -> Layers:
         """Take a single network apart."""
         if net.B is not None:
             raise ValueError(
