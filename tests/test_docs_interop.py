@@ -29,7 +29,7 @@ def test_page():
             assert output == block.shown, f"line {block.line}: printed\n{output}"
 
 
-@pytest.mark.parametrize("name", ["regressor", "classifier", "node_features"])
+@pytest.mark.parametrize("name", ["estimators", "node_features"])
 def test_docstrings(name):
     pytest.importorskip("sklearn")
     done = doctest.testmod(importlib.import_module(f"asymfast.sklearn.{name}"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import inspect
 import re
+import sys
 
 import asymfast as af
 import pytest
@@ -41,6 +42,15 @@ def public():
 PUBLIC = public()
 
 
+def result_of(name):
+    """The function that a class of results names, "see `certify`", and whose example serves it."""
+    target = PUBLIC[name]
+    found = re.search(r"see `(\w+)`", (inspect.getdoc(target) or "").partition("\n\n")[0])
+    if not inspect.isclass(target) or not found or ">>>" in target.__doc__:
+        return None
+    return getattr(sys.modules[target.__module__], found[1])
+
+
 @pytest.mark.parametrize("name", sorted(PUBLIC))
 def test_examples(name, tmp_path, monkeypatch):
     if name.startswith("asymfast.plot"):
@@ -54,6 +64,8 @@ def test_examples(name, tmp_path, monkeypatch):
         pytest.importorskip("xarray")
     monkeypatch.chdir(tmp_path)
     text = inspect.getdoc(PUBLIC[name]) or ""
+    if maker := result_of(name):
+        text = inspect.getdoc(maker)
     example = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)
     assert example.examples, f"the docstring of {name} has no example"
     said = []

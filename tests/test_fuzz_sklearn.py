@@ -117,15 +117,15 @@ def test_classifier(chosen, X, y, X_new):
     25,
     estimator=usually(st.sampled_from([AsymmetricNetClassifier, AsymmetricNetRegressor])),
     k=usually(st.integers(1, 12)),
-    importance=usually(st.sampled_from(["paper", "authors"])),
+    kind=usually(st.sampled_from(["paper", "authors"])),
     random_state=usually(st.integers(0, 9)),
     X=arrays(7, 3, dtype="float64"),
     y=rarely(odd, labels | arrays(7, dtype="float64")),
 )
-def test_node_features(estimator, k, importance, random_state, X, y):
+def test_node_features(estimator, k, kind, random_state, X, y):
     if isinstance(estimator, type):
         estimator = estimator(n_hidden=10, max_iter=60, n_jobs=1)
-    features = NodeFeatures(estimator, k=k, importance=importance, random_state=random_state)
+    features = NodeFeatures(estimator, k=k, kind=kind, random_state=random_state)
     if fitted(features, X, y) is None:
         return
     assert_finite(features.importances_)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import struct
 import tracemalloc
 
@@ -41,22 +42,19 @@ def test_several_gzip_members_are_one_file(file):
 
 
 BAD_FILES = {
-    "empty": (b"", "is not an idx file"),
-    "two bytes": (b"\0\0", "is not an idx file"),
-    "csv": (b"pixel,label\n", "is not an idx file of unsigned bytes; it begins with 0x70697865"),
+    "empty": (b"", "begins with 0x, announces shape () and has 0 bytes"),
+    "two bytes": (b"\0\0", "begins with 0x0000,"),
+    "csv": (b"pixel,label\n", "begins with 0x70697865"),
     "floats": (idx((2,), b"12345678", magic=(0, 0, 13)), "begins with 0x00000d01"),
     "first byte": (idx((2,), b"12", magic=(1, 0, 8)), "begins with 0x01000801"),
-    "no axes": (idx((), b"1"), "announces 0 axes"),
-    "four axes": (idx((1, 1, 1, 1), b"1"), "announces 4 axes"),
-    "cut header": (idx((2, 2), b"")[:9], "ends within its header"),
-    "empty axis": (idx((3, 0), b""), r"holds an empty array of shape \(3, 0\)"),
-    "a byte less": (
-        idx((2, 3), b"12345"),
-        r"ends after 5 of 6 bytes for an array of shape \(2, 3\)",
-    ),
-    "a byte more": (idx((2, 3), b"1234567"), r"goes on after the 6 bytes"),
-    "no data": (idx((60000, 28, 28), b""), "ends after 0 of 47040000 bytes"),
-    "terabytes": (idx((2**32 - 1,) * 3, b"123"), "ends after 3 of 79228162458924105385300197375"),
+    "no axes": (idx((), b"1"), "begins with 0x00000800"),
+    "four axes": (idx((1, 1, 1, 1), b"1"), "begins with 0x00000804"),
+    "cut header": (idx((2, 2), b"")[:9], "has 9 bytes"),
+    "empty axis": (idx((3, 0), b""), "announces shape (3, 0)"),
+    "a byte less": (idx((2, 3), b"12345"), "announces shape (2, 3) and has 17 bytes"),
+    "a byte more": (idx((2, 3), b"1234567"), "announces shape (2, 3) and has 19 bytes"),
+    "no data": (idx((60000, 28, 28), b""), "announces shape (60000, 28, 28) and has 16 bytes"),
+    "terabytes": (idx((2**32 - 1,) * 3, b"123"), "and has 19 bytes"),
 }
 
 
@@ -64,9 +62,9 @@ BAD_FILES = {
 @pytest.mark.parametrize(("content", "message"), BAD_FILES.values(), ids=BAD_FILES.keys())
 def test_bad_files(content, message, pack, file):
     file.write_bytes(pack(content))
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
         read_idx(file)
-    assert str(caught.value).startswith(f"read_idx: {file} ")
+    assert str(caught.value).startswith(f"read_idx: {file} is not an idx file of unsigned bytes")
 
 
 PACKED = gzip.compress(idx((100, 100), bytes(range(100)) * 100))
@@ -96,7 +94,7 @@ def test_an_announced_size_takes_no_memory(file):
     file.write_bytes(idx((2**31, 1000), b"123"))
     tracemalloc.start()
     try:
-        with pytest.raises(ValueError, match="ends after 3"):
+        with pytest.raises(ValueError, match="has 15 bytes"):
             read_idx(file)
         _, peak = tracemalloc.get_traced_memory()
     finally:

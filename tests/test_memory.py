@@ -54,7 +54,7 @@ def test_a_run_without_slopes_has_the_same_bits(dtype, d, m):
     case = problem(n=101, d=d, m=m, dtype=dtype)
     bare = af.Record(every=5, eigmin=False, ntg=False)
     sizes = {"n": 101, "d": d, "m": m, "k": 1, "B": 1, "itemsize": case.net.dtype.itemsize}
-    fixed = memory.run_bytes("gradient_descent", {}, **sizes, rows=6, threads=2)
+    fixed = memory.run_bytes({"method": "gradient_descent"}, **sizes, rows=6, threads=2)
     fixed += 6 * 4 * 8  # the rows' steps, times, losses and counts of evaluations
 
     def run(**limits):

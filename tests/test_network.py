@@ -175,7 +175,7 @@ def test_other_weights_have_the_shape_and_dtype_of_the_network(W, a, message):
 def test_a_dtype_that_is_none_of_ours_is_refused(dtype):
     with pytest.raises(TypeError, match="dtype must be float64 or float32, got"):
         af.Network.init(2, 3, 0.5, 0.5, dtype=dtype)
-    with pytest.raises(ValueError, match="simulated: dtype must be one of"):
+    with pytest.raises(TypeError, match="simulated: dtype must be float64 or float32"):
         af.datasets.simulated(3, 2, dtype=dtype)
 
 

@@ -103,7 +103,7 @@ def start(seed=0, **settings):
 
 @pytest.mark.parametrize("margin", [1e3, 1e12])  # rises; diverges
 def test_a_step_that_rose_is_taken_again_with_half_of_it(monkeypatch, margin):
-    import asymfast.sklearn._base as base
+    import asymfast.sklearn.estimators as base
 
     X, y = friedman()
     usual = AsymmetricNetRegressor(random_state=0, **SMALL).fit(X, y)
@@ -334,13 +334,13 @@ def test_one_class_is_refused():
 # ---- features ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("importance", ["paper", "authors"])
-def test_features_are_those_of_the_most_important_nodes(importance):
+@pytest.mark.parametrize("kind", ["paper", "authors"])
+def test_features_are_those_of_the_most_important_nodes(kind):
     X, y = friedman()
     net = AsymmetricNetRegressor(random_state=0, **SMALL)
-    features = NodeFeatures(net, k=6, importance=importance).fit(X, y)
+    features = NodeFeatures(net, k=6, kind=kind).fit(X, y)
     trained = clone(net).fit(X, y).network_
-    ranked = np.argsort(-trained.node_importance(importance), kind="stable")
+    ranked = np.argsort(-trained.node_importance(kind), kind="stable")
     assert (features.nodes_ == ranked[:6]).all()
     assert (np.diff(features.importances_) <= 0).all()
     whole = trained.features(np.column_stack([X, np.ones(len(X))]))
@@ -376,7 +376,7 @@ def test_wrong_settings_of_features():
     with pytest.raises(TypeError, match=r"NodeFeatures: estimator must be .* got LinearRegression"):
         NodeFeatures(LinearRegression()).fit(X, y)
     with pytest.raises(ValueError, match="kind must be one of paper, authors"):
-        NodeFeatures(AsymmetricNetRegressor(**SMALL), importance="mine").fit(X, y)
+        NodeFeatures(AsymmetricNetRegressor(**SMALL), kind="mine").fit(X, y)
     with pytest.raises(NotFittedError):
         NodeFeatures().transform(X)
 

@@ -14,16 +14,16 @@ STUB = Path(af.__file__).with_name("_core.pyi")
 
 # How pybind11 writes a type in a signature: how the stub does.
 TYPES = {
-    "numpy.ndarray": "NDArray[Any]",
-    "numpy.typing.NDArray[numpy.float64]": "NDArray[Any]",
+    "numpy.ndarray": "Array",
+    "numpy.typing.NDArray[numpy.float64]": "Array",
     "typing.SupportsInt": "int",
     "typing.SupportsInt | typing.SupportsIndex": "int",
     "typing.SupportsFloat": "float",
     "typing.SupportsFloat | typing.SupportsIndex": "float",
     "dict": "dict[str, Any]",
     "list": "list[Any]",
-    "numpy.ndarray | None": "NDArray[Any] | None",
-    "collections.abc.Callable | None": "Callable[..., Any] | None",
+    "numpy.ndarray | None": "Array | None",
+    "collections.abc.Callable | None": "Callback",
 }
 
 

@@ -424,7 +424,7 @@ def test_pruning_and_transfer_are_stages_of_a_run(tmp_path):
     X, y = af.datasets.simulated(5, 4, rng=[0, 3])
     assert abs(kinds["pruning"]["test_loss"][-1] - run.network.loss(X, y)) <= 1e-12
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*")}
-    other = {**config, "pruning": {"importance": "authors"}}
+    other = {**config, "pruning": {"kind": "authors"}}
     assert af.sweep([other], out=tmp_path, jobs=1).complete
     assert len(list(tmp_path.glob("runs/*"))) == 3
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())

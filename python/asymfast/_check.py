@@ -216,18 +216,20 @@ def choice(fn: str, name: str, value: Any, options: Iterable[str]) -> str:
 
 
 def float_dtype(fn: str, dtype: DTypeLike) -> np.dtype[Any]:
-    """Return float32 or float64, given by name or as NumPy takes them.
+    """Return float64 or float32, named or as NumPy takes them.
 
     Raises
     ------
-    ValueError
+    TypeError
         Another dtype, or not a dtype.
     """
     try:
-        name = np.dtype(dtype).name
-    except (TypeError, ValueError):  # np.dtype(1e16) raises the latter
-        name = str(dtype)
-    return np.dtype(choice(fn, "dtype", name, ("float32", "float64")))
+        kind = np.dtype(dtype)
+    except (TypeError, ValueError):  # the latter of np.dtype(1e16)
+        kind = np.dtype(object)
+    if kind not in FLOATS:
+        raise TypeError(f"{fn}: dtype must be float64 or float32, got {dtype!r}")
+    return kind
 
 
 def flag(fn: str, name: str, value: Any) -> bool:

@@ -5,6 +5,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+Array = NDArray[Any]
+Callback = Callable[..., Any] | None
+
 def build_config() -> dict[str, Any]: ...
 
 class RunSizes:
@@ -30,97 +33,76 @@ class RunSizes:
     def sgd(self, batch_size: int, train_output: bool) -> float: ...
     def operator(self) -> float: ...
 
-def planned_ntg_bytes(
-    n: int, n2: int, d: int, v: NDArray[Any], itemsize: int
-) -> tuple[float, float]: ...
+def planned_ntg_bytes(n: int, n2: int, d: int, v: Array, itemsize: int) -> tuple[float, float]: ...
 def use_isa(isa: str) -> None: ...
 def use_cuda(module: object) -> None: ...
 def dlpack_tensor(capsule: object) -> dict[str, Any]: ...
 def forward(
-    W: NDArray[Any],
-    a: NDArray[Any],
-    lam: NDArray[Any],
-    activation: str,
-    X: NDArray[Any],
-    backend: str,
-    threads: int,
-) -> NDArray[Any]: ...
+    W: Array, a: Array, lam: Array, activation: str, X: Array, backend: str, threads: int
+) -> Array: ...
 def loss(
-    W: NDArray[Any],
-    a: NDArray[Any],
-    lam: NDArray[Any],
+    W: Array,
+    a: Array,
+    lam: Array,
     activation: str,
-    X: NDArray[Any],
-    y: NDArray[Any],
+    X: Array,
+    y: Array,
     loss: str,
     backend: str,
     threads: int,
 ) -> float: ...
 def node_gradients(
-    W: NDArray[Any],
-    a: NDArray[Any],
-    lam: NDArray[Any],
+    W: Array,
+    a: Array,
+    lam: Array,
     activation: str,
-    X: NDArray[Any],
-    y: NDArray[Any],
+    X: Array,
+    y: Array,
     loss: str,
     backend: str,
     threads: int,
-) -> NDArray[Any]: ...
+) -> Array: ...
 def pullback(
-    W: NDArray[Any],
-    a: NDArray[Any],
-    lam: NDArray[Any],
-    activation: str,
-    X: NDArray[Any],
-    u: NDArray[Any],
-    backend: str,
-    threads: int,
-) -> NDArray[Any]: ...
+    W: Array, a: Array, lam: Array, activation: str, X: Array, u: Array, backend: str, threads: int
+) -> Array: ...
 def curvature(
-    W: NDArray[Any],
-    a: NDArray[Any],
-    lam: NDArray[Any],
+    W: Array,
+    a: Array,
+    lam: Array,
     activation: str,
-    X: NDArray[Any],
+    X: Array,
     loss: str,
     both_layers: bool,
     backend: str,
     threads: int,
 ) -> float: ...
 def features(
-    W: NDArray[Any],
-    a: NDArray[Any],
-    lam: NDArray[Any],
-    activation: str,
-    X: NDArray[Any],
-    backend: str,
-    threads: int,
-) -> NDArray[Any]: ...
+    W: Array, a: Array, lam: Array, activation: str, X: Array, backend: str, threads: int
+) -> Array: ...
 def ntg(
-    W: NDArray[Any],
-    v: NDArray[Any],
+    W: Array,
+    v: Array,
     activation: str,
-    X: NDArray[Any],
-    X2: NDArray[Any],
+    X: Array,
+    X2: Array,
     backend: str,
     threads: int,
     slopes_memory: float,
-) -> NDArray[Any]: ...
-def activation(name: str, z: NDArray[Any], order: int, backend: str = "cpu") -> NDArray[Any]: ...
-def min_eigenvalue(K: NDArray[Any], backend: str, threads: int) -> float: ...
+) -> Array: ...
+def activation(name: str, z: Array, order: int, backend: str = "cpu") -> Array: ...
+def min_eigenvalue(K: Array, backend: str, threads: int) -> float: ...
 
 class Problem:
     def __init__(
         self,
-        W: NDArray[Any],
-        a: NDArray[Any],
-        lam: NDArray[Any],
+        W: Array,
+        a: Array,
+        lam: Array,
         activation: str,
-        X: NDArray[Any],
-        y: NDArray[Any],
-        X_test: NDArray[Any] | None,
-        y_test: NDArray[Any] | None,
+        X: Array,
+        y: Array,
+        X_test: Array | None,
+        y_test: Array | None,
         loss: str,
     ) -> None: ...
 
@@ -138,11 +120,11 @@ class Recording:
 class Hooks:
     def __init__(
         self,
-        pulse: Callable[..., Any] | None,
-        on_record: Callable[..., Any] | None,
-        take_rows: Callable[..., Any] | None,
-        checkpoint: Callable[..., Any] | None,
-        sum_over_ranks: Callable[..., Any] | None,
+        pulse: Callback,
+        on_record: Callback,
+        take_rows: Callback,
+        checkpoint: Callback,
+        sum_over_ranks: Callback,
         stop_loss: float,
         stop_time: float,
         stop_wall_seconds: float,
@@ -162,9 +144,9 @@ class Result:
     @property
     def rows(self) -> dict[str, Any]: ...
     @property
-    def W(self) -> NDArray[Any]: ...
+    def W(self) -> Array: ...
     @property
-    def a(self) -> NDArray[Any]: ...
+    def a(self) -> Array: ...
     @property
     def diverged(self) -> list[bool]: ...
     @property
@@ -216,25 +198,25 @@ def sgd(
 class NtgOperatorFloat:
     def __init__(
         self,
-        W: NDArray[Any],
-        v: NDArray[Any],
+        W: Array,
+        v: Array,
         activation: str,
-        X: NDArray[Any],
+        X: Array,
         backend: str,
         threads: int,
         slopes_memory: float,
     ) -> None: ...
-    def apply(self, U: NDArray[Any], backend: str, threads: int) -> NDArray[Any]: ...
+    def apply(self, U: Array, backend: str, threads: int) -> Array: ...
 
 class NtgOperatorDouble:
     def __init__(
         self,
-        W: NDArray[Any],
-        v: NDArray[Any],
+        W: Array,
+        v: Array,
         activation: str,
-        X: NDArray[Any],
+        X: Array,
         backend: str,
         threads: int,
         slopes_memory: float,
     ) -> None: ...
-    def apply(self, U: NDArray[Any], backend: str, threads: int) -> NDArray[Any]: ...
+    def apply(self, U: Array, backend: str, threads: int) -> Array: ...

@@ -561,6 +561,4 @@ def _version() -> str:
 
 
 def _write(fn: str, path: Any, text: str) -> None:
-    file = _storage.file_to_write(fn, "path", path)
-    with _storage.replacing(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    _storage.write_text(_storage.file_to_write(fn, "path", path), text)

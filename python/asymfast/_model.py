@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import warnings
 from collections.abc import Mapping
@@ -149,7 +147,6 @@ class Model:
         TypeError, ValueError
             `path` is not a valid path.
         """
-        file = _storage.file_to_write("Model.save", "path", path)
         columns, network = self.columns, self.network
         header = {
             "format": _FORMAT,
@@ -162,12 +159,7 @@ class Model:
         }
         arrays: dict[str, Any] = {name: getattr(columns, name) for name in NUMBERS}
         arrays |= {name: getattr(network, name) for name in ("W", "a", "lam")}
-        for name in ("gamma", "alpha"):
-            if getattr(network, name) is not None:
-                arrays[name] = np.asarray(getattr(network, name))
-        arrays["header"] = np.array(json.dumps(header))
-        with _storage.replacing(file) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **arrays)
+        _storage.save_npz("Model.save", path, arrays | network._origin(), header)
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:
@@ -211,24 +203,12 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     if file.exists() and not file.is_file():  # a pipe or a device may have no end
         raise ValueError(f"load_model: {file} is not a regular file")
     try:
-        stored = _storage.read_npz(file)
-        header = json.loads(str(stored["header"]))
-        if header["format"] != _FORMAT:
-            raise ValueError(f"its format is {header['format']!r}, expected {_FORMAT!r}")
-        return _model(header, stored)
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-        OverflowError,
-    ) as error:
-        reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
-    raise ValueError(f"load_model: {file} is not a model file: {reason}")
+        return _storage.load_npz(file, _FORMAT, _model)
+    except ValueError as error:
+        raise ValueError(f"load_model: {file} is not a model file: {error}") from None
 
 
-def _model(header: dict[str, Any], stored: Mapping[str, NDArray[Any]]) -> Model:
+def _model(stored: dict[str, NDArray[Any]], header: dict[str, Any]) -> Model:
     inputs, targets = _names(header, "inputs"), _names(header, "targets")
     categories = {str(name): _names(header["categories"], name) for name in header["categories"]}
     if not set(categories) <= set(inputs):
@@ -245,17 +225,8 @@ def _model(header: dict[str, Any], stored: Mapping[str, NDArray[Any]]) -> Model:
             raise ValueError(f"{name} has {len(values)} entries, expected {count}")
         if name.endswith("scale") and values.min() <= 0:
             raise ValueError(f"{name} must be positive")
-    network = Network(
-        stored["W"],
-        stored["a"],
-        stored["lam"],
-        activation=header["activation"],
-        gamma=_optional_number(stored, "gamma"),
-        alpha=_optional_number(stored, "alpha"),
-        bias=header["bias"],
-    )
     columns = Columns(inputs, targets, categories, **numbers)
-    return Model(network, columns, dict(header["about"]))
+    return Model(Network._stored(stored, header), columns, dict(header["about"]))
 
 
 def _names(table: Any, key: str) -> tuple[str, ...]:
@@ -265,12 +236,3 @@ def _names(table: Any, key: str) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError(f"{key} has a name twice")
     return tuple(names)
-
-
-def _optional_number(stored: Mapping[str, NDArray[Any]], name: str) -> float | None:
-    if name not in stored:
-        return None
-    value = float(_check.array("its network", name, stored[name], dtype=np.float64, shape=()))
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be finite")
-    return value

@@ -6,13 +6,12 @@ import base64
 import inspect
 import math
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict
 from os import PathLike
-from typing import Any, Literal, NamedTuple, TextIO, TypedDict, TypeVar
+from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check, _core, memory
 from ._check import inputs, is_on_cuda, targets
 from ._device import backend_name, thread_count, to_host
+from ._optional import require
 from ._storage import Checkpoint, CheckpointError, RecordFolder, identity_of
 from .mpi import NetworkPart, is_alone, part_of, require_agreement, summing
 from .network import Network
@@ -277,7 +277,6 @@ class Job:
         B, n, itemsize = net.B or 1, self.X.shape[1], net.dtype.itemsize
         rows = 0 if self.record.folder is not None else _rows(schedule, settings, n)
         fixed = memory.run_bytes(
-            settings["method"],
             settings,
             **{"n": n, "d": net.d, "m": net.m, "k": net.k, "B": B, "itemsize": itemsize},
             ntg_samples=len(self.ntg_on) if columns.keys() & _OF_THE_NTG else 0,
@@ -722,23 +721,11 @@ def log_times(record: Record, t_end: float) -> list[float]:
     return [0.0, *(float(t) for t in spaced[:-1]), t_end]
 
 
-_REDRAW_EVERY = 0.1  # seconds: ten times a second looks smooth and costs nothing
-_BAR_WIDTH = 24
-
-
 class ProgressBar:
-    """One line on a terminal: how far, the loss, the time left.
+    """A line on stderr, drawn by tqdm: how far, the loss, the time left.
 
-    Pass an instance as ``progress=`` of a training function and call `close` afterwards, or use
-    it as a context manager. It writes nothing when the stream is not a terminal, redraws at most
-    ten times a second, and leaves an empty line behind.
-
-    Parameters
-    ----------
-    label : str
-        Text in front of the bar.
-    stream : text file, optional
-        Where to draw; ``sys.stderr`` when None, so that results on stdout stay clean.
+    Pass it as ``progress=`` of a training function in a ``with`` block, which clears the line. It
+    shows nothing where stderr is not a terminal or tqdm (extra ``sweep``) is not installed.
 
     Examples
     --------
@@ -746,87 +733,42 @@ class ProgressBar:
     ...     run = gradient_descent(net, X, y, steps=50_000, progress=bar)
     """
 
-    def __init__(self, label: str = "", stream: TextIO | None = None) -> None:
-        self._label = label
-        self._stream = sys.stderr if stream is None else stream
-        self._visible = _is_terminal(self._stream)
-        self._begun: tuple[float, float] | None = None  # time and fraction of the first call
-        self._last_drawn = -math.inf
-        self._length = 0  # characters on the line now
+    def __init__(self, label: str = "") -> None:
+        self._bar: Any = None
+        with suppress(ImportError):
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                desc=label,
+                total=1.0,
+                file=sys.stderr,
+                leave=False,
+                disable=not _is_terminal(sys.stderr),
+                bar_format="{desc} {percentage:3.0f} %|{bar}|{postfix} [{elapsed}<{remaining}]",
+            )
+        self._begun = False
 
     def __call__(self, fraction: float, loss: float | None) -> None:
         """Show that ``fraction`` (0 to 1) of the work is done, and the loss now, if known."""
-        now = time.monotonic()
-        if self._begun is None:  # a resumed run does not start at 0
-            self._begun = now, fraction
-        if not self._visible or now - self._last_drawn < _REDRAW_EVERY:
+        bar = self._bar
+        if bar is None or bar.disable:
             return
-        self._last_drawn = now
-        start, first = self._begun
-        if fraction == 0 and loss is not None and math.isnan(loss):  # not yet known
-            loss = None
-        self._draw(progress_line(self._label, fraction, loss, now - start, first))
-
-    def clear(self) -> None:
-        """Clear the line, so that something else can be printed; the next call draws it again."""
-        if self._visible and self._length:
-            self._draw("")
-            self._stream.write("\r")
-            self._stream.flush()
-            self._last_drawn = -math.inf
+        if not self._begun:  # a resumed run does not start at 0
+            self._begun, bar.initial, bar.n = True, fraction, fraction
+        if loss is not None and (fraction > 0 or not math.isnan(loss)):
+            bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
+        bar.update(min(max(fraction, 0.0), 1.0) - bar.n)
 
     def close(self) -> None:
         """Clear the line. The bar draws nothing afterwards; calling it again does no harm."""
-        self.clear()
-        self._visible = False
+        if self._bar is not None:
+            self._bar.close()
 
     def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-    def _draw(self, line: str) -> None:
-        # Spaces overwrite what a longer earlier line left; unlike an escape code they work in
-        # every terminal. The last column stays free because writing there wraps the line.
-        import shutil  # which brings all compressors
-
-        line = line[: shutil.get_terminal_size().columns - 1]
-        self._stream.write("\r" + line.ljust(self._length))
-        self._stream.flush()
-        self._length = len(line)
-
-
-def progress_line(
-    label: str, fraction: float, loss: float | None, elapsed: float, begun: float = 0.0
-) -> str:
-    """Compose the text of the bar after ``elapsed`` seconds.
-
-    Parameters
-    ----------
-    label : str
-        Text in front; may be empty.
-    fraction : float
-        Part of the work that is done; values outside [0, 1] are clipped.
-    loss : float or None
-        Shown with four significant digits; None if there is no single loss.
-    elapsed : float
-        Seconds since the start. The time left assumes a constant pace.
-    begun : float
-        Part of the work that was already done at the start.
-
-    Returns
-    -------
-    str
-        For example ``gamma 1 [######------------------]  25 %  loss 3.412  0:12 left``.
-    """
-    done = min(max(fraction, 0.0), 1.0)
-    filled = int(done * _BAR_WIDTH)
-    bar = "#" * filled + "-" * (_BAR_WIDTH - filled)
-    now = done - begun
-    left = f"  {duration(elapsed * (1.0 - done) / now)} left" if now > 0.0 else ""
-    shown = "" if loss is None else f"  loss {loss:.4g}"
-    return f"{label} [{bar}] {int(100 * done):3d} %{shown}{left}".lstrip()
 
 
 def duration(seconds: float) -> str:
@@ -836,60 +778,28 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-class _TqdmBar:
-    """A progress bar drawn by tqdm."""
-
-    def __init__(self, label: str, tqdm: Any) -> None:
-        self._bar = tqdm(
-            desc=label,
-            total=1.0,
-            file=sys.stderr,
-            leave=False,
-            mininterval=_REDRAW_EVERY,
-            bar_format="{desc} {percentage:3.0f} %|{bar}|{postfix} [{elapsed}<{remaining}]",
-        )
-        self._begun = False
-
-    def __call__(self, fraction: float, loss: float) -> None:
-        bar = self._bar
-        if not self._begun:  # a resumed run does not start at 0
-            self._begun, bar.initial, bar.n = True, fraction, fraction
-        if fraction > 0 or not math.isnan(loss):
-            bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
-        bar.update(min(max(fraction, 0.0), 1.0) - bar.n)
-
-    def close(self) -> None:
-        self._bar.close()
-
-
 def progress_hooks(
     fn: str, progress: bool | Callable[[float, float], object]
 ) -> tuple[Callable[[float, float], object] | None, Callable[[], None]]:
     """Return the callable to report progress to, and the one to call at the end.
 
-    True draws by tqdm where it is installed, else by `ProgressBar`; on a terminal only.
+    Raises
+    ------
+    ImportError
+        It is True on a terminal, and tqdm is not installed.
+    TypeError
+        Something else than a truth value or a callable.
     """
-    if progress is True:
-        if not _is_terminal(sys.stderr):
-            return None, lambda: None
-        bar = _bar(fn)
+    if progress is True and _is_terminal(sys.stderr):
+        require("tqdm", "sweep", f"{fn}: progress=True")
+        bar = ProgressBar(fn)
         return bar, bar.close
-    if progress is False or progress is None:
-        return None, lambda: None
-    if not callable(progress):
+    if not (progress is None or isinstance(progress, bool) or callable(progress)):
         raise TypeError(f"{fn}: progress must be True, False or callable, got {progress!r}")
-    return progress, lambda: None
+    return progress if callable(progress) else None, lambda: None
 
 
 def _is_terminal(stream: Any) -> bool:
     """Whether progress can be drawn; a closed stream is None, and a program's own may not say."""
     isatty = getattr(stream, "isatty", None)
     return isatty is not None and bool(isatty())
-
-
-def _bar(label: str) -> ProgressBar | _TqdmBar:
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return ProgressBar(label)
-    return _TqdmBar(label, tqdm)

@@ -8,10 +8,10 @@ import math
 import os
 import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import hashlib
     import zipfile
+
+T = TypeVar("T")
 
 
 def path(fn: str, name: str, value: Any) -> Path:
@@ -60,64 +62,35 @@ def file_to_write(fn: str, name: str, value: Any) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Give a temporary path to write to, and move it onto ``path`` once the block has succeeded.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file to create or replace; its folder must exist.
-
-    Yields
-    ------
-    pathlib.Path
-        A path in the same folder with the same ending, so that the final rename never crosses a
-        file system and writers that look at the ending (``numpy.savez``) leave it alone.
-
-    Raises
-    ------
-    OSError
-        The folder cannot be written to.
-
-    Notes
-    -----
-    When the block raises, ``path`` is untouched and nothing is left behind. A reader therefore
-    never meets half a file, whatever interrupts the writer.
+    It is in the same folder, so that the final rename never crosses a file system, and has the same
+    ending. When the block raises, ``path`` is unchanged and nothing is left behind. With `durable`
+    not even a power cut leaves half a file: everything is on the disk before it is renamed.
     """
     # Other threads, and other hosts' processes of the same number, may be at the same file.
-    temporary = path.with_name(f".{path.stem}-{os.urandom(8).hex()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}-{os.getpid()}-{os.urandom(8).hex()}{path.suffix}")
     try:
         yield temporary
+        if durable:
+            sync(temporary)
         os.replace(temporary, path)
+        if durable:
+            sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_durably(path: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Replace a file once all data are on the disk: not even a power cut leaves half of it.
-
-    Raises
-    ------
-    OSError
-        Disk full, folder not writable ...; the file is then unchanged.
-    """
-    temporary = path.with_name(f".{path.name}-{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb", buffering=0) as file:
-            for part in parts:
-                data = memoryview(part)
-                while data:
-                    data = data[os.write(file.fileno(), data) :]
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+def write_text(path: Path, text: str, *, errors: str = "strict") -> None:
+    """Create or replace a file of text in UTF-8."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors=errors)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder as durable as its files."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -125,23 +98,31 @@ def sync_folder(folder: Path) -> None:
 
 
 def sweep(path: Path) -> None:
-    """Remove temporary files that killed processes left in `write_durably`."""
-    before, after = f".{path.name}-", ".tmp"
+    """Remove temporary files that killed processes left in `replacing`."""
+    name = rf"\.{re.escape(path.stem)}-(\d+)-[0-9a-f]{{16}}{re.escape(path.suffix)}"
     for left in path.parent.iterdir():
-        if left.name.startswith(before) and left.name.endswith(after):
-            owner = left.name[len(before) : -len(after)]
-            if owner.isdecimal() and not _runs(int(owner)):
-                left.unlink(missing_ok=True)
+        found = re.fullmatch(name, left.name)
+        if found and not process_exists(int(found[1])):
+            left.unlink(missing_ok=True)
 
 
-def _runs(process: int) -> bool:
+def process_exists(pid: int) -> bool:
+    """Whether a process of this number runs on this machine."""
     try:
-        os.kill(process, 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except (PermissionError, OverflowError):
+    except (PermissionError, OverflowError):  # another user's, or not a number of a process
         return True
     return True
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hex digits."""
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def blake2b(data: bytes = b"", size: int = 64) -> hashlib.blake2b:
@@ -154,11 +135,41 @@ def blake2b(data: bytes = b"", size: int = 64) -> hashlib.blake2b:
 _MOST_MEMBERS = 1000
 _LARGEST_RATIO = 1032  # of deflate
 _KINDS = "biufcSU"
-_NPZ_MAGIC = b"\x93NUMPY\x01\x00"
-_NPZ_HEADER = re.compile(
-    r"\{ *'descr': *'([<>|=]?[a-zA-Z]\d{0,9})', *'fortran_order': *(True|False),"
-    r" *'shape': *\(((?: *\d{1,18} *,)* *(?:\d{1,18})? *)\),? *\} *\n?"
-)
+_LONGEST_HEADER = 1000  # characters; a long one could exhaust the stack of the parser
+
+
+def save_npz(
+    fn: str, path: Any, arrays: Mapping[str, Any], header: Mapping[str, Any] | None = None
+) -> None:
+    """Write arrays, and a JSON header as one of them, to an .npz file, without pickle."""
+    file = file_to_write(fn, "path", path)
+    entries = {**arrays, "header": np.array(json.dumps(header))} if header else dict(arrays)
+    with replacing(file) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **entries)
+
+
+def load_npz(
+    path: Path, form: str, build: Callable[[dict[str, NDArray[Any]], dict[str, Any]], T]
+) -> T:
+    """Build an object from the arrays and the header of an .npz file of that format.
+
+    Raises
+    ------
+    OSError
+        The file cannot be opened or read.
+    ValueError
+        It is damaged or something else; the message says why, but does not name the file.
+    """
+    try:
+        stored = read_npz(path)
+        header = json.loads(str(stored.pop("header")))
+        if header["format"] != form:
+            raise ValueError(f"its format is {header['format']!r}, expected {form!r}")
+        return build(stored, header)
+    except KeyError as error:
+        raise ValueError(f"no entry {error}") from error
+    except (TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise ValueError(str(error)) from error
 
 
 def read_npz(path: str | os.PathLike[str], *, compressed: bool = False) -> dict[str, NDArray[Any]]:
@@ -254,19 +265,17 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
 
 
 def _npz_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether in Fortran's order, dtype: what NumPy writes, matched and not evaluated."""
-    start = member.read(len(_NPZ_MAGIC) + 2)
-    if start[: len(_NPZ_MAGIC)] != _NPZ_MAGIC or len(start) < len(_NPZ_MAGIC) + 2:
+    """Shape, whether in Fortran's order, dtype."""
+    if np.lib.format.read_magic(member) != (1, 0):
         raise ValueError("a member is not an array in version 1.0 of its format")
-    (length,) = struct.unpack("<H", start[len(_NPZ_MAGIC) :])
-    found = _NPZ_HEADER.fullmatch(member.read(length).decode("ascii"))
-    if not found:
-        raise ValueError("the header of an array is not what NumPy writes")
-    descr, fortran, lengths = found.groups()
-    dtype = np.dtype(descr)
+    try:
+        header = np.lib.format.read_array_header_1_0(member, max_header_size=_LONGEST_HEADER)
+    except Exception as error:  # of ast and tokenize too, on bytes of any kind
+        raise ValueError("the header of an array is not what NumPy writes") from error
+    shape, fortran, dtype = header
     if dtype.kind not in _KINDS or dtype.itemsize == 0:
         raise ValueError(f"an array has dtype {dtype}, expected numbers or text")
-    return tuple(int(n) for n in lengths.split(",") if n.strip()), fortran == "True", dtype
+    return shape, fortran, dtype
 
 
 _HEADER = 192  # bytes, a multiple of 64: the number of rows can change in place
@@ -326,10 +335,11 @@ class RecordFolder:
             raise FileExistsError(
                 errno.EEXIST, f"{self.fn}: record.folder must be new or empty", str(self.path)
             )
-        write_durably(self.path / _INDEX, [json.dumps(self._identity, indent=1).encode()])
+        with replacing(self.path / _INDEX, durable=True) as index:
+            index.write_text(json.dumps(self._identity, indent=1))
         for name, (dtype, shape) in self._columns.items():
             self._file(name).write_bytes(_header(dtype, shape, 0))
-        sync_folder(self.path)
+        sync(self.path)
 
     def resume(self, rows: int) -> None:
         """Resume after the first `rows` rows and discard the later ones.
@@ -480,7 +490,8 @@ class Checkpoint:
         start = _MAGIC + _LENGTHS.pack(len(header), len(state)) + header
         digest = blake2b(start, _DIGEST)
         digest.update(state)
-        write_durably(self.path, (start, state, digest.digest()))
+        with replacing(self.path, durable=True) as temporary, temporary.open("wb") as file:
+            file.writelines((start, state, digest.digest()))
 
     def read(self) -> tuple[bytes, dict[str, Any]] | None:
         """Return state and extra of the file; None if it does not exist.

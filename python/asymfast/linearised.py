@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check, _core, _storage
 from ._check import inputs, targets
 from ._device import thread_count
-from .network import Network
+from .network import Network, in_float64, row
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class LinearisedFlow:
-    """Outputs and losses of the linearised network at the requested times.
+    """Outputs and losses of the linearised network at the requested times; see `linearised_flow`.
 
     All arrays are float64. They begin with an axis T if t was an array, then with an axis B if the
     network is an ensemble.
@@ -39,15 +39,6 @@ class LinearisedFlow:
         |w_tj - w_0j| of every node, with W.
     eigenvalues : (n k,) array, of an ensemble (B, n k)
         Eigenvalues of the neural tangent matrix of all outputs, ascending.
-
-    Examples
-    --------
-    >>> import asymfast as af
-    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
-    >>> net = af.Network.init(d=5, m=300, gamma=0.5, alpha=0.7, rng=[1, 2])
-    >>> lazy = af.linearised_flow(net, X, y, t=[1.0, 10.0], weights=True)
-    >>> lazy.loss.shape, lazy.f.shape, lazy.weight_change.shape
-    ((2, 2), (2, 2, 20), (2, 2, 300))
     """
 
     time: Any
@@ -119,10 +110,8 @@ class LinearisedFlow:
         ...     sorted(np.load(f"{folder}/lazy.npz"))
         ['eigenvalues', 'f', 'loss', 'time']
         """
-        file = _storage.file_to_write("LinearisedFlow.save", "path", path)
-        arrays: dict[str, Any] = {name: values for name, (_, values) in self.columns().items()}
-        with _storage.replacing(file) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **arrays)
+        arrays = {name: values for name, (_, values) in self.columns().items()}
+        _storage.save_npz("LinearisedFlow.save", path, arrays)
 
 
 @_check.arguments(net=_check.instance_of(Network), ridge=_check.NON_NEGATIVE, weights=_check.flag)
@@ -219,8 +208,8 @@ def linearised_flow(
     y_test = None if y_test is None else targets(fn, net, y_test, x_test.shape[1], loss, "y_test")  # type: ignore[union-attr]
 
     members = [
-        _Linearised(_in_double(net, b), _row(x, b), _row(target, b), loss, ridge, threads)
-        for b in range(net.B or 1)
+        _Linearised(in_float64(one), row(x, b), row(target, b), loss, ridge, threads)
+        for b, one in enumerate([net] if net.B is None else net)
     ]
     single = net.B is None
     columns = net.a.shape[net.W.ndim - 1 :]
@@ -237,12 +226,12 @@ def linearised_flow(
     f_test = test_loss = moved = change = None
     if x_test is not None:
         on_test = [
-            member.outputs_at(_row(x_test, b).astype(np.float64), times)
+            member.outputs_at(row(x_test, b).astype(np.float64), times)
             for b, member in enumerate(members)
         ]
         f_test = gather(outputs(on_test))
         if y_test is not None:
-            test_loss = gather([_loss(f_b, _row(y_test, b), loss) for b, f_b in enumerate(on_test)])
+            test_loss = gather([_loss(f_b, row(y_test, b), loss) for b, f_b in enumerate(on_test)])
     if weights:
         steps = [member.steps(times) for member in members]
         moved = gather([step + member.net.W for step, member in zip(steps, members, strict=True)])
@@ -250,7 +239,7 @@ def linearised_flow(
     return LinearisedFlow(
         time=float(times[0]) if scalar else times,
         f=gather(outputs(f)),
-        loss=_plain(gather([_loss(f_b, _row(target, b), loss) for b, f_b in enumerate(f)])),
+        loss=_plain(gather([_loss(f_b, row(target, b), loss) for b, f_b in enumerate(f)])),
         f_test=f_test,
         test_loss=None if test_loss is None else _plain(test_loss),
         W=moved,
@@ -344,22 +333,6 @@ def _times(fn: str, t: ArrayLike) -> tuple[Floats, bool]:
     if not (times >= 0).all():
         raise ValueError(f"{fn}: t must be in [0, inf], got {times[~(times >= 0)][0]:g}")
     return times, given.ndim == 0
-
-
-def _in_double(net: Network, b: int) -> Network:
-    """Member b, or the single network, in float64."""
-    one = net if net.B is None else net.member(b)
-    return Network(
-        one.W.astype(np.float64),
-        one.a.astype(np.float64),
-        one.lam.astype(np.float64),
-        activation=one.activation,
-    )
-
-
-def _row(values: NDArray[Any], b: int) -> NDArray[Any]:
-    """Member b's part, of arrays with a leading axis of length 1 or B."""
-    return np.asarray(values[b if len(values) > 1 else 0])
 
 
 def _loss(f: Floats, y: NDArray[Any], kind: str) -> Floats:

@@ -31,23 +31,21 @@ def ntg_bytes(n: int, n2: int, d: int, v: NDArray[np.float64], itemsize: int) ->
     return int(fixed), int(least)
 
 
-def run_bytes(method: str, settings: dict[str, Any], **sizes: Any) -> int:
+def run_bytes(settings: dict[str, Any], **sizes: Any) -> int:
     """Bytes of a run that keeps no slopes, by the method that needs most of those it may take.
 
     The columns of its record other than ``weight_change`` are not among them.
 
     Parameters
     ----------
-    method : {"gradient_descent", "sgd"} or a method of `gradient_flow`
-        ``settings["method"]`` of a run.
     settings : dict
-        The trainer's: ``descent``; ``dt``; ``batch_size`` and ``train_output`` of sgd.
+        The trainer's: ``method``; ``descent``; ``dt``; ``batch_size`` and ``train_output`` of sgd.
     **sizes
         n, d, m, k, B and itemsize; ntg_samples, rows and test_samples of the record; threads; loss
         and activation; train_output of descent and flows; alone, unless other ranks have nodes of
         the network.
     """
-    plan = _core.RunSizes(**sizes)
+    plan, method = _core.RunSizes(**sizes), settings["method"]
     if method == "sgd":
         return int(plan.sgd(settings["batch_size"], settings["train_output"]))
     if method == "gradient_descent":

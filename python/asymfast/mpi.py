@@ -27,7 +27,7 @@ _BLOCK = 1 << 16  # nodes that one stream of `init` draws
 
 @_check.guarded
 class NetworkPart(Network):
-    """The nodes of one rank: those from `first` on, of `total` nodes of a network.
+    """The nodes of one rank: those from `first` on, of `total` nodes of a network; see `split`.
 
     Created by `split` and `init`. In all other respects a `Network`: it computes the share of its
     own nodes in the sums, and its `lam` may be all zero.
@@ -38,14 +38,6 @@ class NetworkPart(Network):
         Its first node.
     total : int
         Nodes of all parts.
-
-    Examples
-    --------
-    >>> import asymfast as af
-    >>> net = af.Network.init(d=3, m=10, gamma=1.0, rng=0)
-    >>> part = af.mpi.NetworkPart(net.W, net.a, net.lam / 2, first=10, total=20)
-    >>> part.m, part.first, part.total
-    (10, 10, 20)
     """
 
     first: int
@@ -312,18 +304,6 @@ def summed(values: NDArray[Any], comm: Any) -> NDArray[Any]:
     total = np.array(values, np.float64)
     comm.Allreduce(_in_place(comm), total)
     return total.astype(values.dtype)
-
-
-@_check.guarded
-def loss_of(f: NDArray[Any], y: NDArray[Any], loss: str) -> float:
-    """Return the loss of outputs f (n, k) against targets y (n, k), as `Network.loss`."""
-    f, y = f.astype(np.float64), y.astype(np.float64)
-    if loss == "cross_entropy":
-        top = f.max(axis=1, keepdims=True)
-        log_sum = np.log(np.exp(f - top).sum(axis=1, keepdims=True)) + top
-        return float((y * (log_sum - f)).sum() / len(f))
-    squares = float(((f - y) ** 2).sum())
-    return squares / 2 if loss == "half_sse" else squares / f.size
 
 
 def _in_place(comm: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -211,7 +211,7 @@ class Network:
         Network(B=2, m=2000, d=50, k=1, activation='swish', dtype='float64')
         """
         fn = "Network.init"
-        kind = _float_dtype(fn, dtype)
+        kind = _check.float_dtype(fn, dtype)
         d += bias  # the ones
         axes: dict[str, Any] = {
             name: _check.plain(fn, name, value) if _check.is_foreign(value) else value
@@ -506,12 +506,13 @@ class Network:
         0.654
         """
         if comm is not None:
-            from .mpi import loss_of, require_cpu
+            from .mpi import require_cpu
 
             require_cpu("Network.loss", device)
             target = self._data(X, y, loss)[1][0]
-            f = self(X, threads=threads, backend=backend, comm=comm)
-            return loss_of(f.reshape(target.shape), target, loss)
+            f = self(X, threads=threads, backend=backend, comm=comm).reshape(target.shape)
+            counted = {"mse": f.size, "cross_entropy": len(f)}
+            return sum_of_losses(f, target, loss) / counted.get(loss, 1)
         if on_gpu := self._on_gpu("Network.loss", X, device):
             return on_gpu.loss(y, loss)
         values = self._each(_core.loss, self._data(X, y, loss), threads, backend, device, loss)
@@ -832,7 +833,7 @@ class Network:
             slopes = memory.slopes_allowed(fn, max_memory, *max(needs), sizes)
         W = self._arrays()[0]
         blocks = [
-            _core.ntg(W[b], v[b], self.activation, _row(left, b), _row(right, b), *how, slopes)
+            _core.ntg(W[b], v[b], self.activation, row(left, b), row(right, b), *how, slopes)
             for b in range(len(W))
         ]
         whole = blocks[0] if self.B is None else np.stack(blocks)
@@ -927,9 +928,7 @@ class Network:
         keep = _check.integer("Network.prune", "keep", keep, low=1, high=self.m)
         ranked = np.argsort(-self.node_importance(), axis=-1, kind="stable")[..., :keep]
         nodes = np.sort(ranked, axis=-1)
-        rows = nodes if self.B is None else (np.arange(self.B)[:, None], nodes)
-        arrays = self.W[rows], self.a[rows], self.lam[rows]
-        return Network(*arrays, activation=self.activation, bias=self.bias)
+        return self._of_nodes(nodes if self.B is None else (np.arange(self.B)[:, None], nodes))
 
     # ---- other libraries -------------------------------------------------------------------------
 
@@ -1114,6 +1113,31 @@ class Network:
         """What a network has beside its arrays."""
         return {name: getattr(self, name) for name in ("activation", "gamma", "alpha", "bias")}
 
+    def _of_nodes(self, nodes: Any) -> Network:
+        """Network of some of the nodes, which has no gamma."""
+        arrays = self.W[nodes], self.a[nodes], self.lam[nodes]
+        return Network(*arrays, activation=self.activation, bias=self.bias)
+
+    def _origin(self) -> dict[str, NDArray[Any]]:
+        """Gamma and alpha, where known, as arrays for a file."""
+        known = {name: getattr(self, name) for name in ("gamma", "alpha")}
+        return {name: np.asarray(value) for name, value in known.items() if value is not None}
+
+    @classmethod
+    def _stored(
+        cls, arrays: Mapping[str, NDArray[Any]], header: Any, W: str = "W", a: str = "a"
+    ) -> Network:
+        """The network of a file's arrays, by the names of W and a, and its header."""
+        return cls(
+            arrays[W],
+            arrays[a],
+            arrays["lam"],
+            activation=header["activation"],
+            gamma=arrays.get("gamma"),
+            alpha=arrays.get("alpha"),
+            bias=header.get("bias", False),  # files of 0.1 have no such entry
+        )
+
     def _new_weights(self, W: ArrayLike, a: ArrayLike | None) -> tuple[NDArray[Any], NDArray[Any]]:
         fn = "Network.with_weights"
         weights = _check.array(fn, "W", W, dtype=self.dtype, shape=self.W.shape)
@@ -1151,7 +1175,7 @@ class Network:
         """Call a kernel for every member, with that member's share of the data."""
         how = *rest, backend_name("Network", backend, device), thread_count("Network", threads)
         results = [
-            kernel(W, a, lam, self.activation, *(_row(part, b) for part in data), *how)
+            kernel(W, a, lam, self.activation, *(row(part, b) for part in data), *how)
             for b, (W, a, lam) in enumerate(zip(*self._arrays(), strict=True))
         ]
         whole = np.asarray(results[0]) if self.B is None else np.stack(results)
@@ -1191,9 +1215,26 @@ def _both(layers: str, device: str) -> bool:
     return both
 
 
-def _row(values: NDArray[Any], b: int) -> NDArray[Any]:
+def row(values: NDArray[Any], b: int) -> NDArray[Any]:
     """Member b's part of data with a leading axis of length 1 (shared) or B."""
     return np.asarray(values[b if values.shape[0] > 1 else 0])
+
+
+def in_float64(net: Network) -> Network:
+    """The same network with weights and scalings in float64, without gamma."""
+    W, a = (np.asarray(values, dtype=np.float64) for values in (net.W, net.a))
+    return Network(W, a, net._lam64, activation=net.activation, bias=net.bias)
+
+
+def sum_of_losses(f: NDArray[Any], y: NDArray[Any], loss: str) -> float:
+    """The loss of outputs f (n, k) against targets y (n, k), before a mean is taken."""
+    f, y = f.astype(np.float64, copy=False), y.astype(np.float64, copy=False)
+    if loss == "cross_entropy":
+        top = f.max(axis=1, keepdims=True)
+        log_sum = np.log(np.exp(f - top).sum(axis=1)) + top[:, 0]
+        return float(log_sum @ y.sum(axis=1) - np.vdot(y, f))
+    squares = float(np.square(f - y).sum())
+    return squares / 2 if loss == "half_sse" else squares
 
 
 def _draw(
@@ -1203,18 +1244,6 @@ def _draw(
     W = generator.standard_normal((m, d))
     size = (m,) if outputs == 1 else (m, outputs)
     return W, 2 * generator.integers(0, 2, size=size).astype(np.float64) - 1
-
-
-def _float_dtype(fn: str, dtype: DTypeLike) -> np.dtype[Any]:
-    try:
-        kind = np.dtype(dtype)
-    except (TypeError, ValueError):
-        known = False  # NumPy takes None, which could stand for it here, for float64
-    else:
-        known = kind in _check.FLOATS
-    if not known:
-        raise TypeError(f"{fn}: dtype must be float64 or float32, got {dtype!r}")
-    return kind
 
 
 def _origin(

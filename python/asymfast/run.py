@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check, _storage
 from ._optional import require
-from ._storage import replacing
 from .network import Network
 from .record import COLUMNS
 
@@ -158,7 +157,6 @@ class Run:
         >>> bool((again.network.W == run.network.W).all())
         True
         """
-        file = _storage.file_to_write("Run.save", "path", path)
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _ALWAYS}
         for name in COLUMNS:
             if getattr(self, name) is not None:
@@ -167,9 +165,7 @@ class Run:
         arrays["W0"], arrays["W"] = self.initial.W, self.network.W
         arrays["a0"], arrays["a"] = self.initial.a, self.network.a
         arrays["lam"] = self.network.lam
-        for name in ("gamma", "alpha"):
-            if getattr(self.network, name) is not None:
-                arrays[name] = np.asarray(getattr(self.network, name))
+        arrays |= self.network._origin()
         header = {
             "format": _FORMAT,
             "activation": self.network.activation,
@@ -178,9 +174,7 @@ class Run:
             "stopped_by": self.stopped_by,
             "config": self.config,
         }
-        arrays["header"] = np.array(json.dumps(header))
-        with replacing(file) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **arrays)
+        _storage.save_npz("Run.save", path, arrays, header)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Run:
@@ -218,47 +212,28 @@ class Run:
         ...
         Run.load: notes.txt is not a file of Run.save
         """
-        from ._storage import read_npz  # and zipfile, a tenth of what importing asymfast takes
-
         file = _storage.path("Run.load", "path", path)
         try:
-            stored = read_npz(file)
-            header = json.loads(str(stored["header"]))
-            if header["format"] != _FORMAT:
-                raise ValueError(f"its format is {header['format']!r}, expected {_FORMAT!r}")
-            run = cls._of(stored, header)
-            run._require_shapes()
-            return run
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"Run.load: {file} is not a file of Run.save: {reason}")
+            return _storage.load_npz(file, _FORMAT, cls._of)
+        except ValueError as error:
+            raise ValueError(f"Run.load: {file} is not a file of Run.save: {error}") from None
 
     @classmethod
     def _of(cls, stored: dict[str, NDArray[Any]], header: dict[str, Any]) -> Run:
-        def network(W: str, a: str) -> Network:
-            origin = {name: stored[name] for name in ("gamma", "alpha") if name in stored}
-            return Network(
-                stored[W],
-                stored[a],
-                stored["lam"],
-                activation=header["activation"],
-                gamma=origin.get("gamma"),
-                alpha=origin.get("alpha"),
-                bias=header.get("bias", False),
-            )
-
         diverged = stored["diverged"]
         recorded: dict[str, Any] = {name: stored[name] for name in _ALWAYS}
         recorded |= {name: stored.get(name) for name in COLUMNS if name not in _ALWAYS}
-        return cls(
+        run = cls(
             **recorded,
-            initial=network("W0", "a0" if "a0" in stored else "a"),
-            network=network("W", "a"),
+            initial=Network._stored(stored, header, "W0", "a0" if "a0" in stored else "a"),
+            network=Network._stored(stored, header),
             diverged=diverged if diverged.ndim else diverged.item(),
             stopped=bool(header["stopped"]),
             stopped_by=header.get("stopped_by"),
             config=header["config"],
         )
+        run._require_shapes()
+        return run
 
     def _require_shapes(self) -> None:
         """Raise ValueError unless the columns have the shapes and dtypes that a run gives them."""
@@ -389,7 +364,7 @@ class DivergenceError(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """An ensemble over gamma, alpha and seeds; `grid` makes it.
+    """An ensemble over gamma, alpha and seeds; see `grid`.
 
     Attributes
     ----------
@@ -400,13 +375,6 @@ class Grid:
     seed : (S,) array
     member : (G, A, S) int64 array
         The member of `network` at each point of the grid.
-
-    Examples
-    --------
-    >>> import asymfast as af
-    >>> grid = af.grid(d=3, m=10, gamma=[1.0, 0.5], alpha=[0.5, 0.7], seeds=[0, 1])
-    >>> grid.member.tolist()
-    [[[0, 1], [0, 1]], [[2, 3], [4, 5]]]
     """
 
     network: Network

@@ -62,6 +62,12 @@ def node_scaling(
     return np.asarray(gamma / m + (1 - gamma) * (t / t.sum()), dtype=np.float64)
 
 
+def node_scaling_name(gamma: float, alpha: float | None, *, symbols: bool = False) -> str:
+    """Name a node scaling: ``gamma = 0.5, alpha = 0.7``, or with Greek letters for a figure."""
+    g, a = (r"$\gamma$", r"$\alpha$") if symbols else ("gamma", "alpha")
+    return f"{g} = {gamma:g}" + ("" if alpha is None else f", {a} = {alpha:g}")
+
+
 def _weights(fn: str, weights: ArrayLike, m: int) -> NDArray[np.float64]:
     t = _check.reals(fn, "weights", weights, low=0)
     _check.require_shape(fn, "weights", t.shape, (m,))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Literal, Unpack
 
@@ -93,7 +92,7 @@ def gradient_descent(
     stop : Stop, optional
         Early stopping.
     progress : bool or callable(fraction, loss)
-        True draws a bar on stderr if that is a terminal. A callable is called about every 50 ms,
+        True draws a bar by tqdm if stderr is a terminal. A callable is called about every 50 ms,
         with a loss of NaN until the first one is known.
     checkpoint : path-like, optional
         A file that keeps the state of the run. If it exists, the run resumes from it and ends with
@@ -271,19 +270,6 @@ def automatic_batch_step(
     return _automatic(_largest_batch_step(job, batch_size, key), safety)
 
 
-_steps_are_watched: ContextVar[bool] = ContextVar("_steps_are_watched", default=False)
-
-
-@contextmanager
-def watching_steps() -> Iterator[None]:
-    """Give no warnings of a step beyond 2 / eig_max: the caller adapts the step to the loss."""
-    token = _steps_are_watched.set(True)
-    try:
-        yield
-    finally:
-        _steps_are_watched.reset(token)
-
-
 def _warning_beyond(
     job: Job,
     lr: float | None,
@@ -291,14 +277,12 @@ def _warning_beyond(
     largest: Callable[[], float],
     train: Callable[[], Run],
 ) -> Run:
-    """Train, then warn if the caller's lr (None: "auto") exceeded 2 / eig_max at the start.
+    """Train, then warn if the caller's lr exceeded 2 / eig_max at the start (None: not a number).
 
     eig_max is computed only where the loss rose or the run was long, so that no run becomes
     noticeably slower; never for cross_entropy, of which only an upper bound is known, nor in runs
     of a few steps, which compare numbers rather than train.
     """
-    if _steps_are_watched.get():
-        return train()
     try:
         run = train()
     except DivergenceError as error:
@@ -549,7 +533,7 @@ def sgd(
         raise ValueError(f"{fn}: checkpoint needs a seed, got rng=None, which differs every time")
     keys = _keys(fn, rng, net.B)
     in_epoch = -(-n // batch_size)
-    own = rates[0] if len(rates) == 1 else None
+    own = rates[0] if rates and not callable(lr) else None
 
     def largest() -> float:
         return _largest_batch_step(job, batch_size, keys[0])

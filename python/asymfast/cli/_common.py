@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,9 +19,10 @@ from asymfast import cuda
 from asymfast._check import LARGEST
 from asymfast._device import MOST_THREADS, backend_name
 from asymfast._run_loop import ProgressBar
-from asymfast._storage import replacing
+from asymfast._storage import replacing, sha256, write_text
 from asymfast.datasets.tables import Samples, read_samples
 from asymfast.network import ACTIVATIONS
+from asymfast.scaling import node_scaling_name
 
 BAD_INPUT = 2  # the user can correct it; nothing was done
 INCOMPLETE = 1  # the work began and did not all succeed
@@ -202,7 +202,7 @@ def announce(options: argparse.Namespace, loss: str) -> None:
     """Print which network is trained, and how."""
     print(
         f"network: {options.width} hidden nodes, {options.activation}, "
-        f"{setting_name(options.gamma, options.alpha)}, {options.dtype}, seed {options.seed}"
+        f"{node_scaling_name(options.gamma, options.alpha)}, {options.dtype}, seed {options.seed}"
     )
     lr = options.lr if options.lr == "auto" else f"{options.lr:g}"
     how = (
@@ -341,21 +341,14 @@ def percent(value: float) -> str:
     return f"{100 * value:.3g} %"
 
 
-def setting_name(gamma: float, alpha: float | None, *, symbols: bool = False) -> str:
-    """Name a node scaling: ``gamma = 0.5, alpha = 0.7``, or with Greek letters for a figure."""
-    g, a = (r"$\gamma$", r"$\alpha$") if symbols else ("gamma", "alpha")
-    return f"{g} = {gamma:g}" + ("" if alpha is None else f", {a} = {alpha:g}")
-
-
 # ---------------------------------------------------------------------------------------- files
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file; numbers that JSON cannot express (NaN, infinity) become null."""
     text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
-    with replacing(path) as temporary:
-        # A file name that is not UTF-8 gives surrogates, whose escapes are those of JSON.
-        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+    # A file name that is not UTF-8 gives surrogates, whose escapes are those of JSON.
+    write_text(path, text + "\n", errors="backslashreplace")
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -429,7 +422,7 @@ def results_folder(
     options: argparse.Namespace, default: str, files: Sequence[str]
 ) -> Iterator[Folder]:
     """Take a folder for the results of a run."""
-    run = {**settings_of(options), "sha256": _sha256(options.file)}
+    run = {**settings_of(options), "sha256": options.file and sha256(options.file)}
     name = options.out or Path(default)
     first = _taken(name, run, files, overwrite=options.overwrite)
     path, number = name, 1
@@ -490,7 +483,3 @@ def _difference(started: Path, run: Mapping[str, Any]) -> str:
                 "the content of the file" if name == "sha256" else f"{name}{values}"
             )
     return ""
-
-
-def _sha256(path: Path | None) -> str | None:
-    return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()

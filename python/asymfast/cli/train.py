@@ -21,6 +21,7 @@ from asymfast._storage import replacing
 from asymfast.cli import _common as common
 from asymfast.cli._common import CommandError, Outcome, number, real, whole
 from asymfast.datasets.tables import Columns, Floats, Samples, listed, read_csv, read_header
+from asymfast.scaling import node_scaling_name
 
 # The NTG of n samples takes n^2 memory, and n^3 time for its eigenvalue, at every record.
 _NTG_SAMPLES = 500
@@ -282,7 +283,7 @@ def _draw(
     options: argparse.Namespace, folder: Path, samples: Samples, run: af.Run
 ) -> tuple[Path, ...]:
     against: Literal["step", "time"] = "time" if options.flow else "step"
-    name = common.setting_name(options.gamma, options.alpha, symbols=True)
+    name = node_scaling_name(options.gamma, options.alpha, symbols=True)
     shown = f"{options.file.name}, {', '.join(samples.columns.targets)}"
     shown = shown.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")
     figure = plot.training_figure({name: run}, against=against, title=f"{shown}; {name}")

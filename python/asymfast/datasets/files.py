@@ -159,7 +159,8 @@ def fetch(original: Original) -> Path:
             failures.append((url, error))
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        _storage.write_durably(path, _content(original, values))
+        with _storage.replacing(path, durable=True) as temporary:
+            temporary.write_bytes(b"".join(_content(original, values)))
         return path
     reasons = "; ".join(f"{url}: {error}" for url, error in failures)
     unreachable = all(isinstance(error, OSError) for _, error in failures)
@@ -272,30 +273,13 @@ def read_idx(path: str | Path) -> npt.NDArray[np.uint8]:
             data = b"".join(itertools.takewhile(bool, chunks))
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(f"read_idx: {path} holds damaged gzip data ({error})") from error
-    if len(data) < 4 or data[:3] != bytes([0, 0, _UNSIGNED_BYTES]):
-        raise ValueError(
-            f"read_idx: {path} is not an idx file of unsigned bytes; it begins with "
-            f"0x{data[:4].hex()}, expected 0x000008 and the number of axes"
-        )
-    axes = data[3]
-    if not 1 <= axes <= _MOST_AXES:
-        raise ValueError(
-            f"read_idx: {path} announces {axes} axes; an idx file has 1 to {_MOST_AXES} here"
-        )
+    axes = data[3] if len(data) > 3 and data[:3] == bytes([0, 0, _UNSIGNED_BYTES]) else 0
     begin = 4 + 4 * axes
-    if len(data) < begin:
-        raise ValueError(f"read_idx: {path} ends within its header")
-    shape = struct.unpack(f">{axes}I", data[4:begin])
-    found, expected = len(data) - begin, math.prod(shape)
-    if not expected:
-        raise ValueError(f"read_idx: {path} holds an empty array of shape {shape}")
-    if found < expected:
+    shape = struct.unpack(f">{axes}I", data[4:begin]) if len(data) >= begin else ()
+    if not (1 <= axes <= _MOST_AXES and 0 < math.prod(shape) == len(data) - begin):
         raise ValueError(
-            f"read_idx: {path} ends after {found} of {expected} bytes for an array of shape {shape}"
-        )
-    if found > expected:
-        raise ValueError(
-            f"read_idx: {path} goes on after the {expected} bytes of its array of shape {shape}"
+            f"read_idx: {path} is not an idx file of unsigned bytes with 1 to {_MOST_AXES} axes: "
+            f"it begins with 0x{data[:4].hex()}, announces shape {shape} and has {len(data)} bytes"
         )
     return np.frombuffer(bytearray(data[begin:]), dtype=np.uint8).reshape(shape)
 

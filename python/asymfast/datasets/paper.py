@@ -114,10 +114,8 @@ def simulated(
 
     Raises
     ------
-    TypeError
-        n or d is not an integer.
-    ValueError
-        n, d, noise or dtype is out of range.
+    TypeError, ValueError
+        An argument of the wrong type, or out of range.
 
     Notes
     -----

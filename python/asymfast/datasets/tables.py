@@ -221,7 +221,7 @@ NUMBERS = ("input_mean", "input_scale", "target_mean", "target_scale")
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """How the columns of a table become the inputs of a network, and its outputs predictions.
+    """How columns become the inputs of a network, and its outputs predictions; see `read_samples`.
 
     Attributes
     ----------
@@ -233,18 +233,6 @@ class Columns:
         ``x = (value - input_mean) / input_scale`` for every input after the categories.
     target_mean, target_scale : (k,) float64 arrays
         ``target = target_mean + target_scale * output``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from asymfast.datasets import Columns
-    >>> columns = Columns(
-    ...     inputs=("x", "fuel"), targets=("y",), categories={"fuel": ("gas", "oil")},
-    ...     input_mean=np.zeros(3), input_scale=np.ones(3),
-    ...     target_mean=np.array([10.0]), target_scale=np.array([2.0]),
-    ... )
-    >>> columns.names, columns.in_units(np.array([0.0, 1.0]))
-    (('x', 'fuel=gas', 'fuel=oil'), array([10., 12.]))
     """
 
     inputs: tuple[str, ...]
@@ -313,7 +301,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Samples:
-    """Standardised samples, and how they were made.
+    """Standardised samples, and how they were made; see `read_samples`.
 
     Attributes
     ----------
@@ -324,16 +312,6 @@ class Samples:
         Targets, likewise.
     columns : Columns
         Which columns they are, and the way back to the user's units.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from asymfast.datasets import Columns, Samples
-    >>> unit = np.zeros(1), np.ones(1), np.zeros(1), np.ones(1)
-    >>> X, y = np.array([[-1.0], [1.0]]), np.array([1.0, -1.0])
-    >>> samples = Samples(X, y, X[:0], y[:0], Columns(("x",), ("y",), {}, *unit))
-    >>> samples.constant_columns, samples.nearly_targets
-    ((), ())
     """
 
     X_train: Floats

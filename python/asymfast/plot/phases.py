@@ -50,16 +50,6 @@ class PhaseDiagram:
         Width and number of steps.
     lr : float
         Learning rate of all runs.
-
-    Examples
-    --------
-    >>> import asymfast as af
-    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
-    >>> diagram = af.phase_diagram(X, y, gamma=[0.0, 1.0], alpha=[0.3, 0.6], m=200, steps=50)
-    >>> diagram.ntg_change.shape, diagram.standard_error.shape
-    ((2, 2, 3), (2, 2))
-    >>> bool(diagram.rank_correlation > 0)
-    True
     """
 
     gamma: Floats

@@ -18,8 +18,7 @@ if tuple(int(part) for part in _sklearn.__version__.split(".")[:2]) < (1, 6):
         "install it with: pip install 'asymfast[sklearn]'"
     )
 
-from .classifier import AsymmetricNetClassifier
+from .estimators import AsymmetricNetClassifier, AsymmetricNetRegressor
 from .node_features import NodeFeatures
-from .regressor import AsymmetricNetRegressor
 
 __all__ = ["AsymmetricNetClassifier", "AsymmetricNetRegressor", "NodeFeatures"]

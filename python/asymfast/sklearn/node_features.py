@@ -10,10 +10,13 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
 from .. import _check
-from ..network import Network
-from ._base import Array, AsymmetricNetEstimator, validated
-from .classifier import AsymmetricNetClassifier
-from .regressor import AsymmetricNetRegressor
+from .estimators import (
+    Array,
+    AsymmetricNetClassifier,
+    AsymmetricNetEstimator,
+    AsymmetricNetRegressor,
+    validated,
+)
 
 
 @_check.guarded
@@ -29,8 +32,8 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
         regressor for other targets, each with its defaults. Pass the regressor for counts.
     k : int, default=10
         Number of features, at most the estimator's n_hidden.
-    importance : {"paper", "authors"}, default="paper"
-        lam_j |w_j|^2, or lam_j |a_j|^2; see `asymfast.Network.node_importance`.
+    kind : {"paper", "authors"}, default="paper"
+        Of importance: lam_j |w_j|^2, or lam_j |a_j|^2; see `asymfast.Network.node_importance`.
     random_state : int, RandomState or None, default=None
         Random state of the estimator; None keeps that of a passed estimator.
 
@@ -61,12 +64,12 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
         estimator: AsymmetricNetEstimator | None = None,
         *,
         k: int = 10,
-        importance: str = "paper",
+        kind: str = "paper",
         random_state: Any = None,
     ) -> None:
         self.estimator = estimator
         self.k = k
-        self.importance = importance
+        self.kind = kind
         self.random_state = random_state
 
     def __sklearn_tags__(self) -> Any:
@@ -92,7 +95,7 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
                 f"{fn}: k must be at most the estimator's n_hidden = {estimator.n_hidden}, got {k}"
             )
         self.estimator_ = estimator.fit(X, y)
-        importance = self.estimator_.network_.node_importance(self.importance)
+        importance = self.estimator_.network_.node_importance(self.kind)
         self.nodes_ = np.argsort(-importance, kind="stable")[:k]
         self.importances_ = importance[self.nodes_]
         return self
@@ -100,13 +103,9 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> Array:
         """Features (n, k), in the dtype of the training inputs."""
         check_is_fitted(self)
-        of = self.estimator_
-        net = of.network_
+        net = self.estimator_.network_
         X = validated(self, X, dtype=net.dtype, reset=False)
-        chosen = Network(
-            net.W[self.nodes_], net.a[self.nodes_], net.lam[self.nodes_], activation=net.activation
-        )
-        return chosen.features(of._network_inputs(X), threads=of._threads)
+        return net._of_nodes(self.nodes_).features(X, threads=self.estimator_._threads)
 
     def get_feature_names_out(self, input_features: Any = None) -> Array:
         """Names "node17" by the nodes' numbers."""

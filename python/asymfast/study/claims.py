@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from asymfast.scaling import node_scaling_name
 from asymfast.study.config import Table, packaged
 
 Floats = npt.NDArray[np.float64]
@@ -23,9 +24,7 @@ class Setting(NamedTuple):
 
     def name(self, *, symbols: bool = False) -> str:
         """Return ``gamma = 0.5, alpha = 0.7``, or with Greek letters for a figure."""
-        g, a = (r"$\gamma$", r"$\alpha$") if symbols else ("gamma", "alpha")
-        alpha = "" if self.alpha is None else f", {a} = {self.alpha:g}"
-        return f"{g} = {self.gamma:g}{alpha}"
+        return node_scaling_name(self.gamma, self.alpha, symbols=symbols)
 
 
 Measures = Mapping[Setting, Mapping[str, Floats]]

@@ -9,7 +9,7 @@ seed           0                 of everything random that has no seed of its ow
 [train]        trainer = ...     "gradient_descent", "gradient_flow" or "sgd", and its keywords
 [record]       every, ...        the fields of `Record`; ntg_dtype; network
 [stop]         loss, ...         the fields of `Stop`
-[pruning]      importance        prune the trained network
+[pruning]      kind              prune the trained network
 [transfer]     features, ...     train external networks on its most important features
 certificate    false             compare the run with the convergence theorems
 =============  ================  ==============================================================
@@ -142,7 +142,7 @@ class Network(Table, frozen=True):
 class Pruning(Table, frozen=True):
     """Pruning curves on training and test samples, by `asymfast.pruning_curve`."""
 
-    importance: Literal["paper", "authors"] = "paper"
+    kind: Literal["paper", "authors"] = "paper"
 
 
 class Transfer(Table, frozen=True):
@@ -409,7 +409,7 @@ _CHOICES = {
     "train.trainer": list(TRAINERS),
     "network.dtype": ["float64", "float32"],
     "record.ntg_dtype": ["float64"],
-    "pruning.importance": ["paper", "authors"],
+    "pruning.kind": ["paper", "authors"],
 }
 
 

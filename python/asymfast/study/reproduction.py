@@ -188,9 +188,8 @@ def _show(found: Results, folder: Path, draw: bool, say: Say) -> None:
     """Write the files of an experiment, and print its tables."""
     experiment = found.experiment
     numbers = folder / f"{experiment.stem}.json"
-    with _storage.replacing(numbers) as temporary:
-        text = json.dumps(_summary(found), indent=1, default=np.ndarray.tolist)
-        temporary.write_text(f"{text}\n", encoding="utf-8")
+    summary = json.dumps(_summary(found), indent=1, default=np.ndarray.tolist)
+    _storage.write_text(numbers, f"{summary}\n")
     if not found.seeds:
         say("no seed is finished in all settings: no table and no figure\n")
         return
@@ -348,8 +347,7 @@ def _write_report(path: Path, found: Sequence[Results]) -> None:
             build=json.dumps(build_config(), indent=1),
         )
     )
-    with _storage.replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    _storage.write_text(path, text)
 
 
 def _section(folder: Path, found: Results) -> dict[str, Any]:

@@ -32,7 +32,7 @@ Progress = Callable[[int, int, str], object]
 
 @dataclass
 class SweepResult:
-    """What became of the runs of a sweep. Each is named by its key, see `Store.key`.
+    """What became of the runs of a sweep, each named by its key; see `sweep`.
 
     Attributes
     ----------
@@ -50,19 +50,6 @@ class SweepResult:
         Ended by an exception, or by the death of its workers; and the message.
     left : list of str
         Not finished: interrupted, or another process is working on it and ``wait=False``.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import asymfast as af
-    >>> config = {
-    ...     "data": {"name": "simulated", "n": 10, "d": 3},
-    ...     "network": {"m": 20, "gamma": 1.0},
-    ...     "train": {"trainer": "gradient_descent", "steps": 50},
-    ... }
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     af.sweep([config], out=folder)
-    SweepResult(1 runs: 1 made; in ...)
     """
 
     folder: Path
@@ -452,11 +439,11 @@ def planned(source: Any, data_dir: str | os.PathLike[str] | None) -> Plan:
     if not given:
         raise ConfigError("sweep: configs must hold at least one configuration, got none")
     configs: dict[str, Config] = {}
-    places = Places.of(data_dir)
+    places, digest = Places.of(data_dir), functools.cache(_storage.sha256)
     checked = set()
     for i, one in enumerate(given):
         try:
-            config = with_digest(parse(one), places)
+            config = with_digest(parse(one), places, digest)
             if (kind := canonical(_without_seeds(config.table()))) not in checked:
                 check(config, places)
                 checked.add(kind)

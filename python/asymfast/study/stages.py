@@ -20,14 +20,14 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from asymfast._storage import CheckpointError
-from asymfast.network import Network
+from asymfast._storage import CheckpointError, process_exists
+from asymfast.network import Network, in_float64
 from asymfast.pruning import pruning_curve
 from asymfast.record import Record
 from asymfast.run import DivergenceError
 from asymfast.study.config import Config, Transfer, as_table, parse
 from asymfast.study.store import Arrays, Store
-from asymfast.study.train import Places, Samples, in_float64, samples, train
+from asymfast.study.train import Places, Samples, samples, train
 from asymfast.train import sgd
 
 Info = dict[str, Any]
@@ -98,7 +98,7 @@ class _Watch:
         self._task = task
         # A process of another host, or of another container, cannot be watched.
         local = sys.platform != "win32" and task.host == socket.gethostname()
-        self._watched = local and task.pid != os.getpid() and _exists(task.pid)
+        self._watched = local and task.pid != os.getpid() and process_exists(task.pid)
         self._child = os.getppid() == task.pid
         if self._child and threading.current_thread() is threading.main_thread():
             # A terminal sends Ctrl-C to all processes; the sweep tells its own by the stop file.
@@ -111,7 +111,7 @@ class _Watch:
             return
         self._next = now + _LOOK_EVERY
         # A dead process exists until its parent has asked for its exit code.
-        alive = os.getppid() == self._task.pid if self._child else _exists(self._task.pid)
+        alive = os.getppid() == self._task.pid if self._child else process_exists(self._task.pid)
         if self._watched and not alive:
             self._dead_sweeps.add(self._task.token)
         if self._task.token in self._dead_sweeps or self._task.stop_file.exists():
@@ -121,14 +121,6 @@ class _Watch:
     def orphaned(self) -> bool:
         """Whether this is a process of the sweep's own, which nobody will use any more."""
         return self._child and self._task.token in self._dead_sweeps
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError as error:
-        return isinstance(error, PermissionError)  # another user's
-    return True
 
 
 def work(task: Task) -> Outcome:
@@ -242,7 +234,7 @@ def _pruning(
 ) -> tuple[Arrays, Info]:
     """Loss, and accuracy of several outputs, on training and test samples by the nodes kept."""
     assert config.pruning is not None
-    options: dict[str, Any] = {"kind": config.pruning.importance, "threads": threads}
+    options: dict[str, Any] = {"kind": config.pruning.kind, "threads": threads}
     loss = getattr(config.train, "loss", "half_sse")
     arrays: Arrays = {}
     for prefix, X, y in (("", data.X, data.y), ("test_", data.X_test, data.y_test)):
@@ -279,11 +271,7 @@ def transfer(
     if most > network.m:
         raise ValueError(f"transfer: features must be at most m = {network.m}, got {most}")
     order = np.argsort(-network.node_importance(), kind="stable")[:most]
-    top = Network(
-        *(values[order] for values in (network.W, network.a, network.lam)),
-        activation=network.activation,
-        bias=network.bias,
-    )
+    top = network._of_nodes(order)
     features, test_features = (top.features(X, threads=threads) for X in (X_held, X_test))
     rows = []
     for count in plan.features:

@@ -13,6 +13,7 @@ Files are complete or absent, whatever kills a writer. Nothing in them is ever e
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -100,8 +101,7 @@ class Store:
             if not marker.exists() and (others or not create):
                 what = f"it holds {', '.join(others[:3])}" if others else "it is empty"
                 raise StoreError(f"Store: {self.folder} is not a results store: {what}")
-            with _storage.replacing(marker) as temporary:
-                temporary.write_text(json.dumps({"format": _FORMAT}) + "\n", encoding="utf-8")
+            _storage.write_text(marker, json.dumps({"format": _FORMAT}) + "\n")
         found = _read_json(marker).get("format")
         if found != _FORMAT:
             raise StoreError(
@@ -206,15 +206,14 @@ class Store:
         columns = {name: _column(name, values) for name, values in arrays.items()}
         columns[_HEADER] = np.array(json.dumps(header))
         path = self.path(config)
-        with _storage.replacing(path) as temporary, temporary.open("wb") as file:
+        with (
+            _storage.replacing(path, durable=True) as temporary,
             # Not numpy.savez, whose own arguments some names would be.
-            with zipfile.ZipFile(file, "w") as archive:
-                for name, values in columns.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                        np.lib.format.write_array(entry, values, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        _storage.sync_folder(path.parent)
+            zipfile.ZipFile(temporary, "w") as archive,
+        ):
+            for name, values in columns.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, values, allow_pickle=False)
         for folder, ending in (
             ("unfinished", ".ckpt"),
             ("unfinished", ".begun"),
@@ -235,20 +234,20 @@ class Store:
 
     def _read(self, path: Path) -> tuple[dict[str, Any], Arrays, dict[str, Any]]:
         try:
-            arrays = _storage.read_npz(path)
-            header = json.loads(str(arrays.pop(_HEADER)))
-            if header["format"] != _FORMAT:
-                raise ValueError(f"its format is {header['format']!r}, expected {_FORMAT!r}")
-            config, info = dict(header["config"]), dict(header["info"])
-            if self.key(config) != path.stem:
-                raise ValueError(f"its configuration has the key {self.key(config)}")
-            if "axes" in info:
-                _require_axes(config, arrays, info["axes"])
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
+            return _storage.load_npz(path, _FORMAT, functools.partial(self._checked, path.stem))
+        except ValueError as error:
             raise StoreError(
-                f"Store: {path} is damaged or not a result ({reason}); delete it to repeat the run"
+                f"Store: {path} is damaged or not a result ({error}); delete it to repeat the run"
             ) from error
+
+    def _checked(
+        self, key: str, arrays: Arrays, header: dict[str, Any]
+    ) -> tuple[dict[str, Any], Arrays, dict[str, Any]]:
+        config, info = dict(header["config"]), dict(header["info"])
+        if self.key(config) != key:
+            raise ValueError(f"its configuration has the key {self.key(config)}")
+        if "axes" in info:
+            _require_axes(config, arrays, info["axes"])
         return config, arrays, info
 
     # ---- failures --------------------------------------------------------------------------------
@@ -259,8 +258,8 @@ class Store:
             raise TypeError(f"Store.fail: message must be text, got {message!r}")
         config = _plain_config(config)
         failure = {"config": config, "message": message, "time": time.time()}
-        with _storage.replacing(self._file("failures", config, ".json")) as temporary:
-            temporary.write_text(json.dumps(failure, indent=1) + "\n", encoding="utf-8")
+        path = self._file("failures", config, ".json")
+        _storage.write_text(path, json.dumps(failure, indent=1) + "\n")
         self._file("unfinished", config, ".begun").unlink(missing_ok=True)
 
     def failures(self) -> dict[str, dict[str, Any]]:

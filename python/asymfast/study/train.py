@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from asymfast import _check, _storage
 from asymfast._run_loop import checks_only
 from asymfast.datasets import load, load_mnist, read_samples, simulated
-from asymfast.network import Network
+from asymfast.network import Network, in_float64
 from asymfast.ntg import min_eigenvalue
 from asymfast.record import Record, Stop
 from asymfast.run import Run
@@ -175,12 +174,6 @@ def _with_ntg(run: Run, record: Record, X: Array) -> Run:
     )
 
 
-def in_float64(net: Network) -> Network:
-    """Return a network with weights in float64."""
-    W, a = (np.asarray(values, dtype=np.float64) for values in (net.W, net.a))
-    return Network(W, a, net.lam, activation=net.activation, bias=net.bias)
-
-
 def check(config: Config, places: Places) -> None:
     """Make all the checks of a run, on its own data, but do not run it.
 
@@ -285,7 +278,7 @@ def _read(data: Any, seed: int, dtype: str, places: Places, token: str | None) -
         return _simulated(data, seed, dtype)
     if isinstance(data, (Csv, Npz)):
         path = _data_file(data, places)
-        if data.sha256 not in (None, _sha256(path)):
+        if data.sha256 not in (None, _storage.sha256(path)):
             raise ValueError(f"{_FN}: {path} has changed since the configuration was made")
         return _csv(path, data, seed, dtype) if isinstance(data, Csv) else _npz(path, data, dtype)
     return _data_set(data, dtype, places.data_sets)
@@ -381,12 +374,12 @@ def _first(name: str, count: int | None, X: Array, y: Array) -> tuple[Array, Arr
 # ---- files of the user's --------------------------------------------------------------------
 
 
-def with_digest(config: Config, places: Places) -> Config:
+def with_digest(config: Config, places: Places, digest: Callable[[Path], str]) -> Config:
     """Add the SHA-256 of the user's file to the configuration: results depend on its content."""
     data = config.data
     if not isinstance(data, (Csv, Npz)):
         return config
-    found = _sha256(_data_file(data, places))
+    found = digest(_data_file(data, places))
     if data.sha256 not in (None, found):
         raise ConfigError(f"{data.path} has changed: its SHA-256 is {found}")
     return structs.replace(config, data=structs.replace(data, sha256=found))
@@ -413,8 +406,3 @@ def _data_file(data: Csv | Npz, places: Places) -> Path:
         f"the file {data.path} of a configuration does not exist; looked in "
         f"{' and '.join(places.files)} (see data_dir and {_ENVIRONMENT})"
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -32,7 +32,7 @@ _EXPONENTIAL_ENDS = 750.0
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation function with its first two derivatives.
+    """An activation function with its first two derivatives; see `get`.
 
     Attributes
     ----------
@@ -44,14 +44,6 @@ class Activation:
         Suprema of |sigma'| and |sigma''| over the real line, exact to rounding; infinite where
         sigma' jumps (relu). The paper's Assumption 2.2 asks for ``slope_sup <= 1``, which swish,
         erf and gelu violate.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from asymfast.theory import activations
-    >>> relu = activations.get("relu")
-    >>> relu.slope(np.array([-1.0, 0.0, 1.0])), relu.curvature_sup
-    (array([0., 0., 1.]), inf)
     """
 
     name: str

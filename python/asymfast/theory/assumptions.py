@@ -149,7 +149,7 @@ _UNLIKELY = 5.0  # standard errors: 1 in 1.7 million for a normal statistic
 
 @dataclass(frozen=True)
 class Check:
-    """One assumption and whether it holds.
+    """One assumption and whether it holds; see `check_assumptions`.
 
     Attributes
     ----------
@@ -163,14 +163,6 @@ class Check:
         1.0.
     finding : str
         One sentence with the numbers.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from asymfast import theory
-    >>> long_rows = theory.check_assumptions(np.array([[3.0, 4.0]])).checks[0]
-    >>> long_rows.name, long_rows.holds, long_rows.excess
-    ('2.1(a)', False, 4.0)
     """
 
     name: str
@@ -197,14 +189,6 @@ class Assumptions:
         sup |sigma'| and sup |sigma''| of the activation (M infinite for relu).
     C : float or None
         max |y_i|; None without targets.
-
-    Examples
-    --------
-    >>> import asymfast as af
-    >>> X, y = af.datasets.simulated(rng=0)
-    >>> found = af.theory.check_assumptions(X, y, "tanh")
-    >>> found.hold, [check.asks for check in found.failures], f"{found.C:.4f}"
-    (True, [], '2.8717')
     """
 
     checks: tuple[Check, ...]

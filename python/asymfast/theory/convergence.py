@@ -56,19 +56,14 @@ _ABOVE_0 = number("(0, 1]")  # the theorems exclude gamma = 0
 
 @dataclass(frozen=True)
 class Widths:
-    """The terms of a theorem's condition m >= max(...), as logarithms: they may exceed any float.
+    """The terms of a theorem's condition m >= max(...), as logarithms; see `theorem_4_1`.
+
+    The terms themselves may exceed any float.
 
     Attributes
     ----------
     logs : tuple of float
         Natural logarithm of every term, in the order of the statement; -inf stands for 0.
-
-    Examples
-    --------
-    >>> from asymfast import theory
-    >>> width = theory.Widths(logs=(0.0, 800.0))
-    >>> f"{width.log10:.2f}", width.met_by(1e300)
-    ('347.44', False)
     """
 
     logs: tuple[float, ...]
@@ -163,17 +158,6 @@ class Theorem41(_Theorem):
         (c): |w_tj - w_0j| <= weight_factor sqrt(lam_j).
     ntg_linear, ntg_root : float
         (d): |NTG_t - NTG_0|_2 <= ntg_linear S + ntg_root sqrt(S), S = sum lam^2.
-
-    Examples
-    --------
-    >>> from asymfast import theory
-    >>> constants = dict(n=100, d=50, kappa=5.887e-5, gamma=0.5, delta=0.1)
-    >>> smooth = dict(M=0.5, C=2.872, C_1=theory.c_1("swish", 50))
-    >>> bounds = theory.theorem_4_1(**constants, **smooth)
-    >>> [f"{value:.4g}" for value in bounds.loss([0.0, 1e5], loss_0=50.0)]  # (b)
-    ['50', '11.48']
-    >>> float(bounds.weight_change([0.0])[0])  # (c): a node with lam_j = 0 never moves
-    0.0
     """
 
     width: Widths
@@ -189,14 +173,6 @@ class TheoremA1(_Theorem):
         As in `Theorem41`.
     ntg_linear, ntg_root : float
         (d): |NTG_t - NTG_0|_2 <= ntg_linear S + ntg_root sqrt(S), S = sum lam^(3/2).
-
-    Examples
-    --------
-    >>> from asymfast import theory
-    >>> constants = dict(n=100, d=50, kappa=5.887e-5, gamma=0.5, delta=0.1, C=2.872)
-    >>> bounds = theory.theorem_a1(**constants)
-    >>> f"{bounds.width.log10:.3f}", f"{bounds.log_rate:.3e}"
-    ('45.941', '-1.472e-05')
     """
 
     width: Widths
@@ -230,15 +206,6 @@ class TheoremH1(_Theorem):
     ntg_linear, ntg_root : float
         From the proof, by Lemma E.4: |NTG_s - NTG_0|_2 <= ntg_linear S + ntg_root sqrt(S),
         S = sum lam^2.
-
-    Examples
-    --------
-    >>> from asymfast import theory
-    >>> constants = dict(n=100, d=50, kappa=5.887e-5, gamma=0.5, delta=0.1)
-    >>> smooth = dict(M=0.5, C=2.872, C_1=theory.c_1("swish", 50))
-    >>> bounds = theory.theorem_h1(**constants, **smooth, eta=1.0)
-    >>> bounds.learning_rate_met, f"{bounds.learning_rate:.3g}"
-    (False, '7.16e-08')
     """
 
     learning_rates: tuple[float, float, float]
@@ -271,13 +238,6 @@ class PropositionD1:
         with probability 1 - delta.
     log_failure_per_node : float
         The proof's bound of the probability of failure is n exp(log_failure_per_node m).
-
-    Examples
-    --------
-    >>> from asymfast import theory
-    >>> start = theory.proposition_d1(n=10, d=5, kappa=0.01, gamma=0.5, delta=0.1)
-    >>> start.eigmin, f"{start.failure_probability(10_000):.3g}"
-    (0.0025, '0.0193')
     """
 
     width: Widths
@@ -394,6 +354,8 @@ def theorem_4_1(
     >>> bounds = theory.theorem_4_1(**constants, **smooth)
     >>> f"{bounds.width.required:.4g}", f"{bounds.eigmin:.4g}"
     ('3.603e+24', '7.359e-06')
+    >>> [f"{value:.4g}" for value in bounds.loss([0.0, 1e5], loss_0=50.0)]  # (b)
+    ['50', '11.48']
     >>> corrected = theory.theorem_4_1(**constants, **smooth, L=theory.suprema("swish")[0])
     >>> f"{corrected.width.required / bounds.width.required:.4f}"  # L^4
     '1.4632'
@@ -552,20 +514,13 @@ class LemmaE1(_WeightBound):
         Bound of L_m(W_t).
     weight_factor : float
         Eq. (15): |w_tj - w_0j| <= weight_factor sqrt(lam_j).
-
-    Examples
-    --------
-    >>> from asymfast import theory
-    >>> bounds = theory.lemma_e1(t=2.0, zeta=0.5, residual=4.0, n=10, d=5)
-    >>> bounds.weight_change([0.0, 0.25, 1.0]).round(4)
-    array([ 0.    , 11.3137, 22.6274])
     """
 
     loss: float
 
 
 class NtgChange(NamedTuple):
-    """The bounds of Lemmas E.2 and E.4 for weights near W_0.
+    """The bounds of Lemmas E.2 and E.4 for weights near W_0; see `lemma_e2` and `lemma_e4`.
 
     Attributes
     ----------
@@ -575,15 +530,6 @@ class NtgChange(NamedTuple):
         Bounds of |Theta^(k)(W) - Theta^(k)(W_0)|_2 for k = 1, 2.
     eigmin_loss : float
         eig_min(Theta(W)) >= eig_min(Theta^(1)(W_0)) - eigmin_loss; Eqs. (16) and (23).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from asymfast import theory
-    >>> lam1, lam2 = theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7)
-    >>> near = theory.lemma_e4(np.full(1000, 0.1), lam1, lam2, n=10, d=5, M=0.5)
-    >>> float(near.radius[0]), f"{near.eigmin_loss:.5f}"
-    (0.05, '0.02249')
     """
 
     radius: Floats
@@ -611,16 +557,6 @@ class SufficientCondition:
         (a) and (b): gamma kappa / 4 and -gamma kappa / 2.
     ntg_change : float
         (d): bound of |Theta_t - Theta_0|_2.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from asymfast import theory
-    >>> lam = sum(theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7))
-    >>> constants = dict(n=10, d=5, kappa=0.01, gamma=0.5, delta=0.1, residual=4.0, M=0.5)
-    >>> condition = theory.lemma_e5(10.0 * np.sqrt(lam), lam, **constants)
-    >>> condition.width_met, condition.reached_is_allowed
-    (False, False)
     """
 
     width: Widths

@@ -80,7 +80,7 @@ def zeta(excess: float, first: float = 1.0) -> float:
 
 
 class NodeScalingParts(NamedTuple):
-    """The two parts of lambda_{m,j}; ``lam1 + lam2`` is lambda.
+    """The two parts of lambda_{m,j}, whose sum it is; see `node_scaling_parts`.
 
     Attributes
     ----------
@@ -88,13 +88,6 @@ class NodeScalingParts(NamedTuple):
         lambda^(1)_j = gamma / m.
     lam2 : (m,) float64 array
         lambda^(2)_j = (1 - gamma) t_j / sum_k t_k.
-
-    Examples
-    --------
-    >>> from asymfast import theory
-    >>> parts = theory.node_scaling_parts(4, 0.5, weights=[1, 1, 0, 0])
-    >>> parts.lam1, parts.lam2
-    (array([0.125, 0.125, 0.125, 0.125]), array([0.25, 0.25, 0.  , 0.  ]))
     """
 
     lam1: Floats
@@ -397,7 +390,7 @@ def _sum(f: Function, slope: Function, m: float, p: float) -> float:
 
 @dataclass(frozen=True)
 class PropositionB2:
-    """Proposition B.2 for one node scaling.
+    """Proposition B.2 for one node scaling; see `proposition_b2`.
 
     Attributes
     ----------
@@ -410,13 +403,6 @@ class PropositionB2:
         inequality (the proof of Eq. 11).
     power_limit : float
         The limit (1 - gamma)^r sum_j t_j^r for m to infinity.
-
-    Examples
-    --------
-    >>> from asymfast import theory
-    >>> b2 = theory.proposition_b2(1e12, 0.5, 0.5)
-    >>> f"{b2.power_sum:.6f}", f"{b2.power_limit:.6f}"
-    ('0.100000', '0.100000')
     """
 
     total: float

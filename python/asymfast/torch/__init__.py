@@ -12,7 +12,6 @@ except ImportError as error:
         "asymfast.torch needs PyTorch; install it with: pip install 'asymfast[torch]'"
     ) from error
 
-from .function import asymmetric_net
-from .module import AsymmetricNet
+from .module import AsymmetricNet, asymmetric_net
 
 __all__ = ["AsymmetricNet", "asymmetric_net"]

@@ -1,4 +1,4 @@
-"""The network as a module whose weights optimisers of PyTorch train."""
+"""The network as a function that autograd differentiates, and as a module around it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,180 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from .. import _check
+from .. import _check, _core, network
+from .._device import backend_name, thread_count
 from ..network import ACTIVATIONS, Network
-from .function import asymmetric_net
+
+_FLOATS = (torch.float64, torch.float32)
+
+
+@_check.guarded
+def asymmetric_net(
+    X: Tensor,
+    W: Tensor,
+    a: Tensor,
+    lam: Tensor,
+    *,
+    activation: str = "swish",
+    threads: int | None = None,
+) -> Tensor:
+    """Outputs of the network of Eq. (2), differentiable once with respect to X, W and a.
+
+    Parameters
+    ----------
+    X : (..., d) tensor
+        Inputs, at least one.
+    W : (m, d) tensor
+        Input weights, float64 or float32.
+    a : (m,) or (m, k) tensor
+        Output weights.
+    lam : (m,) tensor
+        Node scalings >= 0, float64 or W's dtype; a constant.
+    activation : str
+        See `asymfast.Network`.
+    threads : int, optional
+        Default: `torch.get_num_threads()`. No result depends on it.
+
+    Returns
+    -------
+    (...,) tensor, or (..., k) for a (m, k)
+        NaN and inf are propagated, as in PyTorch.
+
+    Raises
+    ------
+    TypeError
+        Not tensors, not on the CPU, unsupported or differing dtypes, lam requires a gradient.
+    ValueError
+        Shapes that do not match, no inputs, an unknown activation.
+    RuntimeError
+        A second derivative is requested; a call inside torch.vmap.
+
+    Notes
+    -----
+    Forward and backward pass are those of `Network.__call__` and `Network.pullback`, on the memory
+    of the tensors. Cost backward: 4 n m d flop for W, as much for X, 2 n m (d + k) for a.
+    """
+    fn = "asymmetric_net"
+    _check.choice(fn, "activation", activation, ACTIVATIONS)
+    for name, tensor in (("X", X), ("W", W), ("a", a), ("lam", lam)):
+        _require_tensor(fn, name, tensor)
+    if W.dtype not in _FLOATS:
+        raise TypeError(f"{fn}: W: expected dtype float64 or float32, got {W.dtype}")
+    for name, tensor in (("X", X), ("a", a)):
+        if tensor.dtype != W.dtype:
+            raise TypeError(f"{fn}: {name}: expected W's dtype {W.dtype}, got {tensor.dtype}")
+    if lam.dtype not in (torch.float64, W.dtype):
+        raise TypeError(f"{fn}: lam: expected dtype float64 or W's {W.dtype}, got {lam.dtype}")
+    if lam.requires_grad:
+        raise TypeError(f"{fn}: lam must be a constant: it has no gradient")
+    _check.require_shape(fn, "W", tuple(W.shape), ("m", "d"))
+    m, d = W.shape
+    _check.require_shape(fn, "a", tuple(a.shape), (m,), (m, "k"))
+    _check.require_shape(fn, "lam", tuple(lam.shape), (m,))
+    if X.ndim == 0 or X.shape[-1] != d:
+        raise ValueError(f"{fn}: X must have shape (..., {d}), got {tuple(X.shape)}")
+    for name, tensor in (("X", X), ("W", W), ("a", a)):
+        if tensor.numel() == 0:
+            raise ValueError(f"{fn}: {name} must not be empty, got shape {tuple(tensor.shape)}")
+    team = torch.get_num_threads() if threads is None else thread_count(fn, threads)
+    f = _Outputs.apply(X.reshape(-1, d), W, a.reshape(m, -1), lam, activation, team)
+    return f.reshape(X.shape[:-1] + a.shape[1:])
+
+
+class _Outputs(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        X: Tensor, W: Tensor, a: Tensor, lam: Tensor, activation: str, threads: int
+    ) -> Tensor:
+        arrays = (_array(W), _array(a), _scalings(lam), activation, _array(X))
+        return torch.from_numpy(_core.forward(*arrays, _backend(), threads))
+
+    @staticmethod
+    def vmap(*batched: Any) -> Any:
+        """Raise a clear error: the kernels take one set of arrays."""
+        raise _no_batches()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        *tensors, ctx.activation, ctx.threads = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, u: Tensor) -> tuple[Tensor | None, ...]:
+        wanted = tuple(ctx.needs_input_grad[:3])
+        gradients = _Gradients.apply(u, *ctx.saved_tensors, ctx.activation, ctx.threads, wanted)
+        return (*gradients, None, None, None)
+
+
+class _Gradients(torch.autograd.Function):
+    """A separate function, so that a second derivative raises a clear error."""
+
+    @staticmethod
+    def forward(
+        u: Tensor,
+        X: Tensor,
+        W: Tensor,
+        a: Tensor,
+        lam: Tensor,
+        activation: str,
+        threads: int,
+        wanted: tuple[bool, bool, bool],
+    ) -> tuple[Tensor | None, ...]:
+        arrays = (_array(W), _array(a), _scalings(lam), activation, _array(X), _array(u))
+        kernels = (network.by_inputs, network.by_weights, network.by_outputs)
+        return tuple(
+            torch.from_numpy(kernel(*arrays, _backend(), threads)) if want else None
+            for kernel, want in zip(kernels, wanted, strict=True)
+        )
+
+    vmap = _Outputs.vmap
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Keep nothing: there is no second derivative."""
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        raise RuntimeError("asymmetric_net: there are no second derivatives, only first ones")
+
+
+def _require_tensor(fn: str, name: str, tensor: Any) -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{fn}: {name} must be a tensor, got {type(tensor).__name__}")
+    if tensor.is_meta:
+        raise TypeError(
+            f"{fn}: {name} must be on the CPU, but is on the meta device; create it there, or call "
+            "the module's to_empty(device='cpu') and load a state_dict"
+        )
+    if tensor.device.type != "cpu" or tensor.layout != torch.strided:
+        raise TypeError(
+            f"{fn}: {name} must be a dense tensor on the CPU, got {tensor.layout} on "
+            f"{tensor.device}"
+        )
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    """Return the tensor's own memory where it is contiguous."""
+    try:
+        values = tensor.detach().numpy()
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise _no_batches() from error
+    return np.require(values, requirements=["C", "A"])
+
+
+def _no_batches() -> RuntimeError:
+    return RuntimeError(
+        "asymmetric_net: its tensors must have memory of their own, which they lack inside "
+        "torch.vmap and with is_grads_batched=True; call it once per sample or cotangent"
+    )
+
+
+def _scalings(lam: Tensor) -> NDArray[np.float64]:
+    return _array(lam).astype(np.float64, copy=False)
+
+
+def _backend() -> str:
+    return backend_name("asymmetric_net", None)
 
 
 @_check.guarded

@@ -1,4 +1,4 @@
-"""What regressor and classifier share: parameters, the network's inputs, training."""
+"""Regression and classification by the network."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .. import _check
 from ..network import ACTIVATIONS, Network
 from ..record import Record, Stop
 from ..run import DivergenceError, Run
-from ..train import automatic_batch_step, sgd, watching_steps
+from ..train import automatic_batch_step, sgd
 
 Array = NDArray[Any]
 
@@ -158,7 +160,6 @@ class AsymmetricNetEstimator(BaseEstimator):
     def _train(self, X: Array, y: Array, outputs: int, loss: str, classes: Any = None) -> None:
         """Train a network of that many outputs on y, held-out data drawn from each of `classes`."""
         random = check_random_state(self.random_state)
-        X = self._network_inputs(X)
         net = Network.init(
             X.shape[1],
             self.n_hidden,
@@ -168,6 +169,7 @@ class AsymmetricNetEstimator(BaseEstimator):
             outputs,
             rng=int(random.randint(2**31)),
             dtype=X.dtype,
+            bias=bool(self.fit_intercept),
         )
         held_out: dict[str, Any] = {}
         if self.early_stopping:
@@ -208,26 +210,25 @@ class AsymmetricNetEstimator(BaseEstimator):
         for halvings in range(_MOST_HALVINGS + 1):
             is_last = self.learning_rate_init != "auto" or halvings == _MOST_HALVINGS
             try:
-                with watching_steps():
-                    run = sgd(
-                        net,
-                        X,
-                        y,
-                        lr=_annealed(rate, self.max_iter),
-                        batch_size=batch_size,
-                        epochs=self.max_iter,
-                        loss=loss,
-                        train_output=True,
-                        rng=seed,
-                        record=Record(every=-(-len(X) // batch_size), ntg=False, eigmin=False),
-                        stop=Stop(
-                            loss=50 * self.tol if loss == "cross_entropy" and self.tol else None,
-                            patience=self.n_iter_no_change,
-                            min_delta=self.tol,
-                        ),
-                        threads=1 if is_small else self._threads,
-                        **held_out,
-                    )
+                run = sgd(
+                    net,
+                    X,
+                    y,
+                    lr=_annealed(rate, self.max_iter),
+                    batch_size=batch_size,
+                    epochs=self.max_iter,
+                    loss=loss,
+                    train_output=True,
+                    rng=seed,
+                    record=Record(every=-(-len(X) // batch_size), ntg=False, eigmin=False),
+                    stop=Stop(
+                        loss=50 * self.tol if loss == "cross_entropy" and self.tol else None,
+                        patience=self.n_iter_no_change,
+                        min_delta=self.tol,
+                    ),
+                    threads=1 if is_small else self._threads,
+                    **held_out,
+                )
                 if is_last or run.loss.min() < run.loss[0]:
                     break
             except DivergenceError:
@@ -251,7 +252,167 @@ class AsymmetricNetEstimator(BaseEstimator):
         """Outputs of the network for the X given to `predict`."""
         check_is_fitted(self)
         X = validated(self, X, dtype=self.network_.dtype, reset=False)
-        return self.network_(self._network_inputs(X), threads=self._threads)
+        return self.network_(X, threads=self._threads)
 
-    def _network_inputs(self, X: Array) -> Array:
-        return np.column_stack([X, np.ones(len(X), X.dtype)]) if self.fit_intercept else X
+
+@_check.guarded
+class AsymmetricNetRegressor(RegressorMixin, AsymmetricNetEstimator):  # noqa: D101
+    __doc__ = f"""Regression by a wide, shallow network with asymmetrical node scaling.
+
+    Stochastic gradient descent of both layers, in mini-batches, on the mean squared error of
+    targets that are standardised inside. Standardise the inputs, as with
+    `sklearn.preprocessing.StandardScaler`.
+
+    Parameters
+    ----------
+    {PARAMETERS}
+
+    Attributes
+    ----------
+    {ATTRIBUTES}
+    y_mean_, y_scale_ : float, or (k,) array
+        Mean and standard deviation of the targets; losses are those of (y - y_mean_) / y_scale_.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_friedman1
+    >>> from asymfast.sklearn import AsymmetricNetRegressor
+    >>> X, y = make_friedman1(n_samples=400, noise=0.5, random_state=0)
+    >>> net = AsymmetricNetRegressor(random_state=0).fit(X[:300], y[:300])
+    >>> bool(net.score(X[300:], y[300:]) > 0.8)
+    True
+    """
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def fit(self, X: Any, y: Any) -> AsymmetricNetRegressor:
+        """Train on X (n, d) and y (n,) or (n, k); float32 X trains in float32.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Invalid data or parameters.
+        OverflowError
+            Numbers that exceed the range of their dtype.
+        asymfast.DivergenceError
+            An explicit `learning_rate_init` is too large.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            `max_iter` ended the training while its loss was twice that of a constant prediction.
+        """
+        self._validate_params()
+        X, y = validated(
+            self, X, y, dtype=(np.float64, np.float32), y_numeric=True, multi_output=True
+        )
+        targets = np.asarray(y, dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, scale = targets.mean(axis=0), targets.std(axis=0)
+        if not np.isfinite(scale).all():
+            raise OverflowError(
+                "AsymmetricNetRegressor: the standard deviation of y exceeds the range of float64"
+            )
+        self.y_mean_, self.y_scale_ = mean, np.where(scale > 0, scale, 1.0)
+        standardised = ((targets - self.y_mean_) / self.y_scale_).astype(X.dtype)
+        if targets.ndim == 2 and targets.shape[1] == 1:
+            standardised = standardised[:, 0]
+        outputs = 1 if standardised.ndim == 1 else standardised.shape[1]
+        self._train(X, standardised, outputs, "mse")
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """Predictions (n,) or (n, k), shaped as y was, in the dtype of the training inputs."""
+        f = self._outputs(X)
+        shape = (len(f),) if np.ndim(self.y_mean_) == 0 else (len(f), len(self.y_mean_))
+        with np.errstate(over="ignore", invalid="ignore"):
+            y = np.asarray(f.reshape(shape) * self.y_scale_ + self.y_mean_, dtype=f.dtype)
+        return _check.in_range("AsymmetricNetRegressor", y)
+
+
+@_check.guarded
+class AsymmetricNetClassifier(ClassifierMixin, AsymmetricNetEstimator):  # noqa: D101
+    __doc__ = f"""Classification by a wide, shallow network with asymmetrical node scaling.
+
+    Stochastic gradient descent of both layers, in mini-batches, on the cross-entropy of one output
+    for each of two or more classes.
+    Standardise the inputs, as with `sklearn.preprocessing.StandardScaler`.
+
+    Parameters
+    ----------
+    {PARAMETERS}
+
+    Attributes
+    ----------
+    {ATTRIBUTES}
+    classes_ : (k,) array
+        The labels, in the order of the columns of `predict_proba`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from asymfast.sklearn import AsymmetricNetClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> net = AsymmetricNetClassifier(random_state=0).fit(X, y)
+    >>> bool(net.score(X, y) > 0.95)
+    True
+    """
+
+    def fit(self, X: Any, y: Any) -> AsymmetricNetClassifier:
+        """Train on X (n, d) and labels y (n,) of any kind; float32 X trains in float32.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Invalid data or parameters; a single class.
+        OverflowError
+            Numbers that exceed the range of their dtype.
+        asymfast.DivergenceError
+            An explicit `learning_rate_init` is too large.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            `max_iter` ended the training while its loss was twice that of a constant prediction.
+        """
+        self._validate_params()
+        X, y = validated(self, X, y, dtype=(np.float64, np.float32))
+        with np.errstate(invalid="ignore"):  # it asks whether huge numbers are integers
+            check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"AsymmetricNetClassifier: y must have at least 2 classes, got 1 class "
+                f"({self.classes_[0]!r})"
+            )
+        self._train(X, labels, len(self.classes_), "cross_entropy", classes=labels)
+        return self
+
+    def decision_function(self, X: Any) -> Array:
+        """Outputs (n, k) of the network; of two classes their difference (n,), the log-odds."""
+        f = self._outputs(X)
+        if len(self.classes_) > 2:
+            return f
+        with np.errstate(over="ignore"):
+            log_odds = f[:, 1] - f[:, 0]
+        return _check.in_range("AsymmetricNetClassifier", log_odds)
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Logarithms of the probabilities (n, k), as elsewhere in scikit-learn: -inf of 0."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.predict_proba(X)))
+
+    def predict_proba(self, X: Any) -> Array:
+        """Probabilities (n, k) of the classes, in the order of `classes_`."""
+        f = self._outputs(X)
+        with np.errstate(over="ignore"):
+            f = f - f.max(axis=1, keepdims=True)
+        return np.asarray(np.exp(f - np.log(np.exp(f).sum(axis=1, keepdims=True))))
+
+    def predict(self, X: Any) -> Array:
+        """Most probable labels (n,)."""
+        most_probable = self._outputs(X).argmax(axis=1)
+        return np.asarray(self.classes_[most_probable])
