@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
+from pathlib import Path
 
 import asymfast as af
 import numpy as np
@@ -24,6 +26,15 @@ def test_every_column_is_a_documented_field_of_a_run():
     described = af.Run.__doc__.split("Examples")[0]
     for name in COLUMNS:
         assert name in described
+
+
+def test_every_column_and_field_is_on_the_page_of_training():
+    page = Path(__file__).resolve().parents[1] / "docs" / "training.md"
+    if not page.is_file():
+        pytest.skip("the documentation is not here")
+    section = page.read_text().partition("## What is recorded")[2].partition("\n## ")[0]
+    for name in {*COLUMNS, *(field.name for field in fields(af.Record))}:
+        assert re.search(rf"\b{name}\b", section), name
 
 
 def test_every_field_of_a_record_is_a_column_or_a_schedule():

@@ -27,12 +27,11 @@ class Terminal(io.StringIO):
         return "".join(shown)
 
 
-@pytest.fixture
-def terminal(monkeypatch):
-    """In place of stderr."""
-    stream = Terminal()
-    monkeypatch.setattr(sys, "stderr", stream)
-    return stream
+def on_terminal(monkeypatch):
+    """Put a terminal in the place of stderr; not in a fixture, after which pytest replaces it."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    return terminal
 
 
 @pytest.mark.parametrize(
@@ -42,7 +41,8 @@ def test_duration(seconds, text):
     assert duration(seconds) == text
 
 
-def test_bar_shows_label_fraction_loss_and_time_left(terminal):
+def test_bar_shows_label_fraction_loss_and_time_left(monkeypatch):
+    terminal = on_terminal(monkeypatch)
     with ProgressBar("gamma = 1") as bar:
         bar(0.25, 3.41234)
         bar._bar.refresh()
@@ -53,7 +53,8 @@ def test_bar_shows_label_fraction_loss_and_time_left(terminal):
     assert terminal.screen().strip() == ""
 
 
-def test_no_loss_before_the_first_is_known(terminal):
+def test_no_loss_before_the_first_is_known(monkeypatch):
+    terminal = on_terminal(monkeypatch)
     with ProgressBar() as bar:
         bar(0.0, float("nan"))
         bar(0.0, None)
@@ -65,7 +66,8 @@ def test_no_loss_before_the_first_is_known(terminal):
 
 
 @pytest.mark.parametrize(("fraction", "percent"), [(-0.5, " 0 %"), (1.5, "100 %")])
-def test_fractions_are_clipped(fraction, percent, terminal):
+def test_fractions_are_clipped(fraction, percent, monkeypatch):
+    terminal = on_terminal(monkeypatch)
     with ProgressBar() as bar:
         bar(0.0, 1.0)
         bar(fraction, 1.0)
@@ -73,7 +75,8 @@ def test_fractions_are_clipped(fraction, percent, terminal):
         assert percent in terminal.screen()
 
 
-def test_a_closed_bar_stays_silent(terminal):
+def test_a_closed_bar_stays_silent(monkeypatch):
+    terminal = on_terminal(monkeypatch)
     bar = ProgressBar("a label")
     bar(0.5, 1.25)
     bar.close()
@@ -83,7 +86,9 @@ def test_a_closed_bar_stays_silent(terminal):
     assert terminal.getvalue() == written
 
 
-def test_context_manager_clears_after_an_error(terminal):
+def test_context_manager_clears_after_an_error(monkeypatch):
+    terminal = on_terminal(monkeypatch)
+
     def interrupted():
         with ProgressBar() as bar:
             bar(0.5, 1.0)
@@ -104,8 +109,9 @@ def test_silent_when_not_a_terminal(installed, monkeypatch, capsys):
     assert captured.out == captured.err == ""
 
 
-def test_silent_without_tqdm(terminal, monkeypatch):
+def test_silent_without_tqdm(monkeypatch):
     """A command shows no bar then; ``progress=True`` asks for the package, see below."""
+    terminal = on_terminal(monkeypatch)
     monkeypatch.setitem(sys.modules, "tqdm", None)
     with ProgressBar("label") as bar:
         bar(0.5, 1.0)
@@ -120,8 +126,9 @@ def train():
     return af.gradient_descent(case.net, case.X, case.y, steps=30_000, lr=1e-3, progress=True)
 
 
-def test_bar_of_a_run(terminal):
+def test_bar_of_a_run(monkeypatch):
     """Label, loss and time left, and nothing stays behind."""
+    terminal = on_terminal(monkeypatch)
     train()
     drawn = terminal.getvalue()
     assert "gradient_descent" in drawn
@@ -130,7 +137,8 @@ def test_bar_of_a_run(terminal):
     assert terminal.screen().strip() == ""
 
 
-def test_true_asks_for_tqdm(terminal, monkeypatch):
+def test_true_asks_for_tqdm(monkeypatch):
+    terminal = on_terminal(monkeypatch)
     monkeypatch.setitem(sys.modules, "tqdm", None)
     with pytest.raises(ImportError, match=r"gradient_descent: progress=True needs tqdm; .*sweep"):
         train()

@@ -138,9 +138,11 @@ def number(
     ValueError
         NaN, or outside the interval.
     """
-    if isinstance(value, (bool, np.bool_, str, bytes)):
-        raise TypeError(f"{fn}: {name} must be a real number, got {value!r}")
     try:
+        if isinstance(value, (bool, str, bytes)):
+            raise TypeError
+        if isinstance(value, (np.generic, np.ndarray)) and value.dtype.kind not in "iuf":
+            raise TypeError
         real = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{fn}: {name} must be a real number, got {value!r}") from None

@@ -266,12 +266,15 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
 
 def _npz_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, whether in Fortran's order, dtype."""
-    if np.lib.format.read_magic(member) != (1, 0):
-        raise ValueError("a member is not an array in version 1.0 of its format")
     try:
+        if np.lib.format.read_magic(member) != (1, 0):
+            raise ValueError
         header = np.lib.format.read_array_header_1_0(member, max_header_size=_LONGEST_HEADER)
     except Exception as error:  # of ast and tokenize too, on bytes of any kind
-        raise ValueError("the header of an array is not what NumPy writes") from error
+        raise ValueError(
+            "a member is not an array in version 1.0 of its format, or its header is not what "
+            "NumPy writes"
+        ) from error
     shape, fortran, dtype = header
     if dtype.kind not in _KINDS or dtype.itemsize == 0:
         raise ValueError(f"an array has dtype {dtype}, expected numbers or text")

@@ -10,6 +10,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
 from .. import _check
+from ..network import Network
 from .estimators import (
     Array,
     AsymmetricNetClassifier,
@@ -103,7 +104,7 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> Array:
         """Features (n, k), in the dtype of the training inputs."""
         check_is_fitted(self)
-        net = self.estimator_.network_
+        net: Network = self.estimator_.network_
         X = validated(self, X, dtype=net.dtype, reset=False)
         return net._of_nodes(self.nodes_).features(X, threads=self.estimator_._threads)
 
