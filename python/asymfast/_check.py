@@ -1,4 +1,7 @@
-"""Checks of arguments; messages name the function, the argument, what was expected and given."""
+"""Checks of arguments: a TypeError for another type, a ValueError for another value or shape.
+
+Messages name the function, the argument, what was expected and what came.
+"""
 
 from __future__ import annotations
 
@@ -34,22 +37,12 @@ def arguments(fn: str | None = None, /, **checks: Check) -> Callable[[F], F]:
     """Declare what the arguments of a function must be; it then gets the checked values.
 
     Where the default of an argument is None, so may be the argument. The function is also
-    `guarded`.
+    `guarded`. `fn` is its name in messages, by default its own, after that of its class. A check is
+    called as check(fn, name, value) and returns the value or raises.
 
-    Parameters
-    ----------
-    fn : str, optional
-        The function's name in messages; default: its own, after that of its class.
-    **checks : callable(fn, name, value) -> value
-        For each argument to be checked, one of the kinds below; it returns the value or raises.
-
-    Examples
-    --------
     >>> @arguments(steps=COUNT, lr=POSITIVE)
     ... def train(steps, lr=None):
     ...     return steps, lr
-    >>> train(3)
-    (3, None)
     >>> train(0)
     Traceback (most recent call last):
         ...
@@ -129,15 +122,7 @@ def number(
     low_open: bool = False,
     high_open: bool = False,
 ) -> float:
-    """Return a real number within an interval; infinite ends are always open.
-
-    Raises
-    ------
-    TypeError
-        Not a real number.
-    ValueError
-        NaN, or outside the interval.
-    """
+    """Return a real number within an interval; infinite ends are always open."""
     try:
         if isinstance(value, (bool, str, bytes)):
             raise TypeError
@@ -158,15 +143,7 @@ def number(
 def integer(
     fn: str, name: str, value: Any, *, low: int | None = None, high: int | None = None
 ) -> int:
-    """Return an integer from `low` to `high`, or to `LARGEST`.
-
-    Raises
-    ------
-    TypeError
-        Not an integer.
-    ValueError
-        Below `low` or above `high`.
-    """
+    """Return an integer from `low` to `high`, or to `LARGEST`."""
     try:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError
@@ -182,13 +159,7 @@ def integer(
 
 
 def generator(fn: str, rng: Any) -> np.random.Generator:
-    """Return a generator from what `numpy.random.default_rng` takes.
-
-    Raises
-    ------
-    TypeError, ValueError
-        It is not a seed or generator.
-    """
+    """Return a generator from what `numpy.random.default_rng` takes."""
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:
@@ -204,57 +175,33 @@ def is_sequence(value: Any) -> bool:
 
 
 def choice(fn: str, name: str, value: Any, options: Iterable[str]) -> str:
-    """Return one of the named options.
-
-    Raises
-    ------
-    ValueError
-        Not one of them.
-    """
+    """Return one of the named options."""
     known = tuple(options)
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"{fn}: {name} must be one of {', '.join(known)}, got {value!r}")
     return value
 
 
-def float_dtype(fn: str, dtype: DTypeLike) -> np.dtype[Any]:
-    """Return float64 or float32, named or as NumPy takes them.
-
-    Raises
-    ------
-    TypeError
-        Another dtype, or not a dtype.
-    """
+def float_dtype(fn: str, name: str, value: DTypeLike) -> np.dtype[Any]:
+    """Return float64 or float32, named or as NumPy takes them."""
     try:
-        kind = np.dtype(dtype)
+        kind = np.dtype(value)
     except (TypeError, ValueError):  # the latter of np.dtype(1e16)
         kind = np.dtype(object)
     if kind not in FLOATS:
-        raise TypeError(f"{fn}: dtype must be float64 or float32, got {dtype!r}")
+        raise TypeError(f"{fn}: {name} must be float64 or float32, got {value!r}")
     return kind
 
 
 def flag(fn: str, name: str, value: Any) -> bool:
-    """Return a truth value, Python's or NumPy's.
-
-    Raises
-    ------
-    TypeError
-        Something else.
-    """
+    """Return a truth value, Python's or NumPy's."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{fn}: {name} must be True or False, got {value!r}")
     return bool(value)
 
 
 def instance(fn: str, name: str, value: Any, *, kind: type[T]) -> T:
-    """Return an instance of a class.
-
-    Raises
-    ------
-    TypeError
-        Something else.
-    """
+    """Return an instance of a class."""
     if not isinstance(value, kind):
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         raise TypeError(
@@ -264,13 +211,7 @@ def instance(fn: str, name: str, value: Any, *, kind: type[T]) -> T:
 
 
 def function(fn: str, name: str, value: Any) -> Any:
-    """Return what can be called.
-
-    Raises
-    ------
-    TypeError
-        Something else.
-    """
+    """Return what can be called."""
     if not callable(value):
         raise TypeError(f"{fn}: {name} must be callable, got {type(value).__name__}")
     return value
@@ -320,15 +261,6 @@ def array(
     shape : tuple of int and str, or tuple of such tuples
         Sizes that are fixed, and names of those that are free; None accepts any. Several shapes
         are alternatives.
-
-    Raises
-    ------
-    TypeError
-        A dtype that cannot be converted without loss, or a masked array.
-    ValueError
-        Another shape, no elements, or a value that is NaN or infinite.
-    MemoryError
-        No memory holds the copy that an array needs which is not C-contiguous.
     """
     given = plain(fn, name, value)
     accepted = dtype if isinstance(dtype, tuple) else (np.dtype(dtype),)
@@ -369,15 +301,7 @@ def _require_exact(
 
 
 def plain(fn: str, name: str, value: Any) -> NDArray[Any]:
-    """Return an array by NumPy's rules or by DLPack, without a copy where it is one already.
-
-    Raises
-    ------
-    TypeError
-        A masked array, or one that is not on the CPU.
-    ValueError
-        Nested lists of different lengths.
-    """
+    """Return an array by NumPy's rules or by DLPack, without a copy where it is one already."""
     if isinstance(value, np.ma.MaskedArray):  # NumPy would drop the mask
         raise TypeError(f"{fn}: {name} must be a plain array, got a masked one")
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
@@ -412,15 +336,7 @@ def require_shape(
 
 
 def reals(fn: str, name: str, values: Any, *, low: float = -math.inf) -> NDArray[np.float64]:
-    """A finite float64 array of any shape, from real numbers of any type.
-
-    Raises
-    ------
-    TypeError
-        Not real numbers.
-    ValueError
-        Not finite, or below `low`.
-    """
+    """Return a finite float64 array of any shape, from real numbers of any type."""
     given = plain(fn, name, values)
     if given.dtype.kind not in "iuf":
         raise TypeError(f"{fn}: {name} must be real numbers, got dtype {given.dtype}")
@@ -451,13 +367,7 @@ def machine_bytes() -> float:
 def require_room(
     fn: str, need: float, sizes: str, remedy: str = "record less, or to a folder"
 ) -> None:
-    """Refuse at once what would run out of memory later.
-
-    Raises
-    ------
-    MemoryError
-        It needs more than there is on this machine, whatever else runs.
-    """
+    """Raise MemoryError at once for what needs more memory than this process can have."""
     most = machine_bytes()
     if need > most:
         raise MemoryError(
@@ -467,13 +377,7 @@ def require_room(
 
 
 def in_range(fn: str, values: NDArray[Any]) -> NDArray[Any]:
-    """Return a result, all of whose values are finite.
-
-    Raises
-    ------
-    OverflowError
-        The result exceeds the largest number of the dtype.
-    """
+    """Return a result whose values are all finite; otherwise raise OverflowError."""
     with np.errstate(over="ignore", invalid="ignore"):
         total = values.sum()  # one pass; single values are inspected only if it is not finite
     if not np.isfinite(total) and not np.isfinite(values).all():
@@ -632,13 +536,10 @@ def is_on_cuda(value: Any) -> bool:
 
 
 def as_numpy(fn: str, name: str, value: Any) -> NDArray[Any]:
-    """Return the array's memory as a NumPy array, never a copy.
+    """Return the array's memory as a NumPy array, never a copy; a TypeError says why it cannot be.
 
-    Raises
-    ------
-    TypeError
-        It is on another device, of a dtype that NumPy does not have, or its library refuses, as
-        PyTorch does for tensors that require gradients.
+    It may be on another device, of a dtype that NumPy does not have, or its library refuses, as
+    PyTorch does for tensors that require gradients.
     """
     try:
         device = int(value.__dlpack_device__()[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -16,17 +17,13 @@ from ._check import CUDA, AnyNetwork
 DEVICES = ("cpu", "cuda")
 BACKENDS = ("cpu", "reference")
 MOST_THREADS = 1024  # an OpenMP run time may crash on what the system does not give it
+THREADS: _check.Check = partial(_check.integer, low=1, high=MOST_THREADS)
 
 
 def backend_name(fn: str, backend: str | None, device: str = "cpu") -> str:
     """Return the backend named by the argument or ``ASYMFAST_BACKEND``, else the device's.
 
-    Raises
-    ------
-    ValueError
-        An unknown device or backend, or a backend of the CPU on another device.
-    RuntimeError
-        device="cuda" where it is not available: nothing runs on the CPU instead.
+    A RuntimeError says that device="cuda" is not available: nothing runs on the CPU instead.
     """
     if _check.choice(fn, "device", device, DEVICES) == "cuda":
         if backend is not None:
@@ -42,9 +39,7 @@ def backend_name(fn: str, backend: str | None, device: str = "cpu") -> str:
 
 def thread_count(fn: str, threads: int | None) -> int:
     """Return the number of threads; 0 leaves it to OpenMP (OMP_NUM_THREADS, threadpoolctl)."""
-    return (
-        0 if threads is None else _check.integer(fn, "threads", threads, low=1, high=MOST_THREADS)
-    )
+    return 0 if threads is None else int(THREADS(fn, "threads", threads))
 
 
 _LEGACY_STREAM = 1  # in both protocols the number of the default stream
@@ -56,15 +51,8 @@ _DLPACK_FLOAT = 2
 class DeviceView:
     """An array on the GPU, C-contiguous and aligned.
 
-    Attributes
-    ----------
-    pointer : int
-    shape : tuple of int
-    dtype : dtype
-    stream : int or None
-        Stream whose work must be done before the array is read; 0: all streams; None: it is ready.
-    owner : object
-        To be kept as long as the view is used.
+    Its work on `stream` must be done before it is read; 0 means all streams, None that it is ready.
+    `owner` is to be kept as long as the view is used.
     """
 
     pointer: int
@@ -75,15 +63,7 @@ class DeviceView:
 
 
 def device_view(fn: str, name: str, value: Any) -> DeviceView:
-    """Describe an array on the GPU without touching its memory.
-
-    Raises
-    ------
-    TypeError
-        Neither protocol, or elements that are not float32 or float64.
-    ValueError
-        Masked, not C-contiguous, misaligned, empty, or on another device than the first.
-    """
+    """Describe an array on the GPU without touching its memory."""
     # By DLPack the producer waits for the stream that fills it; PyTorch's interface names none.
     if hasattr(value, "__dlpack__") and hasattr(value, "__dlpack_device__"):
         return _from_dlpack(fn, name, value)

@@ -63,15 +63,8 @@ class _Network(Protocol):
 class Layers:
     """f(x) = C^T sigma(V x + b): the network without its scalings, in its dtype.
 
-    Attributes
-    ----------
-    V : (m, d) array
-        W / sqrt(d), without the column of a constant input.
-    b : (m,) array
-        That column; zeros where there is none.
-    C : (m,) or (m, k) array
-        sqrt(lam_j) a_j.
-    activation : str
+    V (m, d) is W / sqrt(d) without the column of a constant input, which is b (m,), or zeros;
+    C (m,) or (m, k) is sqrt(lam_j) a_j.
     """
 
     V: Array

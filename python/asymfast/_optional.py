@@ -7,25 +7,9 @@ from types import ModuleType
 
 
 def require(module: str, extra: str, what: str) -> ModuleType:
-    """Import an optional module, or say which extra installs it.
+    """Import an optional module, or raise ImportError with the pip command that installs it.
 
-    Parameters
-    ----------
-    module : str
-        Name of the module, such as ``"scipy.linalg"``.
-    extra : str
-        The extra of asymfast that brings it.
-    what : str
-        What needs it, the subject of the message: "asymfast.datasets.read_csv".
-
-    Returns
-    -------
-    module
-
-    Raises
-    ------
-    ImportError
-        It is not installed, or fails to import; the message has the pip command.
+    `extra` of asymfast brings it; `what` needs it, the subject of the message.
     """
     try:
         return importlib.import_module(module)

@@ -452,12 +452,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def trainer(*, without: tuple[str, ...] = (), **checks: _check.Check) -> Callable[[F], F]:
     """Declare a training function: its checks, those of `Options`, and these in its signature.
 
-    Parameters
-    ----------
-    without : tuple of str
-        Options that it does not have.
-    **checks
-        As of `_check.arguments`.
+    It does not have the options `without`.
     """
     options = [
         one
@@ -511,13 +506,7 @@ class _Patience:
         return {"records": self.records, **arrays}
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint.
-
-        Raises
-        ------
-        KeyError, TypeError, ValueError
-            It belongs to something else.
-        """
+        """Continue from a checkpoint; KeyError, TypeError or ValueError if it is another run's."""
         self.records = _check.integer("patience", "records", state["records"], low=0)
         for name in self._STATE:
             own = getattr(self, name)
@@ -639,10 +628,7 @@ def _rows(schedule: Schedule, settings: dict[str, Any], n: int) -> int:
 def _ends(fn: str, answer: Any) -> bool:
     """Whether a callback returned False: Python's, NumPy's or an array of one element.
 
-    Raises
-    ------
-    TypeError
-        An array of several truth values, such as a comparison of an ensemble's losses.
+    An array of several, such as a comparison of an ensemble's losses, is a TypeError.
     """
     if not hasattr(answer, "dtype"):
         return answer is False
@@ -679,25 +665,10 @@ def of_steps(
     step_at: Callable[[float], float] | None = None,
     every: int | None = None,
 ) -> Schedule:
-    """Schedule of a run of `last` steps.
+    """Schedule of a run of `last` steps; ValueError if a requested time or step lies beyond.
 
-    Parameters
-    ----------
-    fn, record
-        The training function and the requested schedule; `times` need `step_at`.
-    last : int
-        The last step.
-    end : str
-        Name of the last step in messages.
-    step_at : callable, optional
-        The step at a time, not rounded; may exceed the last step and be infinite.
-    every : int, optional
-        Default spacing.
-
-    Raises
-    ------
-    ValueError
-        A requested time or step lies beyond the end.
+    `end` names the last step in messages; ``step_at(time)`` is the step at a time, not rounded,
+    which may exceed the last one and be infinite; `every` is the default spacing.
     """
     if record.times is not None and step_at is not None:
         nearest = [round(min(step_at(time), last + 1)) for time in record.times]
@@ -781,15 +752,7 @@ def duration(seconds: float) -> str:
 def progress_hooks(
     fn: str, progress: bool | Callable[[float, float], object]
 ) -> tuple[Callable[[float, float], object] | None, Callable[[], None]]:
-    """Return the callable to report progress to, and the one to call at the end.
-
-    Raises
-    ------
-    ImportError
-        It is True on a terminal, and tqdm is not installed.
-    TypeError
-        Something else than a truth value or a callable.
-    """
+    """Return the callable to report progress to, and the one to call at the end."""
     if progress is True and _is_terminal(sys.stderr):
         require("tqdm", "sweep", f"{fn}: progress=True")
         bar = ProgressBar(fn)

@@ -24,15 +24,7 @@ T = TypeVar("T")
 
 
 def path(fn: str, name: str, value: Any) -> Path:
-    """Return a path of text.
-
-    Raises
-    ------
-    TypeError
-        Neither a str nor a path-like object of text.
-    ValueError
-        Empty, or with a null character.
-    """
+    """Return a path of text, neither empty nor with a null character."""
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(text, str):
         raise TypeError(f"{fn}: {name} must be a path, got {value!r}")
@@ -44,14 +36,7 @@ def path(fn: str, name: str, value: Any) -> Path:
 def file_to_write(fn: str, name: str, value: Any) -> Path:
     """Return the path of a file that can be written, as far as can be known now.
 
-    Raises
-    ------
-    TypeError, ValueError
-        See `path`.
-    IsADirectoryError
-        It is a folder.
-    FileNotFoundError
-        Its folder does not exist.
+    It must not be a folder (IsADirectoryError), and its folder must exist (FileNotFoundError).
     """
     file = path(fn, name, value)
     if file.is_dir():
@@ -153,12 +138,7 @@ def load_npz(
 ) -> T:
     """Build an object from the arrays and the header of an .npz file of that format.
 
-    Raises
-    ------
-    OSError
-        The file cannot be opened or read.
-    ValueError
-        It is damaged or something else; the message says why, but does not name the file.
+    A ValueError says why the file is damaged or something else, but does not name it.
     """
     try:
         stored = read_npz(path)
@@ -175,29 +155,10 @@ def load_npz(
 def read_npz(path: str | os.PathLike[str], *, compressed: bool = False) -> dict[str, NDArray[Any]]:
     """Read all arrays of an .npz file; nothing in it is ever executed.
 
-    Parameters
-    ----------
-    path : path-like
-        The file.
-    compressed : bool
-        Whether it may be one of `numpy.savez_compressed`, which grows to a thousand times its size
-        at most; else as `numpy.savez` writes it.
-
-    Returns
-    -------
-    dict of name to array
-        Of bool, integers, floats or text; C-contiguous, in the machine's byte order.
-
-    Raises
-    ------
-    OSError
-        The file cannot be opened or read.
-    ValueError
-        It is damaged, or something else.
-
-    Notes
-    -----
-    The checksum of every member is verified.
+    They are of bool, integers, floats or text, C-contiguous, in the machine's byte order. The
+    checksum of every member is verified; a damaged file, or something else, is a ValueError. With
+    `compressed` it may be one of `numpy.savez_compressed`, which grows to a thousand times its size
+    at most.
     """
     import zipfile  # a tenth of what importing asymfast takes
     import zlib
@@ -286,22 +247,13 @@ _INDEX = "record.json"
 
 
 class RecordFolder:
-    """The columns of a run's record in a folder.
+    """The columns of a run's record in a folder; `fn` is the training function, for messages.
 
     Every column is a .npy file of shape (T, ...) that `numpy.load` reads, also during the run and
     after it was killed. Rows are added in chunks; the number in the header is raised only once the
-    rows are on the disk.
-
-    Parameters
-    ----------
-    fn : str
-        The training function, for messages.
-    path : path-like
-        The folder; created if missing, but not its parents.
-    columns : mapping of name to (dtype, shape)
-        The recorded columns and the shape of a row.
-    identity : mapping
-        What identifies the run; JSON-able, kept in record.json.
+    rows are on the disk. `columns` has the dtype of each column and the shape of a row, `identity`
+    what identifies the run, kept in record.json. The folder is created if missing, but not its
+    parents.
     """
 
     def __init__(
@@ -318,19 +270,9 @@ class RecordFolder:
         self._identity = json.loads(json.dumps(identity))
 
     def begin(self, *, again: bool) -> None:
-        """Start with no rows.
+        """Start with no rows; FileExistsError if the folder holds something else.
 
-        Parameters
-        ----------
-        again : bool
-            The folder may hold rows of this run, killed before its first checkpoint.
-
-        Raises
-        ------
-        FileExistsError
-            The folder holds something else.
-        OSError
-            It cannot be created or written to.
+        With `again` it may hold rows of this run, killed before its first checkpoint.
         """
         self.path.mkdir(exist_ok=True)
         sweep(self.path / _INDEX)
@@ -347,10 +289,7 @@ class RecordFolder:
     def resume(self, rows: int) -> None:
         """Resume after the first `rows` rows and discard the later ones.
 
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            Files or rows are missing.
+        FileNotFoundError or ValueError if files or rows are missing.
         """
         for name, (dtype, shape) in self._columns.items():
             need = _HEADER + rows * _row_bytes(dtype, shape)
@@ -360,13 +299,7 @@ class RecordFolder:
         self._set_rows()
 
     def append(self, columns: Mapping[str, memoryview]) -> None:
-        """Add complete rows, all columns or none.
-
-        Raises
-        ------
-        OSError
-            Disk full ...; the rows before are kept.
-        """
+        """Add complete rows, all columns or none: on an OSError the rows before are kept."""
         counts = {
             len(columns[name]) // _row_bytes(dtype, shape)
             for name, (dtype, shape) in self._columns.items()
@@ -449,24 +382,10 @@ class CheckpointError(ValueError):
 
 
 class Checkpoint:
-    """The checkpoint file of one run.
+    """The checkpoint file of one run; `fn` is the training function, for messages.
 
-    Parameters
-    ----------
-    fn : str
-        The training function, for messages.
-    path : path-like
-        The file. Its folder must exist.
-    identity : mapping
-        What the run's numbers depend on; JSON-able. Only a checkpoint with the same identity can
-        be resumed.
-
-    Raises
-    ------
-    TypeError, ValueError
-        `path` is not a valid path.
-    FileNotFoundError, IsADirectoryError
-        The folder does not exist, or the path is a folder.
+    `identity` is what the run's numbers depend on; JSON-able. Only a checkpoint with the same
+    identity can be resumed.
     """
 
     def __init__(self, fn: str, path: str | os.PathLike[str], identity: Mapping[str, Any]) -> None:
@@ -475,19 +394,9 @@ class Checkpoint:
         self.identity = json.loads(json.dumps(identity))
 
     def write(self, state: memoryview, extra: Mapping[str, Any]) -> None:
-        """Replace the file once all data are on the disk.
+        """Replace the file once all data are on the disk; on an OSError it is unchanged.
 
-        Parameters
-        ----------
-        state : memoryview
-            The core's state.
-        extra : mapping
-            More to keep; JSON-able, not compared on reading.
-
-        Raises
-        ------
-        OSError
-            Disk full, folder not writable ...; the file is then unchanged.
+        `state` is the core's; `extra` is JSON-able and not compared on reading.
         """
         header = json.dumps({"identity": self.identity, "extra": dict(extra)}).encode()
         start = _MAGIC + _LENGTHS.pack(len(header), len(state)) + header
@@ -499,12 +408,7 @@ class Checkpoint:
     def read(self) -> tuple[bytes, dict[str, Any]] | None:
         """Return state and extra of the file; None if it does not exist.
 
-        Raises
-        ------
-        CheckpointError
-            It is damaged, no checkpoint, or that of another run; the message says which.
-        OSError
-            It cannot be read.
+        A CheckpointError says that it is damaged, no checkpoint, or that of another run.
         """
         sweep(self.path)
         if not self.path.exists():

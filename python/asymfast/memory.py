@@ -18,14 +18,8 @@ from . import _check, _core
 def ntg_bytes(n: int, n2: int, d: int, v: NDArray[np.float64], itemsize: int) -> tuple[int, int]:
     """Bytes of an NTG without slopes, and the least for its slopes.
 
-    Parameters
-    ----------
-    n, n2, d : int
-        Samples on both sides and inputs.
-    v : (m,) array
-        Weights of the sum over nodes.
-    itemsize : int
-        4 or 8, of the network's dtype.
+    There are n and n2 samples on its sides and d inputs; v (m,) are the weights of the sum over
+    nodes.
     """
     fixed, least = _core.planned_ntg_bytes(n, n2, d, np.ascontiguousarray(v), itemsize)
     return int(fixed), int(least)
@@ -34,16 +28,9 @@ def ntg_bytes(n: int, n2: int, d: int, v: NDArray[np.float64], itemsize: int) ->
 def run_bytes(settings: dict[str, Any], **sizes: Any) -> int:
     """Bytes of a run that keeps no slopes, by the method that needs most of those it may take.
 
-    The columns of its record other than ``weight_change`` are not among them.
-
-    Parameters
-    ----------
-    settings : dict
-        The trainer's: ``method``; ``descent``; ``dt``; ``batch_size`` and ``train_output`` of sgd.
-    **sizes
-        n, d, m, k, B and itemsize; ntg_samples, rows and test_samples of the record; threads; loss
-        and activation; train_output of descent and flows; alone, unless other ranks have nodes of
-        the network.
+    The columns of its record other than ``weight_change`` are not among them. `settings` are the
+    trainer's: ``method``; ``descent``; ``dt``; ``batch_size`` and ``train_output`` of sgd. `sizes`
+    are those of ``_core.RunSizes``.
     """
     plan, method = _core.RunSizes(**sizes), settings["method"]
     if method == "sgd":
@@ -62,10 +49,7 @@ def operator_bytes(n: int, d: int, m: int, threads: int, itemsize: int) -> int:
 def slopes_allowed(fn: str, max_memory: Any, fixed: int, least: int, sizes: str) -> float:
     """Bytes that `max_memory` leaves for slopes; 0.0 means as many as the call likes.
 
-    Raises
-    ------
-    TypeError, ValueError
-        Not a number, or less than what the call needs.
+    A ValueError says how much the call needs if that is more.
     """
     if max_memory is None:
         return 0.0

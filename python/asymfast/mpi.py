@@ -110,6 +110,7 @@ def split(net: Network, comm: Any) -> NetworkPart:
     m=_check.COUNT,
     outputs=_check.COUNT,
     seed=_check.NATURAL,
+    dtype=_check.float_dtype,
 )
 def init(
     d: int,
@@ -160,11 +161,10 @@ def init(
     """
     fn = "mpi.init"
     rank, size = _place(fn, comm)
-    kind = _check.float_dtype(fn, dtype)
     node_scaling(1, gamma, alpha)  # checks the two
     first, last = _share(fn, m, rank, size)
-    W = np.empty((last - first, d), kind)
-    a = np.empty((last - first, outputs), kind)
+    W = np.empty((last - first, d), dtype)
+    a = np.empty((last - first, outputs), dtype)
     for block in range(first // _BLOCK, -(-last // _BLOCK)):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(block,)))
         begin, end = block * _BLOCK, min((block + 1) * _BLOCK, m)
@@ -245,13 +245,7 @@ def gather(run: Run, comm: Any) -> Run:
 
 
 def part_of(fn: str, net: Network, comm: Any) -> NetworkPart:
-    """Return this rank's part, after checking that the parts of all ranks form a network.
-
-    Raises
-    ------
-    TypeError, ValueError
-        They do not; on all ranks.
-    """
+    """Return this rank's part; an error on all ranks unless their parts form a network."""
     part = split(net, comm)
     parts = comm.allgather((part.first, part.first + part.m, part.total))
     starts, ends, totals = (list(of) for of in zip(*parts, strict=True))

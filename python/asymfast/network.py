@@ -142,7 +142,12 @@ class Network:
 
     @classmethod
     @_check.arguments(
-        "Network.init", d=_check.COUNT, m=_check.COUNT, outputs=_check.COUNT, bias=_check.flag
+        "Network.init",
+        d=_check.COUNT,
+        m=_check.COUNT,
+        outputs=_check.COUNT,
+        dtype=_check.float_dtype,
+        bias=_check.flag,
     )
     def init(
         cls,
@@ -211,7 +216,6 @@ class Network:
         Network(B=2, m=2000, d=50, k=1, activation='swish', dtype='float64')
         """
         fn = "Network.init"
-        kind = _check.float_dtype(fn, dtype)
         d += bias  # the ones
         axes: dict[str, Any] = {
             name: _check.plain(fn, name, value) if _check.is_foreign(value) else value
@@ -230,8 +234,8 @@ class Network:
             draws = [_draw(d, m, outputs, rng)] * B
         members = [
             cls(
-                W.astype(kind),
-                a.astype(kind),
+                W.astype(dtype),
+                a.astype(dtype),
                 node_scaling(m, gamma, alpha, weights=weights),
                 activation=activation,
                 gamma=gamma,
@@ -340,6 +344,7 @@ class Network:
     def __iter__(self) -> Iterator[Network]:
         return (self.member(b) for b in range(len(self)))
 
+    @_check.arguments(b=_check.integer)
     def member(self, b: int) -> Network:
         """Member b of an ensemble as a single network that shares its memory.
 
@@ -370,7 +375,6 @@ class Network:
         """
         if self.B is None:
             raise TypeError("Network.member: a single network has no members; only an ensemble has")
-        b = _check.integer("Network.member", "b", b)
         if not -self.B <= b < self.B:
             raise IndexError(f"Network.member: b must be in [{-self.B}, {self.B}), got {b}")
         return Network(

@@ -21,18 +21,10 @@ NTG_SAMPLES = 500  # that the NTG is measured on unless Record(ntg_on=...) says 
 class Column:
     """One recorded quantity: a row of the table `COLUMNS`, which mirrors the core's.
 
-    Attributes
-    ----------
-    name : str
-        Of the attribute of `Run`.
-    axes : tuple of str
-        Beyond that of the records: member, node, input, output, sample, sample2, rank.
-    dtype : str
-        "float64", "int64", or "network": that of the weights.
-    field : str, optional
-        The field of `Record` that asks for it; None: it is always recorded.
-    finite : bool
-        Whether a number that is not finite means that it left the range of float64.
+    `name` is that of the attribute of `Run`; `axes` are those beyond the records: member, node,
+    input, output, sample, sample2, rank; `dtype` is "float64", "int64", or "network", that of the
+    weights; `field` of `Record` asks for it, None: it is always recorded. Where `finite`, a number
+    that is not finite means that it left the range of float64.
     """
 
     name: str
@@ -179,25 +171,13 @@ class Record:
         )
 
     def wants_accuracy(self, fn: str, loss: str, k: int) -> bool:
-        """Whether the accuracy is recorded, for a network of k outputs.
-
-        Raises
-        ------
-        ValueError
-            It is requested for a network of one output.
-        """
+        """Whether the accuracy is recorded, for a network of k outputs."""
         if self.accuracy and k < 2:
             raise ValueError(f"{fn}: record.accuracy needs a network with k >= 2 outputs, got {k}")
         return loss == "cross_entropy" if self.accuracy is None else self.accuracy
 
     def samples(self, fn: str, n: int) -> NDArray[np.int64]:
-        """Rows of X on which the NTG is measured, for a training set of n samples.
-
-        Raises
-        ------
-        ValueError
-            `ntg_on` reaches beyond n.
-        """
+        """Rows of X on which the NTG is measured, for a training set of n samples."""
         if self.ntg_on is None or isinstance(self.ntg_on, str):
             return np.arange(n if self.ntg_on else min(n, NTG_SAMPLES))
         rows = np.arange(self.ntg_on) if isinstance(self.ntg_on, int) else np.asarray(self.ntg_on)

@@ -30,15 +30,7 @@ INTERRUPTED = 130  # what a shell reports after Ctrl-C
 
 
 class CommandError(Exception):
-    """Ends a command with one sentence on stderr instead of a traceback.
-
-    Parameters
-    ----------
-    message : str
-        The sentence, without the name of the command.
-    exit_code : int
-        The exit code of the process.
-    """
+    """Ends a command with one sentence on stderr, without its name, instead of a traceback."""
 
     def __init__(self, message: str, exit_code: int = BAD_INPUT) -> None:
         super().__init__(message)

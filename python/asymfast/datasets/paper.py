@@ -82,6 +82,9 @@ class Dataset:
         )
 
 
+@_check.arguments(
+    n=_check.COUNT, d=_check.COUNT, noise=_check.NON_NEGATIVE, dtype=_check.float_dtype
+)
 def simulated(
     n: int = 100,
     d: int = 50,
@@ -129,10 +132,6 @@ def simulated(
     >>> X.shape, y.shape, float(round((X**2).sum(axis=1).max(), 12))
     ((100, 50), (100,), 1.0)
     """
-    n = _check.integer("simulated", "n", n, low=1)
-    d = _check.integer("simulated", "d", d, low=1)
-    noise = _check.number("simulated", "noise", noise, low=0)
-    dtype = _check.float_dtype("simulated", dtype)
     generator = _check.generator("simulated", rng)
     X = generator.standard_normal((n, d))
     X /= np.linalg.norm(X, axis=1, keepdims=True)
@@ -140,6 +139,12 @@ def simulated(
     return X.astype(dtype), y.astype(dtype)
 
 
+@_check.arguments(
+    name=_check.one_of(*NAMES),
+    data_dir=_storage.path,
+    split_seed=_check.NATURAL,
+    dtype=_check.float_dtype,
+)
 def load(
     name: str,
     data_dir: str | Path | None = None,
@@ -201,15 +206,10 @@ def load(
     ...
     load: concrete needs FOLDER/concrete.csv, which does not exist
     """
-    _check.choice("load", "name", name, NAMES)
-    split_seed = _check.integer("load", "split_seed", split_seed, low=0)
-    kind = _check.float_dtype("load", dtype)
-    if data_dir is not None:
-        data_dir = _storage.path("load", "data_dir", data_dir)
     if name == "mnist":
         if target is not None:
             raise ValueError(f"load: mnist has no choice of target, got {target!r}")
-        return load_mnist(data_dir, dtype=kind)
+        return load_mnist(data_dir, dtype=dtype)
     table = TABLES[name]
     targets = table.columns[-table.targets :]
     target = targets[0] if target is None else _check.choice("load", "target", target, targets)
@@ -219,8 +219,8 @@ def load(
     train, valid, test = split(len(values), split_seed)
     x_mean, x_std = statistics(inputs[train])
     y_mean, y_std = statistics(outputs[train])
-    X = np.ascontiguousarray((inputs - x_mean) / x_std, dtype=kind)
-    y = ((outputs - y_mean) / y_std).astype(kind)
+    X = np.ascontiguousarray((inputs - x_mean) / x_std, dtype=dtype)
+    y = ((outputs - y_mean) / y_std).astype(dtype)
     return Dataset(
         name=name,
         X_train=X[train],
@@ -250,6 +250,13 @@ def split(rows: int, seed: int) -> tuple[npt.NDArray[np.int64], ...]:
     return order[:train], order[train : 2 * train], order[2 * train :]
 
 
+@_check.arguments(
+    data_dir=_storage.path,
+    n_train=_check.COUNT,
+    n_valid=_check.COUNT,
+    n_test=_check.COUNT,
+    dtype=_check.float_dtype,
+)
 def load_mnist(
     data_dir: str | Path | None = None,
     *,
@@ -301,11 +308,6 @@ def load_mnist(
     ...
     load_mnist: n_train + n_valid must be at most 60000, got 64000
     """
-    counts = {"n_train": n_train, "n_valid": n_valid, "n_test": n_test}
-    n_train, n_valid, n_test = (
-        _check.integer("load_mnist", name, count, low=1) for name, count in counts.items()
-    )
-    dtype = _check.float_dtype("load_mnist", dtype)
     available, available_test = (MNIST[f"{part} labels"].shape[0] for part in ("train", "test"))
     if n_train + n_valid > available:
         raise ValueError(

@@ -29,6 +29,7 @@ _LOSS_SYMBOLS = {
 }
 
 
+@_check.arguments(against=_check.one_of("step", "time"), top=_check.COUNT)
 def training_figure(
     runs: Mapping[str, Run],
     *,
@@ -98,8 +99,6 @@ def training_figure(
         )
     if not 1 <= len(runs) <= len(style.COLOURS):
         raise ValueError(f"{fn}: runs must have 1 to {len(style.COLOURS)} entries, got {len(runs)}")
-    _check.choice(fn, "against", against, ("step", "time"))
-    top = _check.integer(fn, "top", top, low=1)
     for name, run in runs.items():
         if not len(run.steps):
             raise ValueError(f"{fn}: the run {name!r} has no records to draw")

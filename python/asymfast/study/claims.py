@@ -33,25 +33,12 @@ Measures = Mapping[Setting, Mapping[str, Floats]]
 class Claim(Table, frozen=True):
     """The order of a measure among settings, or a bound of it.
 
-    Attributes
-    ----------
-    text, source : str
-        For the table, and where it is made.
-    measure : str
-        See `asymfast.study.results.measures_of`.
-    rule : {"grows", "falls", "at most", "at least"}
-        The measure grows or falls with gamma (or alpha), or has the bound ``limit``.
-    experiments : tuple of str
-        The experiments it is claimed of.
-    by : {"gamma", "alpha", "asymmetry"}
-        Which settings are compared: pairs whose gamma differs; pairs of one gamma whose alpha
-        differs; or the symmetric one, gamma = 1, with each of the others.
-    limit, among
-        The bound, and which settings it is claimed of.
-    whole : bool
-        Claimed of the end of the whole run: skipped in runs with fewer steps.
-    why : str
-        Why it does not hold with swish, where that is known.
+    `measure` is one of `asymfast.study.results.measures_of`; it grows or falls with gamma (or
+    alpha), or has the bound `limit` in the settings `among`. Compared are, `by` "gamma", pairs
+    whose gamma differs; "alpha", pairs of one gamma whose alpha differs; "asymmetry", gamma = 1
+    with each of the others. With `whole` it is claimed of the end of the whole run and skipped in
+    runs with fewer steps. `why` it does not hold with swish, where that is known; `text` and
+    `source` are for the table.
     """
 
     text: str

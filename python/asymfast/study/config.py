@@ -354,17 +354,10 @@ def regular_file(path: Path) -> Path:
 def expanded(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the configurations of a grid: base x variants x grid, then base with each run.
 
-    Parameters
-    ----------
-    grid : mapping
-        base: a configuration, which may be incomplete. variants: a list of such, each laid over the
-        base. grid: for parameters, lists of values; every combination is a run. runs: a list of
-        configurations, each laid over the base alone. paper and quick are ignored here.
-
-    Raises
-    ------
-    ConfigError
-        A part is unknown, not a list, empty, or two parts set the same parameter.
+    base: a configuration, which may be incomplete. variants: a list of such, each laid over the
+    base. grid: for parameters, lists of values; every combination is a run. runs: a list of
+    configurations, each laid over the base alone. paper and quick are ignored here. A ConfigError
+    says that a part is unknown, not a list, empty, or that two parts set the same parameter.
     """
     try:
         parts = converted(as_plain("sweep", "grid", grid), Grid)

@@ -46,14 +46,8 @@ Say = Callable[[str], object]
 class PaperResult:
     """What became of the experiments.
 
-    Attributes
-    ----------
-    folder : pathlib.Path
-        Where the files are.
-    failures : list of str
-        Runs that failed or diverged: which, and why.
-    left_out : list of str
-        Experiments whose data are not available, and why.
+    `failures`: runs that failed or diverged, and why; `left_out`: experiments whose data are not
+    available, and why.
     """
 
     folder: Path

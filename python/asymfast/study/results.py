@@ -58,17 +58,8 @@ _NODES = 10  # that are followed: those that moved most
 class Experiment(Struct, frozen=True, forbid_unknown_fields=True):
     """One of the paper's experiments: its runs, and how they are shown.
 
-    Attributes
-    ----------
-    name : str
-    presentation : Presentation
-    activation : str
-    quick : bool
-        Whether its table ``quick`` was applied.
-    configs : tuple of Config
-        All settings with one seed, then with the next.
-    short : bool
-        Whether its runs have other steps, samples or nodes than described.
+    `configs` has all settings with one seed, then with the next; `quick`: its table ``quick`` was
+    applied; `short`: its runs have other steps, samples or nodes than described.
     """
 
     name: str
@@ -191,17 +182,9 @@ def _change(content: dict[str, Any], changes: Mapping[str, Any]) -> None:
 class Results:
     """An experiment with the seeds that are finished in all of its settings.
 
-    Attributes
-    ----------
-    experiment : Experiment
-    seeds : tuple of int
-    runs : dict of Setting to dict of (S, ...) arrays
-        Of every setting the arrays of `condensed`, stacked over the S seeds. Empty when no seed is
-        finished.
-    infos : dict of Setting to list of dict
-        Of the training runs: versions, settings, seconds.
-    cpu_seconds : float
-        CPU time of all stages together.
+    `runs` has for every setting the arrays of `condensed`, stacked over the S seeds; empty when no
+    seed is finished. `infos` are those of the training runs: versions, settings, seconds.
+    `cpu_seconds` is the CPU time of all stages together.
     """
 
     experiment: Experiment
@@ -253,14 +236,10 @@ def results(experiment: Experiment, store: Store) -> Results:
 def condensed(config: Config, found: Mapping[str, tuple[Arrays, Mapping[str, Any]]]) -> Arrays:
     """Return what figures and tables need of a run of T records.
 
-    Returns
-    -------
-    dict of arrays
-        steps, time, loss, and test_loss, accuracy, test_accuracy, ntg_change, ntg_eigmin if
-        recorded: (T,). ntg_norm (): of the NTG at the start. weight_change (T, 10): of the nodes
-        that moved most, the farthest first. weight_change_rms (T,):
-        ``sqrt(sum_j lam_j |w_tj - w_0j|^2)``; the lam_j sum to 1. Of the other stages their arrays,
-        with pruning_ or transfer_ before their names.
+    steps, time, loss, and test_loss, accuracy, test_accuracy, ntg_change, ntg_eigmin if recorded:
+    (T,). ntg_norm (): of the NTG at the start. weight_change (T, 10): of the nodes that moved most,
+    the farthest first. weight_change_rms (T,): ``sqrt(sum_j lam_j |w_tj - w_0j|^2)``; the lam_j sum
+    to 1. Of the other stages their arrays, with pruning_ or transfer_ before their names.
     """
     training, info = found["training"]
     change = training["weight_change"]
@@ -281,24 +260,18 @@ def condensed(config: Config, found: Mapping[str, tuple[Arrays, Mapping[str, Any
 
 
 def measures_of(found: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Return one number a seed for each thing that tables and claims are about.
+    """Return one number a seed, (S,), for each thing that tables and claims are about.
 
-    Parameters
-    ----------
-    found : mapping of str to array
-        The arrays of `condensed`, with a leading axis over the seeds.
+    `found` are the arrays of `condensed`, with a leading axis over the seeds.
 
-    Returns
-    -------
-    dict of str to (S,) array
-        loss_start, loss_end, test_loss_end, accuracy_end, test_accuracy_end: as recorded.
-        loss_left: loss_end / loss_start. rate: log(loss_start / loss) / time at the first record
-        with a loss below 1e-12 of its start, or the last one: rounding takes over below that.
-        weight_change: of the node that moved most; weight_change_rms: of all, weighted by lam_j.
-        ntg_change: relative to the NTG at the start. eigmin_start, eigmin_end: of the NTG.
-        transfer_few: test loss with the fewest features; transfer_mean: mean over their numbers;
-        transfer_accuracy_few: test accuracy with the fewest. pruning_few, pruning_accuracy_few:
-        test loss and accuracy with 5 % of the nodes.
+    loss_start, loss_end, test_loss_end, accuracy_end, test_accuracy_end: as recorded.
+    loss_left: loss_end / loss_start. rate: log(loss_start / loss) / time at the first record
+    with a loss below 1e-12 of its start, or the last one: rounding takes over below that.
+    weight_change: of the node that moved most; weight_change_rms: of all, weighted by lam_j.
+    ntg_change: relative to the NTG at the start. eigmin_start, eigmin_end: of the NTG.
+    transfer_few: test loss with the fewest features; transfer_mean: mean over their numbers;
+    transfer_accuracy_few: test accuracy with the fewest. pruning_few, pruning_accuracy_few:
+    test loss and accuracy with 5 % of the nodes.
     """
     loss = found["loss"]
     result = {

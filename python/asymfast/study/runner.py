@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asymfast import _check, _storage
-from asymfast._device import MOST_THREADS
+from asymfast._device import THREADS
 from asymfast._optional import require
 from asymfast.study.config import Config, ConfigError, configs_of, flat, parse
 from asymfast.study.load import full_tables, load_sweep, short, varying
@@ -85,6 +85,15 @@ class SweepResult:
         return load_sweep(self.folder, list(self.configs.values()))
 
 
+@_check.arguments(
+    out=_storage.path,
+    jobs=_check.COUNT,
+    threads=THREADS,
+    retries=_check.NATURAL,
+    wait=_check.flag,
+    data_dir=_storage.path,
+    checkpoint_every=_check.POSITIVE,
+)
 def sweep(
     configs: str | os.PathLike[str] | Mapping[str, Any] | Iterable[Mapping[str, Any]] | Plan,
     *,
@@ -178,14 +187,6 @@ def sweep(
     >>> len(result.made), len(again.found), again.complete
     (4, 4, True)
     """
-    fn = "sweep"
-    out = _storage.path(fn, "out", out)
-    data_dir = None if data_dir is None else _storage.path(fn, "data_dir", data_dir)
-    jobs = None if jobs is None else _check.integer(fn, "jobs", jobs, low=1)
-    if threads is not None:
-        threads = _check.integer(fn, "threads", threads, low=1, high=MOST_THREADS)
-    retries = _check.integer(fn, "retries", retries, low=0)
-    checkpoint_every = _check.number(fn, "checkpoint_every", checkpoint_every, low=0, low_open=True)
     if progress is True:
         progress = _print
     if progress and not callable(progress):

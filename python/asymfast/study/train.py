@@ -210,14 +210,8 @@ def check(config: Config, places: Places) -> None:
 class Samples:
     """Samples in the network's dtype.
 
-    Attributes
-    ----------
-    X, y : (n, d) and (n,) or (n, k) arrays
-        Training samples; y may be integer labels where the loss is cross_entropy.
-    X_test, y_test : arrays, or None
-        Test samples.
-    X_held, y_held, X_held_test, y_held_test : arrays, or None
-        Samples on which external networks are trained and tested.
+    X (n, d) and y (n,) or (n, k) to train on, where y may be integer labels if the loss is
+    cross_entropy; X_test and y_test; the held ones are for external networks, to train and to test.
     """
 
     X: Array

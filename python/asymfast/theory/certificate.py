@@ -43,13 +43,8 @@ Theorem = Theorem41 | TheoremA1 | TheoremH1
 class RunNumbers:
     """One member of a run, as the theorems need it; T records.
 
-    Raises
-    ------
-    TypeError
-        `run` is not a Run.
-    ValueError
-        The theorems do not cover the run: another loss, several outputs, trained output weights,
-        mini-batches. It has no records; `member` does not match it; X and y are not its data.
+    A ValueError says that the theorems do not cover the run (another loss, several outputs, trained
+    output weights, mini-batches), that it has no records, or that member, X and y are not its own.
     """
 
     def __init__(self, fn: str, run: Any, X: Any, y: Any, member: int | None) -> None:

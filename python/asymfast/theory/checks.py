@@ -25,15 +25,7 @@ Sizes: TypeAlias = dict[str, int]
 
 
 class Domain(NamedTuple):
-    """What an argument may be.
-
-    Attributes
-    ----------
-    text : str
-        In the words of a docstring.
-    check : callable(fn, name, value, sizes)
-        Returns the checked value; the names of function and argument are for the messages.
-    """
+    """What an argument may be: in words for a docstring, and as check(fn, name, value, sizes)."""
 
     text: str
     check: Callable[[str, str, Any, Sizes], Any]

@@ -39,22 +39,13 @@ _NEARLY_PARALLEL = 0.9
 class RowGeometry:
     """Lengths of n rows and the angles between them, accurate also for nearly parallel rows.
 
-    Attributes
-    ----------
-    gram : (n, n) float64 array
-        x_i . x_j / d, exactly symmetric.
-    scale : (n,) float64 array
-        s_i = |x_i| / sqrt(d), the standard deviation of u_i = w . x_i / sqrt(d).
-    rho : (n, n) float64 array
-        Correlation of u_i and u_j in [-1, 1], exactly symmetric, exactly 1 on the diagonal; 0 in
-        the rows and columns of zero rows, where it is undefined.
-    gap : (n, n) float64 array
-        1 - |rho|, with an absolute error of about eps sqrt(gap) where rho is near 1 or -1. The
-        subtraction 1 - abs(rho) would err by eps, which is an angle good to 1e-8 only.
-    rounding : float
-        Allowance for the rounding error of a product over d inputs, relative to the lengths of its
-        factors: (10 + sqrt(d)) units of 2.2e-16. The worst case, d units, does not occur in
-        practice.
+    `gram` (n, n): x_i . x_j / d. `scale` (n,): s_i = |x_i| / sqrt(d), the standard deviation of u_i
+    = w . x_i / sqrt(d). `rho` (n, n): the correlation of u_i and u_j, exactly 1 on the diagonal, 0
+    for zero rows, where it is undefined. `gap` (n, n): 1 - |rho|, with an absolute error of about
+    eps sqrt(gap) where rho is near 1 or -1; the subtraction 1 - abs(rho) would err by eps, which is
+    an angle good to 1e-8 only. `rounding`: allowance for the rounding error of a product over d
+    inputs, relative to the lengths of its factors, (10 + sqrt(d)) units of 2.2e-16; the worst case,
+    d units, does not occur in practice. The matrices are exactly symmetric.
     """
 
     gram: Floats
@@ -215,34 +206,21 @@ def _hermite(z: Floats, first: Floats) -> Iterator[Floats]:
 def pair_means(
     f: Function, bandwidth: float, rows: RowGeometry, tol: float
 ) -> tuple[Floats, float]:
-    """E[f(u_i) f(u_j)] for all pairs of rows; ``tol`` is relative to ``rows.gram * E``.
+    """E[f(u_i) f(u_j)] (n, n) for all pairs of rows, and a bound of its error.
 
-    Parameters
-    ----------
-    f, bandwidth
-        As in `mean`; f bounded.
-    rows : RowGeometry
-        The n rows; u_i has standard deviation ``rows.scale[i]``.
-    tol : float
-        Terms are added until ``error`` is at most ``tol`` times the largest entry of
-        ``rows.gram * E``, up to 4096 terms.
+    f is bounded, with `bandwidth` as in `mean`. Terms are added until the error is at most ``tol``
+    times the largest entry of ``rows.gram * E``, up to 4096 terms. E is exactly symmetric, and
+    positive semi-definite to rounding, as a truncated sum of positive semi-definite matrices with a
+    larger, not truncated, diagonal.
 
-    Returns
-    -------
-    E : (n, n) float64 array
-        Exactly symmetric. Positive semi-definite to rounding, as a truncated sum of positive
-        semi-definite matrices with a larger, not truncated, diagonal.
-    error : float
-        Bound on |rows.gram * (E - exact)| over all entries, the sum of three parts: truncation
-        after K terms, at most |rho_ij|^K sqrt(T_i T_j) with T_i = sum_{k >= K} c_k(s_i)^2 by the
-        Cauchy-Schwarz inequality; quadrature, estimated by the two rules; and rounding,
-        ``rows.rounding`` times the moments and the condition numbers sum_k k c_k(s_i)^2 that
-        multiply an error of rho.
+    The error bounds |rows.gram * (E - exact)| over all entries. It is the sum of three parts:
+    truncation after K terms, at most |rho_ij|^K sqrt(T_i T_j) with T_i = sum_{k >= K} c_k(s_i)^2 by
+    the Cauchy-Schwarz inequality; quadrature, estimated by the two rules; and rounding,
+    ``rows.rounding`` times the moments and the condition numbers sum_k k c_k(s_i)^2 that multiply
+    an error of rho.
 
-    Notes
-    -----
-    Cost: O(n^2 K + n N K) time, O(n^2 + n N) memory, with N = 8 (71 + bandwidth max(s)) nodes and
-    K terms: 32 for short rows, about 10 s^2 for long and nearly parallel ones (swish).
+    Cost: O(n^2 K + n N K) time, O(n^2 + n N) memory, with N = 8 (71 + bandwidth max(s)) nodes and K
+    terms: 32 for short rows, about 10 s^2 for long and nearly parallel ones (swish).
     """
     rule = _HermiteRule(f, bandwidth, rows.scale)
     square = rows.scale**2
@@ -305,33 +283,15 @@ def triple_sums(
 ) -> tuple[Floats, float, float]:
     """sum_i weigh(E_i, i), E_i[k, l] = E[f(u_k) g(u_l) h(u_i)] for rows k, l of Q and i of X.
 
-    Parameters
-    ----------
-    fn : str
-        Name of the calling function, for the messages.
-    functions : tuple of three callables
-        f, g and h, elementwise, analytic in a strip around the real line.
-    bandwidth : float
-        As in `BANDWIDTH`, for the worst of the three.
-    Q, X : (q, d) and (n, d) float64 arrays
-        Rows of length up to 30 sqrt(d); a longer one raises ValueError.
-    tol : float
-        The resolution is increased until the estimated error is at most ``tol * size``.
-    weigh : callable(E_i, i)
-        Applied to the (q, q) matrices before they are summed.
+    `functions` are f, g and h, elementwise and analytic in a strip around the real line, with the
+    `bandwidth` of the worst of the three; ``weigh(E_i, i)`` is applied to the (q, q) matrices
+    before they are summed. Rows of length up to 30 sqrt(d); a longer one raises ValueError, which
+    names `fn`. The resolution is increased until the estimated error is at most ``tol * size``.
 
-    Returns
-    -------
-    total : (q, q) float64 array
-    error : float
-        Estimated error of an entry of E_i: the largest change from a coarser computation (two
-        thirds of the nodes, half of the terms), whose error is usually far larger, plus rounding.
-    size : float
-        Largest sqrt(E[f^2] E[g^2] E[h^2]), the unit of the errors.
-
-    Notes
-    -----
-    Cost: O(n q^2 N K + n q N^2 K) time, O(q N K + q^2) memory, with N nodes and K terms.
+    Returns the (q, q) total; the estimated error of an entry of E_i, which is the largest change
+    from a coarser computation (two thirds of the nodes, half of the terms), whose error is usually
+    far larger, plus rounding; and the size, the largest sqrt(E[f^2] E[g^2] E[h^2]), the unit of the
+    errors. Cost: O(n q^2 N K + n q N^2 K) time, O(q N K + q^2) memory, with N nodes and K terms.
     """
     rows = row_geometry(np.concatenate([Q, X]))
     longest = float(rows.scale.max())

@@ -34,14 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A network with one output, in float64.
-
-    Attributes
-    ----------
-    W : (m, d) float64 array
-    a, lam : (m,) float64 arrays
-    activation : str
-    """
+    """A network with one output in float64: W (m, d), a (m,), lam (m,)."""
 
     W: Floats
     a: Floats
