@@ -97,25 +97,6 @@ class Model:
         Notes
         -----
         Cost: that of the network, O(n d m).
-
-        Examples
-        --------
-        >>> import asymfast as af, numpy as np, pathlib, tempfile
-        >>> from asymfast.cli import main
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = pathlib.Path(folder, "line.csv")
-        ...     x = np.linspace(0, 1, 40)
-        ...     np.savetxt(path, np.c_[x, 3 * x], delimiter=",", header="x,y", comments="")
-        ...     options = ["--target", "y", "--width", "50", "--no-figure", "--out", folder]
-        ...     code = main(["train", str(path), *options])  # doctest: +ELLIPSIS
-        ...     model = af.load_model(folder)
-        ...
-        line.csv: 32 training and 8 test rows, 1 inputs, target y
-        ...
-        >>> model
-        Model(y from x; m=50, swish)
-        >>> bool(abs(model.predict([[0.5]]) - 1.5) < 0.1)
-        True
         """
         fn, columns = "Model.predict", self.columns
         if isinstance(X, Table):

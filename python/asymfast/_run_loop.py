@@ -266,7 +266,7 @@ class Job:
         """Raise, on all ranks, unless all ranks make the same call."""
         own = ("m", "threads", "first_node")
         common = {name: config[name] for name in config if name not in own}
-        arrays = {name: getattr(self, name) for name in ("X", "y", "X_test", "y_test")}
+        arrays = {name: getattr(self, name) for name in _DATA}
         require_agreement(
             self.fn, self.comm, settings=(common, tuple(schedule)), stop=self.stop, **arrays
         )
@@ -300,16 +300,8 @@ class Job:
         return memory.slopes_allowed(self.fn, self.max_memory, fixed, 0, text)
 
     def _arrays(self) -> dict[str, Any]:
-        W, a, lam = self.net._arrays()
-        return {
-            "W": W,
-            "a": a,
-            "lam": lam,
-            "X": self.X,
-            "y": self.y,
-            "X_test": self.X_test,
-            "y_test": self.y_test,
-        }
+        weights = zip(("W", "a", "lam"), self.net._arrays(), strict=True)
+        return dict(weights) | {name: getattr(self, name) for name in _DATA}
 
     def _stop(self) -> dict[str, float]:
         limits = {"loss": -math.inf, "time": math.inf, "wall_seconds": math.inf}
@@ -392,13 +384,8 @@ class Job:
         return {
             "loss": self.loss,
             "n": self.X.shape[1],
-            "d": net.d,
-            "m": net.m,
-            "k": net.k,
-            "B": net.B,
-            "activation": net.activation,
-            "gamma": _plain(net.gamma),
-            "alpha": _plain(net.alpha),
+            **{name: getattr(net, name) for name in ("d", "m", "k", "B", "activation")},
+            **{name: _plain(getattr(net, name)) for name in ("gamma", "alpha")},
             "dtype": str(net.dtype),
             "record": self._recorded(),
             "device": self.device,
@@ -498,11 +485,8 @@ class _Patience:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps of it; JSON-able."""
-        state = {name: getattr(self, name) for name in self._STATE}
-        arrays = {
-            name: base64.b64encode(np.ascontiguousarray(values).data).decode()
-            for name, values in state.items()
-        }
+        state = {name: np.ascontiguousarray(getattr(self, name)) for name in self._STATE}
+        arrays = {name: base64.b64encode(one.data).decode() for name, one in state.items()}
         return {"records": self.records, **arrays}
 
     def resume(self, state: dict[str, Any]) -> None:

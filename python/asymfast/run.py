@@ -31,48 +31,36 @@ class Run:
     ----------
     steps : (T,) int64 array
         Recorded steps. (T, B) in flows of ensembles with error control, where members differ.
-    time : (T,) float64 array
-        lr * step of gradient descent, the sum of the learning rates of sgd, t of a flow.
-    loss : (T,) or (T, B) float64 array
-        Training loss, of the kind named in `config`; in sgd too that of all training samples.
-    test_loss : (T,) or (T, B) float64 array, or None
-        Loss on the test data, if given.
-    weight_change : (T, m) or (T, B, m) float64 array
-        |w_tj - w_0j| of every node.
-    ntg_change : (T,) or (T, B) float64 array, or None
-        Frobenius norm |NTG_t - NTG_0|_F; an upper bound of the 2-norm of Theorem 4.1 (d).
-    ntg_eigmin : (T,) or (T, B) float64 array, or None
-        Smallest eigenvalue of NTG_t. 0 up to rounding, of either sign, where it is singular.
-    weights : (T, m, d) or (T, B, m, d) array, or None
-        W_t, if recorded.
     evaluations : (T,) int64 array
         Gradients computed so far, in sgd those of batches; shaped as `steps`.
+    time : (T,) float64 array
+        lr * step of gradient descent, the sum of the learning rates of sgd, t of a flow.
+    loss : (T,) float64 array
+        Training loss, of the kind named in `config`; in sgd too that of all training samples.
+    weight_change : (T, m) float64 array
+        |w_tj - w_0j| of every node.
+    test_loss, accuracy, test_accuracy : (T,) float64 arrays, or None
+        Accuracy is the share of samples whose largest output is that of the target.
+    ntg_change, ntg_change_2norm : (T,) float64 arrays, or None
+        Frobenius norm |NTG_t - NTG_0|_F, an upper bound of the 2-norm of Theorem 4.1 (d).
+    ntg_eigmin, ntg_eigmax : (T,) float64 arrays, or None
+        Extreme eigenvalues of NTG_t. 0 up to rounding, of either sign, where it is singular.
+    alignment, effective_rank : (T,) float64 arrays, or None
+        See `Record`.
+    ntg_matrix : (T, q, q) float64 array, or None
+        NTG_t on the q chosen samples.
+    top_nodes : (T, top_nodes) int64 array, or None
+        The nodes that moved the most, the farthest first; -1 for a member that diverged.
+    weights, output_weights : (T, m, d) and (T, m, k) arrays, or None
+        W_t, and a_t if it is trained.
     initial, network : Network
         At the start, and at the last record; with `Stop(patience=...)` at the best one.
     diverged : bool, or (B,) bool array
         Whether the loss diverged; a diverged member's records are NaN from there on.
-    stopped : bool
-        Ended early, by a callback or by `stop`.
+    stopped, stopped_by : bool, and str or None
+        Whether it ended early, by "callback", "loss", "time", "wall_seconds" or "patience".
     config : dict
         All settings and versions; JSON-able.
-    accuracy, test_accuracy : (T,) or (T, B) float64 array, or None
-        Share of samples whose largest output is that of the target.
-    ntg_change_2norm : (T,) or (T, B) float64 array, or None
-        Spectral norm |NTG_t - NTG_0|_2.
-    ntg_eigmax : (T,) or (T, B) float64 array, or None
-        Largest eigenvalue of NTG_t.
-    alignment : (T,) or (T, B) float64 array, or None
-        Kernel-target alignment, see `Record`.
-    effective_rank : (T,) or (T, B) float64 array, or None
-        tr NTG_t over its largest eigenvalue.
-    ntg_matrix : (T, q, q) or (T, B, q, q) float64 array, or None
-        NTG_t on the q chosen samples.
-    top_nodes : (T, top_nodes) or (T, B, top_nodes) int64 array, or None
-        The nodes that moved the most, the farthest first; -1 for a member that diverged.
-    output_weights : (T, m, k) or (T, B, m, k) array, or None
-        a_t, if trained and recorded.
-    stopped_by : str or None
-        "callback", "loss", "time", "wall_seconds" or "patience" where `stopped`.
 
     Examples
     --------

@@ -22,7 +22,7 @@ NAMES = (*TABLES, "mnist")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """A data set, split into training, validation and test samples and standardised.
+    """Standardised training, validation and test samples; see `load`.
 
     Attributes
     ----------
@@ -43,18 +43,6 @@ class Dataset:
         Statistics of the training targets, likewise; 0 and 1 for one-hot targets.
     labels_train, labels_valid, labels_test : (n,) int64 arrays or None
         Class labels of classification data.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from asymfast.datasets import Dataset
-    >>> X, y = np.ones((4, 2)), np.ones(4)
-    >>> data = Dataset(
-    ...     "mine", X, y, X[:2], y[:2], X[:1], y[:1],
-    ...     ("a", "b"), ("c",), np.zeros(2), np.ones(2), 0.0, 1.0,
-    ... )
-    >>> data
-    Dataset(mine: 4 train, 2 valid, 1 test, d=2, target c, float64)
     """
 
     name: str

@@ -29,7 +29,7 @@ _THOUSANDS = re.compile(r"[+-]?\d{1,3}([ ',\u2019\u00a0\u2009\u202f]\d{3})+([.]\
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Named columns of numbers, and of categories where `read_csv` was asked for them.
+    """Named columns of numbers, and of categories where asked for; see `read_csv`.
 
     Attributes
     ----------
@@ -39,21 +39,6 @@ class Table:
         All finite, C-contiguous; of a column of categories the indices into `categories`.
     categories : dict of str to tuple of str
         Values of the columns that were read as text, sorted.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile, numpy as np
-    >>> from asymfast import datasets
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder, "table.csv")
-    ...     np.savetxt(path, [[1, 2.5], [3, 4]], delimiter=";", header="length;weight", comments="")
-    ...     table = datasets.read_csv(path)
-    ...
-    >>> table.columns
-    ('length', 'weight')
-    >>> table.values
-    array([[1. , 2.5],
-           [3. , 4. ]])
     """
 
     columns: tuple[str, ...]
@@ -61,6 +46,11 @@ class Table:
     categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
+@_check.arguments(
+    path=_storage.path,
+    decimal=_check.one_of(".", ","),
+    missing=_check.one_of("error", "drop"),
+)
 def read_csv(
     path: str | Path,
     *,
@@ -69,7 +59,7 @@ def read_csv(
     text: Sequence[str] = (),
     drop: Sequence[str] = (),
 ) -> Table:
-    """Read a table of numbers; a file that is not clearly one is refused.
+    r"""Read a table of numbers; a file that is not clearly one is refused.
 
     Parameters
     ----------
@@ -112,18 +102,19 @@ def read_csv(
     >>> from asymfast import datasets
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "table.csv")
-    ...     with path.open("w") as file:
-    ...         print("length,weight", "1,2.5", "3,", sep=chr(10), file=file)
+    ...     _ = path.write_text("length;weight\n1;2.5\n3;4\n")
+    ...     table = datasets.read_csv(path)
+    ...     _ = path.write_text("length,weight\n1,2.5\n3,\n")
     ...     try:
     ...         datasets.read_csv(path)
     ...     except ValueError as error:
     ...         print(str(error).replace(str(path), path.name).split(";")[0])
     ...
     read_csv: table.csv, line 3, column 'weight' is empty
+    >>> table.columns, table.values.tolist()
+    (('length', 'weight'), [[1.0, 2.5], [3.0, 4.0]])
     """
-    path = _storage.path("read_csv", "path", path)
-    _check.choice("read_csv", "decimal", decimal, (".", ","))
-    _check.choice("read_csv", "missing", missing, ("error", "drop"))
+    path = Path(path)
     lines = _split(path, _text(path))
     if not lines:
         raise ValueError(f"read_csv: {path} is empty")
