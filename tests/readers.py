@@ -241,7 +241,9 @@ READERS = {
     "record folder": Reader(resume_record, (af.CheckpointError, OverflowError), record_files),
     "result of a sweep": Reader(load_result, (ValueError,), lambda: [result_file()]),
     "features": Reader(
-        lambda path: samples(parse(FEATURES), Places.of(path)), (ValueError,), feature_files
+        lambda path: samples(parse(FEATURES), Places.from_folder(path)),
+        (ValueError,),
+        feature_files,
     ),
     "model": Reader(predict, (ValueError, OverflowError), model_files),
     "experiment": Reader(read_experiment, (ValueError,), experiments),

@@ -262,7 +262,7 @@ def array(
         Sizes that are fixed, and names of those that are free; None accepts any. Several shapes
         are alternatives.
     """
-    given = plain(fn, name, value)
+    given = as_array(fn, name, value)
     accepted = dtype if isinstance(dtype, tuple) else (np.dtype(dtype),)
     if given.dtype not in accepted:
         _require_exact(fn, name, given, accepted)
@@ -300,7 +300,7 @@ def _require_exact(
     raise TypeError(f"{fn}: {name}: expected dtype {names}, got {values.dtype}{remedy}")
 
 
-def plain(fn: str, name: str, value: Any) -> NDArray[Any]:
+def as_array(fn: str, name: str, value: Any) -> NDArray[Any]:
     """Return an array by NumPy's rules or by DLPack, without a copy where it is one already."""
     if isinstance(value, np.ma.MaskedArray):  # NumPy would drop the mask
         raise TypeError(f"{fn}: {name} must be a plain array, got a masked one")
@@ -337,7 +337,7 @@ def require_shape(
 
 def reals(fn: str, name: str, values: Any, *, low: float = -math.inf) -> NDArray[np.float64]:
     """Return a finite float64 array of any shape, from real numbers of any type."""
-    given = plain(fn, name, values)
+    given = as_array(fn, name, values)
     if given.dtype.kind not in "iuf":
         raise TypeError(f"{fn}: {name} must be real numbers, got dtype {given.dtype}")
     require_room(fn, 8 * given.size, f"a copy of {name} of shape {given.shape}", "pass fewer")
@@ -433,7 +433,7 @@ class AnyNetwork(Protocol):
 
 def inputs(fn: str, net: AnyNetwork, X: ArrayLike, name: str = "X") -> NDArray[Any]:
     """Return X (n, d) or, of an ensemble, (B, n, d), with a leading axis of length 1 or B."""
-    given = plain(fn, name, X)
+    given = as_array(fn, name, X)
     if net.bias and given.ndim in (2, 3):
         given = _with_ones(fn, name, given, net.d)
     if given.ndim in (2, 3) and given.shape[-1] != net.d:
@@ -465,7 +465,7 @@ def targets(
     fn: str, net: AnyNetwork, y: ArrayLike, n: int, loss: str, name: str = "y"
 ) -> NDArray[Any]:
     """Return y with a leading axis of length 1 or B and k columns; class labels as one-hot rows."""
-    given = plain(fn, name, y)
+    given = as_array(fn, name, y)
     require_outputs(fn, net, loss)
     if loss == "cross_entropy" and given.dtype.kind in "iu":
         given = _one_hot(fn, net, given, n, name)

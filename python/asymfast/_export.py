@@ -73,7 +73,7 @@ class Layers:
     activation: str
 
     @classmethod
-    def of(cls, fn: str, net: _Network) -> Layers:
+    def from_network(cls, fn: str, net: _Network) -> Layers:
         """Take a single network apart."""
         if net.B is not None:
             raise ValueError(
@@ -157,7 +157,7 @@ def write_numpy(layers: Layers, path: Any, columns: Columns | None, fn: str) -> 
     """Write a module with a function ``predict``."""
     arrays, predict = _numpy_parts(layers, columns)
     lines = [_as_text(name, values) for name, values in arrays.items()]
-    title = _plain(_title(layers, columns))
+    title = _comment(_title(layers, columns))
     text = {"title": title, "version": _version(), "arrays": "\n".join(lines), "predict": predict}
     _write(fn, path, _NUMPY_MODULE.format(**text))
 
@@ -183,7 +183,7 @@ def _numpy_parts(layers: Layers, columns: Columns | None) -> tuple[dict[str, Arr
         arrays |= {name: getattr(columns, name) for name in NUMBERS}
         counts = {columns.inputs.index(name): len(of) for name, of in columns.categories.items()}
         text |= {"d": len(columns.inputs), "counts": list(counts.items())}
-        body = _OF_TABLE.format(**text, help="\n    ".join(map(_plain, _legend(columns))))
+        body = _OF_TABLE.format(**text, help="\n    ".join(map(_comment, _legend(columns))))
     return arrays, body
 
 
@@ -494,9 +494,9 @@ def write_c(layers: Layers, path: Any, columns: Columns | None, fn: str) -> None
     header = _HEADER.format(
         name=name,
         guard=f"{name.upper()}_H",
-        title=_plain(_title(layers, columns)),
+        title=_comment(_title(layers, columns)),
         version=_version(),
-        legend="\n".join(f" *   {_plain(line)}" for line in legend),
+        legend="\n".join(f" *   {_comment(line)}" for line in legend),
         arrays="\n".join(_c_array(f"{name}_{one}", values) for one, values in arrays.items()),
         real=real,
         width=width,
@@ -544,7 +544,7 @@ def _legend(columns: Columns) -> list[str]:
     return [*lines, *(f"y[{place}] = {name}" for place, name in enumerate(columns.targets))]
 
 
-def _plain(text: str) -> str:
+def _comment(text: str) -> str:
     """Text that may stand in a comment, whatever the names of the columns are."""
     return re.sub(r"[^\w .,:;=()\[\]%+-]", "_", text, flags=re.ASCII)
 

@@ -207,7 +207,7 @@ def _model(stored: dict[str, NDArray[Any]], header: dict[str, Any]) -> Model:
         if name.endswith("scale") and values.min() <= 0:
             raise ValueError(f"{name} must be positive")
     columns = Columns(inputs, targets, categories, **numbers)
-    return Model(Network._stored(stored, header), columns, dict(header["about"]))
+    return Model(Network._from_arrays(stored, header), columns, dict(header["about"]))
 
 
 def _names(table: Any, key: str) -> tuple[str, ...]:

@@ -204,24 +204,24 @@ class Job:
         )
         pulse, close = progress_hooks(self.fn, self.progress)
         try:
-            keeper = _Keeper(self, config, schedule)
+            writer = _Writer(self, config, schedule)
             limits = self._stop()
             hooks = _core.Hooks(
                 pulse=pulse,
                 on_record=self._on_record if self.callback or self.patience else None,
-                take_rows=keeper.take_rows,
-                checkpoint=keeper.write,
+                take_rows=writer.take_rows,
+                checkpoint=writer.write,
                 sum_over_ranks=summing(self.comm),
                 stop_loss=limits["loss"],
                 stop_time=limits["time"],
                 stop_wall_seconds=limits["wall_seconds"],
                 rows_bytes=1 << 24,
                 checkpoint_every=self.checkpoint_every,
-                resume_from=keeper.resume_from,
+                resume_from=writer.resume_from,
             )
-            with keeper.explaining():
+            with writer.explaining():
                 result = call(problem, recording, hooks, execution)
-            rows = keeper.rows(result.rows)
+            rows = writer.rows(result.rows)
             if pulse is not None and result.status == "finished":
                 pulse(1.0, float(rows["loss"][-1, 0]))
         finally:
@@ -385,7 +385,7 @@ class Job:
             "loss": self.loss,
             "n": self.X.shape[1],
             **{name: getattr(net, name) for name in ("d", "m", "k", "B", "activation")},
-            **{name: _plain(getattr(net, name)) for name in ("gamma", "alpha")},
+            **{name: _as_json(getattr(net, name)) for name in ("gamma", "alpha")},
             "dtype": str(net.dtype),
             "record": self._recorded(),
             "device": self.device,
@@ -399,7 +399,7 @@ class Job:
 
     def _recorded(self) -> dict[str, Any]:
         """The settings of the record, with the number of samples in place of a default `ntg_on`."""
-        record = {name: _plain(value) for name, value in asdict(self.record).items()}
+        record = {name: _as_json(value) for name, value in asdict(self.record).items()}
         if record["ntg_on"] in (None, "all"):
             q = len(self.ntg_on)
             record["ntg_on"] = None if q == self.X.shape[1] else q  # None: all
@@ -504,7 +504,7 @@ class _Patience:
     _STATE = ("W", "a", "best_record", "_best", "_mark", "_since")
 
 
-class _Keeper:
+class _Writer:
     """Writes a run's checkpoints and the rows of its record to the disk during the run."""
 
     def __init__(self, job: Job, config: dict[str, Any], schedule: Schedule) -> None:
@@ -627,7 +627,7 @@ def _ends(fn: str, answer: Any) -> bool:
     return not bool(truth.all())
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     """Return a setting as JSON has it: without tuples, arrays and NaN."""
     if isinstance(value, tuple):
         return list(value)

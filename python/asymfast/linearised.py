@@ -239,9 +239,9 @@ def linearised_flow(
     return LinearisedFlow(
         time=float(times[0]) if scalar else times,
         f=gather(outputs(f)),
-        loss=_plain(gather([_loss(f_b, row(target, b), loss) for b, f_b in enumerate(f)])),
+        loss=_as_float(gather([_loss(f_b, row(target, b), loss) for b, f_b in enumerate(f)])),
         f_test=f_test,
-        test_loss=None if test_loss is None else _plain(test_loss),
+        test_loss=None if test_loss is None else _as_float(test_loss),
         W=moved,
         weight_change=change,
         eigenvalues=members[0].mu if single else np.stack([member.mu for member in members]),
@@ -324,7 +324,7 @@ class _Linearised:
 
 def _times(fn: str, t: ArrayLike) -> tuple[Floats, bool]:
     """The times (T,), and whether a single number was given."""
-    given = _check.plain(fn, "t", t)
+    given = _check.as_array(fn, "t", t)
     if given.dtype.kind not in "iuf":
         raise TypeError(f"{fn}: t must be a real number or an array of them, got {t!r}")
     if given.ndim > 1 or given.size == 0:
@@ -340,5 +340,5 @@ def _loss(f: Floats, y: NDArray[Any], kind: str) -> Floats:
     return np.asarray(0.5 * squares.sum((1, 2)) if kind == "half_sse" else squares.mean((1, 2)))
 
 
-def _plain(values: Any) -> Any:
+def _as_float(values: Any) -> Any:
     return float(values) if np.ndim(values) == 0 else values

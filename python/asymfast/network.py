@@ -218,7 +218,7 @@ class Network:
         fn = "Network.init"
         d += bias  # the ones
         axes: dict[str, Any] = {
-            name: _check.plain(fn, name, value) if _check.is_foreign(value) else value
+            name: _check.as_array(fn, name, value) if _check.is_foreign(value) else value
             for name, value in (("rng", rng), ("gamma", gamma), ("alpha", alpha))
         }
         lengths = {name: len(axis) for name, axis in axes.items() if _check.is_sequence(axis)}
@@ -932,7 +932,7 @@ class Network:
         keep = _check.integer("Network.prune", "keep", keep, low=1, high=self.m)
         ranked = np.argsort(-self.node_importance(), axis=-1, kind="stable")[..., :keep]
         nodes = np.sort(ranked, axis=-1)
-        return self._of_nodes(nodes if self.B is None else (np.arange(self.B)[:, None], nodes))
+        return self._select(nodes if self.B is None else (np.arange(self.B)[:, None], nodes))
 
     # ---- other libraries -------------------------------------------------------------------------
 
@@ -972,7 +972,7 @@ class Network:
         """
         from ._export import Layers, numpy_function, write_numpy
 
-        layers = Layers.of("Network.to_numpy", self)
+        layers = Layers.from_network("Network.to_numpy", self)
         if path is not None:
             write_numpy(layers, path, None, "Network.to_numpy")
         return numpy_function(layers)
@@ -1007,7 +1007,7 @@ class Network:
         """
         from ._export import Layers, torch_module
 
-        return torch_module(Layers.of("Network.to_torch", self))
+        return torch_module(Layers.from_network("Network.to_torch", self))
 
     def to_onnx(self, path: str | os.PathLike[str]) -> None:
         """Write the network as a file of ONNX (extra ``onnx``).
@@ -1039,7 +1039,7 @@ class Network:
         """
         from ._export import Layers, write_onnx
 
-        write_onnx(Layers.of("Network.to_onnx", self), path, None, "Network.to_onnx")
+        write_onnx(Layers.from_network("Network.to_onnx", self), path, None, "Network.to_onnx")
 
     @classmethod
     def from_layers(cls, model: Any, activation: str | None = None) -> Network:
@@ -1117,7 +1117,7 @@ class Network:
         """What a network has beside its arrays."""
         return {name: getattr(self, name) for name in ("activation", "gamma", "alpha", "bias")}
 
-    def _of_nodes(self, nodes: Any) -> Network:
+    def _select(self, nodes: Any) -> Network:
         """Network of some of the nodes, which has no gamma."""
         arrays = self.W[nodes], self.a[nodes], self.lam[nodes]
         return Network(*arrays, activation=self.activation, bias=self.bias)
@@ -1128,7 +1128,7 @@ class Network:
         return {name: np.asarray(value) for name, value in known.items() if value is not None}
 
     @classmethod
-    def _stored(
+    def _from_arrays(
         cls, arrays: Mapping[str, NDArray[Any]], header: Any, W: str = "W", a: str = "a"
     ) -> Network:
         """The network of a file's arrays, by the names of W and a, and its header."""
@@ -1258,7 +1258,7 @@ def _origin(
         return None
     if np.ndim(value) == 0:
         return _check.number(fn, name, value, low=0.0, high=high)
-    given = _check.plain(fn, name, value)
+    given = _check.as_array(fn, name, value)
     _check.require_shape(fn, name, given.shape, members)
     if given.dtype.kind not in "iuf":
         raise TypeError(f"{fn}: {name} must be real numbers, got dtype {given.dtype}")

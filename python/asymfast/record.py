@@ -193,7 +193,7 @@ class Record:
 def _increasing(
     fn: str, name: str, values: Any, *, kinds: str, element: type[int] | type[float]
 ) -> tuple[Any, ...]:
-    given = _check.plain(fn, name, values)
+    given = _check.as_array(fn, name, values)
     if given.dtype.kind not in kinds:
         raise TypeError(f"{fn}: {name} must be a sequence of {element.__name__}, got {values!r}")
     if given.ndim != 1 or given.size == 0:
@@ -209,7 +209,7 @@ def _increasing(
 def _samples(fn: str, name: str, ntg_on: Any) -> str | int | tuple[int, ...]:
     if isinstance(ntg_on, str):
         return _check.choice(fn, name, ntg_on, ("all",))
-    rows = _check.plain(fn, name, ntg_on)
+    rows = _check.as_array(fn, name, ntg_on)
     if rows.dtype.kind not in "iu":
         raise TypeError(f"{fn}: {name} must be an integer or indices, got {ntg_on!r}")
     if rows.ndim == 0:

@@ -202,19 +202,19 @@ class Run:
         """
         file = _storage.path("Run.load", "path", path)
         try:
-            return _storage.load_npz(file, _FORMAT, cls._of)
+            return _storage.load_npz(file, _FORMAT, cls._build)
         except ValueError as error:
             raise ValueError(f"Run.load: {file} is not a file of Run.save: {error}") from None
 
     @classmethod
-    def _of(cls, stored: dict[str, NDArray[Any]], header: dict[str, Any]) -> Run:
+    def _build(cls, stored: dict[str, NDArray[Any]], header: dict[str, Any]) -> Run:
         diverged = stored["diverged"]
         recorded: dict[str, Any] = {name: stored[name] for name in _ALWAYS}
         recorded |= {name: stored.get(name) for name in COLUMNS if name not in _ALWAYS}
         run = cls(
             **recorded,
-            initial=Network._stored(stored, header, "W0", "a0" if "a0" in stored else "a"),
-            network=Network._stored(stored, header),
+            initial=Network._from_arrays(stored, header, "W0", "a0" if "a0" in stored else "a"),
+            network=Network._from_arrays(stored, header),
             diverged=diverged if diverged.ndim else diverged.item(),
             stopped=bool(header["stopped"]),
             stopped_by=header.get("stopped_by"),
@@ -434,7 +434,7 @@ def grid(
     (10, {'record': 11, 'gamma': 3, 'alpha': 2, 'seed': 2})
     """
     fn = "grid"
-    if np.ndim(_check.plain(fn, "seeds", seeds)) == 0:
+    if np.ndim(_check.as_array(fn, "seeds", seeds)) == 0:
         seeds = np.arange(_check.COUNT(fn, "seeds", seeds))
     axes = {"gamma": gamma, "alpha": alpha, "seeds": seeds}
     values = {name: _axis(fn, name, given) for name, given in axes.items()}
@@ -457,7 +457,7 @@ def grid(
 
 
 def _axis(fn: str, name: str, given: Any) -> NDArray[Any]:
-    values = _check.plain(fn, name, given)
+    values = _check.as_array(fn, name, given)
     kinds = "iu" if name == "seeds" else "iuf"
     if values.dtype.kind not in kinds or values.ndim != 1 or values.size == 0:
         numbers = "integers" if name == "seeds" else "real numbers"

@@ -471,7 +471,7 @@ def export(options: argparse.Namespace) -> int:
     try:
         network, columns = _exported(options.model)
         dtype = np.dtype(options.dtype or network.dtype)
-        layers = _export.Layers.of("export", network).astype(dtype)
+        layers = _export.Layers.from_network("export", network).astype(dtype)
         for path, write in wanted.items():
             write(layers, path, columns, "export")
     except OSError as refused:

@@ -106,7 +106,7 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         net: Network = self.estimator_.network_
         X = validated(self, X, dtype=net.dtype, reset=False)
-        return net._of_nodes(self.nodes_).features(X, threads=self.estimator_._threads)
+        return net._select(self.nodes_).features(X, threads=self.estimator_._threads)
 
     def get_feature_names_out(self, input_features: Any = None) -> Array:
         """Names "node17" by the nodes' numbers."""

@@ -210,7 +210,7 @@ def sweep(
             folder=str(store.folder),
             config={},
             threads=threads or share,
-            places=Places.of(data_dir).fixed(),
+            places=Places.from_folder(data_dir).fixed(),
             checkpoint_every=checkpoint_every,
             token=uuid.uuid4().hex,
             host=socket.gethostname(),
@@ -440,7 +440,7 @@ def planned(source: Any, data_dir: str | os.PathLike[str] | None) -> Plan:
     if not given:
         raise ConfigError("sweep: configs must hold at least one configuration, got none")
     configs: dict[str, Config] = {}
-    places, digest = Places.of(data_dir), functools.cache(_storage.sha256)
+    places, digest = Places.from_folder(data_dir), functools.cache(_storage.sha256)
     checked = set()
     for i, one in enumerate(given):
         try:

@@ -271,7 +271,7 @@ def transfer(
     if most > network.m:
         raise ValueError(f"transfer: features must be at most m = {network.m}, got {most}")
     order = np.argsort(-network.node_importance(), kind="stable")[:most]
-    top = network._of_nodes(order)
+    top = network._select(order)
     features, test_features = (top.features(X, threads=threads) for X in (X_held, X_test))
     rows = []
     for count in plan.features:

@@ -305,7 +305,7 @@ def _plain_config(config: Any) -> dict[str, Any]:
 def _column(name: str, values: Any) -> NDArray[Any]:
     if not isinstance(name, str) or not name or name == _HEADER:
         raise ValueError(f"Store.save: arrays must have names, other than 'header', got {name!r}")
-    array = _check.plain("Store.save", f"arrays[{name!r}]", values)
+    array = _check.as_array("Store.save", f"arrays[{name!r}]", values)
     if array.dtype.hasobject:
         raise TypeError(f"Store.save: arrays[{name!r}] must hold numbers or text, got objects")
     return array

@@ -96,7 +96,7 @@ def train_config(
     parsed = parse(config)
     options: dict[str, Any] = {"threads": threads, "progress": progress}
     options |= {"checkpoint": checkpoint, "checkpoint_every": checkpoint_every}
-    return train(parsed, samples(parsed, Places.of(data_dir)), **options)
+    return train(parsed, samples(parsed, Places.from_folder(data_dir)), **options)
 
 
 def train(config: Config, data: Samples, **options: Any) -> Run:
@@ -242,7 +242,7 @@ class Places(NamedTuple):
     files: tuple[str, ...]
 
     @classmethod
-    def of(cls, data_dir: PathLike | None) -> Places:
+    def from_folder(cls, data_dir: PathLike | None) -> Places:
         """Return the folder given; else files are in the current one, or in ASYMFAST_DATA."""
         if data_dir is not None:
             folder = os.path.abspath(data_dir)

@@ -92,7 +92,7 @@ def scalings(size: str = "m", *, may_be_zero: bool = False) -> Domain:
     domain = array(size)
 
     def check(fn: str, name: str, values: Any, sizes: Sizes) -> Floats:
-        plain = _check.plain(fn, name, values)
+        plain = _check.as_array(fn, name, values)
         if plain.dtype.kind not in "iuf":
             raise TypeError(f"{fn}: {name} must be real numbers, got dtype {plain.dtype}")
         found: Floats = domain.check(fn, name, plain.astype(np.float64), sizes)
