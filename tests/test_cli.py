@@ -454,6 +454,12 @@ def test_missing_target_and_missing_command(capsys):
     assert capsys.readouterr().err.startswith("asymfast: the following arguments are required")
 
 
+def test_out_is_empty(table, capsys):
+    """As of a variable of the shell that is not set: not the current folder."""
+    assert train("small.csv", "--out", "") == 2
+    assert "--out: must not be empty" in capsys.readouterr().err
+
+
 def test_out_is_a_file(table, capsys):
     assert train(table, "--no-figure", "--out", table) == 2
     err = capsys.readouterr().err

@@ -166,3 +166,10 @@ def test_the_same_command_goes_on_after_an_interrupt(folder, capsys, monkeypatch
     assert {path.name for path in (folder / "cut").iterdir()} == names
     whole, cut = ((folder / name / "certificate.csv").read_text() for name in ("whole", "cut"))
     assert cut == whole
+
+
+def test_a_step_beyond_all_floats(folder, capsys):
+    assert certify("--lr", "1e300", "--no-figure") == 1
+    err = capsys.readouterr().err
+    assert "training diverged at step 1" in err
+    assert "exceeds the largest float" in err

@@ -90,6 +90,7 @@ BAD_TABLES = {
     "blank": ("\n\n\n", "is empty"),
     "nothing": ("", "is empty"),
     "Latin 1": ("ä,b\n1,2\n".encode("latin-1"), "is not UTF-8 text"),
+    "UTF-16 without a mark": ("a,b\n1,2\n".encode("utf-16-le"), "line 1 has null characters"),
     "UTF-16": ("a,b\n1,2\n".encode("utf-16"), "is not UTF-8 text"),
 }
 

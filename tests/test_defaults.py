@@ -231,6 +231,54 @@ def test_numbers_of_other_types_are_taken_where_nothing_is_lost():
     assert af.min_eigenvalue([[2, 1], [1, 2]]) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (10**400, ValueError),
+        (-(10**400), ValueError),
+        (np.complex128(0.5), TypeError),
+        (np.array(0.5 + 0j), TypeError),
+        (np.ma.masked, TypeError),
+        (np.ma.array([0.5], mask=[True]), TypeError),
+        (np.ma.array(0.5), TypeError),
+    ],
+)
+def test_what_is_no_number_or_none_that_can_be(value, error):
+    for name in ("gamma", "alpha"):
+        with pytest.raises(error, match=f"^node_scaling: {name} must be "):
+            af.node_scaling(5, **{"gamma": 0.5, "alpha": 0.7, name: value})
+
+
+def test_arrays_whose_numbers_would_change_or_be_lost_are_refused():
+    net = af.Network(np.ones((2, 2)), np.ones(2), np.ones(2))
+    rows = [np.ma.array([1.0, 2.0], mask=[True, False]), [3.0, 4.0]]
+    with pytest.raises(TypeError, match="X must be a plain array, got a masked one"):
+        net(rows)
+    for X in ([[True, False]], [[None, 1.0]], np.array([[1.0, 2.0]], object)):
+        with pytest.raises(
+            TypeError, match=r"if these are numbers, pass np\.asarray\(X, 'float64'"
+        ):
+            net(X)
+    if np.finfo(np.longdouble).max > np.finfo(np.float64).max:
+        with pytest.raises(ValueError, match="node_scaling: weights must be finite"):
+            af.node_scaling(2, 0.5, weights=np.array([1, "1e4000"], np.longdouble))
+    with pytest.raises(MemoryError, match=r"node_scaling: needs .* for m = 4611686018427387904"):
+        af.node_scaling(2**62, 1.0)
+
+
+@pytest.mark.parametrize("layers", ["first", "both"])
+@pytest.mark.parametrize("exponent", [-450, -300, 250, 450])
+def test_the_largest_stable_step_has_no_unit(exponent, layers):
+    """Squares of the tangent matrix, or of its products, leave the range of float64."""
+    case = problem(n=9, d=4, m=20, activation="identity", seed=3)
+    steps = [
+        case.net.stable_step(np.ldexp(case.X, power), layers=layers) for power in (0, exponent)
+    ]
+    assert np.ldexp(steps[1], 2 * exponent) == pytest.approx(steps[0], rel=1e-12)
+    with pytest.raises(OverflowError, match="exceeds the range of float64"):
+        case.net.stable_step(np.ldexp(case.X, 600), layers=layers)
+
+
 def test_a_double_is_never_rounded_silently():
     net = af.Network(np.ones((3, 2), np.float32), np.ones(3, np.float32), np.ones(3))
     with pytest.raises(TypeError, match=r"got float64; to accept the rounding, pass X\.astype"):

@@ -128,6 +128,7 @@ def test_rows_that_do_not_fit(trained, capsys, change, message):
     err = capsys.readouterr().err
     assert re.search(message, err), err
     assert err.count("\n") == 1
+    assert not re.search("--missing|--one-hot|--drop", err), "options of train"
     assert not Path("predicted.csv").exists()
 
 
@@ -185,6 +186,7 @@ HOSTILE = {
     "categories": lambda a: header_with(a, categories={"fuel": ["gas"]}),
     "strange categories": lambda a: header_with(a, categories=5),
     "other categories": lambda a: header_with(a, categories={"owner": ["me", "you"]}),
+    "categories list": lambda a: header_with(a, categories=[1]),
     "bias": lambda a: header_with(a, bias=3),
     "about": lambda a: header_with(a, about=3),
     "deep": lambda a: changed(a, header=np.array("[" * 100_000)),
@@ -223,6 +225,24 @@ def test_what_is_not_a_model(content, tmp_path, monkeypatch, capsys):
         "asymfast predict: cannot read absent.npz: No such file or directory\n"
     )
     assert not Path("executed").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pipe with a name")
+def test_predictions_go_to_files_only(trained, capsys):
+    write("new.csv", {key: list(trained[key][:3]) for key in ("speed", "fuel", "heat")})
+    os.mkfifo("pipe")
+    for out in ("pipe", "none/new.csv", "."):
+        command = ["predict", "asymfast-cars", "new.csv", "--overwrite", "--out", out]
+        capsys.readouterr()
+        assert main(command) == 2
+        assert "--out must be a file in a folder that exists" in capsys.readouterr().err
+    assert Path("pipe").is_fifo()
+
+
+def test_files_of_an_export_are_different_ones(trained, capsys):
+    capsys.readouterr()
+    assert main(["export", "asymfast-cars", "--c", "model.h", "--numpy", "model.h"]) == 2
+    assert "must name different files" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pipe with a name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import asymfast as af
 import numpy as np
@@ -106,3 +107,41 @@ def test_a_path_in_the_present_folder(run, tmp_path, monkeypatch):
     run.save("run.npz")
     assert af.Run.load("run.npz").steps.tolist() == run.steps.tolist()
     assert os.listdir(tmp_path) == ["run.npz"]
+
+
+LOADS = {"Run.load": af.Run.load, "load_model": af.load_model, "read_idx": read_idx}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs device files")
+@pytest.mark.parametrize("load", LOADS.values(), ids=LOADS.keys())
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_files_without_an_end_are_refused(load, kind, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="is not a regular file"):
+        load(tmp_path / "pipe" if kind == "pipe" else "/dev/zero")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pipe and links")
+def test_what_is_written_takes_the_place_of_files_only(run, tmp_path):
+    """Of a device, too, which could not be made again; a link stays, and leads to what is new."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileExistsError, match="not a regular file"):
+        run.save(tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link.npz").symlink_to(tmp_path / "elsewhere" / "run.npz")
+    run.save(tmp_path / "link.npz")
+    run.save(tmp_path / "link.npz")
+    assert (tmp_path / "link.npz").is_symlink()
+    assert os.listdir(tmp_path / "elsewhere") == ["run.npz"]
+    assert af.Run.load(tmp_path / "elsewhere" / "run.npz").steps.tolist() == run.steps.tolist()
+
+
+@pytest.mark.parametrize("ending", [".npz", "." + 100 * "é"])
+def test_names_as_long_as_a_file_system_takes(run, ending, tmp_path):
+    path = tmp_path / ((255 - len(ending.encode())) * "x" + ending)
+    run.save(path)
+    assert len(af.Run.load(path).steps) == len(run.steps)
+    path.unlink()
+    assert descend(checkpoint=path).steps.tolist() == descend(checkpoint=path).steps.tolist()
+    assert os.listdir(tmp_path) == [path.name]

@@ -391,8 +391,14 @@ def test_data_that_are_not_finite_are_refused_without_a_warning(kind):
 
 def test_targets_of_any_size():
     X = np.arange(6.0).reshape(3, 2)
-    with pytest.raises(OverflowError, match="the standard deviation of y exceeds the range"):
-        AsymmetricNetRegressor().fit(X, [1e300, -1e300, 0.0])
+    y = np.array([1.7, -1.7, 0.4])
+    fitted = [
+        AsymmetricNetRegressor(random_state=0, **SMALL).fit(X, np.ldexp(y, exponent))
+        for exponent in (0, -600, -1000, 600, 1023)  # the squares of four of them are 0 or inf
+    ]
+    for net, exponent in zip(fitted, (0, -600, -1000, 600, 1023), strict=True):
+        expected = np.ldexp(fitted[0].predict(X), exponent)
+        np.testing.assert_allclose(net.predict(X), expected, rtol=1e-14)
     with pytest.raises(ValueError, match="continuous"):  # are they integers? no cast can tell
         AsymmetricNetClassifier().fit(X, [1e29 + 0.5, 2.5, 1e-3])
 
@@ -415,3 +421,11 @@ def test_probabilities_beyond_the_range_are_0_and_1():
     assert sorted(net.predict_log_proba(far)[0]) == [-np.inf, 0]
     with pytest.raises(OverflowError, match="exceeds the range of float64"):
         net.decision_function(far)
+
+
+@pytest.mark.parametrize("masked", ["X", "y"])
+def test_masks_are_not_dropped(masked):
+    data = {"X": np.eye(3), "y": np.arange(3.0)}
+    data[masked] = np.ma.array(data[masked], mask=data[masked] > 0)
+    with pytest.raises(TypeError, match=f"Regressor: {masked} must be a plain array, got a masked"):
+        AsymmetricNetRegressor().fit(**data)

@@ -124,11 +124,13 @@ def number(
 ) -> float:
     """Return a real number within an interval; infinite ends are always open."""
     try:
-        if isinstance(value, (bool, str, bytes)):
+        if isinstance(value, (bool, str, bytes, np.ma.MaskedArray)):
             raise TypeError
         if isinstance(value, (np.generic, np.ndarray)) and value.dtype.kind not in "iuf":
             raise TypeError
         real = float(value)
+    except OverflowError:  # of an int
+        real = math.inf if value > 0 else -math.inf
     except (TypeError, ValueError):
         raise TypeError(f"{fn}: {name} must be a real number, got {value!r}") from None
     low_open, high_open = low_open or math.isinf(low), high_open or math.isinf(high)
@@ -296,13 +298,17 @@ def _require_exact(
                 return
             remedy = f" beyond {largest}"
         remedy += f"; to accept the rounding, pass {name}.astype({dtype.name!r})"
+    elif values.dtype.kind in "bO":
+        remedy = f"; if these are numbers, pass np.asarray({name}, {dtype.name!r})"
     names = " or ".join(dict.fromkeys(str(one) for one in accepted))
     raise TypeError(f"{fn}: {name}: expected dtype {names}, got {values.dtype}{remedy}")
 
 
 def as_array(fn: str, name: str, value: Any) -> NDArray[Any]:
     """Return an array by NumPy's rules or by DLPack, without a copy where it is one already."""
-    if isinstance(value, np.ma.MaskedArray):  # NumPy would drop the mask
+    # NumPy would drop the mask.
+    several = value if isinstance(value, (list, tuple)) else [value]
+    if any(isinstance(one, np.ma.MaskedArray) for one in several):
         raise TypeError(f"{fn}: {name} must be a plain array, got a masked one")
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         raise TypeError(
@@ -341,8 +347,9 @@ def reals(fn: str, name: str, values: Any, *, low: float = -math.inf) -> NDArray
     if given.dtype.kind not in "iuf":
         raise TypeError(f"{fn}: {name} must be real numbers, got dtype {given.dtype}")
     require_room(fn, 8 * given.size, f"a copy of {name} of shape {given.shape}", "pass fewer")
-    finite(fn, name, given)
-    checked = given.astype(np.float64)
+    with np.errstate(over="ignore"):  # of long doubles
+        checked = given.astype(np.float64)
+    finite(fn, name, checked)
     if checked.size and checked.min() < low:
         raise ValueError(f"{fn}: {name} must be at least {low:g}, got {checked.min():g}")
     return checked

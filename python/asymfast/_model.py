@@ -181,8 +181,6 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     file = _storage.path("load_model", "path", path)
     if file.is_dir():
         file /= "model.npz"
-    if file.exists() and not file.is_file():  # a pipe or a device may have no end
-        raise ValueError(f"load_model: {file} is not a regular file")
     try:
         return _storage.load_npz(file, _FORMAT, _model)
     except ValueError as error:
@@ -191,7 +189,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
 
 def _model(stored: dict[str, NDArray[Any]], header: dict[str, Any]) -> Model:
     inputs, targets = _names(header, "inputs"), _names(header, "targets")
-    categories = {str(name): _names(header["categories"], name) for name in header["categories"]}
+    categories = {name: _names(header["categories"], name) for name in dict(header["categories"])}
     if not set(categories) <= set(inputs):
         raise ValueError("its categories are invalid")
     numbers = {

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import zipfile
 
 T = TypeVar("T")
+_LONGEST_NAME = 200  # bytes; file systems take 255
 
 
 def path(fn: str, name: str, value: Any) -> Path:
@@ -46,16 +47,26 @@ def file_to_write(fn: str, name: str, value: Any) -> Path:
     return file
 
 
+def is_special(path: Path) -> bool:
+    """Whether it is a pipe, a socket or a device: reading it may have no end."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 @contextmanager
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Give a temporary path to write to, and move it onto ``path`` once the block has succeeded.
 
     It is in the same folder, so that the final rename never crosses a file system, and has the same
     ending. When the block raises, ``path`` is unchanged and nothing is left behind. With `durable`
-    not even a power cut leaves half a file: everything is on the disk before it is renamed.
+    not even a power cut leaves half a file: everything is on the disk before it is renamed. Where
+    ``path`` is a symbolic link, the file it leads to is replaced.
     """
+    path = Path(os.path.realpath(path))
+    if is_special(path):
+        raise FileExistsError(errno.EEXIST, "not a regular file, to be replaced", str(path))
+    stem, ending = _stem_and_ending(path)
     # Other threads, and other hosts' processes of the same number, may be at the same file.
-    temporary = path.with_name(f".{path.stem}-{os.getpid()}-{os.urandom(8).hex()}{path.suffix}")
+    temporary = path.with_name(f".{stem}-{os.getpid()}-{os.urandom(8).hex()}{ending}")
     try:
         yield temporary
         if durable:
@@ -65,6 +76,14 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
             sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _stem_and_ending(path: Path) -> tuple[str, str]:
+    """Those of a file's temporary files, whose names are longer than its own."""
+    name = os.fsencode(path.name)
+    if len(name) <= _LONGEST_NAME:
+        return path.stem, path.suffix
+    return blake2b(name, 16).hexdigest(), path.suffix[:16]
 
 
 def write_text(path: Path, text: str, *, errors: str = "strict") -> None:
@@ -84,7 +103,8 @@ def sync(path: Path) -> None:
 
 def sweep(path: Path) -> None:
     """Remove temporary files that killed processes left in `replacing`."""
-    name = rf"\.{re.escape(path.stem)}-(\d+)-[0-9a-f]{{16}}{re.escape(path.suffix)}"
+    stem, ending = _stem_and_ending(path)
+    name = rf"\.{re.escape(stem)}-(\d+)-[0-9a-f]{{16}}{re.escape(ending)}"
     for left in path.parent.iterdir():
         found = re.fullmatch(name, left.name)
         if found and not process_exists(int(found[1])):
@@ -148,7 +168,7 @@ def load_npz(
         return build(stored, header)
     except KeyError as error:
         raise ValueError(f"no entry {error}") from error
-    except (TypeError, AttributeError, RecursionError, OverflowError) as error:
+    except (TypeError, IndexError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(str(error)) from error
 
 
@@ -163,6 +183,8 @@ def read_npz(path: str | os.PathLike[str], *, compressed: bool = False) -> dict[
     import zipfile  # a tenth of what importing asymfast takes
     import zlib
 
+    if is_special(Path(path)):
+        raise ValueError("it is not a regular file")
     try:
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
             size = os.fstat(file.fileno()).st_size
@@ -413,7 +435,7 @@ class Checkpoint:
         sweep(self.path)
         if not self.path.exists():
             return None
-        if not self.path.is_file():  # a pipe or a device may have no end
+        if is_special(self.path):
             raise self.error("is not a regular file")
         with self.path.open("rb") as file:
             header_length, state_length = self._lengths(file)

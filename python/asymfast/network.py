@@ -689,7 +689,7 @@ class Network:
         data = [inputs("Network.stable_step", self, X)]
         both = _both(layers, device)
         curvature = self._each(_core.curvature, data, threads, backend, device, loss, both)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
             steps = 2 / (1.01 * np.abs(curvature, dtype=np.float64))  # of 0 never -inf
         return float(steps) if self.B is None else steps
 

@@ -244,8 +244,8 @@ class Run:
         diverged = np.asarray(self.diverged)
         if diverged.shape != members or diverged.dtype != np.bool_:
             raise ValueError(f"its diverged has dtype {diverged.dtype}, shape {diverged.shape}")
-        if not isinstance(self.config, dict):
-            raise ValueError("its config is not a table")
+        if not (isinstance(self.config, dict) and isinstance(self.config.get("record", {}), dict)):
+            raise ValueError("its config, or the record in it, is not a table")
 
     def columns(self) -> dict[str, tuple[tuple[str, ...], NDArray[Any]]]:
         """Return everything recorded: names, and for each the names of its axes and its values.

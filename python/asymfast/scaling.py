@@ -53,6 +53,7 @@ def node_scaling(
         raise ValueError("node_scaling: give either alpha or weights, got both")
     if alpha is None and weights is None and gamma < 1:
         raise ValueError("node_scaling: gamma < 1 needs alpha or weights, got neither")
+    _check.require_room("node_scaling", 8 * m, f"m = {m} nodes", "take fewer")
     t = None if weights is None else _weights("node_scaling", weights, m)
     if gamma == 1:
         return np.full(m, 1 / m)

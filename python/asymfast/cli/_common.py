@@ -124,6 +124,13 @@ def whole(low: int, high: int = LARGEST) -> Callable[[str], int]:
 threads = whole(1, MOST_THREADS)
 
 
+def some_path(text: str) -> Path:
+    """Read a path; an empty one, as of an unset variable, would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return Path(text)
+
+
 def table_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how a CSV file is read."""
     option = parser.add_argument
@@ -161,7 +168,7 @@ def run_options(parser: argparse.ArgumentParser, *, out: str, seed: str) -> None
     option("--threads", type=threads, metavar="N", help="(all cores)")
     option("--device", choices=("cpu", "cuda"), default="cpu", help="what trains (cpu)")
     option("--dtype", choices=("float64", "float32"), default="float64", help="precision (float64)")
-    option("--out", type=Path, metavar="DIR", help=f"folder for the results ({out})")
+    option("--out", type=some_path, metavar="DIR", help=f"folder for the results ({out})")
     option("--overwrite", action="store_true", help="replace the results of another run there")
     option("--no-figure", action="store_true", help="draw no figure; needs no matplotlib")
 

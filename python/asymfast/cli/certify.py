@@ -78,8 +78,10 @@ def execute(options: argparse.Namespace) -> int:
             certificate = theory.certify(
                 run, X, y, delta=options.delta, corrected=options.corrected
             )
-        except ValueError as refused:  # rows of X that the mean NTG cannot be computed for
-            raise CommandError(str(refused), common.INCOMPLETE) from refused
+        # Rows of X that the mean NTG cannot be computed for; settings beyond the range of floats.
+        except (ValueError, OverflowError) as refused:
+            text = f"{message}; {refused}" if message else str(refused)
+            raise CommandError(text, common.INCOMPLETE) from refused
         print(f"\n{certificate.table()}\n")
         for name in _FIGURES:  # that of an earlier run would pass for one of this run
             (folder.path / name).unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from asymfast.cli._common import (
     require_device,
     require_figures,
     require_folder,
+    some_path,
     text_table,
     threads,
     whole,
@@ -50,7 +51,7 @@ def register(commands: Any) -> None:
     option("--jobs", type=whole(1), metavar="N", help="processes (one for each core)")
     option("--threads", type=whole(1), metavar="N", help="of all processes together (all cores)")
     option("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
-    option("--out", type=Path, metavar="DIR", help="folder for the results (asymfast-paper)")
+    option("--out", type=some_path, metavar="DIR", help="folder for the results (asymfast-paper)")
     option("--no-figure", action="store_true", help="draw no figure; needs no matplotlib")
     option(
         "--no-training",
@@ -69,7 +70,7 @@ def register(commands: Any) -> None:
     )
     option = parser.add_argument
     option("grid", type=Path, metavar="GRID.toml", help="base, grid, variants and runs")
-    option("--out", type=Path, metavar="DIR", help="folder for the results (asymfast-GRID)")
+    option("--out", type=some_path, metavar="DIR", help="folder for the results (asymfast-GRID)")
     option("--dry-run", action="store_true", help="list the runs, and compute none")
     option("--jobs", type=whole(1), metavar="N", help="runs at a time (one a core)")
     option("--threads", type=threads, metavar="N", help="of each run (cores / jobs)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -82,7 +83,12 @@ def register(commands: Any) -> None:
     option("file", type=Path, metavar="NEW.csv", help="a table with the inputs of the model")
     option("--decimal", choices=(".", ","), default=".", help="decimal sign of the numbers (.)")
     option("--threads", type=common.threads, metavar="N", help="(all cores)")
-    option("--out", type=Path, metavar="FILE.csv", help="where the predictions go (the screen)")
+    option(
+        "--out",
+        type=common.some_path,
+        metavar="FILE.csv",
+        help="where the predictions go (the screen)",
+    )
     option("--overwrite", action="store_true", help="replace the file of --out")
     parser.set_defaults(execute=predict)
 
@@ -417,12 +423,19 @@ def _root_mean_squares(
 # ------------------------------------------------------------------------------------- predict
 
 
+# Advice that only `train` can follow.
+_OF_TRAIN = re.compile(r"; (missing='drop' |if the column holds ).*|; --drop leaves [^)]*")
+
+
 def predict(options: argparse.Namespace) -> int:
     """Apply a model to the rows of a table, and write or print the predictions."""
     common.require_device("cpu")
     out = options.out
-    if out is not None and out.exists() and not options.overwrite:
-        raise CommandError(f"{out} exists; --overwrite replaces it")
+    if out is not None:
+        if out.exists() and not options.overwrite:
+            raise CommandError(f"{out} exists; --overwrite replaces it")
+        if not out.parent.is_dir() or (out.exists() and not out.is_file()):
+            raise CommandError(f"--out must be a file in a folder that exists, got {out}")
     try:
         model = load_model(options.model)
         columns = model.columns
@@ -438,7 +451,7 @@ def predict(options: argparse.Namespace) -> int:
             f"cannot read {refused.filename or options.file}: {refused.strerror or refused}"
         ) from refused
     except (ValueError, OverflowError) as wrong:
-        raise CommandError(str(wrong)) from wrong
+        raise CommandError(_OF_TRAIN.sub("", str(wrong))) from wrong
     rows = [columns.targets, *predicted.reshape(len(predicted), -1).tolist()]
     if out is None:
         csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
@@ -465,6 +478,8 @@ def export(options: argparse.Namespace) -> int:
     }
     if not wanted:
         raise CommandError("needs at least one of --c, --onnx, --numpy")
+    if len(wanted) < sum(path is not None for path in (options.c, options.onnx, options.numpy)):
+        raise CommandError("--c, --onnx and --numpy must name different files")
     for path in wanted:
         if path.exists() and not options.overwrite:
             raise CommandError(f"{path} exists; --overwrite replaces it")

@@ -263,6 +263,8 @@ def read_idx(path: str | Path) -> npt.NDArray[np.uint8]:
     header announces.
     """
     path = _storage.path("read_idx", "path", path)
+    if _storage.is_special(path):
+        raise ValueError(f"read_idx: {path} is not a regular file")
     with path.open("rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
         file.seek(0)

@@ -489,7 +489,7 @@ _DROP = "; missing='drop' (--missing drop) leaves out such rows"
 
 
 def _text(path: Path) -> str:
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if _storage.is_special(path):
         raise ValueError(f"read_csv: {path} is not a regular file")
     try:
         return path.read_bytes().decode("utf-8").lstrip("\ufeff")
@@ -540,6 +540,8 @@ def _separator(lines: Sequence[str]) -> str:
 
 
 def _header(path: Path, line: int, header: Sequence[str]) -> tuple[str, ...]:
+    if "\0" in "".join(header):  # as in UTF-16 without a mark
+        _refuse(path, line, "has null characters; save the table as CSV in UTF-8")
     if not any(header):
         _refuse(path, line, "is empty, but must hold the column names")
     if all(not cell or _is_number(cell.replace(",", ".")) for cell in header):

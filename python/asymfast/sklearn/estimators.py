@@ -83,7 +83,18 @@ _WORTH_THREADS = 1e7  # products in a step, a millisecond; in less, threads wait
 
 
 def validated(estimator: BaseEstimator, *data: Any, **checks: Any) -> Any:
-    """Apply scikit-learn's checks, without warnings about sums that are not finite."""
+    """Apply scikit-learn's checks, without warnings about sums that are not finite.
+
+    Raises
+    ------
+    TypeError
+        A masked array, whose mask scikit-learn would drop.
+    """
+    for name, values in zip(("X", "y"), data, strict=False):
+        if isinstance(values, np.ma.MaskedArray):
+            raise TypeError(
+                f"{type(estimator).__name__}: {name} must be a plain array, got a masked one"
+            )
     with np.errstate(over="ignore", invalid="ignore"):
         return validate_data(estimator, *data, **checks)
 
@@ -310,14 +321,12 @@ class AsymmetricNetRegressor(RegressorMixin, AsymmetricNetEstimator):  # noqa: D
             self, X, y, dtype=(np.float64, np.float32), y_numeric=True, multi_output=True
         )
         targets = np.asarray(y, dtype=np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean, scale = targets.mean(axis=0), targets.std(axis=0)
-        if not np.isfinite(scale).all():
-            raise OverflowError(
-                "AsymmetricNetRegressor: the standard deviation of y exceeds the range of float64"
-            )
-        self.y_mean_, self.y_scale_ = mean, np.where(scale > 0, scale, 1.0)
-        standardised = ((targets - self.y_mean_) / self.y_scale_).astype(X.dtype)
+        exponent = np.frexp(np.abs(targets).max(axis=0))[1]
+        targets = np.ldexp(targets, -exponent)  # at most 1: no square overflows, none matters at 0
+        mean, scale = targets.mean(axis=0), targets.std(axis=0)
+        self.y_mean_ = np.ldexp(mean, exponent)
+        self.y_scale_ = np.where(scale > 0, np.ldexp(scale, exponent), 1.0)
+        standardised = ((targets - mean) / np.where(scale > 0, scale, 1.0)).astype(X.dtype)
         if targets.ndim == 2 and targets.shape[1] == 1:
             standardised = standardised[:, 0]
         outputs = 1 if standardised.ndim == 1 else standardised.shape[1]

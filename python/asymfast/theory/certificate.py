@@ -76,17 +76,21 @@ class RunNumbers:
         speed, size = (2 / len(self.X), len(self.X) / 2) if loss == "mse" else (1.0, 1.0)
         self.descent = method == "gradient_descent"
         # learning rate on L_m, half the sum of squares
-        self.eta = speed * float(setting(run.config["lr"])) if self.descent else 0.0
+        self.eta = 0.0
+        if self.descent:
+            lr = _check.number(fn, "run.config['lr']", setting(run.config.get("lr")), low=0)
+            self.eta = speed * lr
         self.steps = np.asarray(run.steps if run.steps.ndim == 1 else run.steps[:, member])
         # of the gradient flow of L_m; eta * step for descent
         self.time = speed * np.asarray(run.time, dtype=np.float64)
         self.loss = size * recorded(run.loss)  # L_m, whichever loss was recorded
         self.scaled_change = _scaled(recorded(run.weight_change), np.sqrt(self.initial.lam))
+        dtype = str(np.asarray(run.network.W).dtype)
         self.loss_0 = 0.5 * float(np.sum((self.initial.outputs(self.X) - self.y) ** 2))
         if self.steps[0] == 0:
-            self._require_same_data(fn, float(self.loss[0]), run.config.get("dtype"))
+            self._require_same_data(fn, float(self.loss[0]), dtype)
             self.loss_0 = float(self.loss[0])
-        self.loss_floor = _loss_floor(end, self.X, self.y, run.config.get("dtype", "float64"))
+        self.loss_floor = _loss_floor(end, self.X, self.y, dtype)
         self._read_ntg(run, recorded, end.W)
         lam, given = self.initial.lam, run.initial.gamma
         self.gamma = math.nan if given is None else float(setting(given))

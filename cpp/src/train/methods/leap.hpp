@@ -295,21 +295,35 @@ class Leap : public Method<Member<T>> {
     return steps > left / 2 ? (left + 1) / 2 : steps;
   }
 
-  // Back from the front, by the polynomials of the last leap and its end.
+  // Back from the front by the polynomials through all points of the last leap, its end among them;
+  // where those do not foretell the outputs there, by the leap's own, which its end agreed with.
   void interpolate(Member<T>& member, Index step, const Context& context) {
-    Move<T> back;
-    if (step < front_) {
-      const Nodes all = outputs_.past.newest(last_order_ + 1);
-      const double tolerated =
-          kSafety * problem_.rtol * double(front_ - start_) / double(front_) * norm(r_) + rounding_;
-      const Solution there =
-          solve(member, all, start_, step - start_, start_r_, tolerated, context);
-      const Solution rest = solve(member, all, step, front_ - step, there.r, tolerated, context);
-      back = {frames_of(all), scaled(rest.moments, h()), -1, false};
-    }
-    member.engine->move(back, context);
     moved_ = true;
+    if (step >= front_) {
+      member.engine->move({}, context);
+      ++member.evaluations;
+      return;
+    }
+    const Nodes all = outputs_.past.newest(last_order_ + 1);
+    const double error = move_back(member, step, all, context);
+    if (error <= 1 || corrects_ || context.watch.stopped()) return;
+    const double other = move_back(member, step, {all.begin() + 1, all.end()}, context);
+    if (error < other && !context.watch.stopped()) move_back(member, step, all, context);
+  }
+
+  // The error of the outputs there, beside what is allowed.
+  double move_back(Member<T>& member, Index step, const Nodes& nodes, const Context& context) {
+    const double tolerated =
+        kSafety * problem_.rtol * double(front_ - start_) / double(front_) * norm(r_) + rounding_;
+    const Solution there =
+        solve(member, nodes, start_, step - start_, start_r_, tolerated, context);
+    const Solution rest = solve(member, nodes, step, front_ - step, there.r, tolerated, context);
+    member.engine->move({frames_of(nodes), scaled(rest.moments, h()), -1, false}, context);
     ++member.evaluations;
+    if (context.watch.stopped()) return 0;
+    std::vector<double> defect = residual_of(member);
+    for (std::size_t i = 0; i < defect.size(); ++i) defect[i] -= there.r[i];
+    return norm(defect) / (kSafety * problem_.rtol * norm(there.r) + rounding_);
   }
 
   Solution solve(Member<T>& member, const Nodes& nodes, Index from, Index steps,
