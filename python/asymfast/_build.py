@@ -38,10 +38,7 @@ def build_config() -> dict[str, Any]:
 def cmake_dir() -> Path:
     """Folder of the CMake package, for ``cmake -Dasymfast_DIR=...``.
 
-    Raises
-    ------
-    FileNotFoundError
-        This copy was not installed by pip: it has the extension module alone.
+    FileNotFoundError in a copy that was not installed by pip: it has the extension module alone.
     """
     return _installed("lib/cmake/asymfast")
 
@@ -49,10 +46,7 @@ def cmake_dir() -> Path:
 def include_dir() -> Path:
     """Folder of the headers: ``#include <asymfast/asymfast.h>``, or ``asymfast.hpp`` in C++17.
 
-    Raises
-    ------
-    FileNotFoundError
-        As for `cmake_dir`.
+    FileNotFoundError as for `cmake_dir`.
     """
     return _installed("include")
 
@@ -60,10 +54,7 @@ def include_dir() -> Path:
 def library() -> Path:
     """The shared library with the C interface, for languages that load libraries by name.
 
-    Raises
-    ------
-    FileNotFoundError
-        As for `cmake_dir`.
+    FileNotFoundError as for `cmake_dir`.
     """
     names = ("libasymfast.so", "libasymfast.dylib", "asymfast.dll")
     found = [path for path in (_installed("lib") / name for name in names) if path.exists()]

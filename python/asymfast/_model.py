@@ -121,12 +121,7 @@ class Model:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one .npz file of plain arrays, without pickle.
 
-        Raises
-        ------
-        OSError
-            The file cannot be written; an earlier one is then what it was.
-        TypeError, ValueError
-            `path` is not a valid path.
+        An earlier file is what it was if that fails.
         """
         columns, network = self.columns, self.network
         header = {

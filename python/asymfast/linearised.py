@@ -144,10 +144,8 @@ def linearised_flow(
     t : float or (T,) array
         Times >= 0, in any order. inf is the limit: kernel (ridge) regression with the neural
         tangent kernel on the residual of the start.
-    X_test : (n_test, d) array, optional
-        Test inputs.
-    y_test : array, optional
-        Test targets, for test_loss.
+    X_test, y_test : arrays, optional
+        Test data, for f_test and test_loss.
     loss : {"half_sse", "mse"}
         The losses whose flow is linear.
     ridge : float
@@ -155,7 +153,7 @@ def linearised_flow(
     weights : bool
         Whether to return the weights as well, T m d numbers.
     threads : int, optional
-        Default: what OpenMP offers.
+        As in `Network.__call__`.
 
     Returns
     -------

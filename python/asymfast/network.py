@@ -262,10 +262,9 @@ class Network:
 
         Raises
         ------
-        TypeError
-            Something that is not a single network.
-        ValueError
-            No networks, or networks that differ in shape, dtype or activation.
+        TypeError, ValueError
+            Something that is not a single network; no networks, or networks that differ in shape,
+            dtype or activation.
 
         Examples
         --------
@@ -351,18 +350,12 @@ class Network:
         Parameters
         ----------
         b : int
-            Which one, from -B to B - 1.
-
-        Returns
-        -------
-        Network
+            From -B to B - 1. ``net[b]`` is the same, and an ensemble iterates over its members.
 
         Raises
         ------
-        TypeError
-            Of a single network.
-        IndexError
-            b is not in [-B, B).
+        TypeError, IndexError
+            Of a single network; b is not in [-B, B).
 
         Examples
         --------
@@ -467,8 +460,6 @@ class Network:
 
         Parameters
         ----------
-        X : (n, d) or (B, n, d) array
-            Inputs.
         y : (n,) or (n, k) array, of an ensemble also (B, n) or (B, n, k)
             Targets in the network's dtype; for cross_entropy rows of probabilities, or integer
             labels without the k axis.
@@ -476,7 +467,7 @@ class Network:
             half_sse is L_m of Eq. (3): 1/2 sum (f - y)^2 over samples and outputs, not over n.
             mse is the mean over all n k entries: its gradient is 2/(n k) times that of half_sse.
             cross_entropy is the mean over samples of logsumexp(f_i) - f_i[y_i].
-        threads, device, backend, comm
+        X, threads, device, backend, comm
             As in `__call__`.
 
         Returns
@@ -485,10 +476,8 @@ class Network:
 
         Raises
         ------
-        TypeError, ValueError
-            Data of another dtype or shape, empty, or not finite; labels outside [0, k).
-        OverflowError
-            As `__call__`.
+        TypeError, ValueError, OverflowError
+            As `__call__`; also for labels outside [0, k).
 
         Notes
         -----
@@ -561,11 +550,8 @@ class Network:
         >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
         >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> G = net.node_gradients(X, y)
-        >>> G.shape
-        (100, 3)
-        >>> lower = net.with_weights(net.W - 0.1 * G).loss(X, y)
-        >>> bool(lower < net.loss(X, y))
-        True
+        >>> G.shape, bool(net.with_weights(net.W - 0.1 * G).loss(X, y) < net.loss(X, y))
+        ((100, 3), True)
         """
         if on_gpu := self._on_gpu("Network.node_gradients", X, device):
             return on_gpu.node_gradients(y, loss)
@@ -589,13 +575,11 @@ class Network:
 
         Parameters
         ----------
-        X : (n, d) array, of an ensemble also (B, n, d)
-            Inputs, in the network's dtype.
         u : (n,) or (n, k) array as the outputs, of an ensemble also (B, n) or (B, n, k)
             Cotangent, in the network's dtype.
         wrt : {"W", "a", "X"}
             What to differentiate by.
-        threads, device, backend
+        X, threads, device, backend
             As in `__call__`.
 
         Returns
@@ -604,10 +588,8 @@ class Network:
 
         Raises
         ------
-        TypeError, ValueError
-            X or u of another dtype or shape, empty, or not finite; another `wrt`.
-        OverflowError
-            The result exceeds the range of the dtype.
+        TypeError, ValueError, OverflowError
+            As `__call__`, of u too.
 
         Notes
         -----
@@ -649,14 +631,10 @@ class Network:
 
         Parameters
         ----------
-        X : (n, d) array, of an ensemble also (B, n, d)
-            Training inputs, in the network's dtype.
-        loss : {"half_sse", "mse", "cross_entropy"}
-            See `loss`.
         layers : {"first", "both"}
-            Of descent on W alone, or on W and a.
-        threads, device, backend
-            As in `__call__`; on a GPU for W alone.
+            Of descent on W alone, or on W and a; the latter on the CPU.
+        X, loss, threads, device, backend
+            As in `loss`; X are the training inputs.
 
         Returns
         -------
@@ -668,12 +646,10 @@ class Network:
         Raises
         ------
         TypeError, ValueError
-            X of another dtype or shape, empty, or not finite; another loss.
+            As `loss`.
 
-        Notes
-        -----
-        Cost: at most 30 gradients and forward passes.
-        Source: the linearised loss; Appendix H needs far smaller steps.
+        Notes ----- Source: the linearised loss; Appendix H needs far smaller steps. Cost: at most
+        30 gradients and forward passes.
 
         Examples
         --------
@@ -681,8 +657,7 @@ class Network:
         >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
         >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> step = net.stable_step(X)
-        >>> largest = np.linalg.eigvalsh(net.ntg(X))[-1]
-        >>> bool(abs(step * largest / 2 - 1) < 0.02)
+        >>> bool(abs(step * np.linalg.eigvalsh(net.ntg(X))[-1] / 2 - 1) < 0.02)
         True
         """
         require_outputs("Network.stable_step", self, loss)
@@ -728,10 +703,7 @@ class Network:
         >>> import asymfast as af, numpy as np
         >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
         >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
-        >>> H = net.features(X)
-        >>> H.shape
-        (5, 100)
-        >>> bool(np.allclose(H @ net.a, net(X)))
+        >>> bool(np.allclose(net.features(X) @ net.a, net(X)))
         True
         """
         if on_gpu := self._on_gpu("Network.features", X, device):
@@ -759,8 +731,6 @@ class Network:
 
         Parameters
         ----------
-        X : (n, d) or (B, n, d) array
-            Inputs.
         X2 : (n2, d) or (B, n2, d) array, optional
             Second inputs of the cross kernel; default X.
         part : {1, 2}, optional
@@ -769,8 +739,6 @@ class Network:
         output : int or pair of int
             Block (p, q) of outputs; an integer means (p, p). For a_j = +-1 every (p, p) is the NTG
             of the paper.
-        threads, device, backend
-            As in `__call__`.
         max_memory : float, optional
             Bytes that the call may allocate for each member, its result included: the sum over
             nodes is then taken in pieces that fit, which changes no bit. Default: about
@@ -778,6 +746,8 @@ class Network:
         layers : {"first", "both"}
             Of W alone, as in the paper, or of W and a (`train_output=True`); the latter on the CPU,
             without `part` and max_memory, with n m numbers for the features.
+        X, threads, device, backend
+            As in `__call__`.
 
         Returns
         -------
@@ -787,30 +757,24 @@ class Network:
 
         Raises
         ------
-        TypeError, ValueError
-            Inputs of another dtype or shape, empty, or not finite; an output the network does not
-            have; `part` without gamma; a max_memory below what the call needs.
-        OverflowError
-            As `__call__`.
+        TypeError, ValueError, OverflowError
+            As `__call__`; also for an output that the network does not have, `part` without gamma,
+            and a max_memory below what the call needs.
 
         Notes
         -----
-        Cost: 2 n n2 m flop, half without X2.
-        Source: Eqs. (4) and (5).
+        Source: Eqs. (4) and (5). Cost: 2 n n2 m flop, half without X2.
 
         Examples
         --------
         >>> import asymfast as af, numpy as np
         >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
         >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
-        >>> K = net.ntg(X)
-        >>> K.shape
-        (5, 5)
+        >>> K, H = net.ntg(X), net.features(X)
+        >>> K.shape, net.ntg(X, X[:2]).shape
+        ((5, 5), (5, 2))
         >>> bool(np.allclose(net.ntg(X, part=1) + net.ntg(X, part=2), K))
         True
-        >>> net.ntg(X, X[:2]).shape
-        (5, 2)
-        >>> H = net.features(X)
         >>> bool(np.allclose(net.ntg(X, layers="both"), K + H @ H.T))
         True
         """
@@ -861,23 +825,17 @@ class Network:
 
     @_check.arguments(kind=_check.IMPORTANCE)
     def node_importance(self, kind: str = "paper") -> NDArray[np.float64]:
-        """Importance of each node, for pruning and transfer.
+        """Importance of each node, for pruning and transfer: (m,) or (B, m) float64 array.
 
         Parameters
         ----------
         kind : {"paper", "authors"}
             lam_j |w_j|^2 of Appendix J, or lam_j |a_j|^2 of the authors' published scripts.
 
-        Returns
-        -------
-        (m,) or (B, m) float64 array
-
         Raises
         ------
-        ValueError
-            Another kind.
-        OverflowError
-            The result exceeds the range of float64.
+        ValueError, OverflowError
+            Another kind; the result exceeds the range of float64.
 
         Notes
         -----
@@ -886,7 +844,6 @@ class Network:
         Examples
         --------
         >>> import asymfast as af
-        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
         >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> importance = net.node_importance()
         >>> bool(importance.argmax() == (net.lam * (net.W**2).sum(axis=1)).argmax())
@@ -900,15 +857,12 @@ class Network:
     def prune(self, keep: int) -> Network:
         """Network of the `keep` most important nodes, in their order, their lam as they were.
 
+        Its lam no longer sums to 1, and it has no gamma: a pruned network has no two parts.
+
         Parameters
         ----------
         keep : int
             From 1 to m. Of nodes of equal importance the earlier one stays.
-
-        Returns
-        -------
-        Network
-            Its lam no longer sums to 1, and it has no gamma: a pruned network has no two parts.
 
         Raises
         ------
@@ -922,12 +876,9 @@ class Network:
         Examples
         --------
         >>> import asymfast as af
-        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
         >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
-        >>> net.prune(10)
-        Network(m=10, d=3, k=1, activation='swish', dtype='float64')
-        >>> float(round(net.prune(10).lam.sum(), 3))
-        0.335
+        >>> net.prune(10), float(round(net.prune(10).lam.sum(), 3))
+        (Network(m=10, d=3, k=1, activation='swish', dtype='float64'), 0.335)
         """
         keep = _check.integer("Network.prune", "keep", keep, low=1, high=self.m)
         ranked = np.argsort(-self.node_importance(), axis=-1, kind="stable")[..., :keep]
@@ -952,10 +903,8 @@ class Network:
 
         Raises
         ------
-        ValueError
-            An ensemble.
-        OSError
-            The file cannot be written.
+        ValueError, OSError
+            An ensemble; the file cannot be written.
 
         Notes
         -----
@@ -989,10 +938,8 @@ class Network:
 
         Raises
         ------
-        ImportError
-            PyTorch is not installed.
-        ValueError
-            An ensemble.
+        ImportError, ValueError
+            PyTorch is not installed; an ensemble.
 
         Notes
         -----
@@ -1002,8 +949,7 @@ class Network:
         Examples
         --------
         >>> import asymfast as af
-        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
-        >>> module = net.to_torch()  # doctest: +SKIP
+        >>> module = af.Network.init(d=3, m=100, gamma=1.0, rng=1).to_torch()  # doctest: +SKIP
         """
         from ._export import Layers, torch_module
 
@@ -1019,12 +965,8 @@ class Network:
 
         Raises
         ------
-        ImportError
-            onnx is not installed.
-        ValueError
-            An ensemble.
-        OSError
-            The file cannot be written.
+        ImportError, ValueError, OSError
+            onnx is not installed; an ensemble; the file cannot be written.
 
         Notes
         -----
@@ -1034,8 +976,7 @@ class Network:
         Examples
         --------
         >>> import asymfast as af
-        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
-        >>> net.to_onnx("net.onnx")  # doctest: +SKIP
+        >>> af.Network.init(d=3, m=100, gamma=1.0, rng=1).to_onnx("net.onnx")  # doctest: +SKIP
         """
         from ._export import Layers, write_onnx
 
@@ -1056,18 +997,12 @@ class Network:
         -------
         Network
             With lam = 1 / m. Where the model has biases that are not 0, the network has bias=True,
-            and biases of outputs are those of one more node.
+            and biases of outputs are those of one more node. Agrees with the model to rounding.
 
         Raises
         ------
-        TypeError
-            Something else.
-        ValueError
-            More or fewer layers, other parameters, an unknown activation.
-
-        Notes
-        -----
-        Agrees with the model to rounding.
+        TypeError, ValueError
+            Something else; more or fewer layers, other parameters, an unknown activation.
 
         Examples
         --------
@@ -1083,19 +1018,12 @@ class Network:
         return cls(*arrays, activation=sigma, gamma=1.0, bias=bias)
 
     def with_weights(self, W: ArrayLike, a: ArrayLike | None = None) -> Network:
-        """Return the same network at other weights of the same shapes.
+        """Return the same network, with its lam, activation, gamma and alpha, at other weights.
 
         Parameters
         ----------
-        W : array of the shape and dtype of the network's
-            Input weights; kept without a copy where C-contiguous.
-        a : array of the shape and dtype of the network's, optional
-            Output weights; default: those it has.
-
-        Returns
-        -------
-        Network
-            With the same lam, activation, gamma and alpha.
+        W, a : arrays of the shapes and dtype of the network's
+            Kept without a copy where C-contiguous; by default `a` stays.
 
         Raises
         ------
@@ -1105,7 +1033,6 @@ class Network:
         Examples
         --------
         >>> import asymfast as af
-        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
         >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> moved = net.with_weights(net.W + 0.01)
         >>> moved.gamma, bool((moved.W == net.W + 0.01).all())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @_check.guarded
 class NTGOperator:
-    """The NTG of a network on X, Eq. (5), as the product Theta u = J (J^T u).
+    """The NTG of a single network on X, Eq. (5), as the product Theta u = J (J^T u).
 
     Parameters
     ----------
@@ -27,16 +27,8 @@ class NTGOperator:
         A single network, no ensemble.
     X : (n, d) array
         Inputs in the network's dtype. Copied.
-    part : {1, 2}, optional
-        Theta^(1) or Theta^(2) of Proposition D.1; see `Network.ntg`.
-    output : int
-        Output whose NTG is taken.
-    threads : int, optional
-        Default: what OpenMP offers. No result depends on it.
-    device : {"cpu", "cuda"}
-        As in `Network.__call__`.
-    backend : {"cpu", "reference"}, optional
-        Fast kernels, or plain loops that read like the paper.
+    part, output, threads, device, backend
+        As in `Network.ntg`; `output` is one output.
     max_memory : float, optional
         Bytes that the operator may keep. Default: the slopes sigma'(Z), n m numbers, are kept where
         they take less than 512 MB (8 MB if d <= 16, where recomputing them is as fast).
@@ -114,13 +106,7 @@ class NTGOperator:
         return _check.in_range("NTGOperator", rounded.reshape(given.shape))
 
     def to_scipy(self) -> LinearOperator:
-        """Return a `scipy.sparse.linalg.LinearOperator`, for SciPy's solvers.
-
-        Raises
-        ------
-        ImportError
-            SciPy is not installed.
-        """
+        """Return a `scipy.sparse.linalg.LinearOperator` for SciPy's solvers (extra ``theory``)."""
         scipy = require("scipy.sparse.linalg", "theory", "NTGOperator.to_scipy")
 
         def product(u: NDArray[Any]) -> NDArray[Any]:

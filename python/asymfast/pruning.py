@@ -59,17 +59,11 @@ def pruning_curve(
     ----------
     net : Network
         Usually a trained one; single or an ensemble.
-    X : (n, d) array, of an ensemble also (B, n, d)
-        Inputs in the network's dtype.
-    y : (n,) or (n, k) array, of an ensemble also (B, n) or (B, n, k)
-        Targets, or integer labels for cross_entropy.
-    loss : {"half_sse", "mse", "cross_entropy"}
-        See `Network.loss`.
+    X, y, loss, threads
+        As in `Network.loss`.
     kind : {"paper", "authors"}
         Kind of importance, see `Network.node_importance`. Of nodes of equal importance the earlier
         one stays.
-    threads : int, optional
-        Of the forward pass. No result depends on it.
 
     Returns
     -------

@@ -374,12 +374,7 @@ class Grid:
     def to_xarray(self, run: Run) -> xr.Dataset:
         """Return the record of a run with axes gamma, alpha and seed (extra ``sweep``).
 
-        Raises
-        ------
-        ImportError
-            xarray is not installed.
-        TypeError, ValueError
-            `run` is not a run, or not of as many members.
+        ImportError without xarray; TypeError or ValueError if `run` is not one of as many members.
         """
         _check.instance("Grid.to_xarray", "run", run, kind=Run)
         if run.initial.B != self.network.B:

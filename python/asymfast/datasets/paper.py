@@ -257,16 +257,13 @@ def load_mnist(
 
     Parameters
     ----------
-    data_dir : str or pathlib.Path, optional
-        Folder that has the four files in a folder ``mnist``, with or without ``.gz``; see
-        `asymfast.datasets.load` for what happens without it.
     n_train, n_valid : int
         The first ``n_train`` images of the training file are for training, the following
         ``n_valid`` for validation; at most 60000 together.
     n_test : int
-        So many images of the test file, at most 10000.
-    dtype : {"float64", "float32"}
-        Of inputs and targets.
+        The first images of the test file, at most 10000.
+    data_dir, dtype
+        As in `asymfast.datasets.load`.
 
     Returns
     -------
@@ -276,10 +273,8 @@ def load_mnist(
 
     Raises
     ------
-    FileNotFoundError
-        The folder lacks a file.
-    TypeError, ValueError
-        A number of images is not an integer or out of range; a file is not the original.
+    FileNotFoundError, TypeError, ValueError
+        As `asymfast.datasets.load`; a number of images is out of range.
 
     Notes
     -----

@@ -253,10 +253,8 @@ class Columns:
     def X(self, where: str, table: Table) -> Floats:
         """Return the (n, d) inputs of a table, standardised.
 
-        Raises
-        ------
-        ValueError
-            A column is missing, a category is unknown, or a number is too large to standardise.
+        ValueError if a column is missing, a category is unknown, or a number is too large to
+        standardise.
         """
         absent = [name for name in self.inputs if name not in table.columns]
         if absent:
@@ -279,10 +277,7 @@ class Columns:
     def in_units(self, outputs: npt.NDArray[Any]) -> Floats:
         """Return (n,) or (n, k) outputs of the network in the units of the targets.
 
-        Raises
-        ------
-        OverflowError
-            One exceeds the range of float64.
+        OverflowError if one exceeds the range of float64.
         """
         rows = outputs.astype(np.float64).reshape(len(outputs), -1)
         with np.errstate(over="ignore"):

@@ -72,13 +72,7 @@ class PhaseDiagram:
     @property
     @_QUIET
     def standard_error(self) -> Floats:
-        """(G, A): standard error of ``mean_change``; needs at least two seeds.
-
-        Raises
-        ------
-        ValueError
-            There is only one seed.
-        """
+        """(G, A): standard error of ``mean_change``; ValueError if there is only one seed."""
         seeds = self.ntg_change.shape[-1]
         if seeds < 2:
             raise ValueError("PhaseDiagram: a standard error needs at least 2 seeds, got 1")
@@ -88,10 +82,7 @@ class PhaseDiagram:
     def rank_correlation(self) -> float:
         """Spearman's correlation of ``measure`` and ``mean_change`` over the grid.
 
-        Raises
-        ------
-        ValueError
-            One of them has the same value on the whole grid.
+        ValueError if one of them has the same value on the whole grid.
         """
         ranks = [_ranks(values.ravel()) for values in (self.measure, self.mean_change)]
         if any(np.ptp(each) == 0 for each in ranks):
@@ -101,12 +92,7 @@ class PhaseDiagram:
     def figure(self) -> Figure:
         """Draw measure and NTG change over the grid and against each other (extra ``plot``).
 
-        Raises
-        ------
-        ImportError
-            matplotlib is not installed.
-        FigureError
-            matplotlib failed to draw.
+        ImportError without matplotlib, FigureError if it fails to draw.
         """
         with style.drawing("PhaseDiagram.figure"):
             from matplotlib.figure import Figure

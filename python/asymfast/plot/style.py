@@ -48,23 +48,11 @@ class FigureError(RuntimeError):
 
 
 def require_matplotlib(what: str = "plotting") -> None:
-    """Import matplotlib, whatever backend the environment asks for.
+    """Import matplotlib, whatever backend the environment asks for; ImportError without it.
 
-    Parameters
-    ----------
-    what : str
-        What needs it, for the message.
-
-    Raises
-    ------
-    ImportError
-        It is not installed; the message has the command that installs it.
-
-    Notes
-    -----
     A notebook names its own backend in ``MPLBACKEND``, and programs started from it inherit that.
     Where the backend is not installed, matplotlib refuses to be imported. Figures of asymfast do
-    not need one.
+    not need one. `what` needs it, for the message.
 
     Examples
     --------
@@ -87,14 +75,8 @@ def require_matplotlib(what: str = "plotting") -> None:
 def drawing(what: str) -> Iterator[None]:
     """Draw in the style of asymfast; ``what`` is the function that draws, for the messages.
 
-    Raises
-    ------
-    ImportError
-        matplotlib is not installed.
-    OSError
-        A file cannot be written.
-    FigureError
-        Any other error inside the block.
+    ImportError without matplotlib, OSError of files that cannot be written; every other error
+    inside the block becomes a FigureError.
     """
     require_matplotlib(what)
     import matplotlib

@@ -259,15 +259,7 @@ class AsymmetricNet(torch.nn.Module):
     def from_network(
         cls, net: Network, *, train_output: bool = False, threads: int | None = None
     ) -> AsymmetricNet:
-        """Module with copies of a single network's W, a and lam.
-
-        Raises
-        ------
-        TypeError
-            `net` is not a Network.
-        ValueError
-            It is an ensemble.
-        """
+        """Module with copies of a single network's W, a and lam; ValueError of an ensemble."""
         fn = "AsymmetricNet.from_network"
         _check.instance(fn, "net", net, kind=Network)
         module = cls.__new__(cls)
@@ -297,11 +289,8 @@ class AsymmetricNet(torch.nn.Module):
     def network(self) -> Network:
         """Return a network with a copy of the current weights.
 
-        Raises
-        ------
-        TypeError, ValueError
-            Weights on the meta device, of a dtype that is neither float64 nor float32, or not
-            finite.
+        TypeError or ValueError for weights on the meta device, of a dtype that is neither float64
+        nor float32, or not finite.
         """
 
         def array(tensor: Tensor) -> NDArray[Any]:
