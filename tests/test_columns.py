@@ -71,7 +71,7 @@ def test_shapes_and_dtypes_are_those_of_the_table(ensemble):
     for name, column in COLUMNS.items():
         values = getattr(run, name)
         axes = [axis for axis in column.axes if ensemble or axis != "member"]
-        if name in ("steps", "evaluations"):
+        if column.of_steps:
             axes = []
         assert values.shape == (len(run.time), *(sizes[axis] for axis in axes))
         assert values.dtype == column.numpy_dtype(np.dtype(np.float32))
@@ -86,9 +86,5 @@ def test_what_is_not_asked_for_is_not_recorded(field):
         case.net, case.X, case.y, lr=0.1, steps=2, record=af.Record(every=1, **asked)
     )
     for name, column in COLUMNS.items():
-        wanted = column.field in (None, field) and name not in (
-            "test_loss",
-            "test_accuracy",
-            "output_weights",
-        )
+        wanted = column.field in (None, field) and column.needs in (None, "NTG")
         assert (getattr(run, name) is not None) == wanted, name

@@ -29,10 +29,6 @@ from .run import DivergenceError, Run
 _DATA = ("X", "y", "X_test", "y_test")
 Columns = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 Call = Callable[[_core.Problem, _core.Recording, _core.Hooks, _core.Execution], _core.Result]
-_OF_THE_NTG = {
-    *("ntg_change", "ntg_change_2norm", "ntg_eigmin", "ntg_eigmax", "ntg_matrix"),
-    *("alignment", "effective_rank"),
-}
 
 
 class _CheckedError(Exception):
@@ -165,15 +161,14 @@ class Job:
         net, q = self.net, len(self.ntg_on)
         sizes = {"member": net.B or 1, "node": net.m, "input": net.d, "output": net.k}
         sizes |= {"sample": q, "sample2": q, "rank": self.record.top_nodes}
-        unwanted = set()
-        if self.X_test is None:
-            unwanted |= {"test_loss", "test_accuracy"}
-        if not self.train_output:
-            unwanted |= {"output_weights"}
+        missing = {
+            *(["test data"] if self.X_test is None else []),
+            *([] if self.train_output else ["train_output"]),
+        }
         return {
             name: (column.numpy_dtype(net.dtype), tuple(sizes[axis] for axis in column.axes))
             for name, column in COLUMNS.items()
-            if name not in unwanted and self._wants(column.field)
+            if column.needs not in missing and self._wants(column.field)
         }
 
     def _wants(self, field: str | None) -> bool:
@@ -279,7 +274,7 @@ class Job:
         fixed = memory.run_bytes(
             settings,
             **{"n": n, "d": net.d, "m": net.m, "k": net.k, "B": B, "itemsize": itemsize},
-            ntg_samples=len(self.ntg_on) if columns.keys() & _OF_THE_NTG else 0,
+            ntg_samples=len(self.ntg_on) if any(COLUMNS[c].needs == "NTG" for c in columns) else 0,
             rows=min(rows, _check.LARGEST),
             test_samples=0 if self.X_test is None else self.X_test.shape[1],
             threads=self.threads or _core.build_config()["threads"],
@@ -348,15 +343,15 @@ class Job:
         self, result: _core.Result, rows: dict[str, NDArray[Any]], config: dict[str, Any]
     ) -> Run:
         single = self.net.B is None
-        columns: dict[str, Any] = dict.fromkeys(
-            ("test_loss", "ntg_change", "ntg_eigmin", "weights")
-        )
+        columns: dict[str, Any] = {}
+        alike = config.get("dt", 0) is not None  # members step, but for the diverged ones
         for name, values in rows.items():
-            columns[name] = values[:, 0] if single and name != "time" else values
-        # (T,) where members step alike, the diverged ones having stayed behind
-        if not single and config.get("dt", 0) is not None:
-            for name in ("steps", "evaluations"):
-                columns[name] = columns[name].max(axis=1)
+            column = COLUMNS[name]
+            if single and "member" in column.axes:
+                values = values[:, 0]
+            columns[name] = (
+                values.max(axis=1) if column.of_steps and alike and not single else values
+            )
         if result.methods:
             methods = result.methods
             config = {**config, "method_taken": methods[0] if single else methods}
@@ -690,23 +685,20 @@ class ProgressBar:
 
     def __init__(self, label: str = "") -> None:
         self._bar: Any = None
-        with suppress(ImportError):
-            from tqdm import tqdm
-
-            self._bar = tqdm(
-                desc=label,
-                total=1.0,
-                file=sys.stderr,
-                leave=False,
-                disable=not _is_terminal(sys.stderr),
-                bar_format="{desc} {percentage:3.0f} %|{bar}|{postfix} [{elapsed}<{remaining}]",
-            )
         self._begun = False
+        with suppress(ImportError):
+            if _is_terminal(sys.stderr):
+                from tqdm import tqdm
+
+                form = "{desc} {percentage:3.0f} %|{bar}|{postfix} [{elapsed}<{remaining}]"
+                self._bar = tqdm(
+                    desc=label, total=1.0, file=sys.stderr, leave=False, bar_format=form
+                )
 
     def __call__(self, fraction: float, loss: float | None) -> None:
         """Show that ``fraction`` (0 to 1) of the work is done, and the loss now, if known."""
         bar = self._bar
-        if bar is None or bar.disable:
+        if bar is None or bar.disable:  # there is none, or it is closed
             return
         if not self._begun:  # a resumed run does not start at 0
             self._begun, bar.initial, bar.n = True, fraction, fraction

@@ -23,15 +23,18 @@ class Column:
 
     `name` is that of the attribute of `Run`; `axes` are those beyond the records: member, node,
     input, output, sample, sample2, rank; `dtype` is "float64", "int64", or "network", that of the
-    weights; `field` of `Record` asks for it, None: it is always recorded. Where `finite`, a number
-    that is not finite means that it left the range of float64.
+    weights; `field` of `Record` asks for it, None: it is always recorded; `needs` is "NTG", "test
+    data", "train_output" or None. Where `finite`, a number that is not finite means that it left
+    the range of float64. Those `of_steps` have no axis of members that step alike.
     """
 
     name: str
     axes: tuple[str, ...] = ("member",)
     dtype: str = "float64"
     field: str | None = None
+    needs: str | None = None
     finite: bool = False
+    of_steps: bool = False
 
     def numpy_dtype(self, network: np.dtype[Any]) -> np.dtype[Any]:
         """The dtype of its numbers, given that of the weights."""
@@ -41,24 +44,26 @@ class Column:
 COLUMNS = {
     column.name: column
     for column in (
-        Column("steps", dtype="int64"),
+        Column("steps", dtype="int64", of_steps=True),
         Column("time", (), finite=True),
-        Column("evaluations", dtype="int64"),
+        Column("evaluations", dtype="int64", of_steps=True),
         Column("loss"),
-        Column("test_loss", finite=True),
+        Column("test_loss", needs="test data", finite=True),
         Column("accuracy", field="accuracy"),
-        Column("test_accuracy", field="accuracy"),
+        Column("test_accuracy", field="accuracy", needs="test data"),
         Column("weight_change", ("member", "node"), finite=True),
         Column("top_nodes", ("member", "rank"), "int64", "top_nodes"),
-        Column("ntg_change", field="ntg", finite=True),
-        Column("ntg_change_2norm", field="ntg_change_2norm", finite=True),
-        Column("ntg_eigmin", field="eigmin", finite=True),
-        Column("ntg_eigmax", field="eigmax", finite=True),
-        Column("alignment", field="alignment"),  # 0 / 0 where the NTG is 0
-        Column("effective_rank", field="effective_rank"),  # likewise
-        Column("ntg_matrix", ("member", "sample", "sample2"), field="ntg_matrix", finite=True),
+        Column("ntg_change", field="ntg", needs="NTG", finite=True),
+        Column("ntg_change_2norm", field="ntg_change_2norm", needs="NTG", finite=True),
+        Column("ntg_eigmin", field="eigmin", needs="NTG", finite=True),
+        Column("ntg_eigmax", field="eigmax", needs="NTG", finite=True),
+        Column("alignment", field="alignment", needs="NTG"),  # 0 / 0 where the NTG is 0
+        Column("effective_rank", field="effective_rank", needs="NTG"),  # likewise
+        Column("ntg_matrix", ("member", "sample", "sample2"), "float64", "ntg_matrix", "NTG", True),
         Column("weights", ("member", "node", "input"), "network", "weights"),
-        Column("output_weights", ("member", "node", "output"), "network", "weights"),
+        Column(
+            "output_weights", ("member", "node", "output"), "network", "weights", "train_output"
+        ),
     )
 }
 

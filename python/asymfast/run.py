@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _FORMAT = "asymfast run 1"
-_ALWAYS = ("steps", "time", "loss", "weight_change", "evaluations")
 
 
 @_check.guarded
@@ -78,26 +77,26 @@ class Run:
 
     steps: NDArray[np.int64]
     time: NDArray[np.float64]
-    loss: NDArray[np.float64]
-    test_loss: NDArray[np.float64] | None
-    weight_change: NDArray[np.float64]
-    ntg_change: NDArray[np.float64] | None
-    ntg_eigmin: NDArray[np.float64] | None
-    weights: NDArray[Any] | None
     evaluations: NDArray[np.int64]
+    loss: NDArray[np.float64]
+    weight_change: NDArray[np.float64]
     initial: Network
     network: Network
     diverged: bool | NDArray[np.bool_]
     stopped: bool
     config: dict[str, Any]
+    test_loss: NDArray[np.float64] | None = None
     accuracy: NDArray[np.float64] | None = None
     test_accuracy: NDArray[np.float64] | None = None
+    top_nodes: NDArray[np.int64] | None = None
+    ntg_change: NDArray[np.float64] | None = None
     ntg_change_2norm: NDArray[np.float64] | None = None
+    ntg_eigmin: NDArray[np.float64] | None = None
     ntg_eigmax: NDArray[np.float64] | None = None
     alignment: NDArray[np.float64] | None = None
     effective_rank: NDArray[np.float64] | None = None
     ntg_matrix: NDArray[np.float64] | None = None
-    top_nodes: NDArray[np.int64] | None = None
+    weights: NDArray[Any] | None = None
     output_weights: NDArray[Any] | None = None
     stopped_by: str | None = None
 
@@ -145,10 +144,8 @@ class Run:
         >>> bool((again.network.W == run.network.W).all())
         True
         """
-        arrays: dict[str, Any] = {name: getattr(self, name) for name in _ALWAYS}
-        for name in COLUMNS:
-            if getattr(self, name) is not None:
-                arrays[name] = getattr(self, name)
+        recorded: dict[str, Any] = {name: getattr(self, name) for name in COLUMNS}
+        arrays = {name: values for name, values in recorded.items() if values is not None}
         arrays["diverged"] = np.asarray(self.diverged)
         arrays["W0"], arrays["W"] = self.initial.W, self.network.W
         arrays["a0"], arrays["a"] = self.initial.a, self.network.a
@@ -209,8 +206,10 @@ class Run:
     @classmethod
     def _build(cls, stored: dict[str, NDArray[Any]], header: dict[str, Any]) -> Run:
         diverged = stored["diverged"]
-        recorded: dict[str, Any] = {name: stored[name] for name in _ALWAYS}
-        recorded |= {name: stored.get(name) for name in COLUMNS if name not in _ALWAYS}
+        recorded: dict[str, Any] = {
+            name: stored[name] if (column.field or column.needs) is None else stored.get(name)
+            for name, column in COLUMNS.items()
+        }
         run = cls(
             **recorded,
             initial=Network._from_arrays(stored, header, "W0", "a0" if "a0" in stored else "a"),
@@ -234,10 +233,9 @@ class Run:
             if values is None:
                 continue
             shape: tuple[int | str, ...] = records
-            shared = name in ("steps", "evaluations")  # by members that step alike
-            for axis in () if shared else column.axes:
+            for axis in () if column.of_steps else column.axes:
                 shape += sizes.get(axis, (axis,))
-            of_members = [(*records, *members)] if shared else []
+            of_members = [(*records, *members)] if column.of_steps else []
             _check.require_shape("its record", name, values.shape, shape, *of_members)
             if values.dtype != column.numpy_dtype(net.dtype):
                 raise ValueError(f"its record: {name} has dtype {values.dtype}")
