@@ -139,6 +139,18 @@ def test_threads_change_no_bit(n):
     same(runs[0], runs[2])
 
 
+@pytest.mark.parametrize("n", [5, 8, 9])
+def test_no_bit_depends_on_where_arrays_lie(n):
+    """Between two runs other arrays come and go, so that theirs begin at other addresses."""
+    case, taken = simulated(n=n, d=4, m=17), []
+    runs = []
+    for size in (1, 301, 2, 700):
+        runs.append(descend(case))
+        taken.append(np.zeros(size))
+    for run in runs[1:]:
+        same(runs[0], run)
+
+
 def test_records_on_test_data():
     case, other = simulated(n=15, d=7, m=60), problem(n=6, d=7, m=60, seed=4)
     test = {"X_test": other.X, "y_test": other.y}

@@ -24,7 +24,19 @@ void eigen_decomposition(MatrixView<const double> K, double* values, MatrixView<
   Eigen::Map<RowMajor>(vectors.data, K.rows, K.rows) = all.eigenvectors();
 }
 
+// Of small matrices Eigen sums in an order that depends on where C lies in memory.
+constexpr Index kSmall = 20;  // EIGEN_GEMM_TO_COEFFBASED_THRESHOLD
+
 void product(MatrixView<const double> A, MatrixView<const double> B, MatrixView<double> C) {
+  if (C.rows + C.cols + A.cols < kSmall) {
+    for (Index i = 0; i < C.rows; ++i)
+      for (Index j = 0; j < C.cols; ++j) {
+        double sum = 0;
+        for (Index l = 0; l < A.cols; ++l) sum += A(i, l) * B(l, j);
+        C(i, j) = sum;
+      }
+    return;
+  }
   Eigen::Map<RowMajor> out(C.data, C.rows, C.cols);
   if (B.cols == 1)
     out.col(0).noalias() = matrix(A) * matrix(B).col(0);
