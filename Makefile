@@ -1,6 +1,6 @@
 # make run | test | test-all | develop | mutants | cpp-test | lint | tidy | check | sanitize | compilers |
 # fuzz | soak | docs | bench: each makes a virtual environment in .venv (develop: .venv-develop) first.
-# make test-cuda bench-cuda: the same with CUDA, on a machine with a GPU and nvcc; in .venv-cuda.
+# make test-cuda bench-cuda: the same with CUDA, on a machine with a GPU and nvcc; in .venv-cuda, or by CUDA_PYTHON.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -151,26 +151,36 @@ bench: $(VENV)/.installed
 	$(BIN)/python bench/peers.py --json bench/results.json
 	$(BIN)/python bench/report.py bench/results.json
 
-CUDA_VENV := .venv-cuda
-CUDA_PYTHON := $(CUDA_VENV)/bin/python
-$(CUDA_VENV)/.installed: $(SOURCES)
-	test -x $(CUDA_PYTHON) || $(PYTHON) -m venv $(CUDA_VENV)
-	$(CUDA_PYTHON) -m pip install --quiet '.[test]' -Ccmake.define.ASYMFAST_CUDA=ON
-	$(CUDA_PYTHON) -c 'import asymfast as af; m = af.cuda.what_is_missing(); exit(m and f"cuda needs {m}")'
+# CUDA_PYTHON=python3: without network, by what that Python has (numpy, pytest, hypothesis, scikit-build-core, pybind11;
+# Eigen where CMake looks for it), into a folder of its own. Else in .venv-cuda, with all that is needed.
+ifdef CUDA_PYTHON
+CUDA_SITE := $(CURDIR)/build/cuda-site
+CUDA_RUN := $(CUDA_PYTHON)
+$(CUDA_SITE)/.installed test-cuda bench-cuda: export PYTHONPATH := $(CUDA_SITE)$(PYTHONPATH:%=:%)
+CUDA_INSTALL := $(CUDA_PYTHON) -m pip install --quiet --no-index --no-build-isolation --no-deps --upgrade \
+  --target $(CUDA_SITE) .
+else
+CUDA_SITE := .venv-cuda
+CUDA_RUN := $(CUDA_SITE)/bin/python
+CUDA_INSTALL := $(PYTHON) -m venv $(CUDA_SITE) && $(CUDA_RUN) -m pip install --quiet '.[test]'
+endif
+$(CUDA_SITE)/.installed: $(SOURCES)
+	$(CUDA_INSTALL) -Ccmake.define.ASYMFAST_CUDA=ON
+	$(CUDA_RUN) -c 'import asymfast as af; m = af.cuda.what_is_missing(); exit(m and f"cuda needs {m}")'
 	touch $@
 
 # On the device: the tests, then some of them under compute-sanitizer, which is slow.
 SANITIZED := tests/test_device.py -k "cuda and not thousand"
-test-cuda: $(CUDA_VENV)/.installed
-	$(CUDA_PYTHON) -m pytest --runslow tests/test_device.py tests/test_cuda_build.py
-	compute-sanitizer --tool memcheck --error-exitcode 1 $(CUDA_PYTHON) -m pytest $(SANITIZED)
-	compute-sanitizer --tool racecheck --error-exitcode 1 $(CUDA_PYTHON) -m pytest $(SANITIZED)
+test-cuda: $(CUDA_SITE)/.installed
+	$(CUDA_RUN) -m pytest --runslow tests/test_device.py tests/test_device_arrays.py tests/test_cuda_build.py
+	compute-sanitizer --tool memcheck --error-exitcode 1 $(CUDA_RUN) -m pytest $(SANITIZED)
+	compute-sanitizer --tool racecheck --error-exitcode 1 $(CUDA_RUN) -m pytest $(SANITIZED)
 
-# PyTorch and JAX take part where they are installed in .venv-cuda.
-bench-cuda: $(CUDA_VENV)/.installed
-	$(CUDA_PYTHON) bench/peers.py --device cuda --workloads W1,W2,W2b,W3,W4a,W4b,W5,W7,W8,W9 \
+# PyTorch and JAX take part where that Python has them.
+bench-cuda: $(CUDA_SITE)/.installed
+	$(CUDA_RUN) bench/peers.py --device cuda --workloads W1,W2,W2b,W3,W4a,W4b,W5,W7,W8,W9 \
 	  --json bench/results.json
-	$(CUDA_PYTHON) bench/report.py bench/results.json
+	$(CUDA_RUN) bench/report.py bench/results.json
 
 clean:
-	rm -rf $(VENV) $(CUDA_VENV) $(DEVELOP) build
+	rm -rf $(VENV) .venv-cuda $(DEVELOP) build
