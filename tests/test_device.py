@@ -187,12 +187,61 @@ def test_flow_in_float32(on):
     np.testing.assert_allclose(got.loss, exact.loss, rtol=1e-5)
 
 
-def test_automatic_flow_takes_what_there_is(on):
+# Of runs along Jacobians of the past: a descent in leaps and a flow by the tangent method.
+LONG = {"leap": {"lr": 0.5, "steps": 1000}, "tangent": {"t_end": 500.0}}
+
+
+def long_run(method, case, on, **settings):
+    """A run with records on the way, whose steps are the method's own choice."""
+    train = af.gradient_descent if method == "leap" else af.gradient_flow
+    end = LONG[method].get("steps") or LONG[method]["t_end"]
+    at = {"steps" if method == "leap" else "times": [0, 1, 40, 333, end]}
+    settings = {
+        **LONG[method],
+        "method": method,
+        "record": af.Record(**at, weights=True),
+    } | settings
+    return train(case.net, case.X, case.y, **settings, **on)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [(5, 4, 11, 1), (2, 3, 9, 3), (1, 1, 1, 1)], ids=str)
+@pytest.mark.parametrize("method", LONG)
+def test_jacobians_of_the_past(on, method, size, dtype):
+    case = simulated(*size)
+    if dtype == "float32":
+        case = as_float32(case)
+    # Where rounding decides on one leap more or less, runs differ by a part of rtol.
+    rtol = 1e-11 if dtype == "float64" else 1e-6
+    got, exact = (long_run(method, case, how, rtol=rtol) for how in (on, {}))
+    assert got.config["method_taken"] == method
+    assert_close(got.loss, exact.loss, 1e-12 if dtype == "float64" else 1e-5)
+    for name in ("weights", "weight_change", "ntg_change", "ntg_eigmin"):
+        # float32: late in a run weights move by what rounding makes of the loss
+        assert_close(
+            getattr(got, name), getattr(exact, name), 1e-12 if dtype == "float64" else 1e-4
+        )
+
+
+# More than 200 outputs: products with some vectors, by way of the matrix where inputs are many.
+@pytest.mark.parametrize("d", [2, 12])
+def test_leaps_of_many_outputs(on, d):
+    case = simulated(n=70, d=d, m=8, outputs=3)
+    record = af.Record(steps=[0, 150, 200], weights=True, ntg=False, eigmin=False)
+    settings = {"loss": "mse", "lr": 2.0, "steps": 200, "record": record, "rtol": 1e-9}
+    got, exact = long_run("leap", case, on, **settings), long_run("leap", case, {}, **settings)
+    assert got.evaluations[-1] != 200  # steps alone
+    assert_close(got.loss, exact.loss, 1e-12)
+    assert_close(got.weights, exact.weights, 1e-10)
+
+
+def test_automatic_methods_on_a_device(on):
+    """Leaps only where they are asked for, the tangent method where it takes less."""
     case = simulated(n=9, d=4, m=17)
+    run = af.gradient_descent(case.net, case.X, case.y, lr=0.5, steps=100, method="auto", **on)
+    assert run.config["method_taken"] == "step"
     run = af.gradient_flow(case.net, case.X, case.y, t_end=5.0, **on)
     assert run.config["method_taken"] == "dopri5"
-    with pytest.raises(ValueError, match=r"'tangent' is not available on .*use 'dopri5' or 'rk4'"):
-        af.gradient_flow(case.net, case.X, case.y, t_end=5.0, method="tangent", **on)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -232,6 +281,7 @@ def runs_of_every_kind(**on):
     ]
     wide = as_float32(simulated(n=33, d=5, m=40))
     runs.append(af.gradient_descent(wide.net, wide.X, wide.y, lr=0.5, steps=3, **on))
+    runs += [long_run(method, simulated(n=5, d=2, m=10), on) for method in LONG]
     return net, X, y, [run_arrays(run) for run in runs]
 
 
@@ -294,11 +344,13 @@ def test_a_member_has_the_bits_of_its_single_run(on):
         np.testing.assert_array_equal(alone.loss, descent["loss"][:, b])
 
 
-@pytest.mark.parametrize("method", ["descent", "dopri5", "sgd"])
+@pytest.mark.parametrize("method", ["descent", "dopri5", "sgd", *LONG])
 def test_a_resumed_run_has_the_same_bits(on, method, tmp_path):
     case = as_float32(simulated(n=11, d=5, m=20))
 
     def train(**settings):
+        if method in LONG:
+            return long_run(method, case, on, **settings)
         if method == "sgd":
             settings |= {"lr": 0.3, "batch_size": 4, "epochs": 4, "train_output": True, "rng": 1}
             return af.sgd(case.net, case.X, case.y, record=af.Record(every=3), **settings, **on)
@@ -317,10 +369,11 @@ def test_a_resumed_run_has_the_same_bits(on, method, tmp_path):
     assert_same_run(run_arrays(again), run_arrays(whole))
 
 
-def test_divergence_is_found_at_the_same_step(on):
+@pytest.mark.parametrize("method", ["step", "leap"])
+def test_divergence_is_found_at_the_same_step(on, method):
     case = simulated(n=9, d=4, m=17)
     caught = []
-    for how in ({}, on):
+    for how in ({"method": method}, {"method": method, **on}):
         with pytest.raises(af.DivergenceError) as error:
             af.gradient_descent(case.net, case.X, case.y, lr=300.0, steps=2000, **how)
         caught.append(error.value)
@@ -340,6 +393,18 @@ def test_of_an_ensemble_only_the_divergent_member_stops(on):
     assert run.diverged.tolist() == [False, True]
     alone = af.gradient_descent(nets[0], cases[0].X, cases[0].y, lr=0.5, steps=60, **on)
     np.testing.assert_array_equal(run.network.W[0], alone.network.W)
+
+
+def test_members_of_an_ensemble_take_their_own_leaps(on):
+    """Their methods run in threads of their own; calls of the device come one after the other."""
+    cases = [simulated(n=6, d=3, m=12, seed=seed) for seed in range(3)]
+    stack = cases[0]._replace(net=af.Network.stack([case.net for case in cases]))
+    for method in LONG:
+        together = long_run(method, stack, on, threads=3)
+        for b, case in enumerate(cases):
+            alone = long_run(method, cases[0]._replace(net=case.net), on)
+            np.testing.assert_array_equal(alone.loss, together.loss[:, b])
+            np.testing.assert_array_equal(alone.network.W, together.network.W[b])
 
 
 # --- what is said --------------------------------------------------------------------------------

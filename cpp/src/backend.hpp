@@ -63,7 +63,9 @@ struct KernelTable {
                               MatrixView<double> vectors, const Context&);
   // C = A B.
   void (*product)(MatrixView<const double> A, MatrixView<const double> B, MatrixView<double> C);
-  bool keeps_frames = true;  // engines can move along Jacobians of the past
+  // Steps take a small part of what the host needs for the small problems of leaps: these are made
+  // where they are asked for alone.
+  bool is_device = false;
 
   template <class T>
   const Kernels<T>& of() const noexcept {

@@ -73,7 +73,7 @@ def gradient_descent(
     method : {"step", "leap", "auto"}
         "step": every step. "leap": the same run over many steps at a time, with a controlled error,
         where descent is slow beside its step; for half_sse and mse, activations but relu, at most
-        10 000 outputs n k, not on a GPU. "auto": leaps where they are possible and the cheaper, see
+        10 000 outputs n k. "auto": leaps where they are possible and the cheaper, on the CPU; see
         docs/leaps.md. ``run.config["method_taken"]`` says which.
     rtol : float
         Of leaps: relative error of the residual f - y aimed at, in (0, 1). Rounding limits it to

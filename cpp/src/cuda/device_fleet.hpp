@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "cuda/elements.hpp"
 #include "cuda/matrices.hpp"
 #include "cuda/memory.hpp"
 #include "cuda/resident.hpp"
@@ -24,11 +25,6 @@ inline std::recursive_mutex& device_mutex() {
   return mutex;
 }
 using DeviceLock = std::lock_guard<std::recursive_mutex>;
-
-// Blocks for a loop over elements.
-inline int blocks_for(Index size) {
-  return static_cast<int>(std::clamp<Index>((size + 255) / 256, 1, 1024));
-}
 
 template <class Setup, class T>
 class DeviceFleet final : public Fleet<T> {
@@ -48,9 +44,8 @@ class DeviceFleet final : public Fleet<T> {
     const Index samples = data.X.rows, m = nets.m, d = nets.d, k = nets.k;
     const auto members = [&](Index stride) { return stride == 0 ? 1 : B_; };
     X_ = Mem<T>(data.X.data, members(data.X_stride) * samples * d);
-    Device::template launch<Scale<T, T>>(
-        0, 1, blocks_for(X_.size()), 0,
-        {X_.data(), X_.size(), 1 / std::sqrt(double(d)), nullptr, 1, X_.data()});
+    for_elements<Device>(X_.size(),
+                         Scale<T, T>{X_.data(), 1 / std::sqrt(double(d)), nullptr, 1, X_.data()});
     if (data.y.data) y_ = Mem<T>(data.y.data, members(data.y_stride) * samples * k);
     eval_ = Mem<T>(nets.W, B_ * m * d);
     if (kCompensated<T>) lost_ = Mem<T>::zeros(B_ * m * d);
@@ -78,7 +73,7 @@ class DeviceFleet final : public Fleet<T> {
     // One kernel evaluates and steps a member, so that a resumed run has the same bits.
     const bool whole = y_.data() && at_once == samples && !train_output && !keep_values;
     if (whole && samples * k <= Small::kMostOutputs && resident_grid(1, samples, m, d, k).ranks > 0)
-      parts_ = Mem<T>(B_ * Small::parts(samples, m, k));
+      parts_ = Mem<T>::zeros(B_ * Small::parts_of(samples, m, k));
 
     problem_.d = d, problem_.m = m, problem_.k = k;
     problem_.samples = samples, problem_.n = at_once;
@@ -123,8 +118,9 @@ class DeviceFleet final : public Fleet<T> {
 
   // ---- one member, for the engines and for single calls
 
-  // Outputs, loss, residual and slopes at its weights; of a batch, if one is given.
-  void evaluate(Index b, const Batch* batch = nullptr) {
+  // Outputs, loss, residual and slopes at its weights; of a batch, if one is given. The slopes
+  // (n, m) go to where the next gradient looks for them, or to an array that is given.
+  void evaluate(Index b, const Batch* batch = nullptr, T* slopes = nullptr) {
     Plan<T> plan{};
     plan.evaluate = true;
     if (batch) {
@@ -133,15 +129,28 @@ class DeviceFleet final : public Fleet<T> {
       plan.rows = rows_.data();
       plan.sizes = sizes_.data();
     }
-    losses_[at(b)] = launch_one(of_member(b), plan).loss;
-    if (!batch && problem_.k > 0)
-      f_.copy_out(host_f_.data() + b * outputs(), b * outputs(), outputs());
+    Problem<T> problem = of_member(b);
+    problem.base = problem.lost = problem.sum = nullptr;  // not looked at
+    if (slopes) problem.slopes = slopes;
+    go(b, problem, plan);
   }
 
-  // G (m, d) <- the gradient for the residual at hand, or for that given.
-  void gradient(Index b, T* G, const T* residual = nullptr) {
+  // One update, and the evaluation there. With a base of its own even where eval is always there
+  // too, so that a resumed run goes through the same code.
+  void advance(Index b, const Update& update) {
+    need_base();
+    March march;
+    march.step = {update};
+    march.steps = 1;
+    const Plan<T> plan = plan_of(march);
+    go(b, of_member(b), plan);
+  }
+
+  // G (m, d) <- the gradient for the residual at hand, or for that given, or for dL/dZ in `pulled`.
+  void gradient(Index b, T* G, const T* residual = nullptr, bool is_pulled = false) {
     Plan<T> plan{};
     plan.gradient = G;
+    plan.is_pulled = is_pulled;
     Problem<T> problem = of_member(b);
     if (residual) problem.residual = const_cast<T*>(residual);
     launch_one(problem, plan);
@@ -159,25 +168,23 @@ class DeviceFleet final : public Fleet<T> {
   }
 
   // eval <- base + sum_s along[s] slots[s]; base <- eval, if commit.
-  void shift(Index b, const std::vector<double>& along, const std::vector<Mem<T>>& slots,
+  void shift(Index b, const std::vector<double>& along, const Slots<Device, T>& slots,
              bool commit) {
     need_base();
     const Problem<T> p = of_member(b);
     combine(along, slots, p.base, p.lost, p.eval, commit);
   }
 
-  void combine(const std::vector<double>& along, const std::vector<Mem<T>>& slots, T* base, T* lost,
-               T* to, bool commit) {
-    typename Combine<T>::Args args{};
-    args.size = weights();
+  void combine(const std::vector<double>& along, const Slots<Device, T>& slots, T* base, T* lost,
+               T* to, bool commit) const {
+    Combine<T> each{0, {}, {}, base, lost, to, commit};
     for (std::size_t s = 0; s < along.size(); ++s) {
       if (along[s] == 0) continue;
-      if (args.count == Combine<T>::kMost) throw std::logic_error("cuda: too many stages");
-      args.along[args.count] = along[s];
-      args.slots[args.count++] = slots[s].data();
+      if (each.count == Combine<T>::kMost) throw std::logic_error("cuda: too many stages");
+      each.along[each.count] = along[s];
+      each.slots[each.count++] = slots[static_cast<Index>(s)];
     }
-    args.base = base, args.lost = lost, args.eval = to, args.commit = commit;
-    Device::template launch<Combine<T>>(0, 1, blocks_for(args.size), Combine<T>::kShared, args);
+    for_elements<Device>(weights(), each);
   }
 
   // Between updates that leave base where it is, eval is another array.
@@ -269,6 +276,13 @@ class DeviceFleet final : public Fleet<T> {
     return plan;
   }
 
+  // A plan that ends with an evaluation.
+  void go(Index b, const Problem<T>& problem, const Plan<T>& plan) {
+    losses_[at(b)] = launch_one(problem, plan).loss;
+    if (!plan.rows && problem_.k > 0)
+      f_.copy_out(host_f_.data() + b * outputs(), b * outputs(), outputs());
+  }
+
   Progress launch_one(const Problem<T>& problem, const Plan<T>& plan) {
     Progress progress{std::numeric_limits<double>::infinity(), 1, 0, 0, 0};
     Mem<Progress> held(&progress, 1);
@@ -278,7 +292,7 @@ class DeviceFleet final : public Fleet<T> {
   }
 
   Index transposed_size() const {
-    return B_ * problem_.d * Small::units(problem_.m) * Small::kUnit;
+    return B_ * problem_.d * Small::units_of(problem_.m) * Small::kUnit;
   }
 
   // How many blocks work on a member, and how many members at once.
@@ -301,7 +315,7 @@ class DeviceFleet final : public Fleet<T> {
   // As many blocks a member as run at once, or more where their nodes would not fit; ranks 0: there
   // are not enough blocks for that.
   static Grid resident_grid(Index members, Index n, Index m, Index d, Index k) {
-    const Index units = Small::units(m);
+    const Index units = Small::units_of(m);
     const Index at_once = Device::template blocks_at_once<Small>(Small::shared(n, d, k, 1));
     for (Index ranks = std::clamp<Index>(at_once / members, 1, units); ranks <= units; ++ranks) {
       const std::size_t shared = Small::shared(n, d, k, (units + ranks - 1) / ranks);

@@ -3,9 +3,11 @@
 
 #include <memory>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "cuda/device_fleet.hpp"
+#include "cuda/frames.hpp"
 
 namespace asymfast::cuda {
 
@@ -13,11 +15,17 @@ template <class Setup, class T>
 class MemberEngine final : public Engine<T> {
  public:
   using Fleet = DeviceFleet<Setup, T>;
-  using Mem = typename Fleet::template Mem<T>;
+  using Device = typename Setup::Device;
+  using Mem = Memory<Device, T>;
 
   // A fleet of one belongs to its only engine.
   MemberEngine(Fleet& fleet, Index b, std::unique_ptr<Fleet> own = nullptr)
-      : own_(std::move(own)), fleet_(fleet), b_(b) {
+      : own_(std::move(own)),
+        fleet_(fleet),
+        b_(b),
+        gradients_(fleet.weights()),
+        change_(fleet.weights()),
+        frames_(fleet.of_member(b)) {
     this->f_ = fleet_.host_f(b);
     this->loss_ = fleet_.loss(b);
   }
@@ -30,14 +38,7 @@ class MemberEngine final : public Engine<T> {
 
   void advance(const Update& update, const Context&) override {
     const DeviceLock lock(device_mutex());
-    std::vector<Marcher> members(static_cast<std::size_t>(fleet_.members()));
-    for (Marcher& member : members) member.runs = false;
-    members[static_cast<std::size_t>(b_)] = {true, std::numeric_limits<double>::infinity(), 0, 0,
-                                             0};
-    March march;
-    march.step = {update};
-    march.steps = 1;
-    fleet_.march(march, members, [] {});
+    fleet_.advance(b_, update);
   }
 
   void ntg_product(const T* u, double* out, const Context&) override {
@@ -49,7 +50,7 @@ class MemberEngine final : public Engine<T> {
 
   void stage(const Stage& stage, const Context&) override {
     const DeviceLock lock(device_mutex());
-    if (stage.keep >= 0) fleet_.gradient(b_, slot(stage.keep).data());
+    if (stage.keep >= 0) fleet_.gradient(b_, gradients_.make(stage.keep));
     if (stage.along.empty()) return;
     fleet_.shift(b_, stage.along, gradients_, stage.commit);
     fleet_.evaluate(b_);
@@ -66,13 +67,33 @@ class MemberEngine final : public Engine<T> {
     fleet_.push(b_, direction.data(), out);
   }
 
-  void move(const Move<T>&, const Context&) override { throw without_frames(); }
-  void frame_ntg(const Blend&, Index, double*, const Context&) override { throw without_frames(); }
-  void frame_product(const Blend&, Index, MatrixView<const double>, double*,
-                     const Context&) override {
-    throw without_frames();
+  void move(const Move<T>& move, const Context&) override {
+    const DeviceLock lock(device_mutex());
+    std::vector<double> along;
+    if (!move.frames.empty()) {
+      frames_.pull(fleet_.of_member(b_), move);
+      fleet_.gradient(b_, change_.make(0), nullptr, true);
+      along = {1};
+    }
+    fleet_.shift(b_, along, change_, move.commit);
+    fleet_.evaluate(b_, nullptr, move.into < 0 ? nullptr : frames_.slots.make(move.into));
   }
-  double frame_distance(Index, Index, const Context&) override { throw without_frames(); }
+
+  void frame_ntg(const Blend& left, Index right, double* K, const Context&) override {
+    const DeviceLock lock(device_mutex());
+    frames_.ntg(fleet_.of_member(b_), left, right, K);
+  }
+
+  void frame_product(const Blend& left, Index right, MatrixView<const double> V, double* out,
+                     const Context&) override {
+    const DeviceLock lock(device_mutex());
+    frames_.product(fleet_.of_member(b_), left, right, V, out);
+  }
+
+  double frame_distance(Index one, Index other, const Context&) override {
+    const DeviceLock lock(device_mutex());
+    return frames_.distance(one, other);
+  }
 
   void save() override {
     const DeviceLock lock(device_mutex());
@@ -92,28 +113,17 @@ class MemberEngine final : public Engine<T> {
   }
 
   typename Engine<T>::Kept kept() const override {
-    return {static_cast<Index>(gradients_.size()), 0};
+    return {gradients_.count(), frames_.slots.count()};
   }
 
   void state(Archive& archive) override {
     const DeviceLock lock(device_mutex());
     fleet_.state(b_, archive);
-    auto count = static_cast<Index>(gradients_.size());
-    archive(count);
-    for (Index l = 0; l < count; ++l) {
-      std::vector<T> host(static_cast<std::size_t>(fleet_.weights()));
-      Mem& gradient = slot(l);
-      if (!archive.reading()) gradient.copy_out(host.data(), 0, gradient.size());
-      archive.array(host.data(), gradient.size());
-      if (archive.reading()) gradient.copy_in(host.data(), 0, gradient.size());
-    }
+    gradients_.state(archive);
+    frames_.slots.state(archive);
   }
 
  private:
-  static std::logic_error without_frames() {
-    return std::logic_error("cuda: this engine does not move along Jacobians of the past");
-  }
-
   // sum_s along[s] gradients_[s].
   Mem combined(const std::vector<double>& along) const {
     Mem sum(fleet_.weights());
@@ -121,25 +131,20 @@ class MemberEngine final : public Engine<T> {
     return sum;
   }
 
-  // Slots come into being in their order.
-  Mem& slot(Index index) {
-    while (static_cast<Index>(gradients_.size()) <= index)
-      gradients_.push_back(Mem::zeros(fleet_.weights()));
-    return gradients_[static_cast<std::size_t>(index)];
-  }
-
   void keep(const Mem& from, Mem& to) const {
     if (to.empty()) to = Mem(fleet_.weights());
-    Fleet::Device::copy(to.data(), from.data() + b_ * fleet_.weights(), Fleet::bytes(to.size()));
+    Device::copy(to.data(), from.data() + b_ * fleet_.weights(), Fleet::bytes(to.size()));
   }
   void take_back(const Mem& from, const Mem& to) const {
-    Fleet::Device::copy(to.data() + b_ * fleet_.weights(), from.data(), Fleet::bytes(from.size()));
+    Device::copy(to.data() + b_ * fleet_.weights(), from.data(), Fleet::bytes(from.size()));
   }
 
   std::unique_ptr<Fleet> own_;
   Fleet& fleet_;
   Index b_;
-  std::vector<Mem> gradients_;
+  Slots<Device, T> gradients_;
+  Slots<Device, T> change_;  // of the weights, in a move
+  Frames<Setup, T> frames_;
   Mem saved_, saved_lost_;
 };
 

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "archive.hpp"
 #include "asymfast/views.hpp"
 
 namespace asymfast::cuda {
@@ -56,6 +57,41 @@ class Memory {
 
   U* data_ = nullptr;
   Index size_ = 0;
+};
+
+// What an engine keeps from one call to the next: arrays of one size, which come into being in
+// their order, or all those before with them.
+template <class Device, class U>
+class Slots {
+ public:
+  explicit Slots(Index size) : size_(size) {}
+
+  U* make(Index index) {
+    while (count() <= index) arrays_.push_back(Memory<Device, U>::zeros(size_));
+    return arrays_[static_cast<std::size_t>(index)].data();
+  }
+  const U* operator[](Index index) const {
+    return arrays_.at(static_cast<std::size_t>(index)).data();
+  }
+  Index count() const { return static_cast<Index>(arrays_.size()); }
+  Index size() const { return size_; }  // of each
+
+  void state(Archive& archive) {
+    Index all = count();
+    archive(all);
+    std::vector<U> host(static_cast<std::size_t>(size_));
+    for (Index l = 0; l < all; ++l) {
+      if (!archive.reading()) arrays_[static_cast<std::size_t>(l)].copy_out(host.data(), 0, size_);
+      archive.array(host.data(), size_);
+      if (!archive.reading()) continue;
+      make(l);
+      arrays_[static_cast<std::size_t>(l)].copy_in(host.data(), 0, size_);
+    }
+  }
+
+ private:
+  Index size_;
+  std::vector<Memory<Device, U>> arrays_;
 };
 
 }  // namespace asymfast::cuda

@@ -29,9 +29,8 @@ template <class Setup, class T>
 void forward_on_device(const NetworkView<T>& net, MatrixView<const T> X, T* f) {
   auto fleet = fleet_of<Setup, T>(net, X);
   fleet.evaluate(0);
-  const Index size = X.rows * net.k();
-  Setup::Device::template launch<Scale<double, T>>(
-      0, 1, blocks_for(size), 0, {fleet.outputs_on_device().data(), size, 1, nullptr, 1, f});
+  for_elements<typename Setup::Device>(
+      X.rows * net.k(), Scale<double, T>{fleet.outputs_on_device().data(), 1, nullptr, 1, f});
 }
 
 template <class Setup, class T>
@@ -60,9 +59,8 @@ void features_on_device(const NetworkView<T>& net, MatrixView<const T> X, T* H) 
   std::transform(net.lam, net.lam + net.m(), root_lam.begin(),
                  [](double lam) { return T(std::sqrt(lam)); });
   const Memory<typename Setup::Device, T> roots(root_lam);
-  const Index size = X.rows * net.m();
-  Setup::Device::template launch<Scale<T, T>>(
-      0, 1, blocks_for(size), 0, {fleet.values().data(), size, 1, roots.data(), net.m(), H});
+  for_elements<typename Setup::Device>(
+      X.rows * net.m(), Scale<T, T>{fleet.values().data(), 1, roots.data(), net.m(), H});
 }
 
 // K (n, n2)

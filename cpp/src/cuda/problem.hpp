@@ -37,10 +37,11 @@ struct Problem {
 // What one launch does, in this order.
 template <class T>
 struct Plan {
-  bool evaluate;  // outputs, loss, residual and slopes at eval
-  T* gradient;    // unless null: (B, m, d) dL/dW for the residual
-  const T* push;  // unless null: (B, m, d); f becomes the derivative of the outputs along it
-  int stages;     // of a step
+  bool evaluate;   // outputs, loss, residual and slopes at eval
+  T* gradient;     // unless null: (B, m, d) dL/dW for the residual
+  bool is_pulled;  // it has gone through to `pulled` before
+  const T* push;   // unless null: (B, m, d); f becomes the derivative of the outputs along it
+  int stages;      // of a step
   Update stage[4];
   Index steps;
   bool train_output;

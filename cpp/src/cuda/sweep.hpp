@@ -83,7 +83,7 @@ struct Sweep {
       const double loss = plan_.evaluate ? evaluate() : progress.loss;
       if (plan_.gradient) {
         T* G = plan_.gradient + weights_;
-        pull();
+        if (!plan_.is_pulled) pull();
         gradient([&](Index e, T g) { G[e] = g; });
         block_.group_sync();
       }

@@ -70,9 +70,7 @@ void activation_values(Activation activation, int order, const T* z, Index count
   using Device = typename Setup::Device;
   const DeviceLock lock(device_mutex());
   const Memory<Device, T> in(z, count), result(count);
-  Device::template launch<ActivationValues<T>>(
-      0, 1, blocks_for(count), ActivationValues<T>::kShared,
-      {activation, order, in.data(), count, result.data()});
+  for_elements<Device>(count, ActivationValues<T>{activation, order, in.data(), result.data()});
   result.copy_out(out, 0, count);
 }
 
@@ -124,7 +122,7 @@ KernelTable make_table(const char* name, const KernelTable& cpu) {
   table.isa = name;
   table.of_float = kernels<Setup, float>();
   table.of_double = kernels<Setup, double>();
-  table.keeps_frames = false;
+  table.is_device = true;
   return table;
 }
 

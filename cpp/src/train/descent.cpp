@@ -27,11 +27,8 @@ constexpr std::pair<DescentMethod, std::string_view> kNames[] = {{DescentMethod:
                                                                  {DescentMethod::leap, "leap"}};
 
 // Why there can be no leaps; empty: there can.
-std::string what_forbids_leaps(Loss loss, Activation activation, Index outputs,
-                               const KernelTable& kernels) {
+std::string what_forbids_leaps(Loss loss, Activation activation, Index outputs) {
   const std::string method = "method 'leap' ";
-  if (!kernels.keeps_frames)
-    return method + "is not available on " + std::string(kernels.isa) + "; use 'step'";
   if (!smooth(activation))
     return method + "needs an activation without kinks, got 'relu'; use 'step'";
   if (!quadratic(loss))
@@ -96,7 +93,7 @@ RunResult<T> descend(bool train_output, const EnsembleView<T>& nets, const DataV
   DescentMethod method = leaps.method;
   const std::string forbidden =
       train_output ? "method 'leap' is for W alone, not for train_output; use 'step'"
-                   : what_forbids_leaps(loss, nets.activation, outputs, kernels);
+                   : what_forbids_leaps(loss, nets.activation, outputs);
   if (method == DescentMethod::leap && !forbidden.empty())
     throw std::invalid_argument(std::string(kWho) + ": " + forbidden);
   if (method != DescentMethod::step) {
@@ -108,8 +105,9 @@ RunResult<T> descend(bool train_output, const EnsembleView<T>& nets, const DataV
                         members_on_all_samples(nets, train, loss, train_output, exec));
   const Index m = run.nodes();
   if (method == DescentMethod::automatic)
-    method = forbidden.empty() && leaps_pay(n, m, nets.d, nets.k, sizeof(T), steps,
-                                            count_records(recording.schedule, steps))
+    method = forbidden.empty() && !kernels.is_device &&
+                     leaps_pay(n, m, nets.d, nets.k, sizeof(T), steps,
+                               count_records(recording.schedule, steps))
                  ? DescentMethod::leap
                  : DescentMethod::step;
   using Problem = typename Leap<T>::Problem;

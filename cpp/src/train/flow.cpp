@@ -31,7 +31,7 @@ constexpr double kRk4Stability = 2.78;  // RK4 is stable for real h eig <= 2.785
 constexpr double kShortestWithKinks = 0.003;
 
 void require_possible(const Flow& flow, bool train_output, Loss loss, Activation activation,
-                      Index outputs, const KernelTable& kernels) {
+                      Index outputs) {
   require_positive("gradient_flow", "t_end", flow.t_end);
   if (flow.dt != 0)
     require_positive("gradient_flow", "dt", flow.dt);
@@ -43,9 +43,6 @@ void require_possible(const Flow& flow, bool train_output, Loss loss, Activation
     throw std::invalid_argument(
         "gradient_flow: method 'tangent' is for W alone, not for train_output; use 'dopri5' or "
         "'rk4'");
-  if (!kernels.keeps_frames)
-    throw std::invalid_argument("gradient_flow: method 'tangent' is not available on " +
-                                std::string(kernels.isa) + "; use 'dopri5' or 'rk4'");
   if (!smooth(activation))
     throw std::invalid_argument(
         "gradient_flow: method 'tangent' needs an activation without kinks, got 'relu'");
@@ -83,7 +80,7 @@ RunResult<T> flow_of(bool train_output, const EnsembleView<T>& nets, const DataV
   require_ranks_possible("gradient_flow", nets.B, hooks, exec);
   const Index n = train.X.rows;
   const KernelTable& kernels = kernel_table(exec.backend);
-  require_possible(flow, train_output, loss, nets.activation, n * nets.k, kernels);
+  require_possible(flow, train_output, loss, nets.activation, n * nets.k);
   Run<T, Member<T>> run(nets, train, test, loss, recording, kNoStepLimit, flow.t_end, hooks, exec,
                         members_on_all_samples(nets, train, loss, train_output, exec));
   std::vector<FlowMethod> methods;
@@ -100,8 +97,7 @@ RunResult<T> flow_of(bool train_output, const EnsembleView<T>& nets, const DataV
     FlowMethod method = flow.method;
     if (method == FlowMethod::automatic)
       method = cheapest_flow({n, m, nets.d, nets.k, sizeof(T), flow.t_end * eig, flow.rtol,
-                              quadratic(loss) && kernels.keeps_frames && !train_output,
-                              smooth(nets.activation)});
+                              quadratic(loss) && !train_output, smooth(nets.activation)});
     methods.push_back(method);
     const bool slides = !smooth(nets.activation) && eig > 0;
     const ErrorControl<T> control(flow.rtol, slides ? kShortestWithKinks / eig : 0);

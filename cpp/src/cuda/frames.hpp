@@ -1,0 +1,146 @@
+// Jacobians of the past of one member, for leaps and the tangent flow: slopes (n, m) at their
+// points stay in the device's memory, and what is n m numbers or more is computed there. The host
+// sends residuals, or moments of them, and gets outputs, one matrix of n k or of p rows, or n k x p
+// products. It solves the small recurrence between them by itself: that is a chain of dependent
+// products of size n k, or p, with a choice of length and order after each, for which the CPU's
+// caches are enough and a launch a step would take longer than the arithmetic.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <stdexcept>
+#include <vector>
+
+#include "cuda/frame_kernels.hpp"
+#include "cuda/memory.hpp"
+#include "cuda/problem.hpp"
+#include "tuning.hpp"
+
+namespace asymfast::cuda {
+
+template <class Setup, class T>
+class Frames {
+  using Device = typename Setup::Device;
+  using Doubles = Memory<Device, double>;
+
+ public:
+  // p: the member's problem, here and in what follows.
+  explicit Frames(const Problem<T>& p) : slots(p.n * p.m) {}
+
+  // p.pulled <- dL/dZ of a loss whose gradient is sum_l J_frames[l]^T u_l.
+  void pull(const Problem<T>& p, const Move<T>& move) const {
+    const Memory<Device, T> u(move.u);
+    const std::vector<double> ones(move.frames.size(), 1.0);
+    for_elements<Device>(p.n * p.m, PulledBySlopes<T>{blended({move.frames, ones}), p.c, u.data(),
+                                                      p.n, p.m, p.k, p.pulled});
+  }
+
+  // K (n k, n k) = J_left J_right^T. Cost: 2 (n k)^2 m flop.
+  void ntg(const Problem<T>& p, const Blend& left, Index right, double* K) const {
+    matrix(p, left, right).copy_out(K, 0, p.n * p.k * p.n * p.k);
+  }
+
+  // out (n k, count) = J_left J_right^T V, by way of the matrix or of
+  //   J^T V = sum_i,q c_jq s_ij x_i V_iq,
+  // whichever is less work, as on the CPU.
+  void product(const Problem<T>& p, const Blend& left, Index right, MatrixView<const double> V,
+               double* out) const {
+    const Index size = p.n * p.k;
+    const Doubles in(V.data, V.size());
+    Doubles result(V.size());
+    if (size > tuning::kMostDense || size > 2 * p.d * V.cols) {
+      const Index most = std::max<Index>(1, kNumbersAtOnce / (size * p.d));
+      for (Index first = 0; first < V.cols; first += most)
+        by_vectors(p, left, right, in.data(), V.cols, first, std::min(most, V.cols - first),
+                   result.data());
+    } else {
+      const Doubles K = matrix(p, left, right);
+      multiply<Runs::inner, Runs::outer>(
+          {size, V.cols, size, K.data(), in.data(), size, V.cols, result.data(), false});
+    }
+    result.copy_out(out, 0, V.size());
+  }
+
+  double distance(Index one, Index other) const {
+    const int blocks = blocks_for(slots.size());
+    const Doubles sums(blocks);
+    Device::template launch<SlopeDistance<T>>(
+        0, 1, blocks, SlopeDistance<T>::kShared,
+        {slots[one], slots[other], slots.size(), sums.data()});
+    std::vector<double> of_blocks(static_cast<std::size_t>(blocks));
+    sums.copy_out(of_blocks.data(), 0, blocks);
+    return std::pow(std::accumulate(of_blocks.begin(), of_blocks.end(), 0.0), 0.125);
+  }
+
+  Slots<Device, T> slots;
+
+ private:
+  // Nodes whose weighed slopes are written down at a time, and numbers of an array (n k, d, count):
+  // they bound memory. The second changes no bit of a result.
+  static constexpr Index kNodesAtOnce = 2048, kNumbersAtOnce = Index(1) << 24;
+
+  Blended<T> blended(const Blend& blend) const {
+    if (blend.frames.size() > std::size_t(Blended<T>::kMost))
+      throw std::logic_error("cuda: too many frames");
+    Blended<T> all{};
+    for (std::size_t l = 0; l < blend.frames.size(); ++l) {
+      all.shares[all.count] = blend.shares[l];
+      all.slopes[all.count++] = slots[blend.frames[l]];
+    }
+    return all;
+  }
+
+  static void weigh(const Problem<T>& p, const Blended<T>& from, Index first, Index nodes,
+                    double* to) {
+    for_elements<Device>(p.n * p.k * nodes, Weighed<T>{from, p.c, p.m, p.k, first, nodes, to});
+  }
+
+  template <Runs a_runs, Runs b_runs>
+  static void multiply(
+      const typename Product<typename Setup::NtgShape, a_runs, b_runs>::Args& args) {
+    using Kernel = Product<typename Setup::NtgShape, a_runs, b_runs>;
+    const Index tiles = Kernel::tiles(args.rows) * Kernel::tiles(args.cols);
+    Device::template launch<Kernel>(0, 1, static_cast<int>(std::min<Index>(tiles, 1 << 15)),
+                                    Kernel::kShared, args);
+  }
+
+  Doubles matrix(const Problem<T>& p, const Blend& left, Index right) const {
+    const Index size = p.n * p.k, most = std::min(p.m, kNodesAtOnce);
+    const Blended<T> L = blended(left), R = blended({{right}, {1}});
+    Doubles K(size * size), cL(size * most), cR(size * most);
+    for (Index first = 0; first < p.m; first += most) {
+      const Index nodes = std::min(most, p.m - first);
+      weigh(p, L, first, nodes, cL.data());
+      weigh(p, R, first, nodes, cR.data());
+      multiply<Runs::inner, Runs::inner>(
+          {size, size, nodes, cL.data(), cR.data(), nodes, nodes, K.data(), first > 0});
+    }
+    for_elements<Device>(size * size, TimesGram<T>{p.X, p.d, p.k, size, K.data()});
+    return K;
+  }
+
+  // Of `count` columns of V from `first` on: with one copy of them for each input, scaled by it,
+  // both Jacobians are plain matrices. Cost: 4 n k m d count flop.
+  void by_vectors(const Problem<T>& p, const Blend& left, Index right, const double* V,
+                  Index columns, Index first, Index count, double* out) const {
+    const Index size = p.n * p.k, all = p.d * count, most = std::min(p.m, kNodesAtOnce);
+    const Blended<T> L = blended(left), R = blended({{right}, {1}});
+    Doubles scaled(size * all), products(size * all), cS(size * most), G(most * all);
+    for_elements<Device>(size * all,
+                         TimesInputs<T>{p.X, p.d, p.k, count, V, columns, first, scaled.data()});
+    for (Index node = 0; node < p.m; node += most) {
+      const Index nodes = std::min(most, p.m - node);
+      weigh(p, R, node, nodes, cS.data());
+      multiply<Runs::outer, Runs::outer>(
+          {nodes, all, size, cS.data(), scaled.data(), nodes, all, G.data(), false});
+      weigh(p, L, node, nodes, cS.data());
+      multiply<Runs::inner, Runs::outer>(
+          {size, all, nodes, cS.data(), G.data(), nodes, all, products.data(), node > 0});
+    }
+    for_elements<Device>(size * count,
+                         OverInputs<T>{p.X, p.d, p.k, count, products.data(), columns, first, out});
+  }
+};
+
+}  // namespace asymfast::cuda
