@@ -15,9 +15,9 @@ import asymfast as af
 import numpy as np
 import pytest
 from asymfast.cli import main
-from asymfast.study import Store, claims, read_experiment
+from asymfast.study import Store, read_experiment
 from asymfast.study.config import TRAINERS
-from asymfast.study.results import NAMES
+from asymfast.study.results import NAMES, claims_about
 from asymfast.study.stages import stages
 
 PYTHON = [sys.executable, "-m", "asymfast"]
@@ -53,7 +53,7 @@ def test_writes_runs_figure_claims_and_report(capsys):
     assert sorted(path.name for path in Path("asymfast-paper").iterdir()) == names
     for setting in SETTINGS:
         assert f"\n{setting.name()} " in out
-    for claim in claims.claims_about("simulated"):
+    for claim in claims_about("simulated"):
         (line,) = [line for line in out.splitlines() if line.startswith(claim.text)]
         (holds,) = re.search(r"  (holds|does not hold) +[012] of 2$", line).groups()
         reasons = re.findall(f"^does not hold: {re.escape(claim.text)}: .*reproduction", out, re.M)

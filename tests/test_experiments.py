@@ -11,11 +11,22 @@ import asymfast as af
 import msgspec
 import numpy as np
 import pytest
-from asymfast.study import Experiment, Results, Store, claims, read_experiment, results
-from asymfast.study.claims import Setting
+from asymfast.study import Experiment, Results, Store, read_experiment, results
 from asymfast.study.config import Transfer, parse
 from asymfast.study.panels import PANELS, experiment_figure, squared_scalings
-from asymfast.study.results import NAMES, condensed, measures_of
+from asymfast.study.results import (
+    CLAIMS,
+    NAMES,
+    Claim,
+    Setting,
+    Verdict,
+    claims_about,
+    condensed,
+    measures_of,
+)
+from asymfast.study.results import (
+    verdict as decide,
+)
 from asymfast.study.stages import stages, transfer
 from asymfast.study.train import Samples
 
@@ -285,7 +296,7 @@ def test_penultimate_features():
 
 def claim(rule, **changes):
     given = {"text": "", "measure": "rate", "experiments": ("simulated",), "source": ""}
-    return claims.Claim(rule=rule, **given, **changes)
+    return Claim(rule=rule, **given, **changes)
 
 
 @pytest.mark.parametrize(
@@ -302,23 +313,23 @@ def claim(rule, **changes):
 )
 def test_verdicts(values, rule, verdict):
     measures = dict(zip(SETTINGS, ({"rate": np.array(row)} for row in values), strict=True))
-    found = claims.verdict(claim(rule), measures)
+    found = decide(claim(rule), measures)
     assert (found.holds, found.seeds, found.of) == (*verdict, 2)
 
 
 def test_verdicts_over_alpha_asymmetry_and_bounds():
     rows = dict(zip(SETTINGS, ([9.0], [2.0], [3.0], [1.0]), strict=True))
     measures = {at: {"rate": np.array(row)} for at, row in rows.items()}
-    assert claims.verdict(claim("falls", by="alpha"), measures).holds  # 3 at 0.5, 2 at 0.7
-    assert not claims.verdict(claim("grows", by="alpha"), measures).holds
-    assert claims.verdict(claim("grows", by="asymmetry"), measures).holds
+    assert decide(claim("falls", by="alpha"), measures).holds  # 3 at 0.5, 2 at 0.7
+    assert not decide(claim("grows", by="alpha"), measures).holds
+    assert decide(claim("grows", by="asymmetry"), measures).holds
     positive = claim("at least", limit=2.0, among="gamma > 0")
-    assert claims.verdict(positive, measures).holds
-    assert not claims.verdict(claim("at least", limit=2.0), measures).holds
-    assert claims.verdict(claim("at most", limit=9.0), measures).holds
+    assert decide(positive, measures).holds
+    assert not decide(claim("at least", limit=2.0), measures).holds
+    assert decide(claim("at most", limit=9.0), measures).holds
     only = {Setting(1.0): measures[Setting(1.0)]}
-    assert claims.verdict(claim("grows"), only) is None, "nothing to compare"
-    assert claims.verdict(claims.CLAIMS[0], measures) is None, "not measured"
+    assert decide(claim("grows"), only) is None, "nothing to compare"
+    assert decide(CLAIMS[0], measures) is None, "not measured"
 
 
 def test_rate_ends_where_rounding_holds_the_loss_up():
@@ -331,18 +342,16 @@ def test_rate_ends_where_rounding_holds_the_loss_up():
 
 
 def test_claims_about_the_end_are_skipped_with_fewer_steps():
-    whole, quick = claims.claims_about("simulated"), claims.claims_about("simulated", True)
+    whole, quick = claims_about("simulated"), claims_about("simulated", True)
     assert {one for one in whole if not one.whole} == set(quick)
     assert len(whole) > len(quick)
 
 
 def test_a_claim_that_does_not_hold_says_why():
-    known = next(one for one in claims.CLAIMS if one.why)
-    other = next(one for one in claims.CLAIMS if not one.why)
+    known = next(one for one in CLAIMS if one.why)
+    other = next(one for one in CLAIMS if not one.why)
     said = {
-        (claim is known, activation, short): claims.Verdict(claim, False, 0, 1).reason(
-            activation, short
-        )
+        (claim is known, activation, short): Verdict(claim, False, 0, 1).reason(activation, short)
         for claim in (known, other)
         for activation in ("swish", "relu")
         for short in (False, True)
@@ -352,7 +361,7 @@ def test_a_claim_that_does_not_hold_says_why():
     assert "the cause is not known" in said[False, "swish", False]
     assert "other steps, samples or nodes" in said[False, "swish", True]
     assert all(line.endswith("see docs/reproduction.md") for line in said.values())
-    assert {"rate", "eigmin_end"} == {one.measure for one in claims.CLAIMS if one.why}
+    assert {"rate", "eigmin_end"} == {one.measure for one in CLAIMS if one.why}
 
 
 # ------------------------------------------------------------------------------- figures and page

@@ -25,10 +25,18 @@ from asymfast import _storage, plot
 from asymfast._build import build_config
 from asymfast._optional import require
 from asymfast._run_loop import duration
-from asymfast.study.claims import Floats, Measures, Verdict
 from asymfast.study.config import Table, packaged
 from asymfast.study.panels import experiment_figure, figure1
-from asymfast.study.results import NAMES, Experiment, Results, read_experiment, results
+from asymfast.study.results import (
+    NAMES,
+    Experiment,
+    Floats,
+    Measures,
+    Results,
+    Verdict,
+    read_experiment,
+    results,
+)
 from asymfast.study.runner import Plan, planned, sweep
 from asymfast.study.store import Store
 

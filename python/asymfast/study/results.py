@@ -1,4 +1,4 @@
-"""The paper's experiments: their descriptions, and what a store holds of them.
+"""The paper's experiments: descriptions, claims, and what a store holds of them.
 
 A description is a TOML file with a grid, as `sweep` takes it, and two further tables: ``paper``
 (title, panels, figures) and ``quick`` (changes for short runs).
@@ -6,33 +6,39 @@ A description is a TOML file with a grid, as `sweep` takes it, and two further t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
+from itertools import permutations
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from msgspec import Struct
 
 from asymfast import _storage
 from asymfast.datasets import NAMES as DATA_SETS
-from asymfast.study.claims import Floats, Setting, Verdict, verdicts
+from asymfast.scaling import node_scaling_name
 from asymfast.study.config import (
     Config,
     ConfigError,
     Presentation,
+    Table,
     converted,
     expanded,
     merge,
     nested,
+    packaged,
     parse,
     read_toml,
 )
 from asymfast.study.stages import stages
 from asymfast.study.store import Arrays, Store
 from asymfast.study.train import scaling
+
+Floats = npt.NDArray[np.float64]
 
 NAMES = (
     "simulated",
@@ -53,6 +59,17 @@ _SHORT = {"train.steps", "train.epochs", "network.m", "data.n"}  # changes that 
 _FEW = 0.05  # of the nodes are "few" when networks are pruned
 _FLOOR = 1e-12  # of the loss at the start
 _NODES = 10  # that are followed: those that moved most
+
+
+class Setting(NamedTuple):
+    """A node scaling, Eqs. (1) and (35)."""
+
+    gamma: float
+    alpha: float | None = None
+
+    def name(self, *, symbols: bool = False) -> str:
+        """Return ``gamma = 0.5, alpha = 0.7``, or with Greek letters for a figure."""
+        return node_scaling_name(self.gamma, self.alpha, symbols=symbols)
 
 
 class Experiment(Struct, frozen=True, forbid_unknown_fields=True):
@@ -173,6 +190,113 @@ def _change(content: dict[str, Any], changes: Mapping[str, Any]) -> None:
             features = [k for k in base["transfer"]["features"] if k <= value] or [value]
             base["transfer"]["features"] = features
         merge("changes", base, nested("changes", {name: value}), over=True)
+
+
+# ---- claims ---------------------------------------------------------------------------------
+
+Measures = Mapping[Setting, Mapping[str, Floats]]
+
+
+class Claim(Table, frozen=True):
+    """The order of a measure among settings, or a bound of it.
+
+    `measure` is one of `measures_of`; it grows or falls with gamma (or
+    alpha), or has the bound `limit` in the settings `among`. Compared are, `by` "gamma", pairs
+    whose gamma differs; "alpha", pairs of one gamma whose alpha differs; "asymmetry", gamma = 1
+    with each of the others. With `whole` it is claimed of the end of the whole run and skipped in
+    runs with fewer steps. `why` it does not hold with swish, where that is known; `text` and
+    `source` are for the table.
+    """
+
+    text: str
+    measure: str
+    rule: Literal["grows", "falls", "at most", "at least"]
+    experiments: tuple[str, ...]
+    source: str
+    by: Literal["gamma", "alpha", "asymmetry"] = "gamma"
+    limit: float = np.nan
+    among: Literal["gamma > 0", "gamma = 1", "gamma < 1"] | None = None
+    whole: bool = False
+    why: str = ""
+
+
+CLAIMS = packaged("claims.toml", "claims", tuple[Claim, ...])
+_AMONG: dict[str | None, Callable[[Setting], bool]] = {
+    None: lambda setting: True,
+    "gamma > 0": lambda setting: setting.gamma > 0,
+    "gamma = 1": lambda setting: setting.gamma == 1,
+    "gamma < 1": lambda setting: setting.gamma < 1,
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a claim holds for the means over the seeds, and in how many single ones."""
+
+    claim: Claim
+    holds: bool
+    seeds: int
+    of: int
+
+    def reason(self, activation: str, short: bool) -> str:
+        """Return one line that says why a claim does not hold; `short` if the runs are."""
+        why = "the cause is not known"
+        if self.claim.why and activation == "swish":
+            why = self.claim.why
+        elif short:
+            why = "these runs have other steps, samples or nodes than the paper's"
+        return f"{self.claim.text}: {why}; see docs/reproduction.md"
+
+
+def claims_about(name: str, quick: bool = False) -> tuple[Claim, ...]:
+    """Return the claims about an experiment; of a quick one those that do not need all steps."""
+    return tuple(
+        claim for claim in CLAIMS if name in claim.experiments and not (claim.whole and quick)
+    )
+
+
+def verdicts(name: str, quick: bool, measures: Measures) -> list[Verdict]:
+    """Return whether each claim about an experiment holds; without those that cannot be decided."""
+    decided = [verdict(claim, measures) for claim in claims_about(name, quick)]
+    return [one for one in decided if one is not None]
+
+
+def verdict(claim: Claim, measures: Measures) -> Verdict | None:
+    """Return whether a claim holds for the means over the seeds; NaN never holds.
+
+    None if it was not measured, or there is nothing to compare.
+    """
+    if any(claim.measure not in found for found in measures.values()):
+        return None
+    seeds = len(next(iter(measures.values()))[claim.measure])
+    if claim.rule in ("at most", "at least"):
+        values = [found[claim.measure] for at, found in measures.items() if _AMONG[claim.among](at)]
+        within: Any = np.less_equal if claim.rule == "at most" else np.greater_equal
+        pairs = [(value, np.full(seeds, claim.limit)) for value in values]
+    else:
+        pairs = list(_pairs(claim, measures))
+        within = np.less if claim.rule == "grows" else np.greater
+    if not pairs:
+        return None
+    each = np.all([within(one, other) for one, other in pairs], axis=0)
+    mean = all(within(one.mean(), other.mean()) for one, other in pairs)
+    return Verdict(claim, bool(mean), int(each.sum()), seeds)
+
+
+def _pairs(claim: Claim, measures: Measures) -> Iterator[tuple[Floats, Floats]]:
+    """Yield the measure of every two settings compared, the smaller gamma or alpha first."""
+    for (low, at_low), (high, at_high) in permutations(measures.items(), 2):
+        if claim.by == "alpha":
+            compared = (
+                low.gamma == high.gamma
+                and low.alpha is not None
+                and high.alpha is not None
+                and low.alpha < high.alpha
+            )
+        else:
+            compared = low.gamma < high.gamma and (claim.by == "gamma" or high.gamma == 1)
+        if compared:
+            yield at_low[claim.measure], at_high[claim.measure]
 
 
 # ---- results --------------------------------------------------------------------------------
