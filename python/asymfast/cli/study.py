@@ -6,19 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from asymfast.cli._common import (
-    INCOMPLETE,
-    INTERRUPTED,
-    CommandError,
-    real,
-    require_device,
-    require_figures,
-    require_folder,
-    some_path,
-    text_table,
-    threads,
-    whole,
-)
+from asymfast.cli import _common as common
+from asymfast.cli._common import CommandError, some_path, threads, whole
 
 
 def register(commands: Any) -> None:
@@ -80,7 +69,7 @@ def register(commands: Any) -> None:
     option("--data-dir", type=Path, metavar="DIR", help="folder of data sets and files")
     option(
         "--checkpoint-every",
-        type=real(0, low_open=True),
+        type=common.real(0, low_open=True),
         default=60.0,
         metavar="S",
         help="seconds between the checkpoints of a run (60)",
@@ -97,9 +86,9 @@ def paper(options: argparse.Namespace) -> int:
         _require_known(names)
         out = options.out or Path("asymfast-paper")
         if not options.no_figure:
-            require_figures()
-        require_device(options.device)
-        require_folder(out)
+            common.require_figures()
+        common.require_device(options.device)
+        common.require_folder(out)
         result = study.paper(
             *names,
             out=out,
@@ -116,12 +105,14 @@ def paper(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         raise CommandError(
             "interrupted; finished runs are kept, and the same command resumes the others",
-            INTERRUPTED,
+            common.INTERRUPTED,
         ) from None
     except (ImportError, OSError, RuntimeError, ValueError) as refused:
         raise CommandError(str(refused)) from refused
     if result.failures:
-        raise CommandError(f"{'; '.join(result.failures)}; the other runs are kept", INCOMPLETE)
+        raise CommandError(
+            f"{'; '.join(result.failures)}; the other runs are kept", common.INCOMPLETE
+        )
     return 0
 
 
@@ -152,7 +143,7 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
 def sweep(options: argparse.Namespace) -> int:
     """Compute the runs, and say how each went."""
     out = options.out or Path(f"asymfast-{options.grid.stem}")
-    require_device("cpu")
+    common.require_device("cpu")
     try:
         from asymfast import study
         from asymfast.study.runner import planned
@@ -161,7 +152,7 @@ def sweep(options: argparse.Namespace) -> int:
         if options.dry_run:
             _list(plan, out)
             return 0
-        require_folder(out)
+        common.require_folder(out)
         result = study.sweep(
             options.grid,
             out=out,
@@ -178,7 +169,7 @@ def sweep(options: argparse.Namespace) -> int:
         if not hasattr(stop, "result"):
             raise
         raise CommandError(
-            f"interrupted; {stop.result.summary()}; the same command resumes it", INTERRUPTED
+            f"interrupted; {stop.result.summary()}; the same command resumes it", common.INTERRUPTED
         ) from None
     except (ValueError, TypeError, ImportError) as wrong:
         raise CommandError(str(wrong).removeprefix("sweep: ")) from wrong
@@ -191,7 +182,7 @@ def sweep(options: argparse.Namespace) -> int:
         raise CommandError(
             f"{len(result.failed)} runs failed and {len(result.left)} are not finished; "
             f"the failures are described in {out / 'failures'}",
-            INCOMPLETE,
+            common.INCOMPLETE,
         )
     return 0
 
@@ -212,6 +203,6 @@ def _list(plan: Any, out: Path) -> None:
             elif store.checkpoint(config.table()).exists():
                 status[key] = "begun"
     rows = [[key, status[key], text] for key, text in plan.labels.items()]
-    print(text_table(["key", "status", "parameters"], rows, left=3))
+    print(common.text_table(["key", "status", "parameters"], rows, left=3))
     done = list(status.values()).count("finished")
     print(f"{len(rows)} runs, {done} finished, {len(rows) - done} to compute; in {out}")

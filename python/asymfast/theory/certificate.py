@@ -12,20 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 import asymfast._check as _check
+import asymfast.theory.convergence as convergence
 from asymfast.theory.activations import Floats
 from asymfast.theory.assumptions import Assumptions, c_1, check_assumptions, target_bound
 from asymfast.theory.checks import ANY, FLAG, SAMPLES, Array, array, count, statement
-from asymfast.theory.convergence import (
-    Theorem41,
-    TheoremA1,
-    TheoremH1,
-    Widths,
-    lemma_e1,
-    lemma_h3,
-    theorem_4_1,
-    theorem_a1,
-    theorem_h1,
-)
 from asymfast.theory.feature_learning import Model
 from asymfast.theory.limits import Kappa, kappa_n
 
@@ -37,7 +27,7 @@ if TYPE_CHECKING:
 
 Bools = npt.NDArray[np.bool_]
 Records = npt.NDArray[np.int64]
-Theorem = Theorem41 | TheoremA1 | TheoremH1
+Theorem = convergence.Theorem41 | convergence.TheoremA1 | convergence.TheoremH1
 
 
 class RunNumbers:
@@ -272,7 +262,7 @@ class Certificate:
         or the theorem has no bounds for this run.
     kappa : Kappa
         kappa_n of the inputs.
-    width : Widths or None
+    width : convergence.Widths or None
         Width that the theorem requires; None without kappa_n > 0 and gamma > 0.
     learning_rate : float or None
         Theorem H.1's bound on eta, for half the sum of squares.
@@ -300,7 +290,7 @@ class Certificate:
     reasons: tuple[str, ...]
     holds: bool | None
     kappa: Kappa
-    width: Widths | None
+    width: convergence.Widths | None
     learning_rate: float | None
     claims: dict[str, Claim]
     measured: dict[str, Claim]
@@ -502,7 +492,7 @@ def certify(
         holds=False if False in verdicts else None if None in verdicts or not claims else True,
         kappa=kappa,
         width=None if theorem is None else theorem.width,
-        learning_rate=theorem.learning_rate if isinstance(theorem, TheoremH1) else None,
+        learning_rate=theorem.learning_rate if isinstance(theorem, convergence.TheoremH1) else None,
         claims=claims,
         measured=_measured(numbers, constants),
         initial={} if theorem is None else _initial(numbers, kappa, constants),
@@ -526,10 +516,10 @@ def _theorem(name: str, kappa: float, constants: dict[str, Any]) -> Theorem:
         return {key: constants[key] for key in ("n", "d", "gamma", "delta", "C", *names)}
 
     if name == "Theorem A.1":
-        return theorem_a1(kappa=kappa, **chosen())
+        return convergence.theorem_a1(kappa=kappa, **chosen())
     if name == "Theorem 4.1":
-        return theorem_4_1(kappa=kappa, **chosen("M", "C_1", "L"))
-    return theorem_h1(kappa=kappa, **chosen("M", "C_1", "L", "eta"))
+        return convergence.theorem_4_1(kappa=kappa, **chosen("M", "C_1", "L"))
+    return convergence.theorem_h1(kappa=kappa, **chosen("M", "C_1", "L", "eta"))
 
 
 def _reasons(
@@ -557,7 +547,7 @@ def _reasons(
         yield "gamma must be > 0, and is 0"
     if not kappa.positive:
         yield f"kappa_n must be > 0, and is 0 up to rounding ({kappa.value:.1e})"
-    if isinstance(theorem, TheoremH1) and not theorem.learning_rate_met:
+    if isinstance(theorem, convergence.TheoremH1) and not theorem.learning_rate_met:
         yield f"the learning rate must be below {theorem.learning_rate:.4g}, and is {numbers.eta:g}"
     width = None if theorem is None else theorem.width
     if width is not None and not width.met_by(len(lam)):
@@ -576,11 +566,11 @@ def power_of_ten(log10: float) -> str:
 def _claims(name: str, theorem: Theorem, numbers: RunNumbers) -> dict[str, Claim]:
     """(a) to (d) with the theorem's bounds."""
     every, known = np.arange(len(numbers.steps)), np.flatnonzero(numbers.known)
-    descent = isinstance(theorem, TheoremH1)
+    descent = isinstance(theorem, convergence.TheoremH1)
     proof = f"proof of {name}" if descent else name
     least = f"eig_min(NTG_t) >= {'3 gamma kappa / 8' if descent else 'gamma kappa / 4'}"
     loss = theorem.loss(numbers.steps if descent else numbers.time, numbers.loss_0)
-    power = 1.5 if isinstance(theorem, TheoremA1) else 2.0
+    power = 1.5 if isinstance(theorem, convergence.TheoremA1) else 2.0
     change = theorem.ntg_change(float(np.sum(numbers.initial.lam**power)))
     claims = (
         _claim("(a)", least, proof, known, numbers.eigmin[known], theorem.eigmin, upper=False),
@@ -609,7 +599,7 @@ def _lemma_e1(numbers: RunNumbers, known: Records, constants: dict[str, Any]) ->
     known, so_far = known[so_far > 0], so_far[so_far > 0]  # no bound after a singular NTG
     shared = {key: constants[key] for key in ("n", "d", "L")}
     bounds = [
-        lemma_e1(float(numbers.time[t]), 2 * float(least), residual=residual, **shared)
+        convergence.lemma_e1(float(numbers.time[t]), 2 * float(least), residual=residual, **shared)
         for t, least in zip(known, so_far, strict=True)
     ]
     loss = np.array([each.loss for each in bounds])
@@ -632,7 +622,7 @@ def _lemma_h3(numbers: RunNumbers, known: Records, constants: dict[str, Any]) ->
     for before, t in pairwise(known):
         eigmin = max(0.0, float(min(numbers.eigmin[before], numbers.eigmin[t])))
         loss = float(numbers.loss[before])
-        factor = lemma_h3(math.sqrt(2 * loss), eigmin, **shared)
+        factor = convergence.lemma_h3(math.sqrt(2 * loss), eigmin, **shared)
         # Below 1 the loss decreases and the factor with it. For larger factors the loss may grow,
         # and the factor of the first step does not bound the later ones.
         if 0 < factor < 1:
