@@ -25,57 +25,6 @@ from ..train import automatic_batch_step, sgd
 
 Array = NDArray[Any]
 
-PARAMETERS = """n_hidden : int, default=500
-        Hidden nodes.
-    gamma : float in [0, 1], default=0.5
-        1 is the symmetric scaling 1/m, the kernel regime; smaller values let single nodes learn
-        more.
-    alpha : float > 0, default=0.5
-        Decay of the asymmetric part of the scaling, lam_j ~ j^(-1/alpha); see
-        `asymfast.node_scaling`.
-    activation : str, default="relu"
-        See `asymfast.Network`.
-    fit_intercept : bool, default=True
-        Append a constant 1 to the inputs, so that every hidden node has a bias.
-    learning_rate_init : "auto" or float > 0, default="auto"
-        Step size in the first epoch, from which it falls linearly to 0 in epoch `max_iter`. "auto"
-        starts with 0.8 (regression) or 12.8 (classification, where only a bound is known) of the
-        largest stable step of a batch, and again with half of it where the loss has not fallen. A
-        number is used as it is; asymfast.DivergenceError is raised if it is too large.
-    batch_size : "auto" or int, default="auto"
-        Samples of a step; "auto": 32 (regression) or 16 (classification), at most n.
-    max_iter : int, default=500
-        Largest number of epochs.
-    tol : float >= 0, default=1e-4
-        Training ends when the loss (with `early_stopping` the loss on the held-out data) has not
-        fallen by more than this within `n_iter_no_change` epochs; in classification also when the
-        training loss is below 50 tol, where nearly all labels are fitted.
-    n_iter_no_change : int, default=20
-        See `tol`.
-    early_stopping : bool, default=False
-        Hold out a part of the data to measure that loss on.
-    validation_fraction : float in (0, 1), default=0.1
-        Fraction of the data held out.
-    random_state : int, RandomState or None, default=None
-        Determines the initial weights, the held-out part and the batches.
-    n_jobs : int or None, default=None
-        Threads; -1: what OpenMP offers; None: the same, but one where a step is short. No result
-        depends on it."""
-
-ATTRIBUTES = """network_ : asymfast.Network
-        The network with the lowest loss of all epochs; its last input is the constant if
-        `fit_intercept`.
-    n_iter_ : int
-        Number of epochs.
-    loss_curve_ : (n_iter_ + 1,) array
-        Training loss after 0, 1, ... epochs.
-    validation_scores_ : (n_iter_ + 1,) array or None
-        R2 or accuracy on the held-out data.
-    learning_rate_ : float
-        The step size of the first epoch.
-    n_features_in_, feature_names_in_
-        As in every estimator of scikit-learn."""
-
 _BATCHES = {"mse": 32, "cross_entropy": 16}
 _MARGINS = {"mse": 0.8, "cross_entropy": 12.8}  # of the largest stable step of a batch
 _MOST_HALVINGS = 20
@@ -112,7 +61,63 @@ def _annealed(rate: float, epochs: int) -> Callable[[int], float]:
 
 
 class AsymmetricNetEstimator(BaseEstimator):
-    """Common part of `AsymmetricNetRegressor` and `AsymmetricNetClassifier`."""
+    """Common part of `AsymmetricNetRegressor` and `AsymmetricNetClassifier`.
+
+    Parameters
+    ----------
+    n_hidden : int, default=500
+        Hidden nodes.
+    gamma : float in [0, 1], default=0.5
+        1 is the symmetric scaling 1/m, the kernel regime; smaller values let single nodes learn
+        more.
+    alpha : float > 0, default=0.5
+        Decay of the asymmetric part of the scaling, lam_j ~ j^(-1/alpha); see
+        `asymfast.node_scaling`.
+    activation : str, default="relu"
+        See `asymfast.Network`.
+    fit_intercept : bool, default=True
+        Append a constant 1 to the inputs, so that every hidden node has a bias.
+    learning_rate_init : "auto" or float > 0, default="auto"
+        Step size in the first epoch, from which it falls linearly to 0 in epoch `max_iter`. "auto"
+        starts with 0.8 (regression) or 12.8 (classification, where only a bound is known) of the
+        largest stable step of a batch, and again with half of it where the loss has not fallen. A
+        number is used as it is; asymfast.DivergenceError is raised if it is too large.
+    batch_size : "auto" or int, default="auto"
+        Samples of a step; "auto": 32 (regression) or 16 (classification), at most n.
+    max_iter : int, default=500
+        Largest number of epochs.
+    tol : float >= 0, default=1e-4
+        Training ends when the loss (with `early_stopping` the loss on the held-out data) has not
+        fallen by more than this within `n_iter_no_change` epochs; in classification also when the
+        training loss is below 50 tol, where nearly all labels are fitted.
+    n_iter_no_change : int, default=20
+        See `tol`.
+    early_stopping : bool, default=False
+        Hold out a part of the data to measure that loss on.
+    validation_fraction : float in (0, 1), default=0.1
+        Fraction of the data held out.
+    random_state : int, RandomState or None, default=None
+        Determines the initial weights, the held-out part and the batches.
+    n_jobs : int or None, default=None
+        Threads; -1: what OpenMP offers; None: the same, but one where a step is short. No result
+        depends on it.
+
+    Attributes
+    ----------
+    network_ : asymfast.Network
+        The network with the lowest loss of all epochs; its last input is the constant if
+        `fit_intercept`.
+    n_iter_ : int
+        Number of epochs.
+    loss_curve_ : (n_iter_ + 1,) array
+        Training loss after 0, 1, ... epochs.
+    validation_scores_ : (n_iter_ + 1,) array or None
+        R2 or accuracy on the held-out data.
+    learning_rate_ : float
+        The step size of the first epoch.
+    n_features_in_, feature_names_in_
+        As in every estimator of scikit-learn.
+    """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_hidden": [Interval(Integral, 1, None, closed="left")],
@@ -163,6 +168,14 @@ class AsymmetricNetEstimator(BaseEstimator):
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.n_jobs = n_jobs
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Put the parameters and attributes of all estimators before those of this one."""
+        super().__init_subclass__(**options)
+        shared = (AsymmetricNetEstimator.__doc__ or "").partition("\n\n")[2].rstrip()
+        head, heading, own = (cls.__doc__ or "").partition("    Attributes\n    ----------\n")
+        if heading:
+            cls.__doc__ = f"{head}{shared}\n{own}"
 
     @property
     def _threads(self) -> int | None:
@@ -267,20 +280,15 @@ class AsymmetricNetEstimator(BaseEstimator):
 
 
 @_check.guarded
-class AsymmetricNetRegressor(RegressorMixin, AsymmetricNetEstimator):  # noqa: D101
-    __doc__ = f"""Regression by a wide, shallow network with asymmetrical node scaling.
+class AsymmetricNetRegressor(RegressorMixin, AsymmetricNetEstimator):
+    """Regression by a wide, shallow network with asymmetrical node scaling.
 
     Stochastic gradient descent of both layers, in mini-batches, on the mean squared error of
     targets that are standardised inside. Standardise the inputs, as with
     `sklearn.preprocessing.StandardScaler`.
 
-    Parameters
-    ----------
-    {PARAMETERS}
-
     Attributes
     ----------
-    {ATTRIBUTES}
     y_mean_, y_scale_ : float, or (k,) array
         Mean and standard deviation of the targets; losses are those of (y - y_mean_) / y_scale_.
 
@@ -343,20 +351,15 @@ class AsymmetricNetRegressor(RegressorMixin, AsymmetricNetEstimator):  # noqa: D
 
 
 @_check.guarded
-class AsymmetricNetClassifier(ClassifierMixin, AsymmetricNetEstimator):  # noqa: D101
-    __doc__ = f"""Classification by a wide, shallow network with asymmetrical node scaling.
+class AsymmetricNetClassifier(ClassifierMixin, AsymmetricNetEstimator):
+    """Classification by a wide, shallow network with asymmetrical node scaling.
 
     Stochastic gradient descent of both layers, in mini-batches, on the cross-entropy of one output
     for each of two or more classes.
     Standardise the inputs, as with `sklearn.preprocessing.StandardScaler`.
 
-    Parameters
-    ----------
-    {PARAMETERS}
-
     Attributes
     ----------
-    {ATTRIBUTES}
     classes_ : (k,) array
         The labels, in the order of the columns of `predict_proba`.
 
