@@ -310,6 +310,7 @@ def test_every_mistake_is_a_code_and_a_sentence(interface):
     wrong = execution()
     wrong.struct_size = 8
     steps = np.array([3, 3], np.int64)
+    late, times = np.array([3, 6], np.int64), (c.c_double * 2)(0.5, 1.5)
     same = options(n_record_steps=2, record_steps=steps.ctypes.data_as(c.POINTER(c.c_int64)))
     mistakes = {
         "dtype must be": (create, c.c_int32(7), *sizes, W, a, lam, b"relu", out),
@@ -355,6 +356,35 @@ def test_every_mistake_is_a_code_and_a_sentence(interface):
             *(train, handle, n, X, y, 0.1, 5),
             *(c.byref(options(X_test=X.ctypes.data, n_test=3)), null, out),
         ),
+        **{
+            message: (train, handle, n, X, y, 0.1, 5, c.byref(options(**wrong)), null, out)
+            for message, wrong in {
+                "stop_loss must be a number": {"stop_loss": np.nan},
+                "stop_time must be >= 0": {"stop_time": np.nan},
+                "stop_wall_seconds must be >= 0": {"stop_wall_seconds": -1.0},
+                "checkpoint_every must be >= 0": {"checkpoint_every": np.nan},
+                "an empty state is none": {"resume_from": X.ctypes.data},
+                "n_ntg_on must be 0 without": {"n_ntg_on": 2},
+                "record steps must end by": {
+                    "n_record_steps": 2,
+                    "record_steps": late.ctypes.data_as(c.POINTER(c.c_int64)),
+                },
+            }.items()
+        },
+        "record times must end by": (
+            *("gradient_flow", handle, n, X, y, b"rk4", 1.0, 0.1, 0.0),
+            *(c.byref(options(n_record_times=2, record_times=times)), null, out),
+        ),
+        "dt is for method 'rk4'": (
+            *("gradient_flow", handle, n, X, y, b"dopri5", 1.0, 0.1, 0.0, null, null, out),
+        ),
+        r"at most 2\^53 steps": (
+            *("gradient_flow", handle, n, X, y, b"rk4", 1e300, 1e-300, 0.0, null, null, out),
+        ),
+        "lam must be >= 0 and finite": (
+            *(create, real, *sizes, W, a, np.where(lam > 0, np.inf, lam), b"relu", out),
+        ),
+        "reserved must be 0": ("forward", handle, n, X, f, c.byref(execution(reserved=1))),
         "run must not be null": (train, handle, n, X, y, 0.1, 5, null, null, null),
         "name must be one of what was recorded": None,
         "ASYMFAST_ISA must be one of": ("use_isa", b"v9"),

@@ -19,7 +19,7 @@ from asymfast.cli import main
 from cases import ACTIVATIONS, DTYPES, assert_within, model_of, problem
 
 CC = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-STRICT = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-O1"]
+STRICT = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Wdouble-promotion", "-Werror", "-O1"]
 
 
 def exact(net, X):
@@ -349,3 +349,15 @@ def test_erf_by_operations():
     with np.errstate(over="ignore"):
         got = _export._erf(Evaluated(), z, np.dtype(float))
     assert np.abs(got - oracles.activation("erf", z)).max() < 5e-15
+
+
+@pytest.mark.parametrize("layer", ["W", "a"])
+def test_weights_beyond_float32_are_refused(layer, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    net = af.Network.init(3, 5, 1.0, rng=0)
+    far = {"W": net.W, "a": net.a} | {layer: 1e39 * getattr(net, layer)}
+    run = af.gradient_descent(net.with_weights(**far), np.zeros((2, 3)), np.zeros(2), steps=1)
+    run.save("run.npz")
+    assert main(["export", "run.npz", "--c", "net.h", "--dtype", "float32"]) == 2
+    assert "exceeds the range of float32" in capsys.readouterr().err
+    assert not (tmp_path / "net.h").exists()

@@ -92,8 +92,8 @@ class Layers:
     def astype(self, dtype: np.dtype[Any]) -> Layers:
         """Return the same in another dtype."""
         with np.errstate(over="ignore"):
-            V, b, C = (one.astype(dtype) for one in (self.V, self.b, self.C))
-        return Layers(V, b, _check.in_range("export", C), self.activation)
+            parts = [one.astype(dtype) for one in (self.V, self.b, self.C)]
+        return Layers(*(_check.in_range("export", one) for one in parts), self.activation)
 
 
 def _expansion(columns: Columns) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -449,7 +449,7 @@ static inline int {name}_predict(const {outer} *x, {outer} *y) {{
     {real} z = {name}_b[j], s;
     for (i = 0; i < {width}; ++i) z += {name}_V[j][i] * rows[i];
     s = {sigma};
-    for (q = 0; q < {k}; ++q) f[q] += (double)s * {name}_C[j][q];
+    for (q = 0; q < {k}; ++q) f[q] += (double)s * (double){name}_C[j][q];
   }}
   for (q = 0; q < {k}; ++q) y[q] = {target};
   return 0;

@@ -68,8 +68,9 @@ class Network {
                                   std::to_string(m) + ", " + std::to_string(a_.rows()) + " and " +
                                   std::to_string(lam_.size()) + " rows");
     for (const double value : lam_)
-      if (!(value >= 0))
-        throw std::invalid_argument("Network: lam must be >= 0, got " + std::to_string(value));
+      if (!(value >= 0 && value <= std::numeric_limits<double>::max()))
+        throw std::invalid_argument("Network: lam must be >= 0 and finite, got " +
+                                    std::to_string(value));
   }
 
   // That of Assumption 2.3: lam by node_scaling, W and a by draw_weights.

@@ -100,6 +100,8 @@ inline Execution execution_of(const char* who, const asymfast_execution& given) 
     refuse(std::string(who) + ": threads must be in [0, " + std::to_string(kMostThreads) +
            "], got " + std::to_string(given.threads));
   exec.threads = given.threads;
+  if (given.reserved != 0)
+    refuse(std::string(who) + ": reserved must be 0, got " + std::to_string(given.reserved));
   if (!(given.slopes_memory >= 0))
     refuse(std::string(who) + ": slopes_memory must be >= 0, got " +
            std::to_string(given.slopes_memory));

@@ -1,5 +1,6 @@
 // Training runs: the options and callbacks of C as those of C++, and the record as columns.
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <numeric>
 #include <string_view>
@@ -26,6 +27,19 @@ constexpr std::pair<uint64_t, bool Recording::*> kFlags[] = {
     {ASYMFAST_RECORD_WEIGHTS, &Recording::weights},
     {ASYMFAST_RECORD_OUTPUT_WEIGHTS, &Recording::output_weights},
     {ASYMFAST_RECORD_ACCURACY, &Recording::accuracy}};
+
+void require_limits(const char* who, const asymfast_run_options& options) {
+  const auto require = [who](bool holds, const char* what) {
+    if (!holds) refuse(std::string(who) + ": " + what);
+  };
+  require(!std::isnan(options.stop_loss), "stop_loss must be a number, got nan");
+  require(options.stop_time >= 0, "stop_time must be >= 0");
+  require(options.stop_wall_seconds >= 0, "stop_wall_seconds must be >= 0");
+  require(options.checkpoint_every >= 0, "checkpoint_every must be >= 0");
+  require(!options.resume_from == (options.resume_from_bytes == 0),
+          "resume_from and resume_from_bytes must be given together; an empty state is none");
+  require(options.ntg_on || options.n_ntg_on == 0, "n_ntg_on must be 0 without ntg_on");
+}
 
 Recording recording(const char* who, const asymfast_run_options& options, Index n) {
   constexpr uint64_t kKnown = (ASYMFAST_RECORD_ACCURACY << 1) - 1;
@@ -120,6 +134,7 @@ asymfast_status train(const char* who, const asymfast_network* network, int64_t 
     const Execution exec = execution_of(who, execution);
     const Index n = count(who, "n", n_given);
     const Loss loss = loss_named(options.loss);
+    require_limits(who, options);
     const Recording what = recording(who, options, n);
     const Hooks h = hooks(options, execution);
     return std::visit(

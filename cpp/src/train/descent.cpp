@@ -88,6 +88,7 @@ RunResult<T> descend(bool train_output, const EnsembleView<T>& nets, const DataV
   require_ranks_possible(kWho, nets.B, hooks, exec);
   require_positive(kWho, "lr", lr);
   require_count(kWho, "steps", steps);
+  require_within(kWho, recording.schedule, double(steps), 0);
   const KernelTable& kernels = kernel_table(exec.backend);
   const Index n = train.X.rows, outputs = n * nets.k;
   DescentMethod method = leaps.method;

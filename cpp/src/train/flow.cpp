@@ -1,5 +1,6 @@
 // Gradient flow: which method each member takes, and its first step.
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -30,11 +31,20 @@ constexpr double kRk4Stability = 2.78;  // RK4 is stable for real h eig <= 2.785
 // (n = 12, m = 40, three outputs, t eig_max = 17), so by 2e-5 here.
 constexpr double kShortestWithKinks = 0.003;
 
+void require_dt(const Flow& flow) {
+  require_positive("gradient_flow", "dt", flow.dt);
+  if (flow.method != FlowMethod::automatic && flow.method != FlowMethod::rk4)
+    throw std::invalid_argument("gradient_flow: dt is for method 'rk4', got '" +
+                                std::string(name_of(flow.method)) + "'");
+  if (!(flow.t_end / flow.dt <= 0x1p53))
+    throw std::invalid_argument("gradient_flow: t_end / dt must be at most 2^53 steps");
+}
+
 void require_possible(const Flow& flow, bool train_output, Loss loss, Activation activation,
                       Index outputs) {
   require_positive("gradient_flow", "t_end", flow.t_end);
   if (flow.dt != 0)
-    require_positive("gradient_flow", "dt", flow.dt);
+    require_dt(flow);
   else if (!(flow.rtol > 0 && flow.rtol < 1))
     throw std::invalid_argument("gradient_flow: rtol must be in (0, 1), got " +
                                 std::to_string(flow.rtol));
@@ -78,6 +88,8 @@ RunResult<T> flow_of(bool train_output, const EnsembleView<T>& nets, const DataV
                      const Recording& recording, const Hooks& hooks, const Execution& exec) {
   require_run("gradient_flow", nets, train, test, recording, true);
   require_ranks_possible("gradient_flow", nets.B, hooks, exec);
+  require_within("gradient_flow", recording.schedule, std::numeric_limits<double>::infinity(),
+                 flow.t_end);
   const Index n = train.X.rows;
   const KernelTable& kernels = kernel_table(exec.backend);
   require_possible(flow, train_output, loss, nets.activation, n * nets.k);

@@ -82,6 +82,15 @@ void require_ranks_possible(const char* who, Index B, const Hooks& hooks, const 
   without(hooks.stop.wall_seconds < std::numeric_limits<double>::infinity(), "stop.wall_seconds");
 }
 
+void require_within(const char* who, const Schedule& schedule, double last_step, double t_end) {
+  if (!schedule.steps.empty() && !(double(schedule.steps.back()) <= last_step))
+    refuse(who, "record steps must end by step " + std::to_string(last_step) + ", got " +
+                    std::to_string(schedule.steps.back()));
+  if (!schedule.times.empty() && !(schedule.times.back() <= t_end))
+    refuse(who, "record times must end by " + std::to_string(t_end) + ", got " +
+                    std::to_string(schedule.times.back()));
+}
+
 void require_positive(const char* who, const char* name, double value) {
   if (!(value > 0) || std::isinf(value))
     refuse(who, std::string(name) + " must be in (0, inf), got " + std::to_string(value));

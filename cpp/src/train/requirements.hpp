@@ -14,6 +14,9 @@ void require_run(const char* who, const EnsembleView<T>& nets, const DataView<T>
 // What a run whose nodes are shared among processes (hooks.sum_over_ranks) cannot do.
 void require_ranks_possible(const char* who, Index B, const Hooks& hooks, const Execution& exec);
 
+// That steps and times to record at lie in a run of so many steps, or until so late.
+void require_within(const char* who, const Schedule& schedule, double last_step, double t_end);
+
 // A setting that must be a finite number > 0.
 void require_positive(const char* who, const char* name, double value);
 

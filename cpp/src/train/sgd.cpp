@@ -116,6 +116,8 @@ RunResult<T> sgd(const EnsembleView<T>& nets, const DataView<T>& train, const Da
         "sgd: sum_over_ranks is for gradient_descent and gradient_flow alone");
   const Index n = train.X.rows;
   require_settings(settings, n, nets.B);
+  const Index in_epoch = (n - 1) / settings.batch_size + 1;
+  require_within("sgd", recording.schedule, double(settings.epochs) * double(in_epoch), 0);
   const BatchTraining training{loss, std::min(settings.batch_size, n), settings.train_output};
   const KernelTable& kernels = kernel_table(exec.backend);
   const auto make_fleet = kernels.of<T>().make_batch_fleet;
