@@ -32,7 +32,7 @@ def public():
             if inspect.isfunction(target) or inspect.isclass(target):
                 found[f"{target.__module__}.{target.__qualname__}"] = target
     for kind in EACH_METHOD:
-        for name in vars(kind):
+        for name in dir(kind):
             method = getattr(kind, name)
             if inspect.isroutine(method) and (name == "__call__" or not name.startswith("_")):
                 found[f"asymfast.{method.__qualname__}"] = method

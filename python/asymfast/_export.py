@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import base64
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from . import _check, _core, _storage
 from ._optional import require
-from .datasets.tables import NUMBERS
 
 if TYPE_CHECKING:
     from .datasets.tables import Columns
@@ -180,7 +180,7 @@ def _numpy_parts(layers: Layers, columns: Columns | None) -> tuple[dict[str, Arr
         body = _OF_NETWORK.format(**text)
     else:
         arrays["source"], arrays["code"] = _expansion(columns)
-        arrays |= {name: getattr(columns, name) for name in NUMBERS}
+        arrays |= columns.numbers()
         counts = {columns.inputs.index(name): len(of) for name, of in columns.categories.items()}
         text |= {"d": len(columns.inputs), "counts": list(counts.items())}
         body = _OF_TABLE.format(**text, help="\n    ".join(map(_comment, _legend(columns))))
@@ -471,7 +471,7 @@ def write_c(layers: Layers, path: Any, columns: Columns | None, fn: str) -> None
     text |= {"d": width, "largest": repr(float(np.finfo(layers.V.dtype).max))}
     if columns is not None:
         arrays["source"], arrays["code"] = _expansion(columns)
-        arrays |= {name: getattr(columns, name) for name in NUMBERS}
+        arrays |= columns.numbers()
         row = f"x[{name}_source[i]]"
         if columns.categories:
             counts = [len(columns.categories.get(one, ())) for one in columns.inputs]
@@ -555,3 +555,136 @@ def _version() -> str:
 
 def _write(fn: str, path: Any, text: str) -> None:
     _storage.write_text(_storage.file_to_write(fn, "path", path), text)
+
+
+class Exports:
+    """The methods of `Network` for other libraries."""
+
+    @_check.arguments("Network.to_numpy")
+    def to_numpy(
+        self: _Network, path: str | os.PathLike[str] | None = None
+    ) -> Callable[[ArrayLike], Array]:
+        """Function of NumPy alone that computes the outputs.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            A file to write it to, as a module of Python with the weights in it: its ``predict``
+            needs NumPy and nothing else.
+
+        Returns
+        -------
+        callable
+            ``predict(X)`` gives (n,) or (n, k) outputs of X (n, d), without checks.
+
+        Raises
+        ------
+        ValueError, OSError
+            An ensemble; the file cannot be written.
+
+        Notes
+        -----
+        Agrees with the network to rounding. Memory: n m numbers. erf and gelu call the C library
+        element by element, about 0.1 microseconds each.
+
+        Examples
+        --------
+        >>> import asymfast as af, numpy as np
+        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
+        >>> bool(np.allclose(net.to_numpy()(X), net(X), rtol=1e-12))
+        True
+        """
+        layers = Layers.from_network("Network.to_numpy", self)
+        if path is not None:
+            write_numpy(layers, path, None, "Network.to_numpy")
+        return numpy_function(layers)
+
+    @_check.arguments("Network.to_torch")
+    def to_torch(self: _Network) -> Any:
+        """Module of PyTorch's own layers with the same outputs (extra ``torch``).
+
+        Returns
+        -------
+        torch.nn.Sequential
+            Linear, activation, Linear, with the scalings in their weights, in the network's dtype;
+            needs no asymfast to be saved and loaded. To train with asymfast's kernels, see
+            `asymfast.torch.AsymmetricNet`.
+
+        Raises
+        ------
+        ImportError, ValueError
+            PyTorch is not installed; an ensemble.
+
+        Notes
+        -----
+        Agrees with the network to rounding. Gradients by its weights are not those of asymfast: a
+        step on sqrt(lam_j) a_j is none on a_j.
+
+        Examples
+        --------
+        >>> import asymfast as af
+        >>> module = af.Network.init(d=3, m=100, gamma=1.0, rng=1).to_torch()  # doctest: +SKIP
+        """
+        return torch_module(Layers.from_network("Network.to_torch", self))
+
+    @_check.arguments("Network.to_onnx")
+    def to_onnx(self: _Network, path: str | os.PathLike[str]) -> None:
+        """Write the network as a file of ONNX (extra ``onnx``).
+
+        Parameters
+        ----------
+        path : path-like
+            The input is X (n, d), the output f (n,) or (n, k), in the network's dtype.
+
+        Raises
+        ------
+        ImportError, ValueError, OSError
+            onnx is not installed; an ensemble; the file cannot be written.
+
+        Notes
+        -----
+        Operations of version 17 that onnxruntime has in float32 and float64. Agrees with the
+        network to rounding.
+
+        Examples
+        --------
+        >>> import asymfast as af
+        >>> af.Network.init(d=3, m=100, gamma=1.0, rng=1).to_onnx("net.onnx")  # doctest: +SKIP
+        """
+        write_onnx(Layers.from_network("Network.to_onnx", self), path, None, "Network.to_onnx")
+
+    @classmethod
+    @_check.arguments("Network.from_layers")
+    def from_layers(cls, model: Any, activation: str | None = None) -> Self:
+        """Network with the outputs of another library's model of one hidden layer.
+
+        Parameters
+        ----------
+        model : torch.nn.Module, its state_dict, or a fitted MLPRegressor or MLPClassifier
+            A matrix (m, d) and one (k, m). Outputs of a classifier are those before softmax.
+        activation : str, optional
+            Needed but for scikit-learn, whose models know theirs.
+
+        Returns
+        -------
+        Network
+            With lam = 1 / m. Where the model has biases that are not 0, the network has bias=True,
+            and biases of outputs are those of one more node. Agrees with the model to rounding.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Something else; more or fewer layers, other parameters, an unknown activation.
+
+        Examples
+        --------
+        >>> import asymfast as af, numpy as np
+        >>> weights = {"0.weight": np.array([[1.0, 2.0], [0.0, 1.0]]), "2.weight": np.ones((1, 2))}
+        >>> net = af.Network.from_layers(weights, activation="relu")
+        >>> net, net(np.array([[1.0, 1.0]])).round(12)
+        (Network(m=2, d=2, k=1, activation='relu', dtype='float64'), array([4.]))
+        """
+        *arrays, sigma, bias = arrays_of_layers("Network.from_layers", model, activation)
+        make: Any = cls
+        return make(*arrays, activation=sigma, gamma=1.0, bias=bias)  # type: ignore[no-any-return]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asymfast import _check, _storage
-from asymfast.datasets.tables import NUMBERS, Columns, Table, as_table
+from asymfast.datasets.tables import Columns, Table, as_table
 from asymfast.network import Network
 
 _FORMAT = "asymfast model 1"
@@ -133,7 +133,7 @@ class Model:
             "bias": network.bias,
             "about": self.about,
         }
-        arrays: dict[str, Any] = {name: getattr(columns, name) for name in NUMBERS}
+        arrays: dict[str, Any] = columns.numbers()
         arrays |= {name: getattr(network, name) for name in ("W", "a", "lam")}
         _storage.save_npz("Model.save", path, arrays | network._origin(), header)
 
@@ -189,7 +189,7 @@ def _model(stored: dict[str, NDArray[Any]], header: dict[str, Any]) -> Model:
         raise ValueError("its categories are invalid")
     numbers = {
         name: _check.array("its columns", name, stored[name], dtype=np.float64, shape=("d",))
-        for name in NUMBERS
+        for name in Columns.NUMBERS
     }
     for name, values in numbers.items():
         count = len(targets)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import _check, _core, memory
 from ._check import inputs, is_on_cuda, require_outputs, targets
 from ._device import DEVICES, DeviceCalls, backend_name, thread_count
+from ._export import Exports
 from .scaling import node_scaling
 
 Array = NDArray[Any]
@@ -53,7 +53,7 @@ _ACTIVATION = _check.one_of(*ACTIVATIONS)
 
 
 @_check.guarded
-class Network:
+class Network(Exports):
     """A shallow network f(x) = sum_j sqrt(lam_j) a_j sigma(w_j.x / sqrt d), or B of one shape.
 
     Immutable: methods that change something return a new network. Arrays that are C-contiguous are
@@ -884,138 +884,6 @@ class Network:
         ranked = np.argsort(-self.node_importance(), axis=-1, kind="stable")[..., :keep]
         nodes = np.sort(ranked, axis=-1)
         return self._select(nodes if self.B is None else (np.arange(self.B)[:, None], nodes))
-
-    # ---- other libraries -------------------------------------------------------------------------
-
-    def to_numpy(self, path: str | os.PathLike[str] | None = None) -> Callable[[ArrayLike], Array]:
-        """Function of NumPy alone that computes the outputs.
-
-        Parameters
-        ----------
-        path : path-like, optional
-            A file to write it to, as a module of Python with the weights in it: its ``predict``
-            needs NumPy and nothing else.
-
-        Returns
-        -------
-        callable
-            ``predict(X)`` gives (n,) or (n, k) outputs of X (n, d), without checks.
-
-        Raises
-        ------
-        ValueError, OSError
-            An ensemble; the file cannot be written.
-
-        Notes
-        -----
-        Agrees with the network to rounding. Memory: n m numbers. erf and gelu call the C library
-        element by element, about 0.1 microseconds each.
-
-        Examples
-        --------
-        >>> import asymfast as af, numpy as np
-        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
-        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
-        >>> bool(np.allclose(net.to_numpy()(X), net(X), rtol=1e-12))
-        True
-        """
-        from ._export import Layers, numpy_function, write_numpy
-
-        layers = Layers.from_network("Network.to_numpy", self)
-        if path is not None:
-            write_numpy(layers, path, None, "Network.to_numpy")
-        return numpy_function(layers)
-
-    def to_torch(self) -> Any:
-        """Module of PyTorch's own layers with the same outputs (extra ``torch``).
-
-        Returns
-        -------
-        torch.nn.Sequential
-            Linear, activation, Linear, with the scalings in their weights, in the network's dtype;
-            needs no asymfast to be saved and loaded. To train with asymfast's kernels, see
-            `asymfast.torch.AsymmetricNet`.
-
-        Raises
-        ------
-        ImportError, ValueError
-            PyTorch is not installed; an ensemble.
-
-        Notes
-        -----
-        Agrees with the network to rounding. Gradients by its weights are not those of asymfast: a
-        step on sqrt(lam_j) a_j is none on a_j.
-
-        Examples
-        --------
-        >>> import asymfast as af
-        >>> module = af.Network.init(d=3, m=100, gamma=1.0, rng=1).to_torch()  # doctest: +SKIP
-        """
-        from ._export import Layers, torch_module
-
-        return torch_module(Layers.from_network("Network.to_torch", self))
-
-    def to_onnx(self, path: str | os.PathLike[str]) -> None:
-        """Write the network as a file of ONNX (extra ``onnx``).
-
-        Parameters
-        ----------
-        path : path-like
-            The input is X (n, d), the output f (n,) or (n, k), in the network's dtype.
-
-        Raises
-        ------
-        ImportError, ValueError, OSError
-            onnx is not installed; an ensemble; the file cannot be written.
-
-        Notes
-        -----
-        Operations of version 17 that onnxruntime has in float32 and float64. Agrees with the
-        network to rounding.
-
-        Examples
-        --------
-        >>> import asymfast as af
-        >>> af.Network.init(d=3, m=100, gamma=1.0, rng=1).to_onnx("net.onnx")  # doctest: +SKIP
-        """
-        from ._export import Layers, write_onnx
-
-        write_onnx(Layers.from_network("Network.to_onnx", self), path, None, "Network.to_onnx")
-
-    @classmethod
-    def from_layers(cls, model: Any, activation: str | None = None) -> Network:
-        """Network with the outputs of another library's model of one hidden layer.
-
-        Parameters
-        ----------
-        model : torch.nn.Module, its state_dict, or a fitted MLPRegressor or MLPClassifier
-            A matrix (m, d) and one (k, m). Outputs of a classifier are those before softmax.
-        activation : str, optional
-            Needed but for scikit-learn, whose models know theirs.
-
-        Returns
-        -------
-        Network
-            With lam = 1 / m. Where the model has biases that are not 0, the network has bias=True,
-            and biases of outputs are those of one more node. Agrees with the model to rounding.
-
-        Raises
-        ------
-        TypeError, ValueError
-            Something else; more or fewer layers, other parameters, an unknown activation.
-
-        Examples
-        --------
-        >>> import asymfast as af, numpy as np
-        >>> weights = {"0.weight": np.array([[1.0, 2.0], [0.0, 1.0]]), "2.weight": np.ones((1, 2))}
-        >>> net = af.Network.from_layers(weights, activation="relu")
-        >>> net, net(np.array([[1.0, 1.0]])).round(12)
-        (Network(m=2, d=2, k=1, activation='relu', dtype='float64'), array([4.]))
-        """
-        from ._export import arrays_of_layers
-
-        *arrays, sigma, bias = arrays_of_layers("Network.from_layers", model, activation)
-        return cls(*arrays, activation=sigma, gamma=1.0, bias=bias)
 
     def with_weights(self, W: ArrayLike, a: ArrayLike | None = None) -> Network:
         """Return the same network, with its lam, activation, gamma and alpha, at other weights.

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -206,10 +206,6 @@ def listed(names: Sequence[str], most: int = 20) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
-# Of Columns, in files.
-NUMBERS = ("input_mean", "input_scale", "target_mean", "target_scale")
-
-
 @dataclass(frozen=True, eq=False)
 class Columns:
     """How columns become the inputs of a network, and its outputs predictions; see `read_samples`.
@@ -233,6 +229,12 @@ class Columns:
     input_scale: Floats
     target_mean: Floats
     target_scale: Floats
+
+    NUMBERS: ClassVar = ("input_mean", "input_scale", "target_mean", "target_scale")
+
+    def numbers(self) -> dict[str, Floats]:
+        """Return the arrays by their names."""
+        return {name: getattr(self, name) for name in self.NUMBERS}
 
     @property
     def names(self) -> tuple[str, ...]:
