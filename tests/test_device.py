@@ -6,6 +6,8 @@ ensemble and for any number of blocks.
 
 from __future__ import annotations
 
+from functools import partial
+
 import asymfast as af
 import emulated
 import numpy as np
@@ -405,6 +407,54 @@ def test_members_of_an_ensemble_take_their_own_leaps(on):
             alone = long_run(method, cases[0]._replace(net=case.net), on)
             np.testing.assert_array_equal(alone.loss, together.loss[:, b])
             np.testing.assert_array_equal(alone.network.W, together.network.W[b])
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+
+def planned_bytes(method, n, d, m, k, dtype, small):
+    """The table of docs/cuda.md for one member, with tiles of 8 nodes as on the emulated device."""
+    e = np.dtype(dtype).itemsize
+    N, M, is_float = n * k, m * d, e == 4
+    total = (
+        e * (n * d + N + M + 2 * n * m + m * k + N) + 8 * N * (-(-m // 8) + 1) + is_float * e * M
+    )
+    if small:
+        total += e * N * m // 8 + (is_float * e * M if method != "tangent" else 0)
+    if method == "rk4":
+        total += (4 if small else 2) * e * M
+    if method in LONG:
+        frames = 13 if method == "leap" else 10
+        total += e * ((3 + is_float) * M + frames * n * m)
+        matrix = 8 * (N * N + 2 * N * m)
+        call = e * (n * d + (1 + is_float) * M + 4 * n * m + m * k + m + N) + 8 * N * (
+            -(-m // 8) + 1
+        )
+        total += small * e * M + matrix if method == "leap" else max(matrix, call)
+    return total
+
+
+@pytest.mark.parametrize("small", [True, False])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_memory_is_what_the_page_says(emulation, dtype, small):
+    emulation(shared_memory=1 << 16 if small else 2800)
+    case = simulated(n=12, d=5, m=32)
+    if dtype == "float32":
+        case = as_float32(case)
+    data, bare = (case.net, case.X, case.y), {"ntg": False, "eigmin": False}
+    descend = partial(af.gradient_descent, *data, steps=300, record=af.Record(steps=[300], **bare))
+    flow = partial(af.gradient_flow, *data, t_end=60.0, record=af.Record(times=[60], **bare))
+    runs = {
+        "step": partial(descend, lr=0.5, **CUDA),
+        "leap": partial(descend, lr=0.5, method="leap", **CUDA),
+        "rk4": partial(flow, dt=1.0, **CUDA),
+        "tangent": partial(flow, method="tangent", **CUDA),
+    }
+    for method, run in runs.items():
+        emulated.module().most_memory()
+        run()
+        expected = planned_bytes(method, 12, 5, 32, 1, dtype, small)
+        assert_within(emulated.module().most_memory(), expected, 0.02 * expected + 100)
 
 
 # --- what is said --------------------------------------------------------------------------------

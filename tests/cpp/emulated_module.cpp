@@ -2,6 +2,8 @@
 // is never shipped (tests/emulated.py loads it).
 #include <pybind11/pybind11.h>
 
+#include <utility>
+
 #include "asymfast/cuda.hpp"
 #include "cuda/emulator.hpp"
 #include "cuda/table.hpp"
@@ -39,6 +41,11 @@ void set_emulation(const std::string& order, int blocks, std::size_t shared_memo
   emulation.shared_memory = shared_memory;
 }
 
+// Since the last time it was asked.
+std::size_t most_memory() {
+  return std::exchange(emulated_memory.most, emulated_memory.taken);
+}
+
 }  // namespace
 
 }  // namespace asymfast::cuda
@@ -52,6 +59,7 @@ PYBIND11_MODULE(_emulated, module) {
     return pybind11::capsule(&own);
   });
   module.def("what_is_missing", [] { return ""; });
+  module.def("most_memory", &cuda::most_memory);
   module.def("emulation", &cuda::set_emulation, "order"_a = "ascending", "blocks"_a = 4,
              "shared_memory"_a = std::size_t(1) << 16);
 }

@@ -133,12 +133,21 @@ unsigned char* poisoned(std::size_t bytes) {
 
 EmulatedShared::EmulatedShared(std::size_t bytes) : memory_(poisoned(bytes)) {}
 
+// How many bytes there are stands before them.
 void* EmulatedDevice::allocate(std::size_t bytes) {
-  return poisoned(bytes);
+  unsigned char* memory = poisoned(kSharedAlignment + bytes);
+  std::memcpy(memory, &bytes, sizeof bytes);
+  emulated_memory.taken += bytes;
+  emulated_memory.most = std::max(emulated_memory.most, emulated_memory.taken);
+  return memory + kSharedAlignment;
 }
 
 void EmulatedDevice::release(void* memory) noexcept {
-  std::free(memory);
+  unsigned char* all = static_cast<unsigned char*>(memory) - kSharedAlignment;
+  std::size_t bytes = 0;
+  std::memcpy(&bytes, all, sizeof bytes);
+  emulated_memory.taken -= bytes;
+  std::free(all);
 }
 
 }  // namespace asymfast::cuda

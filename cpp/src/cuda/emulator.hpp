@@ -26,6 +26,12 @@ struct Emulation {
 };
 inline Emulation emulation;
 
+// Bytes of the device's memory that are taken, and that were at a time at most.
+struct EmulatedMemory {
+  std::size_t taken = 0, most = 0;
+};
+inline EmulatedMemory emulated_memory;
+
 // Of one block, or of all blocks of a group.
 struct Barrier {
   int members = 0, arrived = 0;
