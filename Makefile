@@ -170,7 +170,7 @@ $(CUDA_SITE)/.installed: $(SOURCES)
 	touch $@
 
 # On the device: the tests, then some of them under compute-sanitizer, which is slow.
-SANITIZED := tests/test_device.py -k "cuda and not thousand"
+SANITIZED := tests/test_device.py -k "cuda and not thousand and not past and not own_leaps"
 test-cuda: $(CUDA_SITE)/.installed
 	$(CUDA_RUN) -m pytest --runslow tests/test_device.py tests/test_device_arrays.py tests/test_cuda_build.py
 	compute-sanitizer --tool memcheck --error-exitcode 1 $(CUDA_RUN) -m pytest $(SANITIZED)
