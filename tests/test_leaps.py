@@ -317,3 +317,21 @@ def test_records_within_long_leaps_where_a_residual_remains(seed, rtol):
     plain = af.gradient_descent(net, X, y, **settings)
     run = af.gradient_descent(net, X, y, method="leap", rtol=rtol, **settings)
     assert_within(run.loss, plain.loss, 2 * rtol * plain.loss + 1e-12 * plain.loss[0])
+
+
+@pytest.mark.parametrize("kind", ["dead from the start", "dead after a step"])
+@pytest.mark.parametrize("n", [9, 70])
+def test_networks_that_cannot_move(n, kind):
+    """The tangent matrix is 0: erf'(z) underflows. Above 200 outputs there is no direction."""
+    case = problem(n=n, d=5, m=50, outputs=3, activation="erf", seed=1)
+    net, y, lr = case.net, case.y, 0.9 * case.net.stable_step(case.X)
+    if kind == "dead from the start":
+        net = net.with_weights(1e6 * net.W)
+    else:
+        y = 1e6 * y
+    record = af.Record(steps=STEPS, weights=True, ntg=False, eigmin=False)
+    settings = {"steps": 800, "lr": lr, "record": record}
+    plain = af.gradient_descent(net, case.X, y, **settings)
+    run = af.gradient_descent(net, case.X, y, method="leap", **settings)
+    assert_within(run.loss, plain.loss, 1e-9 * plain.loss)
+    assert_within(run.weights, plain.weights, 1e-9 * np.abs(plain.weights).max())

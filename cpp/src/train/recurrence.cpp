@@ -92,7 +92,7 @@ Recurrence::Solution Recurrence::solve(const std::vector<double>& at,
   Work work{at, slots, matrices, vectors, h, accuracy, context, r, {}, {}};
   work.inside.assign(at_index(count * N), 0);
   work.solution.moments.assign(at_index(count * N), 0);
-  std::vector<Panel> panels(1, {0, steps});
+  std::vector<Panel> panels(N > 0 ? 1 : 0, Panel{0, steps});  // N is 0 where nothing moves
   while (!panels.empty()) {
     const Panel panel = panels.back();
     panels.pop_back();
