@@ -395,7 +395,7 @@ def in_range(fn: str, values: NDArray[Any]) -> NDArray[Any]:
 
 
 def gram_in_range(fn: str, K: NDArray[Any]) -> NDArray[Any]:
-    """`in_range` for positive semi-definite (..., n, n) matrices, judged by their diagonals.
+    """`in_range` for positive semi-definite (..., n, n) matrices, by their diagonals.
 
     No element exceeds the largest diagonal element, except by rounding.
     """

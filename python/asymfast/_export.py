@@ -619,7 +619,7 @@ class Exports:
         Notes
         -----
         Agrees with the network to rounding. Gradients by its weights are not those of asymfast: a
-        step on sqrt(lam_j) a_j is none on a_j.
+        step on sqrt(lam_j) a_j is not a step on a_j.
 
         Examples
         --------
@@ -664,7 +664,7 @@ class Exports:
         model : torch.nn.Module, its state_dict, or a fitted MLPRegressor or MLPClassifier
             A matrix (m, d) and one (k, m). Outputs of a classifier are those before softmax.
         activation : str, optional
-            Needed but for scikit-learn, whose models know theirs.
+            Required, except for models of scikit-learn, which name theirs.
 
         Returns
         -------

@@ -317,7 +317,7 @@ class Job:
         W: NDArray[Any],
         a: NDArray[Any],
     ) -> bool:
-        """Whether the run goes on after a record."""
+        """Whether the run continues after a record."""
         if self.patience is not None:
             self.patience.see(loss if test_loss is None else test_loss, W, a)
         ended = False
@@ -469,7 +469,7 @@ class _Patience:
         return bool((self._since >= self._patience).all())
 
     def see(self, losses: NDArray[np.float64], W: NDArray[Any], a: NDArray[Any]) -> None:
-        """Take the next record into account; NaN, of a member that diverged, is no fall."""
+        """Take the next record into account; a NaN (diverged member) does not count as a fall."""
         better = losses < self._best
         self.W[better], self.a[better] = W[better], a[better]
         self._best[better], self.best_record[better] = losses[better], self.records
@@ -698,7 +698,7 @@ class ProgressBar:
     def __call__(self, fraction: float, loss: float | None) -> None:
         """Show that ``fraction`` (0 to 1) of the work is done, and the loss now, if known."""
         bar = self._bar
-        if bar is None or bar.disable:  # there is none, or it is closed
+        if bar is None or bar.disable:  # no bar is drawn, or it is closed
             return
         if not self._begun:  # a resumed run does not start at 0
             self._begun, bar.initial, bar.n = True, fraction, fraction

@@ -40,7 +40,7 @@ def by_inputs(
 
 
 def _scaled(lam: Array, rows: Array) -> Array:
-    """sqrt(lam_j) times row j; what exceeds the dtype is inf, for the caller to judge."""
+    """sqrt(lam_j) times row j; inf where that exceeds the dtype, for the caller to check."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.asarray(np.sqrt(lam)[:, None] * rows, dtype=rows.dtype)
 

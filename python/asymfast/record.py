@@ -25,7 +25,7 @@ class Column:
     input, output, sample, sample2, rank; `dtype` is "float64", "int64", or "network", that of the
     weights; `field` of `Record` asks for it, None: it is always recorded; `needs` is "NTG", "test
     data", "train_output" or None. Where `finite`, a number that is not finite means that it left
-    the range of float64. Those `of_steps` have no axis of members that step alike.
+    the range of float64. Where `of_steps`, members that take the same steps share one row.
     """
 
     name: str

@@ -72,7 +72,7 @@ def gradient_descent(
         of 10 steps or more if the loss rose, in runs of 3000 or more always.
     method : {"step", "leap", "auto"}
         "step": every step. "leap": the same run over many steps at a time, with a controlled error,
-        where descent is slow beside its step; for half_sse and mse, activations but relu, at most
+        where descent is slow beside its step; for half_sse and mse, all activations but relu, up to
         10 000 outputs n k. "auto": leaps where they are possible and the cheaper, on the CPU; see
         docs/leaps.md. ``run.config["method_taken"]`` says which.
     rtol : float
@@ -339,7 +339,7 @@ def gradient_flow(
         "dopri5": Dormand and Prince's pair of orders 5 and 4 with dense output.
         "tangent": a multistep method of order up to 9 that continues the Jacobian J and the neural
         tangent matrix J J^T of past points in time and solves the linear equation they leave for
-        f - y exactly; for half_sse and mse, activations but relu, at most 500 outputs n k. Its
+        f - y exactly; for half_sse and mse, activations except relu, at most 500 outputs n k. Its
         steps grow with time at any stiffness.
         "auto": dopri5 or tangent, whichever is estimated to be cheaper from the stiffness
         t_end eig_max, rtol and the sizes; dopri5 for cross_entropy, rk4 for relu, whose kinks cost

@@ -28,7 +28,7 @@ _PEAK_FLOPS = 2 * _PEAK_SIZE**3
 _SECONDS = 0.1  # of one measurement
 _PAUSE = 0.05  # before it: threads spin for a while after their work
 _MOST_SAMPLES = 2000  # in the NTG, whose eigenvalue takes n^3 / 3 flop
-Run = Callable[[int], float]  # does the work so many times; gives a number to compare
+Run = Callable[[int], float]  # repeats the work that often; returns a number to compare
 
 
 def register(commands: Any) -> None:
@@ -192,7 +192,7 @@ class _Worker:
 
 def _serve(pipe: Any, name: str, case: dict[str, Any]) -> None:
     """Answer requests (task, repeat) until the pipe is closed."""
-    if hasattr(os, "sched_setaffinity"):  # what keeps JAX to so many threads
+    if hasattr(os, "sched_setaffinity"):  # JAX starts a thread for each allowed core
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: case["threads"]])
     try:
         programs = {"peak": _peak, "asymfast": _ours}.get(name, functools.partial(_peer, name))

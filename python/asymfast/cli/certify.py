@@ -98,7 +98,7 @@ def execute(options: argparse.Namespace) -> int:
     print(f"written to {folder.path}: {', '.join(written)}")
     sys.stdout.flush()
     if message:
-        raise CommandError(f"{message}; what there is of it is in {folder.path}", common.INCOMPLETE)
+        raise CommandError(f"{message}; the records so far are in {folder.path}", common.INCOMPLETE)
     if problem:
         raise CommandError(problem, common.INCOMPLETE)
     return 0

@@ -143,9 +143,9 @@ def cache_folder() -> Path:
 def fetch(original: Original) -> Path:
     """Return the path of a file in the user's cache, downloading it if it is not there.
 
-    Sources are tried in turn. What arrives is judged by the SHA-256 of its values alone, which is
-    pinned in this package, so neither the connection nor the mirror needs to be trusted. The file
-    appears complete and synchronised to disk, or not at all.
+    Sources are tried in turn. Values are accepted only with the SHA-256 that is pinned in this
+    package, so neither the connection nor the mirror needs to be trusted. The file appears complete
+    and synchronised to disk, or not at all.
     """
     path = cache_folder() / original.file
     if path.is_file():

@@ -148,7 +148,7 @@ class Pruning(Table, frozen=True):
 class Transfer(Table, frozen=True):
     """An external ReLU network of m nodes for each number of features; both layers are trained.
 
-    It is trained by full batches, for so many steps, on samples that the network has not seen, with
+    It is trained by full batches for `steps` steps on samples that the network has not seen, with
     the mean squared error.
     """
 

@@ -196,8 +196,8 @@ def _show(found: Results, folder: Path, draw: bool, say: Say) -> None:
         say("no seed is finished in all settings: no table and no figure\n")
         return
     text = f"\n{_as_text(measures_table(found.measures))}\n{textwrap.fill(notes(found), 96)}\n"
-    if judged := found.verdicts:
-        text += f"\n{_as_text(_verdicts_table(judged))}\n\n"
+    if verdicts := found.verdicts:
+        text += f"\n{_as_text(_verdicts_table(verdicts))}\n\n"
     text += "\n".join(f"does not hold: {reason}" for reason in _reasons(found))
     say(f"{text.rstrip()}\n")
     written = [numbers.name]

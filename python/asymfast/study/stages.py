@@ -119,7 +119,7 @@ class _Watch:
 
     @property
     def orphaned(self) -> bool:
-        """Whether this is a process of the sweep's own, which nobody will use any more."""
+        """Whether this is a worker process of a sweep that has died."""
         return self._child and self._task.token in self._dead_sweeps
 
 

@@ -303,7 +303,7 @@ def _csv(path: Path, data: Csv, seed: int, dtype: str) -> Samples:
 
 
 def _npz(path: Path, data: Npz, dtype: str) -> Samples:
-    """X, y, X_test and y_test; x_train and so on, as files of features have them, will do too."""
+    """X, y, X_test and y_test; or x_train and so on, the names in files of features."""
     try:
         arrays = _storage.read_npz(path, compressed=True)
     except ValueError as error:
