@@ -18,6 +18,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from asymfast._storage import path
+
 LARGEST = 2**63 - 1  # that the compiled core can count to
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -36,11 +38,12 @@ Check = Callable[[str, str, Any], Any]  # (function, argument, value) -> value
 def arguments(fn: str | None = None, /, **checks: Check) -> Callable[[F], F]:
     """Declare what the arguments of a function must be; it then gets the checked values.
 
-    Where the default of an argument is None, so may be the argument. The function is also
-    `guarded`. `fn` is its name in messages, by default its own, after that of its class. A check is
-    called as check(fn, name, value) and returns the value or raises.
+    Those in `KINDS` are checked by their names. Where the default of an argument is None, so may be
+    the argument. The function is also `guarded`. `fn` is its name in messages, by default its own,
+    after that of its class. A check is called as check(fn, name, value) and returns the value or
+    raises.
 
-    >>> @arguments(steps=COUNT, lr=POSITIVE)
+    >>> @arguments(lr=POSITIVE)
     ... def train(steps, lr=None):
     ...     return steps, lr
     >>> train(0)
@@ -48,31 +51,30 @@ def arguments(fn: str | None = None, /, **checks: Check) -> Callable[[F], F]:
         ...
     ValueError: train: steps must be at least 1, got 0
     """
+    return lambda function: _checking(function, fn or function.__qualname__, KINDS | checks)
 
-    def decorate(function: F) -> F:
-        parameters = inspect.signature(function).parameters
-        names = tuple(parameters)
-        optional = {name for name in names if parameters[name].default is None}
-        any_name = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
-        title = fn or function.__qualname__
 
-        def checked(name: str, value: Any) -> Any:
-            if name not in checks or (value is None and name in optional):
-                return value
-            return checks[name](title, name, value)
+def _checking(function: F, fn: str, checks: Mapping[str, Check]) -> F:
+    parameters = inspect.signature(function).parameters
+    names = tuple(parameters)
+    optional = {name for name in names if parameters[name].default is None}
+    any_name = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
 
-        @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if not (any_name or kwargs.keys() <= parameters.keys()):
-                raise _unknown(title, kwargs, names)
-            with np.errstate(**_ERROR_STATE):
-                given = (*map(checked, names, args), *args[len(names) :])
-                return function(*given, **{name: checked(name, kwargs[name]) for name in kwargs})
+    def checked(name: str, value: Any) -> Any:
+        if name not in checks or (value is None and name in optional):
+            return value
+        return checks[name](fn, name, value)
 
-        call.is_guarded = True  # type: ignore[attr-defined]
-        return call  # type: ignore[return-value]
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not (any_name or kwargs.keys() <= parameters.keys()):
+            raise _unknown(fn, kwargs, names)
+        with np.errstate(**_ERROR_STATE):
+            given = (*map(checked, names, args), *args[len(names) :])
+            return function(*given, **{name: checked(name, kwargs[name]) for name in kwargs})
 
-    return decorate
+    call.is_guarded = True  # type: ignore[attr-defined]
+    return call  # type: ignore[return-value]
 
 
 def _unknown(fn: str, given: Iterable[str], known: Iterable[str]) -> TypeError:
@@ -109,7 +111,7 @@ def guarded(api: T) -> T:
     if hasattr(api, "is_guarded"):
         return api
     function: Any = api
-    return arguments()(function)  # type: ignore[no-any-return]
+    return _checking(function, function.__qualname__, {})  # type: ignore[no-any-return]
 
 
 def number(
@@ -237,8 +239,20 @@ NON_NEGATIVE: Check = functools.partial(number, low=0)
 UNIT: Check = functools.partial(number, low=0, high=1)
 FRACTION: Check = functools.partial(number, low=0, high=1, low_open=True, high_open=True)
 LOSSES = ("half_sse", "mse", "cross_entropy")
-LOSS = one_of(*LOSSES)
-IMPORTANCE = one_of("paper", "authors")
+
+# What an argument of that name is in all functions that declare `arguments`.
+KINDS: dict[str, Check] = {
+    **dict.fromkeys(("n", "d", "m", "outputs", "n_train", "n_valid", "n_test"), COUNT),
+    **dict.fromkeys(("steps", "epochs", "batch_size", "jobs"), COUNT),
+    **dict.fromkeys(("seed", "split_seed", "retries"), NATURAL),
+    **dict.fromkeys(("t_end", "dt", "checkpoint_every"), POSITIVE),
+    **dict.fromkeys(("bias", "train_output", "wait"), flag),
+    **dict.fromkeys(("out", "data_dir"), path),
+    "dtype": float_dtype,
+    "kind": one_of("paper", "authors"),
+    "loss": one_of(*LOSSES),
+    "rtol": FRACTION,
+}
 
 
 def array(

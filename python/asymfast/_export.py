@@ -92,8 +92,10 @@ class Layers:
     def astype(self, dtype: np.dtype[Any]) -> Layers:
         """Return the same in another dtype."""
         with np.errstate(over="ignore"):
-            parts = [one.astype(dtype) for one in (self.V, self.b, self.C)]
-        return Layers(*(_check.in_range("export", one) for one in parts), self.activation)
+            V, b, C = (
+                _check.in_range("export", one.astype(dtype)) for one in (self.V, self.b, self.C)
+            )
+        return Layers(V, b, C, self.activation)
 
 
 def _expansion(columns: Columns) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

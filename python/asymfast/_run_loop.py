@@ -421,10 +421,8 @@ class Job:
 
 _SHARED: dict[str, _check.Check] = {
     "net": _check.instance_of(Network),
-    "loss": _check.LOSS,
     "record": _check.instance_of(Record),
     "callback": _check.function,
-    "checkpoint_every": _check.POSITIVE,
     "stop": _check.instance_of(Stop),
     "on_divergence": _check.one_of("raise", "keep"),
 }

@@ -114,7 +114,20 @@ class LinearisedFlow:
         _storage.save_npz("LinearisedFlow.save", path, arrays)
 
 
-@_check.arguments(net=_check.instance_of(Network), ridge=_check.NON_NEGATIVE, weights=_check.flag)
+def _linear_loss(fn: str, name: str, loss: Any) -> str:
+    if loss == "cross_entropy":
+        raise ValueError(
+            f"{fn}: loss must be half_sse or mse, whose flow is linear, got 'cross_entropy'"
+        )
+    return _check.choice(fn, name, loss, ("half_sse", "mse"))
+
+
+@_check.arguments(
+    net=_check.instance_of(Network),
+    loss=_linear_loss,
+    ridge=_check.NON_NEGATIVE,
+    weights=_check.flag,
+)
 @np.errstate(over="ignore", invalid="ignore")  # `gather` refuses what that leaves
 def linearised_flow(
     net: Network,
@@ -191,11 +204,6 @@ def linearised_flow(
     ('2.123', '2.061', '0.000')
     """
     fn = "linearised_flow"
-    if loss == "cross_entropy":
-        raise ValueError(
-            f"{fn}: loss must be half_sse or mse, whose flow is linear, got 'cross_entropy'"
-        )
-    loss = _check.choice(fn, "loss", loss, ("half_sse", "mse"))
     times, scalar = _times(fn, t)
     threads = thread_count(fn, threads)
     x = inputs(fn, net, X)

@@ -104,14 +104,7 @@ def split(net: Network, comm: Any) -> NetworkPart:
     )
 
 
-@_check.arguments(
-    "mpi.init",
-    d=_check.COUNT,
-    m=_check.COUNT,
-    outputs=_check.COUNT,
-    seed=_check.NATURAL,
-    dtype=_check.float_dtype,
-)
+@_check.arguments("mpi.init")
 def init(
     d: int,
     m: int,

@@ -49,7 +49,6 @@ ACTIVATIONS = (
     *("swish", "relu", "tanh", "erf", "gelu"),
     *("softplus", "sigmoid", "sin", "cos", "identity"),
 )
-_ACTIVATION = _check.one_of(*ACTIVATIONS)
 
 
 @_check.guarded
@@ -103,7 +102,7 @@ class Network(Exports):
     array([0.8165])
     """
 
-    @_check.arguments("Network", activation=_ACTIVATION, bias=_check.flag)
+    @_check.arguments("Network", activation=_check.one_of(*ACTIVATIONS))
     def __init__(
         self,
         W: ArrayLike,
@@ -141,14 +140,7 @@ class Network(Exports):
         object.__setattr__(self, name, value)
 
     @classmethod
-    @_check.arguments(
-        "Network.init",
-        d=_check.COUNT,
-        m=_check.COUNT,
-        outputs=_check.COUNT,
-        dtype=_check.float_dtype,
-        bias=_check.flag,
-    )
+    @_check.arguments("Network.init")
     def init(
         cls,
         d: int,
@@ -444,7 +436,7 @@ class Network(Exports):
         f = self._each(_core.forward, [inputs("Network", self, X)], threads, backend, device)
         return f[..., 0] if self._is_flat else f
 
-    @_check.arguments(loss=_check.LOSS)
+    @_check.arguments()
     def loss(
         self,
         X: ArrayLike,
@@ -511,7 +503,7 @@ class Network(Exports):
         values = self._each(_core.loss, self._data(X, y, loss), threads, backend, device, loss)
         return float(values) if self.B is None else values
 
-    @_check.arguments(loss=_check.LOSS)
+    @_check.arguments()
     def node_gradients(
         self,
         X: ArrayLike,
@@ -616,7 +608,7 @@ class Network(Exports):
             return gradient[..., : np.shape(X)[-1]]
         return gradient.reshape(self.a.shape) if wrt == "a" else gradient
 
-    @_check.arguments(loss=_check.LOSS)
+    @_check.arguments()
     def stable_step(
         self,
         X: ArrayLike,
@@ -823,7 +815,7 @@ class Network(Exports):
             K = np.tril(K) + np.tril(K, -1).swapaxes(-1, -2)
         return _check.in_range("Network.ntg", K)
 
-    @_check.arguments(kind=_check.IMPORTANCE)
+    @_check.arguments()
     def node_importance(self, kind: str = "paper") -> NDArray[np.float64]:
         """Importance of each node, for pruning and transfer: (m,) or (B, m) float64 array.
 

@@ -39,7 +39,7 @@ class PruningCurve:
     order: NDArray[np.int64]
 
 
-@_check.arguments(net=_check.instance_of(Network), loss=_check.LOSS, kind=_check.IMPORTANCE)
+@_check.arguments(net=_check.instance_of(Network))
 def pruning_curve(
     net: Network,
     X: ArrayLike,

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check
 
 
-@_check.arguments(m=_check.COUNT, gamma=_check.UNIT, alpha=_check.POSITIVE)
+@_check.arguments(gamma=_check.UNIT, alpha=_check.POSITIVE)
 def node_scaling(
     m: int, gamma: float, alpha: float | None = None, *, weights: ArrayLike | None = None
 ) -> NDArray[np.float64]:

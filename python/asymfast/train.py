@@ -29,13 +29,7 @@ def step_size(fn: str, name: str, lr: Any) -> float | Literal["auto"]:
     return float(_check.POSITIVE(fn, name, lr))
 
 
-@trainer(
-    steps=_check.COUNT,
-    lr=step_size,
-    method=_check.one_of("step", "leap", "auto"),
-    rtol=_check.FRACTION,
-    train_output=_check.flag,
-)
+@trainer(lr=step_size, method=_check.one_of("step", "leap", "auto"))
 def gradient_descent(
     net: Network,
     X: ArrayLike,
@@ -309,13 +303,7 @@ def _warn_beyond(job: Job, lr: float | None, largest: float) -> None:
         )
 
 
-@trainer(
-    t_end=_check.POSITIVE,
-    method=_check.one_of("auto", "rk4", "dopri5", "tangent"),
-    dt=_check.POSITIVE,
-    rtol=_check.FRACTION,
-    train_output=_check.flag,
-)
+@trainer(method=_check.one_of("auto", "rk4", "dopri5", "tangent"))
 def gradient_flow(
     net: Network,
     X: ArrayLike,
@@ -441,10 +429,7 @@ def _flow_schedule(
 
 @trainer(
     without=("comm",),
-    batch_size=_check.COUNT,
-    epochs=_check.COUNT,
     lr=lambda fn, name, lr: lr if callable(lr) else step_size(fn, name, lr),
-    train_output=_check.flag,
 )
 def sgd(
     net: Network,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asymfast import _check, _storage
+from asymfast import _check
 from asymfast.datasets.files import MNIST, TABLES, read
 from asymfast.datasets.tables import statistics
 
@@ -70,9 +70,7 @@ class Dataset:
         )
 
 
-@_check.arguments(
-    n=_check.COUNT, d=_check.COUNT, noise=_check.NON_NEGATIVE, dtype=_check.float_dtype
-)
+@_check.arguments(noise=_check.NON_NEGATIVE)
 def simulated(
     n: int = 100,
     d: int = 50,
@@ -127,12 +125,7 @@ def simulated(
     return X.astype(dtype), y.astype(dtype)
 
 
-@_check.arguments(
-    name=_check.one_of(*NAMES),
-    data_dir=_storage.path,
-    split_seed=_check.NATURAL,
-    dtype=_check.float_dtype,
-)
+@_check.arguments(name=_check.one_of(*NAMES))
 def load(
     name: str,
     data_dir: str | Path | None = None,
@@ -238,13 +231,7 @@ def split(rows: int, seed: int) -> tuple[npt.NDArray[np.int64], ...]:
     return order[:train], order[train : 2 * train], order[2 * train :]
 
 
-@_check.arguments(
-    data_dir=_storage.path,
-    n_train=_check.COUNT,
-    n_valid=_check.COUNT,
-    n_test=_check.COUNT,
-    dtype=_check.float_dtype,
-)
+@_check.arguments()
 def load_mnist(
     data_dir: str | Path | None = None,
     *,

@@ -128,7 +128,7 @@ def _map(axes: Axes, title: str, diagram: PhaseDiagram, values: Floats) -> None:
     axes.figure.colorbar(image, ax=axes)
 
 
-@_check.arguments(m=_check.COUNT, seeds=_check.COUNT, rng=_check.NATURAL, steps=_check.COUNT)
+@_check.arguments(seeds=_check.COUNT, rng=_check.NATURAL)
 def phase_diagram(
     X: ArrayLike,
     y: ArrayLike,

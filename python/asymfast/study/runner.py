@@ -85,15 +85,7 @@ class SweepResult:
         return load_sweep(self.folder, list(self.configs.values()))
 
 
-@_check.arguments(
-    out=_storage.path,
-    jobs=_check.COUNT,
-    threads=THREADS,
-    retries=_check.NATURAL,
-    wait=_check.flag,
-    data_dir=_storage.path,
-    checkpoint_every=_check.POSITIVE,
-)
+@_check.arguments(threads=THREADS)
 def sweep(
     configs: str | os.PathLike[str] | Mapping[str, Any] | Iterable[Mapping[str, Any]] | Plan,
     *,
