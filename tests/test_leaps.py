@@ -123,6 +123,27 @@ def test_far_fewer_gradients():
     assert_within(run.loss, plain.loss, 2e-6 * plain.loss + 1e-25)
 
 
+def test_few_leaps_where_a_residual_remains():
+    """Nodes that turn because of a residual do not keep leaps short."""
+    X, y = noisy_table(n=240, d=6)
+    net = af.Network.init(d=6, m=400, gamma=0.5, alpha=0.5, rng=1)
+    record = af.Record(steps=[100, 1000, 4000, 8000], ntg=False, eigmin=False, weights=True)
+    plain, leaps = (
+        af.gradient_descent(net, X, y, lr=1.0, loss="mse", steps=8000, method=method, record=record)
+        for method in ("step", "leap")
+    )
+    assert leaps.evaluations[-1] < 3500  # 5000 by one correction of all nodes
+    assert_within(leaps.loss, plain.loss, 2e-6 * plain.loss)
+    assert_within(leaps.weights, plain.weights, 1e-6)
+
+
+def noisy_table(n, d):
+    """Targets that a network of some hundred nodes fits slowly."""
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(n, d))
+    return X, np.sin(X[:, 0]) + 0.5 * generator.normal(size=n)
+
+
 def test_step_is_the_default_to_the_bit():
     case = simulated()
     record = af.Record(steps=[50], weights=True)

@@ -50,10 +50,16 @@ struct Move {
   bool commit = false;
 };
 
-// A Jacobian between those of frames: sum_l shares[l] J_frames[l].
+// The strong nodes are the sixteenth with the largest sqrt(lambda_j) |a_j|: with a residual, these
+// turn fastest.
+enum class Part { all, strong, weak };
+inline constexpr Index kStrongShare = 16;
+
+// A Jacobian between those of frames, sum_l shares[l] J_frames[l], of all nodes or a part of them.
 struct Blend {
   std::vector<Index> frames;
   std::vector<double> shares;
+  Part nodes = Part::all;
 };
 
 template <class T>
@@ -84,9 +90,11 @@ class Engine {
   // J_left J_right^T (n k, n k), sample by sample; with one frame on either side the neural tangent
   // matrix of all outputs there.
   virtual void frame_ntg(const Blend& left, Index right, double* K, const Context& context) = 0;
-  // J_left J_right^T V; V and out (n k, count).
+  // J_left J_right^T V; V and out (n k, count). Both are sums over the nodes of `left`, which has
+  // another part than all only where tells_parts().
   virtual void frame_product(const Blend& left, Index right, MatrixView<const double> V,
                              double* out, const Context& context) = 0;
+  virtual bool tells_parts() const noexcept { return false; }
   // (sum_ij |s_ij - s'_ij|^8)^(1/8) of the slopes at two frames: little more than the largest term.
   virtual double frame_distance(Index one, Index other, const Context& context) = 0;
 

@@ -5,6 +5,8 @@
 // Cost of a step: 4 n m d flop and n m evaluations of sigma and sigma'.
 #include "engine.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 
@@ -157,16 +159,19 @@ class CpuEngine final : public Engine<T> {
   }
 
   void frame_ntg(const Blend& left, Index right, double* K, const Context& context) override {
-    sweep_.ntg(frames(left.frames), left.shares, frame(right), K, context);
+    cpu::ntg_of_slopes(at_, Slopes<T>{frames(left.frames), left.shares}, frame(right), sweep_.c(0),
+                       blocks_of(left.nodes), sweep_.x(), K, context);
     sum_over_ranks(K, at_.n * at_.k * at_.n * at_.k, context);
   }
 
   void frame_product(const Blend& left, Index right, MatrixView<const double> V, double* out,
                      const Context& context) override {
     cpu::ntg_product(at_, Slopes<T>{frames(left.frames), left.shares}, frame(right), sweep_.c(0),
-                     sweep_.x(), V, out, context);
+                     blocks_of(left.nodes), sweep_.x(), V, out, context);
     sum_over_ranks(out, V.size(), context);
   }
+
+  bool tells_parts() const noexcept override { return true; }
 
   double frame_distance(Index one, Index other, const Context& context) override {
     double sum = sweep_.slope_distance8(frame(one), frame(other), context);
@@ -208,6 +213,29 @@ class CpuEngine final : public Engine<T> {
   static Buffer<T>& slot(Slots& slots, Index index, Index size) {
     while (static_cast<Index>(slots.size()) <= index) slots.emplace_back(size);
     return slots[static_cast<std::size_t>(index)];
+  }
+
+  // Whole blocks: the strong ones have the strongest nodes.
+  const std::vector<Index>& blocks_of(Part part) {
+    std::vector<Index>& all = parts_[0];
+    if (all.empty()) {
+      std::vector<T> strength;
+      for (Index block = 0; block < at_.blocks; ++block) {
+        all.push_back(block);
+        T most = 0;
+        for (Index i = 0; i < at_.k * kBlock<T>; ++i)
+          most = std::max(most, std::abs(sweep_.c(block)[i]));
+        strength.push_back(most);
+      }
+      std::vector<Index> order = all;
+      std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) {
+        return strength[static_cast<std::size_t>(a)] > strength[static_cast<std::size_t>(b)];
+      });
+      const auto middle = order.begin() + ceil_div(at_.blocks, kStrongShare);
+      std::sort(order.begin(), middle), std::sort(middle, order.end());
+      parts_[1].assign(order.begin(), middle), parts_[2].assign(middle, order.end());
+    }
+    return parts_[static_cast<std::size_t>(part)];
   }
 
   const T* frame(Index l) const { return frames_[static_cast<std::size_t>(l)].data(); }
@@ -324,7 +352,8 @@ class CpuEngine final : public Engine<T> {
   Buffer<T> stage_, sum_, saved_, saved_lost_, slopes_;
   Buffer<double> outputs_;
   Buffer<T> residual_;
-  Slots gradients_, frames_;  // frames as the slopes at their points
+  Slots gradients_, frames_;                 // frames as the slopes at their points
+  std::array<std::vector<Index>, 3> parts_;  // blocks, by Part
 };
 
 }  // namespace

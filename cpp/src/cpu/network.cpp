@@ -14,7 +14,6 @@
 #include "backend.hpp"
 #include "cpu/few_inputs.hpp"
 #include "cpu/in_double.hpp"
-#include "cpu/ntg_of_slopes.hpp"
 #include "cpu/slope_tiles.hpp"
 #include "cpu/tiles.hpp"
 
@@ -122,12 +121,6 @@ void Sweep<T>::jvp(Index chunk, const T* W, const T* slopes, Scratch<T>& scratch
     push_direction(scratch.D.data(), slope, rows.size(), c(block), layout.k,
                    scratch.outputs.data());
   });
-}
-
-template <class T>
-void Sweep<T>::ntg(const std::vector<const T*>& lefts, const std::vector<double>& shares,
-                   const T* right, double* K, const Context& context) const {
-  ntg_of_slopes(layout, lefts, shares, right, c_.data(), X_.all(), K, context);
 }
 
 template <class T>

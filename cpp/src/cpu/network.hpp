@@ -94,11 +94,6 @@ class Sweep {
   // Adds to outputs the derivative of f along the direction scratch.G of the chunk's weights.
   void jvp(Index chunk, const T* W, const T* slopes, Scratch<T>& scratch, double* outputs) const;
 
-  // J_left J_right^T (n k, n k) by slopes as evaluate() left them, with sum_l shares[l] lefts[l] on
-  // the left.
-  void ntg(const std::vector<const T*>& lefts, const std::vector<double>& shares, const T* right,
-           double* K, const Context& context) const;
-
   // sum_ij |s_ij - s'_ij|^8 of the slopes at two points.
   double slope_distance8(const T* one, const T* other, const Context& context);
 

@@ -11,50 +11,49 @@ namespace asymfast::cpu {
 
 namespace {
 
-using tuning::kNodesOfGroup;
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 }  // namespace
 
+// By blocks, whose slopes of all samples lie together in every frame.
 template <class T>
-void ntg_of_slopes(const Layout<T>& layout, const std::vector<const T*>& lefts,
-                   const std::vector<double>& shares, const T* right, const T* c, Samples<T> X,
-                   double* K, const Context& context) {
-  const Index n = layout.n, k = layout.k, size = n * k, blocks_of_group = kNodesOfGroup / kBlock<T>;
-  const bool symmetric = lefts.size() == 1 && lefts[0] == right;
+void weigh(const Layout<T>& layout, const Slopes<T>& from, const T* c, const Index* blocks,
+           Index count, double* out, const Context& context) {
+  parallel_for(context, count, Share::evenly, context.threads, [&](Index at, Index) {
+    const Index block = blocks[at];
+    for (Index i = 0; i < layout.n; ++i) {
+      double s[kBlock<T>] = {};
+      for (std::size_t l = 0; l < from.slopes.size(); ++l) {
+        const T* slopes = from.slopes[l] + (block * layout.n + i) * kBlock<T>;
+        for (Index j = 0; j < kBlock<T>; ++j) s[j] += from.shares[l] * double(slopes[j]);
+      }
+      for (Index q = 0; q < layout.k; ++q) {
+        const T* c_q = c + (block * layout.k + q) * kBlock<T>;
+        double* row = out + (i * layout.k + q) * kRowOfGroup + at * kBlock<T>;
+        for (Index j = 0; j < kBlock<T>; ++j) row[j] = double(c_q[j]) * s[j];
+      }
+    }
+  });
+}
+
+template <class T>
+void ntg_of_slopes(const Layout<T>& layout, const Slopes<T>& left, const T* right, const T* c,
+                   const std::vector<Index>& blocks, Samples<T> X, double* K,
+                   const Context& context) {
+  const Index n = layout.n, k = layout.k, size = n * k;
+  const bool symmetric = left.slopes.size() == 1 && left.slopes[0] == right;
   Eigen::Map<Matrix> out(K, size, size);
   out.setZero();
-  Matrix cR(size, kNodesOfGroup), cL(symmetric ? 0 : size, kNodesOfGroup);
+  Matrix cR(size, kRowOfGroup), cL(symmetric ? 0 : size, kRowOfGroup);
   const Matrix& cL_or_R = symmetric ? cR : cL;
-  const std::vector<const T*> rights{right};
-  const std::vector<double> ones{1};
-
-  // Row i of c s of a block into its place among the group's.
-  const auto fill = [&](Matrix& cS, const std::vector<const T*>& frames,
-                        const std::vector<double>& weights, Index i, Index block, Index first) {
-    double s[kBlock<T>] = {};
-    for (std::size_t l = 0; l < frames.size(); ++l) {
-      const T* slopes = frames[l] + (block * n + i) * kBlock<T>;
-      for (Index j = 0; j < kBlock<T>; ++j) s[j] += weights[l] * double(slopes[j]);
-    }
-    for (Index q = 0; q < k; ++q) {
-      const T* c_q = c + (block * k + q) * kBlock<T>;
-      double* row = &cS(i * k + q, (block - first) * kBlock<T>);
-      for (Index j = 0; j < kBlock<T>; ++j) row[j] = double(c_q[j]) * s[j];
-    }
-  };
 
   const Index side = std::clamp<Index>(ceil_div(size, 4), 16, 128);
   const Index tiles = ceil_div(size, side);
-  for (Index first = 0; first < layout.blocks; first += blocks_of_group) {
-    const Range group{first, std::min(layout.blocks, first + blocks_of_group)};
-    const Index nodes = group.size() * kBlock<T>;
-    parallel_for(context, n, Share::evenly, context.threads, [&](Index i, Index) {
-      for (Index block = group.first; block < group.last; ++block) {
-        fill(cR, rights, ones, i, block, group.first);
-        if (!symmetric) fill(cL, lefts, shares, i, block, group.first);
-      }
-    });
+  const auto all = static_cast<Index>(blocks.size());
+  for (Index first = 0; first < all; first += kBlocksOfGroup<T>) {
+    const Index count = std::min(all - first, kBlocksOfGroup<T>), nodes = count * kBlock<T>;
+    weigh(layout, {{right}, {1}}, c, &blocks[std::size_t(first)], count, cR.data(), context);
+    if (!symmetric) weigh(layout, left, c, &blocks[std::size_t(first)], count, cL.data(), context);
     parallel_for(context, tiles * tiles, Share::in_turn, context.threads, [&](Index tile, Index) {
       const Index row = tile / tiles, col = tile % tiles, i = row * side, l = col * side;
       if (symmetric && col > row) return;
@@ -76,11 +75,14 @@ void ntg_of_slopes(const Layout<T>& layout, const std::vector<const T*>& lefts,
     }
 }
 
-template void ntg_of_slopes(const Layout<float>&, const std::vector<const float*>&,
-                            const std::vector<double>&, const float*, const float*, Samples<float>,
-                            double*, const Context&);
-template void ntg_of_slopes(const Layout<double>&, const std::vector<const double*>&,
-                            const std::vector<double>&, const double*, const double*,
-                            Samples<double>, double*, const Context&);
+template void weigh(const Layout<float>&, const Slopes<float>&, const float*, const Index*, Index,
+                    double*, const Context&);
+template void weigh(const Layout<double>&, const Slopes<double>&, const double*, const Index*,
+                    Index, double*, const Context&);
+template void ntg_of_slopes(const Layout<float>&, const Slopes<float>&, const float*, const float*,
+                            const std::vector<Index>&, Samples<float>, double*, const Context&);
+template void ntg_of_slopes(const Layout<double>&, const Slopes<double>&, const double*,
+                            const double*, const std::vector<Index>&, Samples<double>, double*,
+                            const Context&);
 
 }  // namespace asymfast::cpu

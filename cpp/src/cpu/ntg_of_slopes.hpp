@@ -13,13 +13,31 @@
 
 namespace asymfast::cpu {
 
-// K (n k, n k), row and column i k + q:
-//   K = (x_i.x_l / d) sum_j c_jq c_jp s_ij s'_lj,   c = sqrt(lambda) a,
-// with s = sum_l shares[l] lefts[l] and s' = right: slopes [block][n][node]; c [block][q][node], X
-// (n, d) divided by sqrt(d). Symmetric where the left one is the right one.
+// The slopes of a Jacobian: sum_l shares[l] slopes[l], each [block][n][node].
 template <class T>
-void ntg_of_slopes(const Layout<T>& layout, const std::vector<const T*>& lefts,
-                   const std::vector<double>& shares, const T* right, const T* c, Samples<T> X,
-                   double* K, const Context& context);
+struct Slopes {
+  std::vector<const T*> slopes;
+  std::vector<double> shares;
+};
+
+// Blocks are taken by groups, whose c s are formed first. Rows of these 4 KB apart would all
+// compete for the same places of a cache.
+template <class T>
+inline constexpr Index kBlocksOfGroup = tuning::kNodesOfGroup / kBlock<T>;
+inline constexpr Index kRowOfGroup = tuning::kNodesOfGroup + 8;
+
+// c s of `count` blocks, c [block][q][node]: out (n k, kRowOfGroup), row i k + q.
+template <class T>
+void weigh(const Layout<T>& layout, const Slopes<T>& from, const T* c, const Index* blocks,
+           Index count, double* out, const Context& context);
+
+// K (n k, n k), row and column i k + q:
+//   K = (x_i.x_l / d) sum_j c_jq c_jp s_ij s'_lj,   c = sqrt(lambda) a,   j in `blocks`,
+// with the slopes s of the left Jacobian and s' of the right one; X (n, d) divided by sqrt(d).
+// Symmetric where the left one is the right one.
+template <class T>
+void ntg_of_slopes(const Layout<T>& layout, const Slopes<T>& left, const T* right, const T* c,
+                   const std::vector<Index>& blocks, Samples<T> X, double* K,
+                   const Context& context);
 
 }  // namespace asymfast::cpu

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "backend.hpp"
 #include "losses.hpp"
@@ -105,6 +106,7 @@ class ReferenceEngine final : public Engine<T> {
       for (std::size_t i = 0; i < s.size(); ++i) blend[i] += left.shares[l] * one[i];
     }
     const Index n = y_.rows, k = y_.cols, m = net_.m();
+    const std::vector<Index> nodes = nodes_of(left.nodes);
     for (Index i = 0; i < n && !context.watch.stopped(); ++i)
       for (Index l = 0; l < n; ++l) {
         context.watch.tick();
@@ -113,7 +115,7 @@ class ReferenceEngine final : public Engine<T> {
         for (Index q = 0; q < k; ++q)
           for (Index p = 0; p < k; ++p) {
             double sum = 0;
-            for (Index j = 0; j < m; ++j)
+            for (const Index j : nodes)
               sum += net_.lam[j] * double(net_.a(j, q)) * double(net_.a(j, p)) *
                      blend[static_cast<std::size_t>(i * m + j)] *
                      s[static_cast<std::size_t>(l * m + j)];
@@ -135,6 +137,8 @@ class ReferenceEngine final : public Engine<T> {
         out[i * V.cols + v] = sum;
       }
   }
+
+  bool tells_parts() const noexcept override { return true; }
 
   double frame_distance(Index one, Index other, const Context& context) override {
     const std::vector<double> s = slopes(one), s_ = slopes(other);
@@ -166,6 +170,22 @@ class ReferenceEngine final : public Engine<T> {
   std::vector<T>& slot(Slots& slots, Index index) const {
     while (static_cast<Index>(slots.size()) <= index) slots.emplace_back(base_.size());
     return slots[static_cast<std::size_t>(index)];
+  }
+
+  std::vector<Index> nodes_of(Part part) const {
+    std::vector<Index> order(static_cast<std::size_t>(net_.m()));
+    std::iota(order.begin(), order.end(), 0);
+    const auto strength = [&](Index j) {
+      double most = 0;
+      for (Index q = 0; q < y_.cols; ++q) most = std::max(most, std::abs(double(net_.a(j, q))));
+      return std::sqrt(net_.lam[j]) * most;
+    };
+    std::stable_sort(order.begin(), order.end(),
+                     [&](Index i, Index j) { return strength(i) > strength(j); });
+    const auto middle = order.begin() + (net_.m() + kStrongShare - 1) / kStrongShare;
+    if (part == Part::strong) order.erase(middle, order.end());
+    if (part == Part::weak) order.erase(order.begin(), middle);
+    return order;
   }
 
   // sigma'(Z) at a frame: (n, m).

@@ -18,6 +18,7 @@
 #include "train/next_step.hpp"
 #include "train/polynomials.hpp"
 #include "train/recurrence.hpp"
+#include "train/subspace.hpp"
 #include "train/tangent_history.hpp"
 #include "tuning.hpp"
 
@@ -59,20 +60,19 @@ class LeadingOutputs {
       engine.frame_ntg(mean, node.frame, past.matrix(node.frame), context);
       return 2 * double(N_) * double(N_) * double(m_);
     }
-    std::copy(r.begin(), r.end(), r_.begin() + node.frame * N_);
-    std::vector<double> V(at_index(N_ * (p_ + 1))), AV(V.size());  // (V, r)
-    for (Index i = 0; i < N_; ++i) {
-      for (Index l = 0; l < p_; ++l) V[at_index(i * (p_ + 1) + l)] = Vt_[at_index(l * N_ + i)];
-      V[at_index(i * (p_ + 1) + p_)] = r[at_index(i)];
-    }
-    engine.frame_product(mean, node.frame, {V.data(), N_, p_ + 1}, AV.data(), context);
-    const std::vector<double> M = along(AV, p_ + 1, p_);
-    for (Index i = 0; i < p_; ++i) {
-      std::copy_n(&M[at_index(i * (p_ + 1))], p_, past.matrix(node.frame) + i * p_);
-      Ar_[at_index(node.frame * p_ + i)] = M[at_index(i * (p_ + 1) + p_)];
-    }
     known_[at_index(node.frame)] = p_;
-    return flop + cost(p_ + 1);
+    weak_ = Along{std::vector<double>(at_index(p_ * p_)), std::vector<double>(at_index(p_))};
+    weak_r_.assign(at_index(N_), 0);
+    if (!engine.tells_parts()) return flop + add(engine, mean, node, r, context);
+    weak_ = project(engine, part_of(mean, Part::weak), node.frame, r, context), weak_r_ = r;
+    return flop + cost(p_ + 1) + renew_strong(engine, mean, node, r, context);
+  }
+
+  // The same where the point has moved a little since keep(): only strong nodes have turned.
+  double renew_strong(Engine<T>& engine, const Blend& mean, const Node& node,
+                      const std::vector<double>& r, const Context& context) {
+    add(engine, part_of(mean, Part::strong), node, r, context);
+    return cost(p_ + 1) / double(kStrongShare);
   }
 
   // The point of `frame` lies a little beside where it was kept, with residual r.
@@ -193,6 +193,45 @@ class LeadingOutputs {
     return rest;
   }
 
+  // V^T A V (p, p) and V^T A r (p,) at a point.
+  struct Along {
+    std::vector<double> M, Ar;
+  };
+  Along project(Engine<T>& engine, const Blend& mean, Index frame, const std::vector<double>& r,
+                const Context& context) const {
+    std::vector<double> V(at_index(N_ * (p_ + 1))), AV(V.size());  // (V, r)
+    for (Index i = 0; i < N_; ++i) {
+      for (Index l = 0; l < p_; ++l) V[at_index(i * (p_ + 1) + l)] = Vt_[at_index(l * N_ + i)];
+      V[at_index(i * (p_ + 1) + p_)] = r[at_index(i)];
+    }
+    engine.frame_product(mean, frame, {V.data(), N_, p_ + 1}, AV.data(), context);
+    const std::vector<double> both = along(AV, p_ + 1, p_);
+    Along out;
+    for (auto row = both.begin(); row != both.end(); row += p_ + 1) {
+      out.M.insert(out.M.end(), row, row + p_);
+      out.Ar.push_back(row[p_]);
+    }
+    return out;
+  }
+
+  // The weak nodes' part and that of `mean` become what is known of the point.
+  double add(Engine<T>& engine, const Blend& mean, const Node& node, const std::vector<double>& r,
+             const Context& context) {
+    const Along part = project(engine, mean, node.frame, r, context);
+    std::vector<double> change(r), weak_change(at_index(p_));
+    for (std::size_t i = 0; i < r.size(); ++i) change[i] -= weak_r_[i];
+    const std::vector<double> rho = along(change, 1, p_);
+    kernels_->product({weak_.M.data(), p_, p_}, {rho.data(), p_, 1}, {weak_change.data(), p_, 1});
+    double* M = past.matrix(node.frame);
+    for (std::size_t i = 0; i < part.M.size(); ++i) M[i] = weak_.M[i] + part.M[i];
+    for (std::size_t i = 0; i < part.Ar.size(); ++i)
+      Ar_[at_index(node.frame * p_) + i] = weak_.Ar[i] + weak_change[i] + part.Ar[i];
+    std::copy(r.begin(), r.end(), r_.begin() + node.frame * N_);
+    return cost(p_ + 1);
+  }
+
+  static Blend part_of(const Blend& mean, Part part) { return {mean.frames, mean.shares, part}; }
+
   std::vector<double> residual(Index frame) const {
     const auto r = r_.begin() + frame * N_;
     return {r, r + N_};
@@ -290,7 +329,7 @@ class LeadingOutputs {
       x = double(state >> 11) * 0x1p-53 - 0.5;
     }
     for (int pass = 0; pass < 3; ++pass) {
-      const Index rows = orthonormalise(Et, context);
+      const Index rows = orthonormalise(*kernels_, Et, Vt_, N_, context);
       if (rows == 0) return {};
       std::vector<double> E = transposed(Et, rows, N_), Y(E.size());
       engine.frame_product({{frame}, {1}}, frame, {E.data(), N_, rows}, Y.data(), context);
@@ -299,64 +338,9 @@ class LeadingOutputs {
         Et = transposed(Y, N_, rows);
         continue;
       }
-      // Rayleigh and Ritz.
-      std::vector<double> K(at_index(rows * rows)), S(K.size()), U(K.size()), theta(at_index(rows));
-      kernels_->product({Et.data(), rows, N_}, {Y.data(), N_, rows}, {K.data(), rows, rows});
-      for (Index i = 0; i < rows; ++i)
-        for (Index l = 0; l < rows; ++l)
-          S[at_index(i * rows + l)] = (K[at_index(i * rows + l)] + K[at_index(l * rows + i)]) / 2;
-      kernels_->eigen_decomposition({S.data(), rows, rows}, theta.data(), {U.data(), rows, rows},
-                                    context);
-      std::vector<double> turn(K.size()), turned(Et.size());
-      for (Index i = 0; i < rows; ++i)
-        for (Index l = 0; l < rows; ++l)
-          turn[at_index((rows - 1 - l) * rows + i)] = U[at_index(i * rows + l)];
-      kernels_->product({turn.data(), rows, rows}, {Et.data(), rows, N_},
-                        {turned.data(), rows, N_});
-      values.assign(theta.rbegin(), theta.rend());
-      return turned;
+      return ritz_vectors(*kernels_, Et, Y, N_, values, context);
     }
     return {};
-  }
-
-  // Rows of Et, (rows, N), orthogonal to V and to each other, of length 1; how many are left.
-  Index orthonormalise(std::vector<double>& Et, const Context& context) const {
-    auto rows = static_cast<Index>(Et.size()) / N_;
-    for (int pass = 0; pass < 3 && rows > 0; ++pass) {
-      if (p_ > 0) {
-        const std::vector<double> inside = along(transposed(Et, rows, N_), rows, p_);
-        std::vector<double> change(Et.size());
-        const std::vector<double> shares = transposed(inside, p_, rows);
-        kernels_->product({shares.data(), rows, p_}, {Vt_.data(), p_, N_},
-                          {change.data(), rows, N_});
-        for (std::size_t i = 0; i < Et.size(); ++i) Et[i] -= change[i];
-      }
-      std::vector<double> G(at_index(rows * rows)), U(G.size()), lengths2(at_index(rows));
-      const std::vector<double> E = transposed(Et, rows, N_);
-      kernels_->product({Et.data(), rows, N_}, {E.data(), N_, rows}, {G.data(), rows, rows});
-      kernels_->eigen_decomposition({G.data(), rows, rows}, lengths2.data(), {U.data(), rows, rows},
-                                    context);
-      std::vector<double> turn;
-      Index left = 0;
-      for (Index l = rows; l-- > 0;) {
-        if (!(lengths2[at_index(l)] > 1e-12 * lengths2.back())) continue;
-        ++left;
-        for (Index i = 0; i < rows; ++i)
-          turn.push_back(U[at_index(i * rows + l)] / std::sqrt(lengths2[at_index(l)]));
-      }
-      std::vector<double> turned(at_index(left * N_));
-      kernels_->product({turn.data(), left, rows}, {Et.data(), rows, N_},
-                        {turned.data(), left, N_});
-      Et = std::move(turned), rows = left;
-    }
-    return rows;
-  }
-
-  static std::vector<double> transposed(const std::vector<double>& A, Index rows, Index cols) {
-    std::vector<double> out(A.size());
-    for (Index i = 0; i < rows; ++i)
-      for (Index l = 0; l < cols; ++l) out[at_index(l * rows + i)] = A[at_index(i * cols + l)];
-    return out;
   }
 
   Index N_, m_, d_;
@@ -369,6 +353,8 @@ class LeadingOutputs {
   std::vector<double> Vt_;                              // (p, N)
   std::vector<double> r_;                               // (frame, N)
   std::vector<double> Ar_;                              // (frame, p): V^T A r
+  Along weak_;                                          // of the weak nodes at the newest point,
+  std::vector<double> weak_r_;                          // and the residual then
   double valid_ = 0;                                    // leaps that V is good for
   Index age_ = 0;                                       // leaps since V was looked at
 };

@@ -50,16 +50,18 @@ class NextStep {
 
  private:
   static constexpr double kOfError = 0.3;
-  static constexpr std::size_t kEnough = 4;  // points that foretell the next one
-  static constexpr double kApart = 4;        // steps between them
-  static constexpr int kMost = 3;            // points of Gauss' rule
+  static constexpr std::size_t kEnough = 4;       // points that foretell the next one
+  static constexpr double kApart = 4;             // steps between them
+  static constexpr std::size_t kForetelling = 5;  // more are not worth reading for a single step
+  static constexpr int kMost = 3;                 // points of Gauss' rule
 
   // share of J at nodes[0], and `later` of J one step later by the polynomial through the nodes.
   static Blend foretold(const TangentHistory::Nodes& nodes, double share, double later) {
     std::vector<double> at;
-    for (const auto& node : nodes) at.push_back(node.at);
+    for (std::size_t i = 0; i < std::min(nodes.size(), kForetelling); ++i)
+      at.push_back(nodes[i].at);
     Blend blend;
-    for (std::size_t i = 0; i < nodes.size(); ++i) {
+    for (std::size_t i = 0; i < at.size(); ++i) {
       blend.frames.push_back(nodes[i].frame);
       blend.shares.push_back((i == 0 ? share : 0) + later * lagrange(at, i, at[0] + 1));
     }

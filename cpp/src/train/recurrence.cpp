@@ -143,7 +143,8 @@ struct Recurrence::Collocation {
   std::vector<double> c;     // coefficients of their Lagrange polynomials, in panels
   std::vector<double> A, b;  // A (place, N, N); U^T b (place, N)
   std::vector<double> rho;   // U^T r at the start
-  std::vector<double> v;     // (place, N), in the eigenbasis
+  std::vector<double> v0;    // (N,)
+  std::vector<double> v;     // v - v0 (place, N), in the eigenbasis
 };
 
 // A and b at the places, one step before the ends.
@@ -166,18 +167,32 @@ void Recurrence::interpolate(Collocation& c, Work& work) const {
   kernels_->product({outside.data(), c.P, N}, {vectors_.data(), N, N}, {c.b.data(), c.P, N});
 }
 
+// The start at which the coefficient of the highest degree vanishes.
+void Recurrence::start_smoothly(Collocation& c, std::vector<double>& v) const {
+  std::vector<double> v0(at_index(c.N), 0);
+  const auto size = at_index(c.N);
+  for (std::size_t i = 0; i < v.size(); ++i) v0[i % size] -= c.p.last[i / size] * v[i];
+  for (std::size_t l = 0; l < size; ++l)
+    v0[l] = c.p.unit_last[l] != 0 ? v0[l] / c.p.unit_last[l] : 0;
+  for (std::size_t i = 0; i < v.size(); ++i) v[i] += v0[i % size] * c.p.unit[i];
+  c.v0.swap(v0);
+}
+
 // False: v does not settle.
 bool Recurrence::iterate(Collocation& c, Work& work) const {
   const Index N = c.N, P = c.P;
   const MatrixView<const double> U{vectors_.data(), N, N}, Ut{transposed_.data(), N, N};
   const auto size = at_index(P * N);
-  std::vector<double> now(size), outside(size), pulled(size), g(size);
-  c.v.assign(size, 0);
+  std::vector<double> now(size), outside(size), pulled(size), g(size), before_ends(size);
+  c.v.assign(size, 0), c.v0.assign(at_index(N), 0);
   double before = -1;
   for (int iteration = 1;; ++iteration) {
-    // One step before the ends: r = z^k r_0 + v.
+    // One step before the ends: r = z^k (r_0 - v_0) + v.
     kernels_->product({c.p.before.data(), P, P}, {c.v.data(), P, N}, {now.data(), P, N});
-    for (std::size_t i = 0; i < size; ++i) now[i] += c.p.decay[i] * c.rho[i % at_index(N)];
+    for (std::size_t i = 0; i < size; ++i) {
+      const std::size_t l = i % at_index(N);
+      now[i] += c.p.decay[i] * (c.rho[l] - c.v0[l]) + c.v0[l];
+    }
     kernels_->product({now.data(), P, N}, Ut, {outside.data(), P, N});
     for (Index place = 0; place < P; ++place)
       kernels_->product({c.A.data() + place * N * N, N, N}, {outside.data() + place * N, N, 1},
@@ -187,9 +202,18 @@ bool Recurrence::iterate(Collocation& c, Work& work) const {
     for (std::size_t i = 0; i < size; ++i)
       g[i] = -work.h * (g[i] + c.b[i] - values_[i % at_index(N)] * now[i]);
     c.p.solve(g, N);
-    for (std::size_t i = 0; i < size; ++i) c.v[i] = g[i] - c.v[i];  // the change
-    const double change = norm(c.v.data() + (P - 1) * N, N) + 0.1 * norm(c.v.data(), P * N);
+    start_smoothly(c, g);
     c.v.swap(g);
+    // What has changed of r at the ends: v_0 alone is determined poorly where a mode decays slowly.
+    std::vector<double>& ends = g;
+    for (std::size_t i = 0; i < size; ++i) {
+      const std::size_t l = i % at_index(N);
+      ends[i] = c.v[i] + c.v0[l] * (1 - c.p.decay[i] * (1 - work.h * values_[l]));
+      before_ends[i] -= ends[i];
+    }
+    const double change =
+        norm(before_ends.data() + (P - 1) * N, N) + 0.1 * norm(before_ends.data(), P * N);
+    before_ends.swap(ends);
     work.solution.iterations = std::max(work.solution.iterations, iteration);
     if (change <= 0.01 * work.accuracy) return true;
     if (!(iteration < kMostIterations) || (iteration > 2 && !(change < before))) return false;
@@ -201,27 +225,36 @@ bool Recurrence::iterate(Collocation& c, Work& work) const {
 
 // The coefficients of Legendre's polynomials fade like a geometric series, or v is no polynomial.
 bool Recurrence::is_polynomial(const Collocation& c, double accuracy) const {
-  std::vector<double> highest(at_index(2 * c.N));
-  for (Index place = 0; place < c.P; ++place)
+  double expected = 0;
+  for (const bool smooth : {false, true}) {  // with a start of its own, v is of one degree less
+    const std::vector<double>& highest = smooth ? c.p.last_but_one : c.p.last;
+    const std::vector<double>& next = smooth ? c.p.last_but_two : c.p.last_but_one;
+    double last2 = 0, last_but_one2 = 0;
     for (Index l = 0; l < c.N; ++l) {
-      const double v = c.v[at_index(place * c.N + l)];
-      highest[at_index(l)] += c.p.last[at_index(place)] * v;
-      highest[at_index(c.N + l)] += c.p.last_but_one[at_index(place)] * v;
+      if ((c.p.unit_last[at_index(l)] != 0) != smooth) continue;
+      double last = 0, last_but_one = 0;
+      for (Index place = 0; place < c.P; ++place) {
+        const double v = c.v[at_index(place * c.N + l)];
+        last += highest[at_index(place)] * v, last_but_one += next[at_index(place)] * v;
+      }
+      last2 += last * last, last_but_one2 += last_but_one * last_but_one;
     }
-  const double last = norm(highest.data(), c.N), last_but_one = norm(highest.data() + c.N, c.N);
-  return last == 0 || last * std::min(1.0, last / last_but_one) <= accuracy;
+    if (last2 != 0) expected += std::sqrt(last2) * std::min(1.0, std::sqrt(last2 / last_but_one2));
+  }
+  return expected <= accuracy;
 }
 
-// Moments: z^k r_0 by powers, v by the rule.
+// Moments: z^k (r_0 - v_0) by powers, v by the rule.
 void Recurrence::add_moments(const Collocation& c, Work& work) const {
   const auto G = static_cast<Index>(c.p.rule.places.size());
-  std::vector<double> of_v(at_index(c.count * c.P)), with_v(at_index(c.count * c.N)),
-      with_z(with_v);
+  std::vector<double> of_v(at_index(c.count * c.P)), of_v0(at_index(c.count)),
+      with_v(at_index(c.count * c.N)), with_z(with_v);
   for (Index i = 0; i < c.count; ++i)
     for (Index g = 0; g < G; ++g) {
       const double weight =
           c.p.rule.weights[at_index(g)] *
           polynomial(c.c.data() + i * kPowers, c.p.rule.places[at_index(g)] / double(c.p.steps));
+      of_v0[at_index(i)] += weight;
       for (Index place = 0; place < c.P; ++place)
         of_v[at_index(i * c.P + place)] += weight * c.p.here[at_index(g * c.P + place)];
     }
@@ -229,8 +262,11 @@ void Recurrence::add_moments(const Collocation& c, Work& work) const {
                     {with_v.data(), c.count, c.N});
   kernels_->product({c.c.data(), c.count, kPowers}, {c.p.sums.data(), kPowers, c.N},
                     {with_z.data(), c.count, c.N});
-  for (std::size_t i = 0; i < with_v.size(); ++i)
-    work.inside[i] += with_v[i] + with_z[i] * c.rho[i % at_index(c.N)];
+  for (std::size_t i = 0; i < with_v.size(); ++i) {
+    const std::size_t l = i % at_index(c.N);
+    work.inside[i] +=
+        with_v[i] + of_v0[i / at_index(c.N)] * c.v0[l] + with_z[i] * (c.rho[l] - c.v0[l]);
+  }
 }
 
 // False, and nothing has changed: v is no polynomial there.
@@ -240,6 +276,7 @@ bool Recurrence::collocate(const Panel& panel, Work& work) {
                 static_cast<Index>(values_.size()),
                 static_cast<Index>(p.ends.size()),
                 static_cast<Index>(work.at.size()),
+                {},
                 {},
                 {},
                 {},
@@ -256,8 +293,8 @@ bool Recurrence::collocate(const Panel& panel, Work& work) {
   if (!iterate(c, work) || !is_polynomial(c, work.accuracy)) return false;
   add_moments(c, work);
   for (Index l = 0; l < c.N; ++l)
-    c.rho[at_index(l)] =
-        p.whole[at_index(l)] * c.rho[at_index(l)] + c.v[at_index((c.P - 1) * c.N + l)];
+    c.rho[at_index(l)] = p.whole[at_index(l)] * (c.rho[at_index(l)] - c.v0[at_index(l)]) +
+                         c.v0[at_index(l)] + c.v[at_index((c.P - 1) * c.N + l)];
   kernels_->product({c.rho.data(), 1, c.N}, {transposed_.data(), c.N, c.N},
                     {work.r.data(), 1, c.N});
   return true;

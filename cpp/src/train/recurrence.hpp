@@ -14,8 +14,10 @@ namespace asymfast {
 // The steps are cut into panels. In the eigenbasis (1 - z_l) / h, z_l of a symmetric matrix near
 // all A(k), r is split into z^k r_0 and a correction v of the size of A(k)'s distance from that
 // matrix, a polynomial in k through the places of a Radau rule that are rounded to steps; v is
-// found by Picard iteration with z treated implicitly. A panel where v is no such polynomial is
-// halved, and one of a few steps is stepped through. Matrices are of size N.
+// found by Picard iteration with z treated implicitly. Of a mode that decays within the panel, the
+// residual soon follows A(k) and b(k) smoothly, and only what it starts beside that, r_0 - v_0,
+// decays like z^k: v starts at the v_0 that makes it smoothest. A panel where v is no such
+// polynomial is halved, and one of a few steps is stepped through. Matrices are of size N.
 class Recurrence {
  public:
   explicit Recurrence(const KernelTable& kernels) : kernels_(&kernels) {}
@@ -70,9 +72,13 @@ class Recurrence {
     std::vector<double> factors;  // (place, place, N): LU of I - z before
     std::vector<double> sums;     // (power, N): sum_k (k / steps)^power z^k
     SumRule rule;
-    std::vector<double> here;          // (rule's place, place): v there
-    std::vector<double> last;          // (place,): v's coefficient of the highest degree
-    std::vector<double> last_but_one;  // the same without the first place
+    std::vector<double> here;  // (rule's place, place): v there
+    // (place,): v's coefficient of the highest degree, from the start and all places; without the
+    // start; without the first place, too.
+    std::vector<double> last, last_but_one, last_but_two;
+    // Of modes that decay within the panel, else 0: v - v_0 (place, N) for v_0 = 1 and A, b as in
+    // the basis, and its coefficient of the highest degree (N,).
+    std::vector<double> unit, unit_last;
 
     void solve(std::vector<double>& g, Index N) const;
   };
@@ -83,9 +89,11 @@ class Recurrence {
   Prepared& prepared(Index steps, double h, const Context& context);
   void prepare_factors(Prepared& p, double h) const;
   void prepare_sums(Prepared& p, double h) const;
+  void prepare_starts(Prepared& p, double h) const;
   void step_through(const Panel& panel, Work& work) const;
   bool collocate(const Panel& panel, Work& work);
   void interpolate(Collocation& c, Work& work) const;
+  void start_smoothly(Collocation& c, std::vector<double>& v) const;
   bool iterate(Collocation& c, Work& work) const;
   bool is_polynomial(const Collocation& c, double accuracy) const;
   void add_moments(const Collocation& c, Work& work) const;

@@ -9,9 +9,10 @@ namespace asymfast {
 
 namespace {
 
-constexpr int kPlaces = 12;      // where v is collocated, at most
-constexpr Index kSummed = 64;    // steps up to which sums are taken term by term
-constexpr int kRulePlaces = 11;  // exact for l_i v, of degree 9 + 12 - 1
+constexpr int kPlaces = 12;        // where v is collocated, at most
+constexpr Index kSummed = 64;      // steps up to which sums are taken term by term
+constexpr int kRulePlaces = 11;    // exact for l_i v, of degree 9 + 12 - 1
+constexpr double kDecayed = 0.01;  // z^steps
 constexpr std::size_t kMostPrepared = 6;
 
 std::size_t at_index(Index i) {
@@ -81,9 +82,24 @@ Recurrence::Prepared& Recurrence::prepared(Index steps, double h, const Context&
   p.last.erase(p.last.begin());
   with_start.erase(with_start.begin());
   p.last_but_one = highest_coefficient(with_start);
+  with_start.erase(with_start.begin());
+  p.last_but_two = highest_coefficient(with_start);
+  p.last_but_two.insert(p.last_but_two.begin(), 0);
   prepare_factors(p, h);
   prepare_sums(p, h);
+  prepare_starts(p, h);
   return p;
+}
+
+// v - v_0 obeys the recurrence of v with -(1 - z) v_0 added to each step.
+void Recurrence::prepare_starts(Prepared& p, double h) const {
+  const std::size_t N = values_.size(), P = p.ends.size();
+  p.unit.assign(P * N, 0);
+  for (std::size_t i = 0; i < P * N; ++i)
+    if (std::abs(p.whole[i % N]) < kDecayed) p.unit[i] = -h * values_[i % N];
+  p.solve(p.unit, static_cast<Index>(N));
+  p.unit_last.assign(N, 0);
+  for (std::size_t i = 0; i < P * N; ++i) p.unit_last[i % N] += p.last[i / N] * p.unit[i];
 }
 
 // Term by term, or Gauss' rule for the polynomials of Gram, which are orthogonal on equal steps.

@@ -250,18 +250,24 @@ class Leap : public Method<Member<T>> {
     return true;
   }
 
-  // The leap once more with J and A at its end, where the residual was r, among the points: r and
-  // `found` become those of its new end. False: the next step is too long, or the call was
-  // abandoned.
+  // The leap once more with J and A at its end, where the residual was r, among the points, and
+  // again with those of the strong nodes at the end of that: r and `found` become those of its new
+  // end. False: the next step is too long, or the call was abandoned.
   bool go_again(Member<T>& member, const Nodes& all, Index steps, double tolerated,
                 std::vector<double>& r, Solution& found, const Context& context) {
-    if (!keep_matrix(member, all, r, tolerated / norm(r), context)) return false;
-    found = solve(member, all, front_, steps, r_, tolerated, context);
-    member.engine->restore();
-    member.engine->move({frames_of(all), scaled(found.moments, -h()), -1, true}, context);
-    if (context.watch.stopped()) return false;
-    ++member.evaluations;
-    r = residual_of(member);
+    Engine<T>& engine = *member.engine;
+    const bool by_parts = engine.tells_parts();
+    for (int round = 0; round <= int(by_parts); ++round) {
+      const auto part = round == 0 ? Part::all : Part::strong;
+      if (!keep_matrix(member, all, r, tolerated / norm(r), context, part)) return false;
+      found = solve(member, all, front_, steps, r_, tolerated, context);
+      const Index into = round < int(by_parts) ? all[0].frame : -1;
+      engine.restore();
+      engine.move({frames_of(all), scaled(found.moments, -h()), into, true}, context);
+      if (context.watch.stopped()) return false;
+      ++member.evaluations;
+      r = residual_of(member);
+    }
     outputs_.correct(all[0].frame, r);
     return true;
   }
@@ -352,11 +358,13 @@ class Leap : public Method<Member<T>> {
   // A at nodes[0], where the engine's base is, with residual r. False: the next step is too long,
   // or the call was abandoned.
   bool keep_matrix(Member<T>& member, const Nodes& nodes, const std::vector<double>& r,
-                   double relative, const Context& context) {
+                   double relative, const Context& context, Part part = Part::all) {
     const auto mean = next_step_.mean(member, nodes, r, h(), relative, kScratchFrame, context);
     if (!mean) return false;
     const double steps = std::max(length_, double(shortest_));
-    charge(member, outputs_.keep(*member.engine, *mean, nodes[0], r, steps, context));
+    charge(member, part == Part::all
+                       ? outputs_.keep(*member.engine, *mean, nodes[0], r, steps, context)
+                       : outputs_.renew_strong(*member.engine, *mean, nodes[0], r, context));
     return !context.watch.stopped();
   }
 
