@@ -92,10 +92,7 @@ def scalings(size: str = "m", *, may_be_zero: bool = False) -> Domain:
     domain = array(size)
 
     def check(fn: str, name: str, values: Any, sizes: Sizes) -> Floats:
-        plain = _check.as_array(fn, name, values)
-        if plain.dtype.kind not in "iuf":
-            raise TypeError(f"{fn}: {name} must be real numbers, got dtype {plain.dtype}")
-        found: Floats = domain.check(fn, name, plain.astype(np.float64), sizes)
+        found: Floats = domain.check(fn, name, _check.reals(fn, name, values), sizes)
         if (found < 0).any():
             raise ValueError(f"{fn}: {name} must be >= 0, got {found[found < 0][0]}")
         if not (may_be_zero or found.any()):
