@@ -16,8 +16,8 @@ from ._check import CUDA, AnyNetwork
 
 DEVICES = ("cpu", "cuda")
 BACKENDS = ("cpu", "reference")
-MOST_THREADS = 1024  # an OpenMP run time may crash on what the system does not give it
-THREADS: _check.Check = partial(_check.integer, low=1, high=MOST_THREADS)
+# An OpenMP run time may crash on what the system does not give it.
+THREADS: _check.Check = partial(_check.integer, low=1, high=1024)
 
 
 def backend_name(fn: str, backend: str | None, device: str = "cpu") -> str:

@@ -9,15 +9,15 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 import asymfast as af
-from asymfast import cuda
-from asymfast._check import LARGEST
-from asymfast._device import MOST_THREADS, backend_name
+from asymfast import _check, cuda
+from asymfast._device import THREADS, backend_name
 from asymfast._run_loop import ProgressBar
 from asymfast._storage import replacing, sha256, write_text
 from asymfast.datasets.tables import Samples, read_samples
@@ -71,57 +71,33 @@ class _Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-def real(
-    low: float, high: float = math.inf, *, low_open: bool = False, high_open: bool = False
-) -> Callable[[str], float]:
-    """Make a reader of finite real numbers in the interval from ``low`` to ``high``."""
-    if math.isinf(high):
-        rule = f"> {low:g}" if low_open else f">= {low:g}"
-    else:
-        rule = f"in {'(' if low_open else '['}{low:g}, {high:g}{')' if high_open else ']'}"
+def read_by(check: _check.Check, convert: Callable[[str], Any], rule: str) -> Callable[[str], Any]:
+    """Make a reader of an option's text, which must be what an argument of the API must be."""
 
-    def read(text: str) -> float:
+    def read(text: str) -> Any:
         try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        above = value > low if low_open else value >= low
-        below = value < high if high_open else value <= high
-        if not (above and below and math.isfinite(value)):
-            raise argparse.ArgumentTypeError(f"must be a number {rule}, got {text}")
-        return value
+            return check("", "", convert(text))
+        except (TypeError, ValueError) as error:
+            _, too_large, rest = str(error).partition("must be at most")
+            raise argparse.ArgumentTypeError(
+                f"{too_large}{rest}" if too_large else f"must be {rule}, got {text}"
+            ) from None
 
     return read
 
 
-def rate(text: str) -> float | str:
-    """Read a learning rate: a number > 0, or "auto"."""
-    if text == "auto":
-        return text
-    try:
-        return real(0, low_open=True)(text)
-    except argparse.ArgumentTypeError as wrong:
-        raise argparse.ArgumentTypeError(str(wrong).replace(", got", " or auto, got")) from None
+def _step(fn: str, name: str, text: str) -> Any:
+    return text if text == "auto" else _check.POSITIVE(fn, name, float(text))
 
 
-def whole(low: int, high: int = LARGEST) -> Callable[[str], int]:
-    """Make a reader of whole numbers from ``low`` to ``high``."""
-
-    def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = low - 1
-        if value < low:
-            raise argparse.ArgumentTypeError(f"must be a whole number >= {low}, got {text}")
-        if value > high:
-            raise argparse.ArgumentTypeError(f"must be at most {high}, got {text}")
-        return value
-
-    return read
-
-
-threads = whole(1, MOST_THREADS)
+count = read_by(_check.COUNT, int, "a whole number >= 1")
+natural = read_by(_check.NATURAL, int, "a whole number >= 0")
+threads = read_by(THREADS, int, "a whole number >= 1")
+positive = read_by(_check.POSITIVE, float, "a number > 0")
+unit = read_by(_check.UNIT, float, "a number in [0, 1]")
+fraction = read_by(_check.FRACTION, float, "a number in (0, 1)")
+share = read_by(partial(_check.number, low=0, high=1, high_open=True), float, "a number in [0, 1)")
+rate = read_by(_step, str, "a number > 0 or auto")
 
 
 def some_path(text: str) -> Path:
@@ -154,17 +130,16 @@ def table_options(parser: argparse.ArgumentParser) -> None:
 def run_options(parser: argparse.ArgumentParser, *, out: str, seed: str) -> None:
     """Add the options of network and training that every training command has."""
     option = parser.add_argument
-    positive = real(0, low_open=True)
-    option("--gamma", type=real(0, 1), default=0.5, metavar="G", help="even part (0.5)")
+    option("--gamma", type=unit, default=0.5, metavar="G", help="even part (0.5)")
     option("--alpha", type=positive, default=0.7, metavar="A", help="decay of the rest (0.7)")
-    option("--width", type=whole(1), default=2000, metavar="M", help="hidden nodes (2000)")
+    option("--width", type=count, default=2000, metavar="M", help="hidden nodes (2000)")
     option("--activation", choices=ACTIVATIONS, default="swish", help="of the hidden nodes (swish)")
     option("--lr", type=rate, default="auto", metavar="L", help="learning rate (auto)")
-    option("--steps", type=whole(1), default=2000, metavar="N", help="training steps (2000)")
+    option("--steps", type=count, default=2000, metavar="N", help="training steps (2000)")
     option("--flow", action="store_true", help="gradient flow instead of gradient descent")
     option("--t-end", type=positive, metavar="T", help="end of the flow (steps)")
-    option("--record-every", type=whole(1), metavar="N", help="steps (about 50 records in all)")
-    option("--seed", type=whole(0), default=0, metavar="N", help=f"of {seed} (0)")
+    option("--record-every", type=count, metavar="N", help="steps (about 50 records in all)")
+    option("--seed", type=natural, default=0, metavar="N", help=f"of {seed} (0)")
     option("--threads", type=threads, metavar="N", help="(all cores)")
     option("--device", choices=("cpu", "cuda"), default="cpu", help="what trains (cpu)")
     option("--dtype", choices=("float64", "float32"), default="float64", help="precision (float64)")

@@ -17,7 +17,7 @@ import numpy as np
 
 import asymfast as af
 from asymfast.cli import _common as common
-from asymfast.cli._common import CommandError, whole
+from asymfast.cli._common import CommandError, count
 
 PEERS = ("numpy", "torch", "jax")
 TASKS = ("GD step", "RK4 step", "NTG", "eigenvalue")
@@ -44,13 +44,13 @@ def register(commands: Any) -> None:
     )
     option = parser.add_argument
     for name, text in (("n", "samples"), ("d", "inputs"), ("m", "hidden nodes")):
-        option(f"--{name}", type=whole(1), required=True, metavar=name.upper(), help=text)
-    option("--k", type=whole(1), default=1, metavar="K", help="outputs (1)")
+        option(f"--{name}", type=count, required=True, metavar=name.upper(), help=text)
+    option("--k", type=count, default=1, metavar="K", help="outputs (1)")
     option("--activation", choices=_ACTIVATIONS, default="swish", help="of the nodes (swish)")
     option("--dtype", choices=("float32", "float64"), default="float32", help="(float32)")
     option("--threads", type=common.threads, metavar="N", help="(all cores)")
     option("--against", default="", metavar="numpy,torch,jax", help="other libraries (none)")
-    option("--rounds", type=whole(1), default=7, metavar="N", help="measurements of each (7)")
+    option("--rounds", type=count, default=7, metavar="N", help="measurements of each (7)")
     parser.set_defaults(execute=bench)
 
 

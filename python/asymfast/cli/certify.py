@@ -13,7 +13,7 @@ import numpy.typing as npt
 import asymfast as af
 from asymfast import plot, theory
 from asymfast.cli import _common as common
-from asymfast.cli._common import CommandError, real, whole
+from asymfast.cli._common import CommandError, count, fraction
 from asymfast.datasets.paper import simulated
 from asymfast.datasets.tables import listed
 
@@ -38,11 +38,11 @@ def register(commands: Any) -> None:
     option("file", type=Path, nargs="?", metavar="FILE.csv", help="the table (simulated data)")
     option("--target", metavar="COLUMN", help="of the file: what to learn from the other columns")
     common.table_options(parser)
-    option("--samples", type=whole(1), default=100, metavar="N", help="rows at most (100)")
-    option("--inputs", type=whole(1), metavar="D", help="of the simulated data (50)")
+    option("--samples", type=count, default=100, metavar="N", help="rows at most (100)")
+    option("--inputs", type=count, metavar="D", help="of the simulated data (50)")
     option(
         "--delta",
-        type=real(0, 1, low_open=True, high_open=True),
+        type=fraction,
         default=0.1,
         metavar="P",
         help="probability that the theorem may fail with (0.1)",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from asymfast.cli import _common as common
-from asymfast.cli._common import CommandError, some_path, threads, whole
+from asymfast.cli._common import CommandError, count, natural, some_path, threads
 
 
 def register(commands: Any) -> None:
@@ -30,15 +30,15 @@ def register(commands: Any) -> None:
     )
     option("--quick", action="store_true", help="fewer seeds, steps and samples: minutes")
     option("--activation", choices=("swish", "relu"), default="swish", help="of the nodes (swish)")
-    option("--seeds", type=whole(1), metavar="N", help="repetitions (5)")
-    option("--steps", type=whole(1), metavar="N", help="of gradient descent (the paper's)")
-    option("--epochs", type=whole(1), metavar="N", help="of stochastic gradient descent (50)")
-    option("--width", type=whole(1), metavar="M", help="hidden nodes (2000)")
-    option("--samples", type=whole(1), metavar="N", help="of simulated data, MNIST and features")
+    option("--seeds", type=count, metavar="N", help="repetitions (5)")
+    option("--steps", type=count, metavar="N", help="of gradient descent (the paper's)")
+    option("--epochs", type=count, metavar="N", help="of stochastic gradient descent (50)")
+    option("--width", type=count, metavar="M", help="hidden nodes (2000)")
+    option("--samples", type=count, metavar="N", help="of simulated data, MNIST and features")
     option("--dtype", choices=("float64", "float32"), help="precision (the experiment's)")
     option("--data", type=Path, metavar="DIR", help="folder of the data (ASYMFAST_DATA)")
-    option("--jobs", type=whole(1), metavar="N", help="processes (one for each core)")
-    option("--threads", type=whole(1), metavar="N", help="of all processes together (all cores)")
+    option("--jobs", type=count, metavar="N", help="processes (one for each core)")
+    option("--threads", type=count, metavar="N", help="of all processes together (all cores)")
     option("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
     option("--out", type=some_path, metavar="DIR", help="folder for the results (asymfast-paper)")
     option("--no-figure", action="store_true", help="draw no figure; needs no matplotlib")
@@ -61,15 +61,15 @@ def register(commands: Any) -> None:
     option("grid", type=Path, metavar="GRID.toml", help="base, grid, variants and runs")
     option("--out", type=some_path, metavar="DIR", help="folder for the results (asymfast-GRID)")
     option("--dry-run", action="store_true", help="list the runs, and compute none")
-    option("--jobs", type=whole(1), metavar="N", help="runs at a time (one a core)")
+    option("--jobs", type=count, metavar="N", help="runs at a time (one a core)")
     option("--threads", type=threads, metavar="N", help="of each run (cores / jobs)")
     option("--address", metavar="URL", help="of a Dask scheduler, such as tcp://host:8786")
-    option("--retries", type=whole(0), default=2, metavar="N", help="after a worker died (2)")
+    option("--retries", type=natural, default=2, metavar="N", help="after a worker died (2)")
     option("--no-wait", action="store_true", help="skip runs that another process is working on")
     option("--data-dir", type=Path, metavar="DIR", help="folder of data sets and files")
     option(
         "--checkpoint-every",
-        type=common.real(0, low_open=True),
+        type=common.positive,
         default=60.0,
         metavar="S",
         help="seconds between the checkpoints of a run (60)",

@@ -20,7 +20,7 @@ from asymfast._model import Model, load_model
 from asymfast._run_loop import ProgressBar, duration
 from asymfast._storage import replacing
 from asymfast.cli import _common as common
-from asymfast.cli._common import CommandError, Outcome, number, real, whole
+from asymfast.cli._common import CommandError, Outcome, fraction, natural, number, share
 from asymfast.datasets.tables import Columns, Floats, Samples, listed, read_csv, read_header
 from asymfast.scaling import node_scaling_name
 
@@ -61,14 +61,18 @@ def register(commands: Any) -> None:
     )
     option(
         "--rtol",
-        type=real(0, 1, low_open=True, high_open=True),
+        type=fraction,
         metavar="R",
         help="tolerance of the flow, and of leaps (1e-6)",
     )
     option(
-        "--test-fraction", type=real(0, 1, high_open=True), default=0.2, metavar="P", help="(0.2)"
+        "--test-fraction",
+        type=share,
+        default=0.2,
+        metavar="P",
+        help="(0.2)",
     )
-    option("--ntg-on", type=whole(0), metavar="N", help="samples in the NTG (up to 500; 0: no NTG)")
+    option("--ntg-on", type=natural, metavar="N", help="samples in the NTG (up to 500; 0: no NTG)")
     common.run_options(parser, out="asymfast-FILE", seed="the split and the network")
     parser.set_defaults(execute=train)
 
