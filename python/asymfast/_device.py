@@ -120,12 +120,7 @@ def _from_capsule(fn: str, name: str, capsule: Any) -> DeviceView:
 
 
 def _require_usable(
-    fn: str,
-    name: str,
-    pointer: int,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    strides: Any,
+    fn: str, name: str, pointer: int, shape: tuple[int, ...], dtype: np.dtype[Any], strides: Any
 ) -> None:
     if dtype not in _check.FLOATS:
         raise TypeError(f"{fn}: {name}: expected dtype float64 or float32, got {dtype}")

@@ -569,12 +569,7 @@ class _Writer:
 
 
 def _require_alone(
-    fn: str,
-    net: Network,
-    backend: str,
-    record: Record | None,
-    checkpoint: Any,
-    stop: Stop | None,
+    fn: str, net: Network, backend: str, record: Record | None, checkpoint: Any, stop: Stop | None
 ) -> None:
     """Raise ValueError if an option cannot be combined with several ranks."""
     refused = {

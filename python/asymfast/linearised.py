@@ -258,13 +258,7 @@ class _Linearised:
     """One network's tangent space: spectrum of its NTG, residual of the start in the eigenbasis."""
 
     def __init__(
-        self,
-        net: Network,
-        X: NDArray[Any],
-        y: NDArray[Any],
-        loss: str,
-        ridge: float,
-        threads: int,
+        self, net: Network, X: NDArray[Any], y: NDArray[Any], loss: str, ridge: float, threads: int
     ) -> None:
         self.net, self.ridge, self.threads = net, ridge, threads
         self.X = X.astype(np.float64)

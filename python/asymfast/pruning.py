@@ -113,12 +113,7 @@ def pruning_curve(
 
 
 def _curve(
-    net: Network,
-    X: NDArray[Any],
-    y: NDArray[Any],
-    loss: str,
-    kind: str,
-    threads: int | None,
+    net: Network, X: NDArray[Any], y: NDArray[Any], loss: str, kind: str, threads: int | None
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:
     """Losses, numbers of hits and the order of the nodes of a single network."""
     order = np.argsort(-net.node_importance(kind), kind="stable")

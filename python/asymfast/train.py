@@ -265,11 +265,7 @@ def automatic_batch_step(
 
 
 def _warning_beyond(
-    job: Job,
-    lr: float | None,
-    steps: int,
-    largest: Callable[[], float],
-    train: Callable[[], Run],
+    job: Job, lr: float | None, steps: int, largest: Callable[[], float], train: Callable[[], Run]
 ) -> Run:
     """Train, then warn if the caller's lr exceeded 2 / eig_max at the start (None: not a number).
 
@@ -427,10 +423,7 @@ def _flow_schedule(
     return of_steps(fn, record, steps, f"t_end / dt = {steps}")
 
 
-@trainer(
-    without=("comm",),
-    lr=lambda fn, name, lr: lr if callable(lr) else step_size(fn, name, lr),
-)
+@trainer(without=("comm",), lr=lambda fn, name, lr: lr if callable(lr) else step_size(fn, name, lr))
 def sgd(
     net: Network,
     X: ArrayLike,
@@ -558,11 +551,7 @@ def sgd(
     )
     step_text = f"lr = {rates[0]:g}" if constant else "this lr"
     return _warning_beyond(
-        job,
-        own,
-        epochs * in_epoch,
-        largest,
-        lambda: job.train(call, planned, settings, step_text),
+        job, own, epochs * in_epoch, largest, lambda: job.train(call, planned, settings, step_text)
     )
 
 

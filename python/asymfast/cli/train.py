@@ -59,19 +59,8 @@ def register(commands: Any) -> None:
         choices=("step", "leap", "auto"),
         help="every step, many at a time with a controlled error, or the cheaper one (step)",
     )
-    option(
-        "--rtol",
-        type=fraction,
-        metavar="R",
-        help="tolerance of the flow, and of leaps (1e-6)",
-    )
-    option(
-        "--test-fraction",
-        type=share,
-        default=0.2,
-        metavar="P",
-        help="(0.2)",
-    )
+    option("--rtol", type=fraction, metavar="R", help="tolerance of the flow, and of leaps (1e-6)")
+    option("--test-fraction", type=share, default=0.2, metavar="P", help="(0.2)")
     option("--ntg-on", type=natural, metavar="N", help="samples in the NTG (up to 500; 0: no NTG)")
     common.run_options(parser, out="asymfast-FILE", seed="the split and the network")
     parser.set_defaults(execute=train)
@@ -233,10 +222,7 @@ def _train(
     settings: dict[str, Any] = {
         "loss": options.loss,
         "record": af.Record(
-            every=options.record_every,
-            ntg=watched > 0,
-            ntg_on=watched or None,
-            eigmin=watched > 0,
+            every=options.record_every, ntg=watched > 0, ntg_on=watched or None, eigmin=watched > 0
         ),
         "X_test": samples.X_test.astype(options.dtype) if tested else None,
         "y_test": samples.y_test.astype(options.dtype) if tested else None,
@@ -334,8 +320,7 @@ def _records_table(run: af.Run, ntg_norm: float | None) -> str:
         title: column for title, column in columns.items() if rows[0][column[0]] is not None
     }
     return common.text_table(
-        list(recorded),
-        [[form(rows[t][key]) for key, form in recorded.values()] for t in shown],
+        list(recorded), [[form(rows[t][key]) for key, form in recorded.values()] for t in shown]
     )
 
 

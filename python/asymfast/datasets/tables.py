@@ -47,9 +47,7 @@ class Table:
 
 
 @_check.arguments(
-    path=_storage.path,
-    decimal=_check.one_of(".", ","),
-    missing=_check.one_of("error", "drop"),
+    path=_storage.path, decimal=_check.one_of(".", ","), missing=_check.one_of("error", "drop")
 )
 def read_csv(
     path: str | Path,
