@@ -336,3 +336,10 @@ def test_smooth_activations_take_dopri5():
     case = simulated(activation="relu")
     run = af.gradient_flow(case.net, case.X, case.y, t_end=1.0, train_output=True)
     assert run.config["method_taken"] == "rk4"
+
+
+def test_an_ntg_of_both_beyond_the_range_is_refused_without_a_warning():
+    """Products of features of both signs: inf - inf is NaN."""
+    net = af.Network(1e160 * np.eye(2), np.ones(2), np.ones(2), activation="identity")
+    with pytest.raises(OverflowError, match="exceeds the range of float64"):
+        net.ntg(np.array([[1.0, 1.0], [1.0, -1.0]]), layers="both")

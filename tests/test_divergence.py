@@ -180,3 +180,21 @@ def test_on_divergence_is_one_of_two():
     case = simulated()
     with pytest.raises(ValueError, match="on_divergence must be one of raise, keep, got 'warn'"):
         descend(case, 1.0, on_divergence="warn")
+
+
+@pytest.mark.parametrize("far", ["X", "y"])
+def test_a_loss_that_is_not_finite_from_the_start(far):
+    """No step would help, so none is recommended; the bound is no -inf."""
+    case = simulated(n=5, d=3, m=10)
+    data = {"X": case.X, "y": case.y} | {far: 1e200 * getattr(case, far)}
+    trainers = (
+        lambda: af.gradient_descent(case.net, **data, steps=3, lr=1.0),
+        lambda: af.gradient_flow(case.net, **data, t_end=1.0),
+        lambda: af.sgd(case.net, **data, batch_size=2, epochs=2, lr=1.0),
+    )
+    for train in trainers:
+        with pytest.raises(
+            af.DivergenceError, match=r"; scale X, y or the weights down$"
+        ) as caught:
+            train()
+        assert caught.value.bound >= 0

@@ -409,9 +409,14 @@ class Job:
     def _divergence(self, result: _core.Result, run: Run, step_text: str) -> DivergenceError:
         step, last, bound = result.diverged_step, result.last_loss, result.step_bound
         which = "" if run.network.B is None else f" of member {int(np.argmax(run.diverged))}"
+        stable = (
+            f"at the start steps up to {bound:.3g} are stable"
+            if step > 0 and 0 < bound < math.inf
+            else "scale X, y or the weights down"
+        )
         return DivergenceError(
             f"{self.fn}: the loss{which} left all bounds at step {step}, after {last:.3g}, with "
-            f"{step_text}; at the start steps up to {bound:.3g} are stable",
+            f"{step_text}; {stable}",
             run,
             step,
             last,

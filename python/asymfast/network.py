@@ -809,7 +809,7 @@ class Network(Exports):
             return K
         H = self.features(X, **how).astype(np.float64)
         H2 = H if X2 is None else self.features(X2, **how).astype(np.float64)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             K = (K + H @ H2.swapaxes(-1, -2)).astype(self.dtype)
         if X2 is None:  # products of matrices may round the two halves differently
             K = np.tril(K) + np.tril(K, -1).swapaxes(-1, -2)

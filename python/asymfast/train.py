@@ -289,7 +289,7 @@ def _warning_beyond(
 
 
 def _warn_beyond(job: Job, lr: float | None, largest: float) -> None:
-    if lr is not None and lr > 1.01 * largest:  # without the margin of Network.stable_step
+    if lr is not None and lr > 1.01 * largest > 0:  # without the margin of Network.stable_step
         warnings.warn(
             f"{job.fn}: lr = {lr:g} exceeds the largest stable step at the start, "
             f"2 / eig_max = {1.01 * largest:.3g} with loss {job.loss!r}; "

@@ -71,7 +71,7 @@ double ntg_eig_max(Engine<T>& engine, Index size, const KernelTable& kernels,
       minus_T[static_cast<std::size_t>(i * steps + i - 1)] =
           -off_diagonal[static_cast<std::size_t>(i - 1)];
   }
-  return -kernels.min_eigenvalue({minus_T.data(), steps, steps}, context);
+  return std::max(0.0, -kernels.min_eigenvalue({minus_T.data(), steps, steps}, context));
 }
 
 }  // namespace asymfast

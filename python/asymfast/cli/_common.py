@@ -214,9 +214,10 @@ def trained(
     except (af.CheckpointError, OverflowError, ValueError) as refused:
         raise CommandError(str(refused)) from refused
     except af.DivergenceError as left:
-        unit = 10.0 ** (math.floor(math.log10(left.bound)) - 1)  # two digits, rounded down
-        bound = f"{math.floor(left.bound / unit) * unit:.2g}"
-        remedy = "a smaller --rtol" if options.flow else f"--lr below {bound}"
+        remedy = "a smaller --rtol" if options.flow else "a smaller --lr"
+        if not options.flow and 0 < left.bound < math.inf:
+            unit = 10.0 ** (math.floor(math.log10(left.bound)) - 1)  # two digits, rounded down
+            remedy = f"--lr below {math.floor(left.bound / unit) * unit:.2g}"
         message = f"training diverged at step {left.step}, last finite loss {left.last_loss:.3g}"
         if not len(left.run.steps):
             raise CommandError(message, INCOMPLETE) from left
