@@ -88,22 +88,14 @@ __all__ = [
 # Loaded on first use, so that `import asymfast` stays quick. sklearn and torch need their extras
 # and are not in __all__: `from asymfast import *` must go without.
 _LAZY_MODULES = ("datasets", "plot", "sklearn", "theory", "torch")
-_LAZY_NAMES = {
-    "ConfigError": "study",
-    "StoreError": "study",
-    "SweepResult": "study",
-    "Model": "_model",
-    "load_model": "_model",
-    "load_sweep": "study",
-    "sweep": "study",
-    "train_config": "study",
-    "PhaseDiagram": "plot.phases",
-    "PruningCurve": "pruning",
-    "limiting_ntg": "theory",
-    "mean_ntg": "theory",
-    "phase_diagram": "plot.phases",
-    "pruning_curve": "pruning",
+_LAZY = {
+    "_model": ("Model", "load_model"),
+    "plot.phases": ("PhaseDiagram", "phase_diagram"),
+    "pruning": ("PruningCurve", "pruning_curve"),
+    "study": ("ConfigError", "StoreError", "SweepResult", "load_sweep", "sweep", "train_config"),
+    "theory": ("limiting_ntg", "mean_ntg"),
 }
+_LAZY_NAMES = {name: module for module, names in _LAZY.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

@@ -103,10 +103,7 @@ def training_figure(
         if not len(run.steps):
             raise ValueError(f"{fn}: the run {name!r} has no records to draw")
 
-    with style.drawing(fn):
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8.0, 6.0), layout="constrained")
+    with style.drawing(fn) as figure:
         panels = figure.subplots(2, 2, sharex=True).flat
         lines = [
             _Line(style.readable(str(name)), run, against, place)

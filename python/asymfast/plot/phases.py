@@ -94,10 +94,7 @@ class PhaseDiagram:
 
         ImportError without matplotlib, FigureError if it fails to draw.
         """
-        with style.drawing("PhaseDiagram.figure"):
-            from matplotlib.figure import Figure
-
-            figure = Figure(figsize=(11.0, 3.6), layout="constrained")
+        with style.drawing("PhaseDiagram.figure", (11.0, 3.6)) as figure:
             measure, change, both = figure.subplots(1, 3)
             _map(measure, "(a) measure of feature learning", self, self.measure)
             _map(change, f"(b) NTG change after {self.steps:,} steps", self, self.mean_change)

@@ -72,14 +72,15 @@ def require_matplotlib(what: str = "plotting") -> None:
 
 
 @contextmanager
-def drawing(what: str) -> Iterator[None]:
-    """Draw in the style of asymfast; ``what`` is the function that draws, for the messages.
+def drawing(what: str, size: tuple[float, float] = (8.0, 6.0)) -> Iterator[Figure]:
+    """Draw a figure in the style of asymfast, of a size in inches; messages name ``what`` draws it.
 
     ImportError without matplotlib, OSError of files that cannot be written; every other error
     inside the block becomes a FigureError.
     """
     require_matplotlib(what)
     import matplotlib
+    import matplotlib.figure
     import matplotlib.style
 
     settings: Any = matplotlib.rcParams
@@ -90,7 +91,7 @@ def drawing(what: str) -> Iterator[None]:
             matplotlib.style.context(str(_STYLE), after_reset=True),
             matplotlib.rc_context(fonts),
         ):
-            yield
+            yield matplotlib.figure.Figure(figsize=size, layout="constrained")
     except (FigureError, OSError):
         raise
     except Exception as error:

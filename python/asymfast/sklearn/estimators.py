@@ -378,12 +378,8 @@ class AsymmetricNetClassifier(ClassifierMixin, AsymmetricNetEstimator):
 
         Raises
         ------
-        ValueError, TypeError
-            Invalid data or parameters; a single class.
-        OverflowError
-            Numbers that exceed the range of their dtype.
-        asymfast.DivergenceError
-            An explicit `learning_rate_init` is too large.
+        ValueError, TypeError, OverflowError, asymfast.DivergenceError
+            As `AsymmetricNetRegressor.fit`; a single class.
 
         Warns
         -----

@@ -62,10 +62,7 @@ def experiment_figure(results: Results) -> Figure:
         )
     columns = {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
     rows = -(-len(panels) // columns)
-    with style.drawing("experiment_figure"):
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(4.0 * columns, 2.9 * rows + 0.6), layout="constrained")
+    with style.drawing("experiment_figure", (4.0 * columns, 2.9 * rows + 0.6)) as figure:
         grid = list(figure.subplots(rows, columns, squeeze=False).flat)
         for letter, axes, name in zip("abcdefghijklmnopqrstuvwxyz", grid, panels, strict=False):
             _draw(axes, results, PANELS[name])
@@ -88,10 +85,7 @@ def squared_scalings(points: int = 199) -> tuple[Floats, Floats]:
 def figure1() -> Figure:
     """Draw Figure 1: the squared limits of the node scalings, from 1 at alpha = 0 to 0 at 1."""
     alpha, values = squared_scalings()
-    with style.drawing("figure1"):
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+    with style.drawing("figure1", (4.6, 3.4)) as figure:
         axes = figure.subplots()
         axes.plot([0.0, *alpha, 1.0], [1.0, *values, 0.0], color=style.COLOURS[0])
         axes.set_xlabel(r"$\alpha$")

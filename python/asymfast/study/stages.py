@@ -177,9 +177,7 @@ def _stage(
         loss = f"loss {arrays['loss'][-1]:.4g}, " if len(arrays["loss"]) else ""
     else:
         trained, _ = store.load(stages(config)["training"])
-        W, a, lam = (trained[name] for name in ("W", "a", "lam"))
-        net = config.network
-        network = Network(W, a, lam, activation=net.activation, bias=net.bias)
+        network = Network._from_arrays(trained, structs.asdict(config.network))
         if config.pruning is not None and name == "pruning":
             arrays, info = _pruning(network, data, config, task.threads)
         else:

@@ -367,10 +367,7 @@ class Certificate:
 
         holds = {True: "holds", False: "fails", None: "is undecided"}[self.holds]
         applies = "applies" if self.applies else "does not apply"
-        with style.drawing("Certificate.figure"):
-            from matplotlib.figure import Figure
-
-            figure = Figure(figsize=(8.0, 6.0), layout="constrained")
+        with style.drawing("Certificate.figure") as figure:
             panels = figure.subplots(2, 2, sharex=True)
             for axes, name in zip(panels.flat, _PANELS, strict=True):
                 _panel(axes, name, self)
