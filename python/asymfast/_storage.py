@@ -180,24 +180,29 @@ def read_npz(path: str | os.PathLike[str], *, compressed: bool = False) -> dict[
     `compressed` it may be one of `numpy.savez_compressed`, which grows to a thousand times its size
     at most.
     """
+    if is_special(Path(path)):
+        raise ValueError("it is not a regular file")
+    with opened_zip(Path(path)) as archive:
+        members = _members(archive, Path(path).stat().st_size, compressed)
+        return {_name(info): _array(archive, info) for info in members}
+
+
+@contextmanager
+def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip archive; damage of any kind is a ValueError."""
     import zipfile  # a tenth of what importing asymfast takes
     import zlib
 
-    if is_special(Path(path)):
-        raise ValueError("it is not a regular file")
+    damage = (zipfile.BadZipFile, struct.error, zlib.error, EOFError, NotImplementedError)
     try:
-        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            size = os.fstat(file.fileno()).st_size
-            members = _members(archive, size, compressed)
-            return {_name(info): _array(archive, info) for info in members}
-    except (zipfile.BadZipFile, struct.error, zlib.error, EOFError, NotImplementedError) as error:
-        raise ValueError(str(error) or "it is cut short") from error
-    except (UnicodeError, TypeError, RuntimeError) as error:
-        raise ValueError(f"it is damaged ({error})") from error
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (*damage, UnicodeError, TypeError, RuntimeError) as error:
+        raise ValueError(f"it is not a usable zip archive ({error or 'cut short'})") from error
     except OSError as error:
         if error.errno != errno.EINVAL:  # zipfile seeks to wherever the directory says
             raise
-        raise ValueError("it is damaged: a member lies outside of the file") from error
+        raise ValueError(f"it is not a usable zip archive ({error})") from error
 
 
 def _members(archive: zipfile.ZipFile, size: int, compressed: bool) -> list[zipfile.ZipInfo]:

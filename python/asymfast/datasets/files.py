@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import hashlib
 import io
@@ -204,19 +203,12 @@ def _content(original: Original, values: npt.NDArray[Any]) -> list[bytes]:
 
 def extract(archive: Path, member: str) -> Path:
     """Unpack one file of a zip archive, given without its folder, beside the archive."""
-    try:
-        with zipfile.ZipFile(archive) as content:
-            found = [name for name in content.namelist() if name.rsplit("/", 1)[-1] == member]
-            if len(found) != 1:
-                raise ValueError(f"the archive has {len(found)} files with the name {member}")
-            with content.open(found[0]) as packed:
-                data = packed.read(_LARGEST + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"it is not a usable zip archive ({error})") from error
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # zipfile seeks to wherever the directory says
-            raise
-        raise ValueError(f"it is not a usable zip archive ({error})") from error
+    with _storage.opened_zip(archive) as content:
+        found = [name for name in content.namelist() if name.rsplit("/", 1)[-1] == member]
+        if len(found) != 1:
+            raise ValueError(f"the archive has {len(found)} files with the name {member}")
+        with content.open(found[0]) as packed:
+            data = packed.read(_LARGEST + 1)
     if len(data) > _LARGEST:
         raise ValueError(f"the archive's {member} has more than {_LARGEST} bytes")
     path = archive.with_name(f"{archive.name}-{member}")

@@ -73,7 +73,7 @@ def require_matplotlib(what: str = "plotting") -> None:
 
 @contextmanager
 def drawing(what: str, size: tuple[float, float] = (8.0, 6.0)) -> Iterator[Figure]:
-    """Draw a figure in the style of asymfast, of a size in inches; messages name ``what`` draws it.
+    """Draw a figure of a size in inches in the style of asymfast; messages name ``what``.
 
     ImportError without matplotlib, OSError of files that cannot be written; every other error
     inside the block becomes a FigureError.
