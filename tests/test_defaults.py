@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
 
 import asymfast as af
@@ -277,6 +279,47 @@ def test_the_largest_stable_step_has_no_unit(exponent, layers):
     assert np.ldexp(steps[1], 2 * exponent) == pytest.approx(steps[0], rel=1e-12)
     with pytest.raises(OverflowError, match="exceeds the range of float64"):
         case.net.stable_step(np.ldexp(case.X, 600), layers=layers)
+
+
+@pytest.mark.parametrize("name", ["ntg", "eigmin", "weights", "eigmax", "top_nodes"])
+def test_none_is_no_field_of_a_record_but_where_it_is_the_default(name):
+    with pytest.raises(TypeError, match=f"Record: {name} must be .*, got None"):
+        af.Record(**{name: None})
+    with pytest.raises(TypeError, match="Stop: min_delta must be a real number, got None"):
+        af.Stop(patience=1, min_delta=None)
+    assert af.Record(every=None, ntg_on=None, accuracy=None) == af.Record()
+
+
+@pytest.mark.parametrize(
+    "copy_of", [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))]
+)
+def test_copies_of_a_network_are_immutable(copy_of):
+    net = af.Network.init(3, 5, [0.5, 1.0], 0.7, rng=0)
+    other = copy_of(net)
+    assert all(
+        (getattr(other, name) == getattr(net, name)).all()
+        and not getattr(other, name).flags.writeable
+        for name in ("W", "a", "lam", "gamma")
+    )
+    with pytest.raises(AttributeError, match="immutable"):
+        other.W = net.W
+
+
+def test_sizes_that_no_memory_holds():
+    for call in (
+        lambda: af.datasets.simulated(n=2**62, d=2**62),
+        lambda: af.Network.init(2**61, 3, 1.0),
+    ):
+        with pytest.raises(MemoryError, match=r"needs .* GB for"):
+            call()
+    X, y = af.datasets.simulated(n=5, d=3, rng=0)
+    for record in (None, af.Record(log=5)):
+        with pytest.raises(ValueError, match="gradient_flow: t_end must be at least 1e-300"):
+            af.gradient_flow(af.Network.init(3, 5, 1.0), X, y, t_end=5e-324, record=record)
+    with pytest.raises(
+        TypeError, match=r"Network\.stack: nets must be a sequence of networks, got 3"
+    ):
+        af.Network.stack(3)
 
 
 def test_a_double_is_never_rounded_silently():

@@ -90,7 +90,7 @@ def fields(instance: Any, **checks: Check) -> None:
     """Check the fields of a frozen dataclass as `arguments` does, and replace them."""
     for name, check in checks.items():
         value = getattr(instance, name)
-        if value is not None:
+        if value is not None or getattr(type(instance), name, None) is not None:
             object.__setattr__(instance, name, check(type(instance).__name__, name, value))
 
 

@@ -727,6 +727,7 @@ def progress_hooks(
     fn: str, progress: bool | Callable[[float, float], object]
 ) -> tuple[Callable[[float, float], object] | None, Callable[[], None]]:
     """Return the callable to report progress to, and the one to call at the end."""
+    progress = bool(progress) if isinstance(progress, np.bool_) else progress
     if progress is True and _is_terminal(sys.stderr):
         require("tqdm", "sweep", f"{fn}: progress=True")
         bar = ProgressBar(fn)

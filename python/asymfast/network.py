@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -139,6 +139,11 @@ class Network(Exports):
             raise AttributeError(f"Network: a network is immutable, {name} cannot be set")
         object.__setattr__(self, name, value)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():  # arrays of copies and pickles could be written to
+            value = _read_only(value) if isinstance(value, np.ndarray) else value
+            object.__setattr__(self, name, value)
+
     @classmethod
     @_check.arguments("Network.init")
     def init(
@@ -266,6 +271,8 @@ class Network(Exports):
         Network(B=2, m=10, d=3, k=1, activation='swish', dtype='float64')
         """
         fn = "Network.stack"
+        if not isinstance(nets, Iterable):
+            raise TypeError(f"{fn}: nets must be a sequence of networks, got {nets!r}")
         members = list(nets)
         if not members:
             raise ValueError(f"{fn}: nets must hold at least one network, got none")
@@ -1032,6 +1039,7 @@ def _draw(
     d: int, m: int, outputs: int, rng: Any
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     generator = _check.generator("Network.init", rng)
+    _check.require_room("Network.init", 8 * m * (d + outputs), f"m = {m}, d = {d}", "take fewer")
     W = generator.standard_normal((m, d))
     size = (m,) if outputs == 1 else (m, outputs)
     return W, 2 * generator.integers(0, 2, size=size).astype(np.float64) - 1

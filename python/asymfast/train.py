@@ -390,11 +390,14 @@ def gradient_flow(
 
 
 _MOST_STEPS = 2.0**53
+_SHORTEST = 1e-300  # of flows: parts of it are numbers, too
 
 
 def _flow_schedule(
     fn: str, record: Record, t_end: float, dt: float | None, *, ensemble: bool
 ) -> Schedule:
+    if t_end < _SHORTEST:
+        raise ValueError(f"{fn}: t_end must be at least {_SHORTEST:g}, got {t_end:g}")
     if record.times is not None:
         if record.times[-1] > t_end * (1 + ROUNDING):
             raise ValueError(

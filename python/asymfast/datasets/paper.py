@@ -119,6 +119,7 @@ def simulated(
     ((100, 50), (100,), 1.0)
     """
     generator = _check.generator("simulated", rng)
+    _check.require_room("simulated", 8 * n * d, f"n = {n}, d = {d}", "take fewer")
     X = generator.standard_normal((n, d))
     X /= np.linalg.norm(X, axis=1, keepdims=True)
     y = 5 / d * np.sum(np.sin(np.pi * X), axis=1) + noise * generator.standard_normal(n)
