@@ -267,17 +267,9 @@ def drawn(draw: Callable[[], Sequence[Path]]) -> tuple[list[str], str]:
 
 def samples_of(options: argparse.Namespace, test_fraction: float) -> Samples:
     """Read the table that the options name."""
+    settings = {name: getattr(options, name) for name in ("drop", "one_hot", "missing", "decimal")}
     try:
-        return read_samples(
-            options.file,
-            options.target,
-            test_fraction,
-            options.seed,
-            drop=options.drop,
-            one_hot=options.one_hot,
-            missing=options.missing,
-            decimal=options.decimal,
-        )
+        return read_samples(options.file, options.target, test_fraction, options.seed, **settings)
     except OSError as refused:
         raise CommandError(
             f"cannot read {options.file}: {refused.strerror or refused}"
