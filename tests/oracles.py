@@ -7,13 +7,39 @@ f and y (n,) or (n, k). One output squeezes k; every formula below works on (n, 
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-import mpmath as mp
 import numpy as np
-from scipy.integrate import solve_ivp
-from scipy.special import erf, expit, log_softmax, ndtr, softmax
+
+
+class _Missing:
+    """A library that is not there: what is asked of it can be named, not called."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __getattr__(self, name: str) -> _Missing:
+        return _Missing(f"{self.name}.{name}")
+
+    def __call__(self, *_: object) -> None:
+        raise ImportError(f"oracles: {self.name} is not installed")
+
+
+def _library(name: str):
+    """Import a module; tests of a device, which call none of it, go without it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return _Missing(name)
+
+
+mp = _library("mpmath")
+solve_ivp = _library("scipy.integrate").solve_ivp
+special = _library("scipy.special")
+erf, expit, ndtr = special.erf, special.expit, special.ndtr
+log_softmax, softmax = special.log_softmax, special.softmax
 
 # --- Activations: sigma, sigma', sigma'' ---------------------------------------------------------
 

@@ -70,6 +70,8 @@ class DeviceFleet final : public Fleet<T> {
     residual_ = Mem<T>(B_ * at_once * k);
     loss_parts_ = Mem<double>(B_ * Kernel::slices(at_once));
     progress_ = Mem<Progress>(B_);
+    const Progress unlimited{std::numeric_limits<double>::infinity(), 1, 0, 0, 0};
+    alone_ = Mem<Progress>(&unlimited, 1);
     // One kernel evaluates and steps a member, so that a resumed run has the same bits.
     const bool whole = y_.data() && at_once == samples && !train_output && !keep_values;
     if (whole && samples * k <= Small::kMostOutputs && resident_grid(1, samples, m, d, k).ranks > 0)
@@ -278,17 +280,17 @@ class DeviceFleet final : public Fleet<T> {
 
   // A plan that ends with an evaluation.
   void go(Index b, const Problem<T>& problem, const Plan<T>& plan) {
-    losses_[at(b)] = launch_one(problem, plan).loss;
+    launch_one(problem, plan);
+    Progress progress;
+    alone_.copy_out(&progress, 0, 1);
+    losses_[at(b)] = progress.loss;
     if (!plan.rows && problem_.k > 0)
       f_.copy_out(host_f_.data() + b * outputs(), b * outputs(), outputs());
   }
 
-  Progress launch_one(const Problem<T>& problem, const Plan<T>& plan) {
-    Progress progress{std::numeric_limits<double>::infinity(), 1, 0, 0, 0};
-    Mem<Progress> held(&progress, 1);
-    launch(problem, plan, 0, 1, held.data());
-    held.copy_out(&progress, 0, 1);
-    return progress;
+  // Of a member's problem; what the launch says of its progress comes back with the outputs alone.
+  void launch_one(const Problem<T>& problem, const Plan<T>& plan) {
+    launch(problem, plan, 0, 1, alone_.data());
   }
 
   Index transposed_size() const {
@@ -379,7 +381,7 @@ class DeviceFleet final : public Fleet<T> {
   Mem<T> base_transposed_, lost_transposed_, sum_transposed_;
   Mem<double> partial_, f_, loss_parts_, scales_;
   Mem<std::int32_t> rows_, sizes_;
-  Mem<Progress> progress_;
+  Mem<Progress> progress_, alone_;  // of all members on a march, of one by itself
   std::vector<double> host_f_, losses_;
 };
 

@@ -10,7 +10,8 @@
 namespace asymfast::cuda {
 
 // C = A B, or C += A B, of (rows, inner) and (inner, cols). An operand that runs along `outer` lies
-// in memory with its rows (A) or columns (B) one after the other, else with the inner index.
+// in memory with its rows (A) or columns (B) one after the other, else with the inner index. Where
+// tiles are few, slices of the inner index are summed apart, each to a C of its own.
 template <class Shape, Runs a_runs, Runs b_runs>
 struct Product {
   static constexpr int kThreads = Shape::threads;
@@ -22,8 +23,9 @@ struct Product {
     Index rows, cols, inner;
     const double *A, *B;
     Index a_stride, b_stride;
-    double* C;  // (rows, cols)
+    double* C;  // (slices, rows, cols)
     bool add;
+    Index slices;
   };
 
   ASYMFAST_INLINE static Index tiles(Index size) { return (size + Shape::tile - 1) / Shape::tile; }
@@ -34,20 +36,23 @@ struct Product {
     Carver carver(block.shared);
     const Panels<Shape, double> panels(carver);
     const Index across = tiles(at.cols), all = tiles(at.rows) * across;
-    for (Index t = block.rank; t < all; t += block.ranks) {
-      const Index i0 = t / across * tile, l0 = t % across * tile;
+    for (Index t = block.rank; t < all * at.slices; t += block.ranks) {
+      const Index slice = t / all, i0 = t % all / across * tile, l0 = t % across * tile;
+      const Index first = at.inner * slice / at.slices;
+      const Index last = at.inner * (slice + 1) / at.slices;
       const int rows = int(at.rows - i0 < tile ? at.rows - i0 : tile);
       const int cols = int(at.cols - l0 < tile ? at.cols - l0 : tile);
       double sums[reg][reg] = {};
-      tile_product<Shape>(block, operand<a_runs, double>(rows, from<a_runs>(at.A, at.a_stride, i0)),
-                          operand<b_runs, double>(cols, from<b_runs>(at.B, at.b_stride, l0)),
-                          at.inner, panels, sums);
+      tile_product<Shape>(block,
+                          operand<a_runs, double>(rows, from<a_runs>(at.A, at.a_stride, i0, first)),
+                          operand<b_runs, double>(cols, from<b_runs>(at.B, at.b_stride, l0, first)),
+                          last - first, panels, sums);
       for (int r = 0; r < reg; ++r)
         for (int s = 0; s < reg; ++s) {
           const int i = Shape::template place<double>(block.thread / Shape::side, r);
           const int l = Shape::template place<double>(block.thread % Shape::side, s);
           if (i >= rows || l >= cols) continue;
-          double& to = at.C[(i0 + i) * at.cols + l0 + l];
+          double& to = at.C[(slice * at.rows + i0 + i) * at.cols + l0 + l];
           to = at.add ? to + sums[r][s] : sums[r][s];
         }
     }
@@ -55,9 +60,10 @@ struct Product {
 
  private:
   template <Runs runs>
-  ASYMFAST_DEVICE static auto from(const double* matrix, Index stride, Index first) {
+  ASYMFAST_DEVICE static auto from(const double* matrix, Index stride, Index outer, Index inner) {
     return [=](Index at) {
-      return runs == Runs::inner ? matrix + (first + at) * stride : matrix + at * stride + first;
+      return runs == Runs::inner ? matrix + (outer + at) * stride + inner
+                                 : matrix + (inner + at) * stride + outer;
     };
   }
 };
@@ -112,18 +118,20 @@ struct PulledBySlopes {
   }
 };
 
-// K (n k, n k) <- K times the inner products of the samples.
+// K (n k, n k) <- the sum of slices of it, times the inner products of the samples.
 template <class T>
 struct TimesGram {
   const T* X;  // (n, d) / sqrt d
-  Index d, k, size;
-  double* K;
+  Index d, k, size, slices;
+  const double* parts;  // (slices, n k, n k)
+  double* K;            // may be the only slice
 
   ASYMFAST_DEVICE void operator()(Index e) const {
     const T *x = X + e / size / k * d, *x2 = X + e % size / k * d;
-    double sum = 0;
-    for (Index l = 0; l < d; ++l) sum += double(x[l]) * double(x2[l]);
-    K[e] *= sum;
+    double gram = 0, sum = 0;
+    for (Index l = 0; l < d; ++l) gram += double(x[l]) * double(x2[l]);
+    for (Index slice = 0; slice < slices; ++slice) sum += parts[slice * size * size + e];
+    K[e] = gram * sum;
   }
 };
 

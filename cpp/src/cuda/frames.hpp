@@ -57,7 +57,7 @@ class Frames {
     } else {
       const Doubles K = matrix(p, left, right);
       multiply<Runs::inner, Runs::outer>(
-          {size, V.cols, size, K.data(), in.data(), size, V.cols, result.data(), false});
+          {size, V.cols, size, K.data(), in.data(), size, V.cols, result.data(), false, 1});
     }
     result.copy_out(out, 0, V.size());
   }
@@ -79,6 +79,7 @@ class Frames {
   // Nodes whose weighed slopes are written down at a time, and numbers of an array (n k, d, count):
   // they bound memory. The second changes no bit of a result.
   static constexpr Index kNodesAtOnce = 2048, kNumbersAtOnce = Index(1) << 24;
+  static constexpr Index kBlocks = 128;
 
   Blended<T> blended(const Blend& blend) const {
     if (blend.frames.size() > std::size_t(Blended<T>::kMost))
@@ -100,24 +101,35 @@ class Frames {
   static void multiply(
       const typename Product<typename Setup::NtgShape, a_runs, b_runs>::Args& args) {
     using Kernel = Product<typename Setup::NtgShape, a_runs, b_runs>;
-    const Index tiles = Kernel::tiles(args.rows) * Kernel::tiles(args.cols);
+    const Index tiles = Kernel::tiles(args.rows) * Kernel::tiles(args.cols) * args.slices;
     Device::template launch<Kernel>(0, 1, static_cast<int>(std::min<Index>(tiles, 1 << 15)),
                                     Kernel::kShared, args);
   }
 
+  // Of the nodes, in a matrix of so many rows: enough to fill a device, whichever it is.
+  static Index slices_of(Index size, Index nodes) {
+    using Shape = typename Setup::NtgShape;
+    const Index across = (size + Shape::tile - 1) / Shape::tile, tiles = across * across;
+    return std::clamp<Index>(kBlocks / tiles, 1, std::max<Index>(1, nodes / (4 * Shape::depth)));
+  }
+
   Doubles matrix(const Problem<T>& p, const Blend& left, Index right) const {
-    const Index size = p.n * p.k, most = std::min(p.m, kNodesAtOnce);
+    const Index size = p.n * p.k, most = std::min(p.m, kNodesAtOnce),
+                slices = slices_of(size, most);
     const Blended<T> L = blended(left), R = blended({{right}, {1}});
-    Doubles K(size * size), cL(size * most), cR(size * most);
+    Doubles parts(slices * size * size), cL(size * most), cR(size * most);
     for (Index first = 0; first < p.m; first += most) {
       const Index nodes = std::min(most, p.m - first);
       weigh(p, L, first, nodes, cL.data());
       weigh(p, R, first, nodes, cR.data());
       multiply<Runs::inner, Runs::inner>(
-          {size, size, nodes, cL.data(), cR.data(), nodes, nodes, K.data(), first > 0});
+          {size, size, nodes, cL.data(), cR.data(), nodes, nodes, parts.data(), first > 0, slices});
     }
-    for_elements<Device>(size * size, TimesGram<T>{p.X, p.d, p.k, size, K.data()});
-    return K;
+    Doubles K(slices > 1 ? size * size : 0);
+    Doubles& result = slices > 1 ? K : parts;
+    for_elements<Device>(size * size,
+                         TimesGram<T>{p.X, p.d, p.k, size, slices, parts.data(), result.data()});
+    return std::move(result);
   }
 
   // Of `count` columns of V from `first` on: with one copy of them for each input, scaled by it,
@@ -133,10 +145,10 @@ class Frames {
       const Index nodes = std::min(most, p.m - node);
       weigh(p, R, node, nodes, cS.data());
       multiply<Runs::outer, Runs::outer>(
-          {nodes, all, size, cS.data(), scaled.data(), nodes, all, G.data(), false});
+          {nodes, all, size, cS.data(), scaled.data(), nodes, all, G.data(), false, 1});
       weigh(p, L, node, nodes, cS.data());
       multiply<Runs::inner, Runs::outer>(
-          {size, all, nodes, cS.data(), G.data(), nodes, all, products.data(), node > 0});
+          {size, all, nodes, cS.data(), G.data(), nodes, all, products.data(), node > 0, 1});
     }
     for_elements<Device>(size * count,
                          OverInputs<T>{p.X, p.d, p.k, count, products.data(), columns, first, out});
