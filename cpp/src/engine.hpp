@@ -90,11 +90,9 @@ class Engine {
   // J_left J_right^T (n k, n k), sample by sample; with one frame on either side the neural tangent
   // matrix of all outputs there.
   virtual void frame_ntg(const Blend& left, Index right, double* K, const Context& context) = 0;
-  // J_left J_right^T V; V and out (n k, count). Both are sums over the nodes of `left`, which has
-  // another part than all only where tells_parts().
+  // J_left J_right^T V; V and out (n k, count). Both are sums over the nodes of `left`.
   virtual void frame_product(const Blend& left, Index right, MatrixView<const double> V,
                              double* out, const Context& context) = 0;
-  virtual bool tells_parts() const noexcept { return false; }
   // (sum_ij |s_ij - s'_ij|^8)^(1/8) of the slopes at two frames: little more than the largest term.
   virtual double frame_distance(Index one, Index other, const Context& context) = 0;
 

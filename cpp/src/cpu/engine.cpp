@@ -171,8 +171,6 @@ class CpuEngine final : public Engine<T> {
     sum_over_ranks(out, V.size(), context);
   }
 
-  bool tells_parts() const noexcept override { return true; }
-
   double frame_distance(Index one, Index other, const Context& context) override {
     double sum = sweep_.slope_distance8(frame(one), frame(other), context);
     sum_over_ranks(&sum, 1, context);

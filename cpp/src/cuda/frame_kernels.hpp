@@ -84,16 +84,18 @@ struct Blended {
   }
 };
 
-// to (n k, nodes) <- c s of so many nodes from `first` on.
+// to (n k, nodes) <- c s of so many nodes from `first` on, of all or of those in a list.
 template <class T>
 struct Weighed {
   Blended<T> from;
   const T* c;  // (m, k)
-  Index m, k, first, nodes;
+  Index m, k;
+  const Index* which;  // null: all
+  Index first, nodes;
   double* to;
 
   ASYMFAST_DEVICE void operator()(Index e) const {
-    const Index row = e / nodes, j = first + e % nodes;
+    const Index row = e / nodes, at = first + e % nodes, j = which ? which[at] : at;
     to[e] = double(c[j * k + row % k]) * from(row / k * m + j);
   }
 };

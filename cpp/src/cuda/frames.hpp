@@ -37,25 +37,25 @@ class Frames {
   }
 
   // K (n k, n k) = J_left J_right^T. Cost: 2 (n k)^2 m flop.
-  void ntg(const Problem<T>& p, const Blend& left, Index right, double* K) const {
-    matrix(p, left, right).copy_out(K, 0, p.n * p.k * p.n * p.k);
+  void ntg(const Problem<T>& p, const Blend& left, Index right, double* K) {
+    matrix(p, sides(p, left, right)).copy_out(K, 0, p.n * p.k * p.n * p.k);
   }
 
   // out (n k, count) = J_left J_right^T V, by way of the matrix or of
   //   J^T V = sum_i,q c_jq s_ij x_i V_iq,
   // whichever is less work, as on the CPU.
   void product(const Problem<T>& p, const Blend& left, Index right, MatrixView<const double> V,
-               double* out) const {
+               double* out) {
     const Index size = p.n * p.k;
+    const Sides J = sides(p, left, right);
     const Doubles in(V.data, V.size());
     Doubles result(V.size());
     if (size > tuning::kMostDense || size > 2 * p.d * V.cols) {
       const Index most = std::max<Index>(1, kNumbersAtOnce / (size * p.d));
       for (Index first = 0; first < V.cols; first += most)
-        by_vectors(p, left, right, in.data(), V.cols, first, std::min(most, V.cols - first),
-                   result.data());
+        by_vectors(p, J, in.data(), V.cols, first, std::min(most, V.cols - first), result.data());
     } else {
-      const Doubles K = matrix(p, left, right);
+      const Doubles K = matrix(p, J);
       multiply<Runs::inner, Runs::outer>(
           {size, V.cols, size, K.data(), in.data(), size, V.cols, result.data(), false, 1});
     }
@@ -81,6 +81,8 @@ class Frames {
   static constexpr Index kNodesAtOnce = 2048, kNumbersAtOnce = Index(1) << 24;
   static constexpr Index kBlocks = 128;
 
+  Memory<Device, Index> strong_, weak_;  // nodes; empty until they are asked for
+
   Blended<T> blended(const Blend& blend) const {
     if (blend.frames.size() > std::size_t(Blended<T>::kMost))
       throw std::logic_error("cuda: too many frames");
@@ -92,9 +94,42 @@ class Frames {
     return all;
   }
 
-  static void weigh(const Problem<T>& p, const Blended<T>& from, Index first, Index nodes,
-                    double* to) {
-    for_elements<Device>(p.n * p.k * nodes, Weighed<T>{from, p.c, p.m, p.k, first, nodes, to});
+  // Two Jacobians, and over which nodes their product is summed.
+  struct Sides {
+    Blended<T> left, right;
+    const Index* which;  // null: all, in order
+    Index nodes;
+  };
+  Sides sides(const Problem<T>& p, const Blend& left, Index right) {
+    Sides J{blended(left), blended({{right}, {1}}), nullptr, p.m};
+    if (left.nodes == Part::all) return J;
+    if (strong_.empty()) choose_parts(p);
+    const Memory<Device, Index>& part = left.nodes == Part::strong ? strong_ : weak_;
+    J.which = part.data(), J.nodes = part.size();
+    return J;
+  }
+
+  void choose_parts(const Problem<T>& p) {
+    std::vector<T> c(static_cast<std::size_t>(p.m * p.k)), strength;
+    Device::copy_out(c.data(), p.c, c.size() * sizeof(T));
+    for (auto of_node = c.begin(); of_node != c.end(); of_node += p.k)
+      strength.push_back(std::abs(*std::max_element(
+          of_node, of_node + p.k, [](T a, T b) { return std::abs(a) < std::abs(b); })));
+    std::vector<Index> order(strength.size());
+    std::iota(order.begin(), order.end(), Index(0));
+    std::stable_sort(order.begin(), order.end(), [&](Index i, Index j) {
+      return strength[static_cast<std::size_t>(i)] > strength[static_cast<std::size_t>(j)];
+    });
+    const auto middle = order.begin() + (p.m + kStrongShare - 1) / kStrongShare;
+    std::sort(order.begin(), middle), std::sort(middle, order.end());
+    strong_ = Memory<Device, Index>(std::vector<Index>(order.begin(), middle));
+    weak_ = Memory<Device, Index>(std::vector<Index>(middle, order.end()));
+  }
+
+  static void weigh(const Problem<T>& p, const Blended<T>& from, const Sides& J, Index first,
+                    Index nodes, double* to) {
+    for_elements<Device>(p.n * p.k * nodes,
+                         Weighed<T>{from, p.c, p.m, p.k, J.which, first, nodes, to});
   }
 
   template <Runs a_runs, Runs b_runs>
@@ -113,17 +148,16 @@ class Frames {
     return std::clamp<Index>(kBlocks / tiles, 1, std::max<Index>(1, nodes / (4 * Shape::depth)));
   }
 
-  Doubles matrix(const Problem<T>& p, const Blend& left, Index right) const {
-    const Index size = p.n * p.k, most = std::min(p.m, kNodesAtOnce),
-                slices = slices_of(size, most);
-    const Blended<T> L = blended(left), R = blended({{right}, {1}});
-    Doubles parts(slices * size * size), cL(size * most), cR(size * most);
-    for (Index first = 0; first < p.m; first += most) {
-      const Index nodes = std::min(most, p.m - first);
-      weigh(p, L, first, nodes, cL.data());
-      weigh(p, R, first, nodes, cR.data());
+  static Doubles matrix(const Problem<T>& p, const Sides& J) {
+    const Index size = p.n * p.k, most = std::min(J.nodes, kNodesAtOnce);
+    const Index slices = slices_of(size, most);
+    Doubles parts = Doubles::zeros(slices * size * size), cL(size * most), cR(size * most);
+    for (Index first = 0; first < J.nodes; first += most) {
+      const Index nodes = std::min(most, J.nodes - first);
+      weigh(p, J.left, J, first, nodes, cL.data());
+      weigh(p, J.right, J, first, nodes, cR.data());
       multiply<Runs::inner, Runs::inner>(
-          {size, size, nodes, cL.data(), cR.data(), nodes, nodes, parts.data(), first > 0, slices});
+          {size, size, nodes, cL.data(), cR.data(), nodes, nodes, parts.data(), true, slices});
     }
     Doubles K(slices > 1 ? size * size : 0);
     Doubles& result = slices > 1 ? K : parts;
@@ -134,21 +168,21 @@ class Frames {
 
   // Of `count` columns of V from `first` on: with one copy of them for each input, scaled by it,
   // both Jacobians are plain matrices. Cost: 4 n k m d count flop.
-  void by_vectors(const Problem<T>& p, const Blend& left, Index right, const double* V,
-                  Index columns, Index first, Index count, double* out) const {
-    const Index size = p.n * p.k, all = p.d * count, most = std::min(p.m, kNodesAtOnce);
-    const Blended<T> L = blended(left), R = blended({{right}, {1}});
-    Doubles scaled(size * all), products(size * all), cS(size * most), G(most * all);
+  static void by_vectors(const Problem<T>& p, const Sides& J, const double* V, Index columns,
+                         Index first, Index count, double* out) {
+    const Index size = p.n * p.k, all = p.d * count, most = std::min(J.nodes, kNodesAtOnce);
+    Doubles scaled(size * all), products = Doubles::zeros(size * all);
+    Doubles cS(size * most), G(most * all);
     for_elements<Device>(size * all,
                          TimesInputs<T>{p.X, p.d, p.k, count, V, columns, first, scaled.data()});
-    for (Index node = 0; node < p.m; node += most) {
-      const Index nodes = std::min(most, p.m - node);
-      weigh(p, R, node, nodes, cS.data());
+    for (Index node = 0; node < J.nodes; node += most) {
+      const Index nodes = std::min(most, J.nodes - node);
+      weigh(p, J.right, J, node, nodes, cS.data());
       multiply<Runs::outer, Runs::outer>(
           {nodes, all, size, cS.data(), scaled.data(), nodes, all, G.data(), false, 1});
-      weigh(p, L, node, nodes, cS.data());
+      weigh(p, J.left, J, node, nodes, cS.data());
       multiply<Runs::inner, Runs::outer>(
-          {size, all, nodes, cS.data(), G.data(), nodes, all, products.data(), node > 0, 1});
+          {size, all, nodes, cS.data(), G.data(), nodes, all, products.data(), true, 1});
     }
     for_elements<Device>(size * count,
                          OverInputs<T>{p.X, p.d, p.k, count, products.data(), columns, first, out});

@@ -138,8 +138,6 @@ class ReferenceEngine final : public Engine<T> {
       }
   }
 
-  bool tells_parts() const noexcept override { return true; }
-
   double frame_distance(Index one, Index other, const Context& context) override {
     const std::vector<double> s = slopes(one), s_ = slopes(other);
     double sum = 0;

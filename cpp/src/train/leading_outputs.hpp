@@ -61,9 +61,6 @@ class LeadingOutputs {
       return 2 * double(N_) * double(N_) * double(m_);
     }
     known_[at_index(node.frame)] = p_;
-    weak_ = Along{std::vector<double>(at_index(p_ * p_)), std::vector<double>(at_index(p_))};
-    weak_r_.assign(at_index(N_), 0);
-    if (!engine.tells_parts()) return flop + add(engine, mean, node, r, context);
     weak_ = project(engine, part_of(mean, Part::weak), node.frame, r, context), weak_r_ = r;
     return flop + cost(p_ + 1) + renew_strong(engine, mean, node, r, context);
   }
@@ -215,8 +212,8 @@ class LeadingOutputs {
   }
 
   // The weak nodes' part and that of `mean` become what is known of the point.
-  double add(Engine<T>& engine, const Blend& mean, const Node& node, const std::vector<double>& r,
-             const Context& context) {
+  void add(Engine<T>& engine, const Blend& mean, const Node& node, const std::vector<double>& r,
+           const Context& context) {
     const Along part = project(engine, mean, node.frame, r, context);
     std::vector<double> change(r), weak_change(at_index(p_));
     for (std::size_t i = 0; i < r.size(); ++i) change[i] -= weak_r_[i];
@@ -227,7 +224,6 @@ class LeadingOutputs {
     for (std::size_t i = 0; i < part.Ar.size(); ++i)
       Ar_[at_index(node.frame * p_) + i] = weak_.Ar[i] + weak_change[i] + part.Ar[i];
     std::copy(r.begin(), r.end(), r_.begin() + node.frame * N_);
-    return cost(p_ + 1);
   }
 
   static Blend part_of(const Blend& mean, Part part) { return {mean.frames, mean.shares, part}; }

@@ -256,12 +256,10 @@ class Leap : public Method<Member<T>> {
   bool go_again(Member<T>& member, const Nodes& all, Index steps, double tolerated,
                 std::vector<double>& r, Solution& found, const Context& context) {
     Engine<T>& engine = *member.engine;
-    const bool by_parts = engine.tells_parts();
-    for (int round = 0; round <= int(by_parts); ++round) {
-      const auto part = round == 0 ? Part::all : Part::strong;
+    for (const Part part : {Part::all, Part::strong}) {
       if (!keep_matrix(member, all, r, tolerated / norm(r), context, part)) return false;
       found = solve(member, all, front_, steps, r_, tolerated, context);
-      const Index into = round < int(by_parts) ? all[0].frame : -1;
+      const Index into = part == Part::all ? all[0].frame : -1;
       engine.restore();
       engine.move({frames_of(all), scaled(found.moments, -h()), into, true}, context);
       if (context.watch.stopped()) return false;
