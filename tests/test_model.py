@@ -89,6 +89,28 @@ def test_columns_are_taken_by_name_and_others_ignored(trained, capsys):
     np.testing.assert_allclose(af.load_model("asymfast-cars").predict(table), expected(new), 1e-12)
 
 
+@pytest.mark.parametrize(
+    ("column", "error", "message"),
+    [
+        (np.ma.array([1.0, 2.0], mask=[True, False]), TypeError, "plain array, got a masked one"),
+        (np.array(["1e4000", "1"], np.longdouble), ValueError, "column 'speed' must be finite"),
+        ([], ValueError, "the same length"),
+        (1.0, ValueError, "must have one axis"),
+        ([[1.0], [2.0]], ValueError, "must have one axis"),
+        ([1j, 2], TypeError, "column 'speed' must hold numbers or text"),
+    ],
+)
+def test_columns_of_other_kinds(trained, column, error, message):
+    if getattr(column, "dtype", None) == np.longdouble and np.isinf(np.float64(column[0])) == 0:
+        pytest.skip("a long double is a double here")
+    table = {name: list(trained[name][:2]) for name in ("speed", "fuel", "heat")}
+    model = af.load_model("asymfast-cars")
+    with pytest.raises(error, match=f"^Model.predict: .*{message}"):
+        model.predict({**table, "speed": column})
+    with pytest.raises(ValueError, match="must have at least one row, got none"):
+        model.predict({name: [] for name in table})
+
+
 def test_data_frames(trained):
     pandas = pytest.importorskip("pandas")
     model = af.load_model("asymfast-cars")

@@ -53,6 +53,9 @@ class Model:
     array([15.])
     """
 
+    @_check.arguments(
+        "Model", network=_check.instance_of(Network), columns=_check.instance_of(Columns)
+    )
     def __init__(self, network: Network, columns: Columns, about: Mapping[str, Any]) -> None:
         names, targets = len(columns.names) + network.bias, len(columns.targets)
         if network.B is not None or (network.d, network.k) != (names, targets):

@@ -170,9 +170,12 @@ def as_table(fn: str, frame: Any) -> Table:
     columns = tuple(map(str, frame))
     if len(set(columns)) < len(columns):
         raise ValueError(f"{fn}: two columns have the same name in {', '.join(columns)}")
-    arrays = [np.asarray(frame[name]) for name in frame]
-    if not arrays or any(array.shape != (len(arrays[0]),) for array in arrays):
+    arrays = [_check.as_array(fn, f"column {str(name)!r}", frame[name]) for name in frame]
+    shapes = {array.shape for array in arrays}
+    if len(shapes) != 1 or len(shapes.pop()) != 1:
         raise ValueError(f"{fn}: the columns must have one axis and the same length")
+    if not len(arrays[0]):
+        raise ValueError(f"{fn}: the columns must have at least one row, got none")
     values, categories = np.empty((len(arrays[0]), len(arrays))), {}
     for place, (name, array) in enumerate(zip(columns, arrays, strict=True)):
         if array.dtype.kind not in "biuf":
@@ -183,8 +186,9 @@ def as_table(fn: str, frame: Any) -> Table:
                 )
             found, array = np.unique(np.array(cells, dtype=str), return_inverse=True)
             categories[name] = tuple(map(str, found))
-        _check.finite(fn, f"column {name!r}", array)
-        values[:, place] = array
+        with np.errstate(over="ignore"):  # of long doubles
+            values[:, place] = array
+        _check.finite(fn, f"column {name!r}", values[:, place])
     return Table(columns, values, categories)
 
 

@@ -51,7 +51,8 @@ class RunNumbers:
 
         def setting(value: Any) -> Any:
             """The member's part of a number or of (B,) numbers."""
-            return value if np.ndim(value) == 0 else value[member]
+            several = member is not None and np.ndim(value) == 1 and member < len(value)
+            return value[member] if several else value
 
         self.initial, end = (_network(fn, each, member) for each in (run.initial, run.network))
         if not np.array_equal(self.initial.a, end.a):
