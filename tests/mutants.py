@@ -175,6 +175,19 @@ CORE = [
         "((2 * l + 1) * x * now - l * before) / l",
         "test_flow_methods.py test_flow.py",
     ),
+    Mutant("train/next_step.hpp", "{5.0 / 18, 4.0 / 9,", "{4.0 / 18, 5.0 / 9,", "test_leaps.py"),
+    Mutant(
+        "train/recurrence.cpp",
+        "of_v0[at_index(i)] += weight;",
+        "of_v0[at_index(i)] -= weight;",
+        "test_leaps.py",
+    ),
+    Mutant(
+        "train/leading_outputs.hpp",
+        "weak_.M[i] + part.M[i]",
+        "weak_.M[i] - part.M[i]",
+        "test_leaps.py",
+    ),
     Mutant("train/methods/dopri5.hpp", "49.0 / 176", "48.0 / 176", "test_flow_methods.py"),
     Mutant("train/methods/dopri5.hpp", "-2187.0 / 6784", "2187.0 / 6784", "test_flow_methods.py"),
     Mutant(

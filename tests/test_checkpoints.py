@@ -101,7 +101,7 @@ print(killed, f"{whole:.2f} s")
         ("sgd", "ensemble"),
     ],
 )
-@pytest.mark.parametrize("kills", [10, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [6, pytest.param(50, marks=pytest.mark.slow)])
 def test_killed_many_times(name, kind, kills, tmp_path):
     """At random moments, some of them before the first checkpoint, some amid the writing of one."""
     done = subprocess.run(

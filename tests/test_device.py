@@ -155,6 +155,7 @@ def test_gradient_descent(on, loss, outputs):
     assert_runs_close(got, exact, 1e-11)
 
 
+@pytest.mark.slow
 def test_thousand_steps(on):
     case = simulated(n=6, d=4, m=17)
     settings = {"lr": 0.5, "steps": 1000, "record": af.Record(every=250)}
@@ -162,6 +163,7 @@ def test_thousand_steps(on):
     assert_runs_close(got, af.gradient_descent(case.net, case.X, case.y, **settings), 1e-9)
 
 
+@pytest.mark.slow
 def test_thousand_steps_in_float32(on):
     case = simulated(n=6, d=4, m=17)
     settings = {"lr": 0.05, "steps": 1000, "record": af.Record(every=250, eigmin=False)}
@@ -190,14 +192,14 @@ def test_flow_in_float32(on):
 
 
 # Of runs along Jacobians of the past: a descent in leaps and a flow by the tangent method.
-LONG = {"leap": {"lr": 0.5, "steps": 1000}, "tangent": {"t_end": 500.0}}
+LONG = {"leap": {"lr": 0.5, "steps": 400}, "tangent": {"t_end": 200.0}}
 
 
 def long_run(method, case, on, **settings):
     """A run with records on the way, whose steps are the method's own choice."""
     train = af.gradient_descent if method == "leap" else af.gradient_flow
     end = LONG[method].get("steps") or LONG[method]["t_end"]
-    at = {"steps" if method == "leap" else "times": [0, 1, 40, 333, end]}
+    at = {"steps" if method == "leap" else "times": [0, 1, 40, 133, end]}
     settings = {
         **LONG[method],
         "method": method,
@@ -293,7 +295,7 @@ def test_no_result_depends_on_blocks_or_on_the_order_of_threads(emulation, share
     """Where the order of threads between two barriers matters, one of them is missing."""
     emulation(shared_memory=shared)
     usual = runs_of_every_kind(**CUDA)[-1]
-    for order, blocks in (("descending", 1), ("shuffled", 3), ("shuffled", 7)):
+    for order, blocks in (("descending", 1), ("shuffled", 7)):
         emulation(order, blocks, shared)
         for one, two in zip(usual, runs_of_every_kind(**CUDA)[-1], strict=True):
             assert_same_run(one, two)
@@ -399,10 +401,10 @@ def test_of_an_ensemble_only_the_divergent_member_stops(on):
 
 def test_members_of_an_ensemble_take_their_own_leaps(on):
     """Their methods run in threads of their own; calls of the device come one after the other."""
-    cases = [simulated(n=6, d=3, m=12, seed=seed) for seed in range(3)]
+    cases = [simulated(n=6, d=3, m=12, seed=seed) for seed in range(2)]
     stack = cases[0]._replace(net=af.Network.stack([case.net for case in cases]))
     for method in LONG:
-        together = long_run(method, stack, on, threads=3)
+        together = long_run(method, stack, on, threads=2)
         for b, case in enumerate(cases):
             alone = long_run(method, cases[0]._replace(net=case.net), on)
             np.testing.assert_array_equal(alone.loss, together.loss[:, b])

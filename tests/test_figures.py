@@ -37,6 +37,10 @@ def made_up_run(members=MEMBERS, seed=0, **changes):
     return run
 
 
+# One process draws for all tests.
+pytestmark = pytest.mark.xdist_group("figures")
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """The same figure, built and written twice."""

@@ -105,7 +105,7 @@ LENGTHS = {
         "rtol": 1e-8,
         "record": af.Record(times=np.linspace(1, 1000, 1000)),  # steps alone take no pulse
     },
-    "sgd": {"epochs": 40_000, "record": af.Record(every=5000, weights=True)},
+    "sgd": {"epochs": 20_000, "record": af.Record(every=5000, weights=True)},
 }
 
 

@@ -266,7 +266,7 @@ def test_rows_can_be_read_while_the_run_goes_on(tmp_path):
 
     record = af.Record(every=10, folder=folder)
     settings = {"checkpoint": tmp_path / "run.ckpt", "checkpoint_every": 1e-3}
-    descent(*data(), steps=3000, record=record, callback=look, **settings)
+    descent(*data(), steps=1200, record=record, callback=look, **settings)
     assert all(len(each) == 1 for each in lengths)
     assert max(max(each) for each in lengths) > 100
 

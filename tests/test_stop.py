@@ -79,6 +79,7 @@ def test_wall_clock(train, kind):
     assert np.isfinite(run.loss).all()
 
 
+@pytest.mark.slow  # the time that it is given to come after
 def test_wall_clock_with_a_member_far_behind():
     """It would take years to where the other stands: the run ends without that record."""
     net, X, y = data("single")

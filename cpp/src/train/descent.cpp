@@ -45,21 +45,23 @@ Index count_records(const Schedule& schedule, Index steps) {
   return schedule.every > 0 ? steps / schedule.every : static_cast<Index>(schedule.steps.size());
 }
 
-// Whether leaps are worth while, counted in gradients of one step. After a hundred steps, which are
-// made, a decade of steps takes 120 leaps at most in the paper's settings; 100 directions are fast
-// where there are many outputs, and matrix products run at about twice the speed of gradients
-// (docs/leaps.md).
+// Whether leaps are worth while, counted in gradients of one step. After some hundred steps, which
+// are made, a decade of steps takes 120 leaps at most in the paper's settings, on its tables 80 of
+// three rounds; 100 directions are fast where there are many outputs. A flop of a matrix takes 2.4
+// times as long as one of a gradient (bench/leaps.py on simulated data and concrete).
 bool leaps_pay(Index n, Index m, Index d, Index k, std::size_t element, Index steps,
                Index records) {
   const double N = double(n) * double(k), nodes = double(n) * double(m);
   const bool all_fast = N <= double(tuning::kAllOutputs);
   const double p = all_fast ? N : std::min(N, 100.0), gradient = 4 * nodes * double(d + k + 8);
   const double matrix = std::min(2 * N, all_fast ? 2 * N : 4 * double(d) * p) * N * double(m);
-  const double recurrence = 1200 * p * p / gradient, basis = 9 * p * p * p / gradient;
-  const double leap = 3 + matrix / gradient / 2 + recurrence + 0.3 * basis;
+  const double recurrence = 600 * p * p / gradient, basis = 9 * p * p * p / gradient;
+  const double start = all_fast ? 200 : 400, leaps_of_decade = all_fast ? 120 : 80;
+  const double leap =
+      (all_fast ? 5 : 10) + 2.4 * matrix / gradient + (all_fast ? 1 : 3) * recurrence + 0.3 * basis;
   const double bytes = 13 * nodes * double(element) + 8 * (30 * p * p + 2 * N * N);
-  const double all = std::min(100.0, double(steps)) +
-                     120 * std::max(0.0, std::log10(double(steps) / 100)) * leap +
+  const double all = std::min(start, double(steps)) +
+                     leaps_of_decade * std::max(0.0, std::log10(double(steps) / start)) * leap +
                      double(records) * (1 + 2 * recurrence);
   return bytes <= 1e9 && all < 0.8 * double(steps);
 }
