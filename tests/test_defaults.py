@@ -309,6 +309,7 @@ def test_sizes_that_no_memory_holds():
     for call in (
         lambda: af.datasets.simulated(n=2**62, d=2**62),
         lambda: af.Network.init(2**61, 3, 1.0),
+        lambda: af.Network.init(2, 3, 1.0, bias=True)(np.broadcast_to(1.0, (2**58, 2))),
     ):
         with pytest.raises(MemoryError, match=r"needs .* GB for"):
             call()

@@ -473,6 +473,8 @@ def inputs(fn: str, net: AnyNetwork, X: ArrayLike, name: str = "X") -> NDArray[A
 def _with_ones(fn: str, name: str, X: NDArray[Any], d: int) -> NDArray[Any]:
     """X with the constant input of a network with bias=True, which it may have already."""
     if X.shape[-1] == d - 1:
+        need = X.itemsize * d * math.prod(X.shape[:-1])
+        require_room(fn, need, f"a copy of {name} of shape {X.shape} with ones", "pass fewer rows")
         return np.concatenate([X, np.ones((*X.shape[:-1], 1), X.dtype)], axis=-1)
     if X.shape[-1] == d and not (X[..., -1] == 1).all():
         raise ValueError(
