@@ -1,9 +1,9 @@
-// Jacobians of the past of one member, for leaps and the tangent flow: slopes (n, m) at their
-// points stay in the device's memory, and what is n m numbers or more is computed there. The host
-// sends residuals, or moments of them, and gets outputs, one matrix of n k or of p rows, or n k x p
-// products. It solves the small recurrence between them by itself: that is a chain of dependent
-// products of size n k, or p, with a choice of length and order after each, for which the CPU's
-// caches are enough and a launch a step would take longer than the arithmetic.
+// Jacobians of the past of one member, for leaps and the tangent flow. Their slopes (n, m) stay in
+// the device's memory, and everything of n m numbers or more is computed there. The host sends
+// residuals, or moments of them, and receives outputs and a matrix of n k rows, or products with p
+// vectors. It solves the small recurrence itself: that is a chain of dependent products of size n k
+// or p, with a choice of length and order after each. They fit the CPU's caches, and a launch for
+// each would take longer than its arithmetic.
 #pragma once
 
 #include <algorithm>

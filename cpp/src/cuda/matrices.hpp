@@ -1,4 +1,5 @@
-// Kernels on whole matrices beside the training kernel: the NTG, and sums of weights.
+// Kernels on whole matrices beside the training kernels: the NTG, and a search for what is not a
+// finite number.
 #pragma once
 
 #include "cuda/tile.hpp"
@@ -8,8 +9,7 @@ namespace asymfast::cuda {
 
 // K_il = (x_i.x2_l / d) sum_j v_j sigma'(Z_j(x_i)) sigma'(Z_j(x2_l)), Eqs. (4) and (5), in double.
 // X and X2 are scaled by 1 / sqrt d. Symmetric: tiles on and below the diagonal, mirrored, so that
-// K is symmetric to the bit. Cost: 2 n n2 m flop, half if symmetric.
-// K is of E.
+// K is symmetric to the bit. E is the type of K's elements. Cost: 2 n n2 m flop, half if symmetric.
 template <class Shape, class T, class E>
 struct Ntg {
   static constexpr int kThreads = Shape::threads;
