@@ -5,7 +5,8 @@
 Each setting is trained in leaps, by the first steps of the plain loop, in leaps again, and by as
 many steps of the other libraries' fastest program (JAX's fori_loop, PyTorch by hand or compiled).
 Times of loops are extrapolated from the steps made, `--made`, to all of them; all else is measured.
-The error is the largest relative one of the loss at the recorded steps that were made.
+The errors are the largest at the recorded steps that were made: of the loss, relative, and of a
+weight.
 """
 
 from __future__ import annotations
@@ -60,13 +61,13 @@ SETTINGS = {
 
 
 def in_leaps(setting: Setting, seed: int, made: int, threads: int) -> list[float]:
-    """Seconds in leaps and by steps, error of the loss, gradients of the leaps."""
+    """Seconds in leaps and by steps, errors of loss and weights, gradients of the leaps."""
     net, X, y, loss = setting.make(seed)
     records = [step for step in AT if step <= setting.steps]
 
     def run(method: str, until: int) -> tuple[float, af.Run]:
         wanted = [step for step in records if step <= until] or [until]
-        record = af.Record(steps=wanted, ntg=False, eigmin=False)
+        record = af.Record(steps=wanted, ntg=False, eigmin=False, weights=True)
         settings = {"lr": 1.0, "loss": loss, "threads": threads, "record": record}
         began = time.perf_counter()
         result = af.gradient_descent(net, X, y, steps=until, method=method, **settings)
@@ -77,7 +78,9 @@ def in_leaps(setting: Setting, seed: int, made: int, threads: int) -> list[float
     second, _ = run("leap", setting.steps)
     _, at, also = np.intersect1d(leaps.steps, plain.steps, return_indices=True)
     error = np.abs(leaps.loss[at] / plain.loss[also] - 1).max(initial=0)
-    return [(first + second) / 2, stepping / made * setting.steps, error, leaps.evaluations[-1]]
+    of_weights = np.abs(leaps.weights[at] - plain.weights[also]).max(initial=0)
+    seconds = [(first + second) / 2, stepping / made * setting.steps]
+    return [*seconds, error, of_weights, leaps.evaluations[-1]]
 
 
 def by_others(
@@ -123,16 +126,16 @@ def main() -> None:
     cores = sorted(os.sched_getaffinity(0))[: options.threads]
     print(f"float64, {options.threads} threads; loops extrapolated from {options.made} steps")
     titles = ["setting", "seed", "leaps, s", "our loop, s", "ratio"]
-    titles += [*(f"{name}, s" for name in libraries), "error of the loss", "gradients"]
+    titles += [*(f"{name}, s" for name in libraries), "loss errs by", "a weight by", "gradients"]
     print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
     for name in options.names or SETTINGS:
         for seed in range(options.seeds):
             setting = SETTINGS[name]
-            leaps, loop, error, gradients = in_leaps(setting, seed, options.made, options.threads)
+            leaps, loop, *errors, gradients = in_leaps(setting, seed, options.made, options.threads)
             others = by_others(setting, seed, options.made, cores, libraries)
             cells = [name, seed, f"{leaps:.2f}", f"{loop:.1f}", f"1/{loop / leaps:.1f}"]
             cells += [f"{others[one]:.0f}" if one in others else "" for one in libraries]
-            cells += [f"{error:.1e}", int(gradients)]
+            cells += [*(f"{error:.1e}" for error in errors), int(gradients)]
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 

@@ -248,8 +248,8 @@ def loss_slope(f, y, kind="half_sse"):
         return f - y
     if kind == "mse":
         return 2 * (f - y) / f.size
-    p = one_hot(y, f)  # rows of p sum to 1
-    return (softmax(f, axis=1) - p) / len(f)
+    p = one_hot(y, f)
+    return (p.sum(axis=1, keepdims=True) * softmax(f, axis=1) - p) / len(f)
 
 
 def node_gradients(model, X, y, kind="half_sse"):
