@@ -258,6 +258,9 @@ class Copy:
         for name in ("_core", "_emulated"):
             for module in self.build.glob(f"{name}*.so"):
                 (folder / "python/asymfast" / module.name).symlink_to(module)
+        (self.build / "lib").mkdir(exist_ok=True)  # where the tests of the C interface look for it
+        for library in self.build.glob("libasymfast.*"):
+            (self.build / "lib" / library.name).symlink_to(library)
 
     def make(self):
         """Build what has changed; what the compiler says, if it refuses."""
