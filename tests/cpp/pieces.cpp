@@ -1,5 +1,6 @@
 // Parts of the library that whole runs only show indirectly: the archive of a run's state, and the
 // sequence of points at which a run is recorded.
+#include <cmath>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -102,10 +103,35 @@ void check_goals() {
   expect(goals.fraction(3, 1) == 0.25, "the part of the time that has passed");
 }
 
+// Sums of 20 000 numbers lie within five standard deviations, those of squares too.
+void check_draws() {
+  constexpr Index m = 500, d = 40, k = 3, count = m * d;
+  asymfast::Matrix<double> W(m, d), a(m, k);
+  asymfast::draw_weights(7, W.view(), a.view());
+  double sum = 0, squares = 0, products = 0, signs = 0;
+  for (Index i = 0; i < count; ++i) {
+    const double w = W.view().data[i];
+    sum += w, squares += w * w;
+    if (i % 2 == 1) products += w * W.view().data[i - 1];  // drawn together
+  }
+  bool is_a_sign = true;
+  for (Index i = 0; i < m * k; ++i) {
+    const double sign = a.view().data[i];
+    is_a_sign = is_a_sign && (sign == 1 || sign == -1);
+    signs += sign;
+  }
+  const double n = double(count);
+  expect(std::abs(sum) < 5 * std::sqrt(n), "weights have mean 0");
+  expect(std::abs(squares - n) < 5 * std::sqrt(2 * n), "weights have variance 1");
+  expect(std::abs(products) < 5 * std::sqrt(n / 2), "weights are not correlated");
+  expect(is_a_sign && std::abs(signs) < 5 * std::sqrt(double(m * k)), "signs have mean 0");
+}
+
 }  // namespace
 
 int main() {
   check_archive();
   check_goals();
+  check_draws();
   return check::summary("pieces");
 }

@@ -111,11 +111,17 @@ class Leap : public Method<Member<T>> {
   // The defect is a difference of outputs at two points and of r by way of the eigenbasis: more
   // roundings than those of one evaluation.
   static constexpr double kNoise = 16;
+  // h times the largest eigenvalue. Beyond it r swings from step to step for long, on a way that
+  // errors change and that the end of a leap of an even number of steps hardly shows.
+  static constexpr double kMostCurvature = 1.95;
   static constexpr Index kScratchFrame = TangentHistory::kFrames;  // and the next two
 
   Index size() const { return problem_.n * problem_.k; }
   double h() const { return problem_.curvature * problem_.lr; }
-  bool leaps() const { return length_ >= double(shortest_) && !outputs_.past.empty(); }
+  bool leaps() const {
+    return length_ >= double(shortest_) && !outputs_.past.empty() &&
+           h() * outputs_.largest_eigenvalue() < kMostCurvature;
+  }
 
   void stand_at(Member<T>& member, Index step) const {
     member.step = step;
