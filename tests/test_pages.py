@@ -70,6 +70,13 @@ def test_the_readme_takes_its_times_from_the_measurements():
             assert float(re.match(r"[\d.]+", cells[3])[0]) == round(float(ours.split()[0]) / 1e3, 2)
 
 
+def test_the_readme_takes_the_times_of_leaps_from_their_page():
+    rows = re.findall(r"^\| simulated \|.*", (ROOT / "docs/leaps.md").read_text(), re.MULTILINE)
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    ratios = [float(cell[2]) / float(cell[6]) for cell in cells]
+    assert f"{min(ratios):.3f} to {max(ratios):.3f}" in (ROOT / "README.md").read_text()
+
+
 def test_links_between_files_lead_somewhere():
     """As a code host shows them; within the site Sphinx checks them, with their anchors."""
     texts = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "bench/README.md")]
