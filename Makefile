@@ -26,7 +26,7 @@ PYTEST = $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # Some four minutes on two cores. Notes which tests it skips.
 test: $(VENV)/.installed
-	$(PYTEST) --durations=25 --note-left-out $(VENV)/.tested
+	$(PYTEST) --durations=25 --note-left-out=$(VENV)/.tested
 
 # `make test`, where it has not passed since the last change, and then what it leaves out: the tests marked
 # slow, and those of PyTorch, JAX, dask, MPI and the documentation. A skip for want of a package is a failure.
@@ -34,7 +34,7 @@ test-all: export SCIPY_ARRAY_API = 1
 # PACKAGES= installs none and allows such skips.
 PACKAGES = $(VENV)/.test-all
 test-all: $(VENV)/.tested $(PACKAGES)
-	$(PYTEST) --left-out $(VENV)/.tested $(if $(PACKAGES),--no-skips)
+	$(PYTEST) --left-out=$(VENV)/.tested $(if $(PACKAGES),--no-skips)
 
 $(VENV)/.tested: $(VENV)/.installed $(shell find tests -type f -not -name '*.pyc')
 	$(MAKE) test
