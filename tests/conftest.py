@@ -16,8 +16,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# What --no-skips lets a test skip for: hardware, an interpreter, an operating system or data that
-# are not here. Everything else can be installed.
+# What --no-skips lets a test skip for: hardware, an interpreter, an operating system and its
+# programs, or data that are not here. Everything else can be installed.
 MAY_SKIP = (
     "CUDA device",
     "free-threaded",
@@ -25,6 +25,7 @@ MAY_SKIP = (
     "PyTorch without CUDA",
     "built with CUDA",
     "no data",
+    "no qemu-x86_64",
 )
 
 
