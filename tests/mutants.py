@@ -173,7 +173,12 @@ CORE = [
         "((2 * l + 1) * x * now - l * before) / l",
         "test_flow_methods.py test_flow.py",
     ),
-    Mutant("train/next_step.hpp", "{5.0 / 18, 4.0 / 9,", "{4.0 / 18, 5.0 / 9,", "test_leaps.py"),
+    Mutant(
+        "train/methods/leap.hpp",
+        "scaled(rest.moments, h()), -1, false",
+        "scaled(rest.moments, -h()), -1, false",
+        "test_leaps.py",
+    ),
     Mutant(
         "train/recurrence.cpp",
         "of_v0[at_index(i)] += weight;",
