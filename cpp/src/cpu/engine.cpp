@@ -226,8 +226,10 @@ class CpuEngine final : public Engine<T> {
         strength.push_back(most);
       }
       std::vector<Index> order = all;
-      std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) {
-        return strength[static_cast<std::size_t>(a)] > strength[static_cast<std::size_t>(b)];
+      std::sort(order.begin(), order.end(), [&](Index a, Index b) {
+        const T one = strength[static_cast<std::size_t>(a)];
+        const T other = strength[static_cast<std::size_t>(b)];
+        return one != other ? one > other : a < b;
       });
       const auto middle = order.begin() + ceil_div(at_.blocks, kStrongShare);
       std::sort(order.begin(), middle), std::sort(middle, order.end());

@@ -178,8 +178,9 @@ class ReferenceEngine final : public Engine<T> {
       for (Index q = 0; q < y_.cols; ++q) most = std::max(most, std::abs(double(net_.a(j, q))));
       return std::sqrt(net_.lam[j]) * most;
     };
-    std::stable_sort(order.begin(), order.end(),
-                     [&](Index i, Index j) { return strength(i) > strength(j); });
+    std::sort(order.begin(), order.end(), [&](Index i, Index j) {
+      return strength(i) != strength(j) ? strength(i) > strength(j) : i < j;
+    });
     const auto middle = order.begin() + (net_.m() + kStrongShare - 1) / kStrongShare;
     if (part == Part::strong) order.erase(middle, order.end());
     if (part == Part::weak) order.erase(order.begin(), middle);
