@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import itertools
 import re
 import sys
 
@@ -49,6 +50,16 @@ def result_of(name):
     if not inspect.isclass(target) or not found or ">>>" in target.__doc__:
         return None
     return getattr(sys.modules[target.__module__], found[1])
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_headings_stand_alone(name):
+    """As "Notes" does over its line: within a paragraph a heading is none."""
+    lines = (inspect.getdoc(PUBLIC[name]) or "").splitlines()
+    for above, line in itertools.pairwise(lines):
+        assert not re.search(r"\w -{3,}|-{3,} \w", line)
+        if re.fullmatch("-{3,}", line):
+            assert len(line) == len(above)
 
 
 @pytest.mark.parametrize("name", sorted(PUBLIC))

@@ -9,6 +9,7 @@
 
 #include "archive.hpp"
 #include "asymfast/network.hpp"
+#include "parts.hpp"
 #include "watch.hpp"
 
 namespace asymfast {
@@ -49,11 +50,6 @@ struct Move {
   Index into = -1;
   bool commit = false;
 };
-
-// The strong nodes are the sixteenth with the largest sqrt(lambda_j) |a_j|: with a residual, these
-// turn fastest.
-enum class Part { all, strong, weak };
-inline constexpr Index kStrongShare = 16;
 
 // A Jacobian between those of frames, sum_l shares[l] J_frames[l], of all nodes or a part of them.
 struct Blend {

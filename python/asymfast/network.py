@@ -647,8 +647,10 @@ class Network(Exports):
         TypeError, ValueError
             As `loss`.
 
-        Notes ----- Source: the linearised loss; Appendix H needs far smaller steps. Cost: at most
-        30 gradients and forward passes.
+        Notes
+        -----
+        Source: the linearised loss; Appendix H needs far smaller steps. Cost: at most 30 gradients
+        and forward passes.
 
         Examples
         --------

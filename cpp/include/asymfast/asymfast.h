@@ -68,8 +68,7 @@ ASYMFAST_API const char* asymfast_last_error(void);
 ASYMFAST_API const char* asymfast_isa(void);
 ASYMFAST_API asymfast_status asymfast_use_isa(const char* isa);
 
-/* How many threads a call gets that asks for none. 1 without OpenMP, and in a child after fork().
- */
+/* How many threads a call gets that asks for none: 1 without OpenMP, or in a child after fork(). */
 ASYMFAST_API int32_t asymfast_max_threads(void);
 
 /* ---- how a call is carried out ------------------------------------------------------------------

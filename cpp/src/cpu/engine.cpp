@@ -6,7 +6,6 @@
 #include "engine.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <utility>
 
@@ -213,29 +212,19 @@ class CpuEngine final : public Engine<T> {
     return slots[static_cast<std::size_t>(index)];
   }
 
-  // Whole blocks: the strong ones have the strongest nodes.
+  // Whole blocks, as strong as their strongest node.
   const std::vector<Index>& blocks_of(Part part) {
-    std::vector<Index>& all = parts_[0];
-    if (all.empty()) {
-      std::vector<T> strength;
+    if (parts_.empty()) {
+      std::vector<double> strength;
       for (Index block = 0; block < at_.blocks; ++block) {
-        all.push_back(block);
-        T most = 0;
+        double most = 0;
         for (Index i = 0; i < at_.k * kBlock<T>; ++i)
-          most = std::max(most, std::abs(sweep_.c(block)[i]));
+          most = std::max(most, std::abs(double(sweep_.c(block)[i])));
         strength.push_back(most);
       }
-      std::vector<Index> order = all;
-      std::sort(order.begin(), order.end(), [&](Index a, Index b) {
-        const T one = strength[static_cast<std::size_t>(a)];
-        const T other = strength[static_cast<std::size_t>(b)];
-        return one != other ? one > other : a < b;
-      });
-      const auto middle = order.begin() + ceil_div(at_.blocks, kStrongShare);
-      std::sort(order.begin(), middle), std::sort(middle, order.end());
-      parts_[1].assign(order.begin(), middle), parts_[2].assign(middle, order.end());
+      parts_ = Parts(strength);
     }
-    return parts_[static_cast<std::size_t>(part)];
+    return parts_[part];
   }
 
   const T* frame(Index l) const { return frames_[static_cast<std::size_t>(l)].data(); }
@@ -352,8 +341,8 @@ class CpuEngine final : public Engine<T> {
   Buffer<T> stage_, sum_, saved_, saved_lost_, slopes_;
   Buffer<double> outputs_;
   Buffer<T> residual_;
-  Slots gradients_, frames_;                 // frames as the slopes at their points
-  std::array<std::vector<Index>, 3> parts_;  // blocks, by Part
+  Slots gradients_, frames_;  // frames as the slopes at their points
+  Parts parts_;               // of the blocks; empty until they are asked for
 };
 
 }  // namespace

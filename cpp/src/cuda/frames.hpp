@@ -110,20 +110,15 @@ class Frames {
   }
 
   void choose_parts(const Problem<T>& p) {
-    std::vector<T> c(static_cast<std::size_t>(p.m * p.k)), strength;
+    std::vector<T> c(static_cast<std::size_t>(p.m * p.k));
     Device::copy_out(c.data(), p.c, c.size() * sizeof(T));
+    std::vector<double> strength;
     for (auto of_node = c.begin(); of_node != c.end(); of_node += p.k)
       strength.push_back(std::abs(*std::max_element(
           of_node, of_node + p.k, [](T a, T b) { return std::abs(a) < std::abs(b); })));
-    std::vector<Index> order(strength.size());
-    std::iota(order.begin(), order.end(), Index(0));
-    std::stable_sort(order.begin(), order.end(), [&](Index i, Index j) {
-      return strength[static_cast<std::size_t>(i)] > strength[static_cast<std::size_t>(j)];
-    });
-    const auto middle = order.begin() + (p.m + kStrongShare - 1) / kStrongShare;
-    std::sort(order.begin(), middle), std::sort(middle, order.end());
-    strong_ = Memory<Device, Index>(std::vector<Index>(order.begin(), middle));
-    weak_ = Memory<Device, Index>(std::vector<Index>(middle, order.end()));
+    const Parts parts(strength);
+    strong_ = Memory<Device, Index>(parts[Part::strong]);
+    weak_ = Memory<Device, Index>(parts[Part::weak]);
   }
 
   static void weigh(const Problem<T>& p, const Blended<T>& from, const Sides& J, Index first,

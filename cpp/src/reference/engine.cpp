@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "backend.hpp"
 #include "losses.hpp"
@@ -171,20 +170,13 @@ class ReferenceEngine final : public Engine<T> {
   }
 
   std::vector<Index> nodes_of(Part part) const {
-    std::vector<Index> order(static_cast<std::size_t>(net_.m()));
-    std::iota(order.begin(), order.end(), 0);
-    const auto strength = [&](Index j) {
+    std::vector<double> strength;
+    for (Index j = 0; j < net_.m(); ++j) {
       double most = 0;
       for (Index q = 0; q < y_.cols; ++q) most = std::max(most, std::abs(double(net_.a(j, q))));
-      return std::sqrt(net_.lam[j]) * most;
-    };
-    std::sort(order.begin(), order.end(), [&](Index i, Index j) {
-      return strength(i) != strength(j) ? strength(i) > strength(j) : i < j;
-    });
-    const auto middle = order.begin() + (net_.m() + kStrongShare - 1) / kStrongShare;
-    if (part == Part::strong) order.erase(middle, order.end());
-    if (part == Part::weak) order.erase(order.begin(), middle);
-    return order;
+      strength.push_back(std::sqrt(net_.lam[j]) * most);
+    }
+    return Parts(strength)[part];
   }
 
   // sigma'(Z) at a frame: (n, m).

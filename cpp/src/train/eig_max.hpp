@@ -10,18 +10,9 @@
 
 #include "backend.hpp"
 #include "engine.hpp"
+#include "train/vectors.hpp"
 
 namespace asymfast {
-
-// The squares of what is larger or smaller than the root of a double's range are not formed.
-inline double length_of(const std::vector<double>& v) {
-  double largest = 0, sum = 0;
-  for (const double x : v) largest = std::max(largest, std::abs(x));
-  const double unit = largest > 1e-140 && largest < 1e140 ? 1 : largest;
-  if (!(unit > 0)) return 0;
-  for (const double x : v) sum += (x / unit) * (x / unit);
-  return unit * std::sqrt(sum);
-}
 
 template <class T>
 double ntg_eig_max(Engine<T>& engine, Index size, const KernelTable& kernels,
@@ -42,7 +33,7 @@ double ntg_eig_max(Engine<T>& engine, Index size, const KernelTable& kernels,
   for (std::size_t i = 0; i < count;
        ++i)  // a fixed vector that no symmetry of the data annihilates
     basis[0][i] = 1 + 0.5 * std::sin(double(i + 1) * 1.7);
-  double norm = length_of(basis[0]);
+  double norm = norm_of_any_size(basis[0]);
   for (Index j = 0; j < most; ++j) {
     std::vector<double>& q = basis.back();
     for (double& x : q) x /= norm;
@@ -56,7 +47,7 @@ double ntg_eig_max(Engine<T>& engine, Index size, const KernelTable& kernels,
         const double along = dot(b, w);
         for (std::size_t i = 0; i < count; ++i) w[i] -= along * b[i];
       }
-    norm = length_of(w);
+    norm = norm_of_any_size(w);
     if (!(norm > 1e-6 * std::abs(diagonal[0])) || j + 1 == most) break;
     off_diagonal.push_back(norm);
     basis.push_back(w);

@@ -20,6 +20,7 @@
 #include "train/recurrence.hpp"
 #include "train/subspace.hpp"
 #include "train/tangent_history.hpp"
+#include "train/vectors.hpp"
 #include "tuning.hpp"
 
 namespace asymfast {
@@ -167,13 +168,6 @@ class LeadingOutputs {
   static constexpr double kAhead = 4;   // V is made for leaps so many times as long
   static constexpr Index kOld = 12;     // leaps before the next look around
   static constexpr Index kBlock = 16;   // directions looked for at a time
-
-  static std::size_t at_index(Index i) { return static_cast<std::size_t>(i); }
-  static double norm(const std::vector<double>& v) {
-    double sum = 0;
-    for (const double x : v) sum += x * x;
-    return std::sqrt(sum);
-  }
 
   // V^T Y along the first p directions, Y (N, count).
   std::vector<double> along(const std::vector<double>& Y, Index count, Index p) const {

@@ -105,6 +105,12 @@ struct Member : Standing {
   void evaluate_for_record(const Context&) {}  // eval is where it stands
   double loss() const { return engine->loss(); }
   const double* outputs() const { return engine->outputs(); }
+  // f - y (n, k) where it stands.
+  std::vector<double> residual() const {
+    std::vector<double> r(static_cast<std::size_t>(y.size()));
+    for (std::size_t i = 0; i < r.size(); ++i) r[i] = outputs()[i] - double(y.data[i]);
+    return r;
+  }
   void copy_weights_to(T* W, T* a) const {
     engine->copy_eval_to(W);
     std::copy_n(outputs_now().data, net_.a.size(), a);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "train/polynomials.hpp"
+#include "train/vectors.hpp"
 
 namespace asymfast {
 
@@ -11,16 +12,6 @@ namespace {
 
 constexpr Index kShortPanel = 16;  // is stepped through
 constexpr int kMostIterations = 12;
-
-std::size_t at_index(Index i) {
-  return static_cast<std::size_t>(i);
-}
-
-double norm(const double* v, Index count) {
-  double sum = 0;
-  for (Index i = 0; i < count; ++i) sum += v[i] * v[i];
-  return std::sqrt(sum);
-}
 
 }  // namespace
 

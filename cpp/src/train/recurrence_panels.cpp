@@ -4,6 +4,7 @@
 
 #include "train/polynomials.hpp"
 #include "train/recurrence.hpp"
+#include "train/vectors.hpp"
 
 namespace asymfast {
 
@@ -14,10 +15,6 @@ constexpr Index kSummed = 64;      // steps up to which sums are taken term by t
 constexpr int kRulePlaces = 11;    // exact for l_i v, of degree 9 + 12 - 1
 constexpr double kDecayed = 0.01;  // z^steps
 constexpr std::size_t kMostPrepared = 6;
-
-std::size_t at_index(Index i) {
-  return static_cast<std::size_t>(i);
-}
 
 // |the polynomial's coefficient in Legendre's basis| of degree places - 1, times its values.
 std::vector<double> highest_coefficient(const std::vector<double>& places) {

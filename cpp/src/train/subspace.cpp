@@ -2,15 +2,9 @@
 
 #include <cmath>
 
+#include "train/vectors.hpp"
+
 namespace asymfast {
-
-namespace {
-
-std::size_t at_index(Index i) {
-  return static_cast<std::size_t>(i);
-}
-
-}  // namespace
 
 std::vector<double> transposed(const std::vector<double>& A, Index rows, Index cols) {
   std::vector<double> out(A.size());

@@ -6,6 +6,7 @@
 
 #include "train/polynomials.hpp"
 #include "train/radau.hpp"
+#include "train/vectors.hpp"
 
 namespace asymfast {
 
@@ -13,10 +14,6 @@ namespace {
 
 constexpr int kNodes = kRadauCount;
 constexpr int kMostIterations = 30;
-
-std::size_t at_index(Index i) {
-  return static_cast<std::size_t>(i);
-}
 
 // int_0^1 s^p exp(-z s) ds for p < kPowers: the recurrence upwards where it is stable, else a
 // series for the highest and the recurrence downwards.

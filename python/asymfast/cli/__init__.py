@@ -72,9 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with _streams():
         try:
             options = _parser().parse_args(argv)
-        except (
-            SystemExit
-        ) as leaving:  # after --help, --version or a mistake, which argparse reports
+        except SystemExit as leaving:  # --help, --version or a mistake, which argparse reports
             return int(leaving.code or 0)
         vars(options).pop("options_seen", None)
         try:

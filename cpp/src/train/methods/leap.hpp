@@ -2,11 +2,10 @@
 // what changes the Jacobian.
 //
 // With h = lr s, s the curvature of the loss, r_k = f(W_k) - y and J_k the Jacobian of the outputs,
-//   W_{k+1} = W_k - h J_k^T r_k,   r_{k+1} = (I - h A_k) r_k exactly, where A_k = J' J_k^T and J'
-//   is
-// the mean of J on the way from W_k to W_{k+1}. J and A change slowly even where r does not. So J
-// and A, known at the last points, are continued in k by a polynomial; r then obeys a linear
-// recurrence of size n k, solved to high accuracy (recurrence.hpp), and the weights move by
+//   W_{k+1} = W_k - h J_k^T r_k,   r_{k+1} = (I - h A_k) r_k exactly,   A_k = J' J_k^T,
+// where J' is the mean of J on the way from W_k to W_{k+1}. J and A change slowly even where r does
+// not. So J and A, known at the last points, are continued in k by a polynomial; r then obeys a
+// linear recurrence of size n k, solved to high accuracy (recurrence.hpp), and the weights move by
 // h J_p^T sum_k l_p(k) r_k, exactly in the limit of constant J, however many steps that are. The
 // discrete twin of tangent.hpp, whose history, orders and errors it shares.
 //
@@ -27,6 +26,7 @@
 #include "train/member.hpp"
 #include "train/methods/method.hpp"
 #include "train/next_step.hpp"
+#include "train/vectors.hpp"
 
 namespace asymfast {
 
@@ -128,19 +128,6 @@ class Leap : public Method<Member<T>> {
     member.time = problem_.lr * double(step);
   }
 
-  static double norm(const std::vector<double>& v) {
-    double sum = 0;
-    for (const double x : v) sum += x * x;
-    return std::sqrt(sum);
-  }
-
-  static std::vector<double> residual_of(const Member<T>& member) {
-    std::vector<double> r(static_cast<std::size_t>(member.y.size()));
-    for (std::size_t i = 0; i < r.size(); ++i)
-      r[i] = member.engine->outputs()[i] - double(member.y.data[i]);
-    return r;
-  }
-
   // What rounding alone makes of a defect.
   static double rounding_of(const Member<T>& member) {
     double sum = 0;
@@ -163,7 +150,7 @@ class Leap : public Method<Member<T>> {
 
   void step_plainly(Member<T>& member, const Context& context) {
     if (r_.empty()) {
-      r_ = residual_of(member);
+      r_ = member.residual();
       look(member, context);
       if (context.watch.stopped()) return;
     }
@@ -175,7 +162,7 @@ class Leap : public Method<Member<T>> {
     if (context.watch.stopped()) return;
     ++member.evaluations;
     ++front_, ++since_;
-    r_ = residual_of(member);
+    r_ = member.residual();
     member.check();
     if (member.diverged) return;
     if (since_ >= pause_) look(member, context);
@@ -230,7 +217,7 @@ class Leap : public Method<Member<T>> {
     moved_ = true;
     if (context.watch.stopped()) return false;
     ++member.evaluations;
-    std::vector<double> r = residual_of(member);
+    std::vector<double> r = member.residual();
     if (!(engine.loss() <= member.loss_limit)) return reject(member, steps, 0.2);
     if (corrects_ && !go_again(member, all, steps, tolerated, r, found, context))
       return !context.watch.stopped() && reject(member, steps, 0.2);
@@ -270,7 +257,7 @@ class Leap : public Method<Member<T>> {
       engine.move({frames_of(all), scaled(found.moments, -h()), into, true}, context);
       if (context.watch.stopped()) return false;
       ++member.evaluations;
-      r = residual_of(member);
+      r = member.residual();
     }
     outputs_.correct(all[0].frame, r);
     return true;
@@ -331,7 +318,7 @@ class Leap : public Method<Member<T>> {
     member.engine->move({frames_of(nodes), scaled(rest.moments, h()), -1, false}, context);
     ++member.evaluations;
     if (context.watch.stopped()) return 0;
-    std::vector<double> defect = residual_of(member);
+    std::vector<double> defect = member.residual();
     for (std::size_t i = 0; i < defect.size(); ++i) defect[i] -= there.r[i];
     return norm(defect) / (kSafety * problem_.rtol * norm(there.r) + rounding_);
   }

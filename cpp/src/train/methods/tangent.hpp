@@ -23,6 +23,7 @@
 #include "train/methods/error_control.hpp"
 #include "train/tangent_history.hpp"
 #include "train/tangent_ode.hpp"
+#include "train/vectors.hpp"
 
 namespace asymfast {
 
@@ -76,7 +77,7 @@ class Tangent : public Dense<T> {
     if (context.watch.stopped()) return false;
     ++member.evaluations;
 
-    std::vector<double> r = residual_of(member);
+    std::vector<double> r = member.residual();
     const double error = distance(r.data(), corrected.r.data(), size());
     const std::vector<T> W = member.weights();
     for (std::size_t i = 0; i < W.size(); ++i) difference[i] -= W[i];
@@ -159,12 +160,6 @@ class Tangent : public Dense<T> {
   Index size() const { return problem_.n * problem_.k; }
   double scaled(double h) const { return problem_.curvature * h; }
 
-  static double norm(const std::vector<double>& v) {
-    double sum = 0;
-    for (const double x : v) sum += x * x;
-    return std::sqrt(sum);
-  }
-
   // What a step of h from the front may err by, in the outputs: its share of rtol, the rounding of
   // the outputs, and that of the weights, which stiff components amplify.
   double allowed(double h) const {
@@ -174,17 +169,10 @@ class Tangent : public Dense<T> {
            kNoise * control_.rounding();
   }
 
-  static std::vector<double> residual_of(const Member<T>& member) {
-    std::vector<double> r(static_cast<std::size_t>(member.y.size()));
-    for (std::size_t i = 0; i < r.size(); ++i)
-      r[i] = member.engine->outputs()[i] - double(member.y.data[i]);
-    return r;
-  }
-
   void begin(Member<T>& member, const Context& context) {
     member.engine->move({{}, {}, 0, false}, context);
     past_.push({0, 0});
-    r_ = residual_of(member);
+    r_ = member.residual();
     control_.begin(member, context);
     keep_theta(member, 0, context);
     renew_basis(member, context);
