@@ -295,18 +295,19 @@ def test_interrupted_sweep_resumes(tmp_path, group):
     A terminal sends the signal to the workers, too.
     """
     short = changed({"train.steps": 1000, "seed": 0})
-    long = {"train.steps": 600_000, "record.every": 200_000}
-    grid = [short, *(changed({**long, "seed": seed}) for seed in (1, 2, 3))]
+    # A second and more each: neither may end before the interrupt has come to it.
+    long = {"train.steps": 1_500_000, "record.every": 500_000}
+    grid = [short, *(changed({**long, "seed": seed}) for seed in (1, 2))]
     process = sweeping(tmp_path, grid, checkpoint_every=1000)
     wait_for(lambda: list(tmp_path.glob("runs/[!.]*")))
     wait_for(lambda: len(holders(tmp_path)) == 2)
-    time.sleep(0.2)  # from the lock of a run to its first step
+    time.sleep(0.4)  # from the lock of a run to its first step
     os.killpg(process.pid, signal.SIGINT) if group else process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode in (-signal.SIGINT, 130, 1)
     assert "KeyboardInterrupt: interrupted; the same sweep resumes" in errors
     finished = len(list(Store(tmp_path).items()))
-    assert 1 <= finished < 4
+    assert finished == 1
     checkpoints = list(tmp_path.glob("unfinished/[!.]*.ckpt"))
     assert len(checkpoints) == 2, "every run that had begun has written one"
     assert not list(tmp_path.glob("unfinished/.stop*"))
