@@ -228,8 +228,11 @@ def test_numbers_of_other_types_are_taken_where_nothing_is_lost():
         for data in ((X, y), exact)
     ]
     assert (runs[0].network.W == runs[1].network.W).all()
-    single = af.Network(np.float32(W), a, lam)
-    assert single(X).dtype == np.float32
+    for order in "<>":  # a byte order changes no dtype
+        kind = np.dtype(f"{order}f4")
+        single = af.Network(np.array(W, kind), np.array(a, kind), np.array(lam, kind))
+        assert single(np.array(X, kind)).dtype == single.W.dtype == np.float32
+        assert af.Network(np.array(W, kind), a, lam)(X).dtype == np.float32
     assert af.min_eigenvalue([[2, 1], [1, 2]]) == pytest.approx(1.0)
 
 

@@ -280,7 +280,8 @@ def array(
     """
     given = as_array(fn, name, value)
     accepted = dtype if isinstance(dtype, tuple) else (np.dtype(dtype),)
-    if given.dtype not in accepted:
+    native = given.dtype.newbyteorder("=")
+    if native not in accepted:
         _require_exact(fn, name, given, accepted)
     if shape is not None:
         several = shape and isinstance(shape[0], tuple)
@@ -293,7 +294,7 @@ def array(
             fn, given.nbytes, f"a copy of {name} of shape {given.shape}", "pass fewer rows"
         )
     finite(fn, name, given)
-    kept = given.dtype if given.dtype in accepted else accepted[0]
+    kept = native if native in accepted else accepted[0]
     return np.require(given, dtype=kept, requirements=["C", "A"])
 
 
@@ -346,13 +347,31 @@ def require_shape(
     fn: str, name: str, came: tuple[int, ...], *expected: tuple[int | str, ...]
 ) -> None:
     """Raise ValueError unless the shape fits one of the expected ones (names fit any size)."""
-    for shape in expected:
-        if len(came) == len(shape) and all(
-            isinstance(want, str) or want == have for want, have in zip(shape, came, strict=True)
-        ):
-            return
+    if any(_fits(came, shape) for shape in expected):
+        return
     texts = " or ".join(f"({', '.join(map(str, s))}{',' * (len(s) == 1)})" for s in expected)
-    raise ValueError(f"{fn}: {name} must have shape {texts}, got {came}")
+    raise ValueError(
+        f"{fn}: {name} must have shape {texts}, got {came}{_remedy(name, came, expected)}"
+    )
+
+
+def _fits(came: tuple[int, ...], shape: tuple[int | str, ...]) -> bool:
+    return len(came) == len(shape) and all(
+        isinstance(want, str) or want == have for want, have in zip(shape, came, strict=True)
+    )
+
+
+def _remedy(name: str, came: tuple[int, ...], expected: tuple[tuple[int | str, ...], ...]) -> str:
+    """What to do where only an axis of length 1 is missing or too many."""
+    for shape in expected:
+        for index, fits in {
+            "None": _fits((1, *came), shape),
+            "..., None": _fits((*came, 1), shape),
+            "..., 0": _fits(came, (*shape, 1)),
+        }.items():
+            if fits and len(set(shape)) == len(shape):  # not of square matrices
+                return f"; pass {name}[{index}]"
+    return ""
 
 
 def reals(fn: str, name: str, values: Any, *, low: float = -math.inf) -> NDArray[np.float64]:

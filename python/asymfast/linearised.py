@@ -115,7 +115,7 @@ class LinearisedFlow:
 
 
 def _linear_loss(fn: str, name: str, loss: Any) -> str:
-    if loss == "cross_entropy":
+    if isinstance(loss, str) and loss == "cross_entropy":
         raise ValueError(
             f"{fn}: loss must be half_sse or mse, whose flow is linear, got 'cross_entropy'"
         )

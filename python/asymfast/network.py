@@ -986,8 +986,7 @@ class Network(Exports):
         fn = "Network.ntg"
         _, a, lam = self._arrays()
         if part is not None:
-            if part not in (1, 2):
-                raise ValueError(f"{fn}: part must be None, 1 or 2, got {part!r}")
+            part = _check.integer(fn, "part", part, low=1, high=2)
             if self.gamma is None:
                 raise ValueError(f"{fn}: part={part} needs a network made with gamma=, it has none")
             first = np.reshape(np.asarray(self.gamma, dtype=np.float64), (-1, 1)) / self.m
@@ -1053,7 +1052,7 @@ def _origin(
     """Gamma or alpha as a float or, of an ensemble whose members differ, a (B,) array."""
     if value is None:
         return None
-    if np.ndim(value) == 0:
+    if np.ndim(value) == 0 or not members:
         return _check.number(fn, name, value, low=0.0, high=high)
     given = _check.as_array(fn, name, value)
     _check.require_shape(fn, name, given.shape, members)

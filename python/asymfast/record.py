@@ -207,7 +207,11 @@ def _increasing(
     if given.min() < 0:
         raise ValueError(f"{fn}: {name} must be >= 0, got {given.min()}")
     if (given[1:] <= given[:-1]).any():
-        raise ValueError(f"{fn}: {name} must increase, got {given.tolist()}")
+        i = int(np.argmax(given[1:] <= given[:-1]))
+        raise ValueError(
+            f"{fn}: {name} must increase, got {given[i + 1]} after {given[i]}; "
+            f"pass np.unique({name})"
+        )
     return tuple(element(value) for value in given)
 
 
@@ -286,8 +290,6 @@ class Stop:
             raise ValueError(
                 "Stop: give at least one of loss, time, wall_seconds and patience, got none"
             )
-        if self.min_delta and self.patience is None:
-            raise ValueError(f"Stop: min_delta needs patience, got {self.min_delta!r} alone")
         _check.fields(
             self,
             loss=_check.number,
@@ -296,6 +298,8 @@ class Stop:
             patience=_check.COUNT,
             min_delta=_check.NON_NEGATIVE,
         )
+        if self.min_delta and self.patience is None:
+            raise ValueError(f"Stop: min_delta needs patience, got {self.min_delta!r} alone")
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ SYMBOLS: dict[str, tuple[Domain, str]] = {
     "activation": (ACTIVATION, "As in `asymfast.Network`."),
     "tol": (POSITIVE, "Accuracy required; a ValueError says where it cannot be met."),
     "return_error": (
-        Domain("bool", ANY.check),
+        FLAG,
         "Return the error as well, and do not raise an error where it exceeds `tol`.",
     ),
     "draws": (count(2), "Number of networks."),

@@ -13,7 +13,7 @@ import numpy as np
 import asymfast._optional as _optional
 import asymfast.theory.expectations as expectations
 from asymfast.theory.activations import ACTIVATIONS, Floats
-from asymfast.theory.checks import Array, count, mirrored, number, optional, statement
+from asymfast.theory.checks import FLAG, Array, count, mirrored, number, optional, statement
 from asymfast.theory.expectations import RowGeometry, row_geometry
 from asymfast.theory.scaling import (
     ZIPF,
@@ -299,7 +299,7 @@ class Truncation(NamedTuple):
     sure: float
 
 
-@statement(terms=optional(count(1, _MOST_TERMS)))
+@statement(terms=optional(count(1, _MOST_TERMS)), return_bound=FLAG)
 def limiting_ntg(
     X: Array,
     gamma: float,
