@@ -185,6 +185,18 @@ def test_the_number_of_terms_follows_the_tolerance():
         theory.limiting_ntg(X, 0.0, 0.9, tol=1e-13)
 
 
+def test_short_rows_take_as_many_terms():
+    """C_0 of relu scales as X^4 and underflows; that of cos is Var(u v) there: no digits cancel."""
+    X, s = rows(3, 3), 2.0**-300
+    K, bound = theory.limiting_ntg(X, 0.5, 0.7, "relu", rng=0, tol=0.01, return_bound=True)
+    tiny, small = theory.limiting_ntg(s * X, 0.5, 0.7, "relu", rng=0, tol=0.01, return_bound=True)
+    assert small == (bound.terms, s**2 * bound.rms, s**2 * bound.sure)
+    assert (tiny == s**2 * K).all()
+    G = 1e-6 * X @ X.T * 1e-6 / 3
+    exact = np.sum(G**2 * (np.outer(np.diag(G), np.diag(G)) + G**2))
+    assert theory.c_0(1e-6 * X, "cos") == pytest.approx(exact, rel=1e-9)
+
+
 def test_limiting_ntg_without_randomness():
     X = rows(3, 3)
     np.testing.assert_array_equal(theory.limiting_ntg(X, 1.0), theory.mean_ntg(X))

@@ -241,11 +241,22 @@ def c_0(X: Array, activation: str = "swish") -> float:
     >>> f"{af.theory.c_0(X, 'swish'):.6f}", af.theory.c_0(X, "identity")
     ('0.060626', 0.0)
     """
+    K = mean_ntg(X, activation)
+    return (_largest(K) * _spread(X, activation, K)) ** 2
+
+
+def _largest(K: Floats) -> float:
+    """The largest entry of a positive semi-definite matrix; 1 where it is zero."""
+    return float(np.max(np.diagonal(K))) or 1.0
+
+
+def _spread(X: Floats, activation: str, K: Floats) -> float:
+    """sqrt(C_0) in units of the largest entry of Theta* = K, whose square may underflow."""
     if activation == "identity":
         return 0.0
-    first, rows = mean_ntg(X, activation), row_geometry(X)
-    second = rows.gram**2 * _slope_squares(activation, rows)
-    return float(max(0.0, np.sum(second - first**2)))
+    rows, unit = row_geometry(X), _largest(K)
+    second = (rows.gram / unit) ** 2 * _slope_squares(activation, rows)
+    return math.sqrt(max(0.0, float(np.sum(second - (K / unit) ** 2))))
 
 
 @statement()
@@ -287,8 +298,8 @@ class Truncation(NamedTuple):
     terms : int
         Number of nodes drawn; the rest of the sum was replaced by its mean.
     rms : float
-        Root mean square of the Frobenius norm of the error: exactly
-        (1 - gamma) sqrt(C_0 sum_{j > terms} t_j^2).
+        Root mean square of the Frobenius norm of the error:
+        (1 - gamma) sqrt(C_0 sum_{j > terms} t_j^2), to about 1e-7 n of the largest entry.
     sure : float
         Bound on every entry of the error that holds with certainty:
         2 (1 - gamma) sum_{j > terms} t_j sup|sigma'|^2 max_i |x_i|^2 / d.
@@ -381,15 +392,16 @@ def _limit(
         return lambda rng: K, Truncation(0, 0.0, 0.0)
     require_one(fn, alpha, weights)
     alpha = optional(ZIPF).check(fn, "alpha", alpha, {})
-    spread = (1 - gamma) * math.sqrt(c_0(X, activation))
+    spread = (1 - gamma) * _spread(X, activation, K)
     if alpha is None:
         t, missing, rms = normalised(np.asarray(weights)), 0.0, 0.0
     else:
         if terms is None:
-            terms = _enough_terms(fn, spread, alpha, tol, float(np.linalg.norm(K)))
+            size = float(np.linalg.norm(K / _largest(K)))
+            terms = _enough_terms(fn, spread, alpha, tol, size)
         t = zipf_weights(terms, alpha)
         missing = zipf_tail(alpha, terms)
-        rms = spread * math.sqrt(zipf_tail(alpha, terms, 2.0))
+        rms = _largest(K) * spread * math.sqrt(zipf_tail(alpha, terms, 2.0))
     largest = float(np.max(np.sum(X**2, axis=1))) / X.shape[1]
     sure = 2 * (1 - gamma) * missing * ACTIVATIONS[activation].slope_sup ** 2 * largest
 
@@ -434,13 +446,12 @@ def _slope_squares(name: str, rows: RowGeometry) -> Floats:
     if name == "erf":  # (4 / pi)^2 E[exp(-2 u^2 - 2 v^2)]
         return (4 / math.pi) ** 2 / np.sqrt(_determinant(rows, 4))
     if name in ("sin", "cos"):
-        # 4 cos^2 u cos^2 v = (1 + cos 2u)(1 + cos 2v), and minus signs for sines
-        sign = 1.0 if name == "sin" else -1.0
-        c = np.multiply.outer(rows.scale, rows.scale) * rows.rho
-        sums = np.add.outer(a, a)
-        both = 0.5 * (np.exp(-2 * sums + 4 * c) + np.exp(-2 * sums - 4 * c))
-        single = np.exp(-2 * a)
-        return np.asarray(0.25 * (1 + sign * np.add.outer(single, single) + both))
+        # 4 cos^2 u cos^2 v = (1 + cos 2u)(1 + cos 2v), and minus signs for sines, whose mean is
+        # E[1 -+ cos 2u] E[1 -+ cos 2v] + Cov(cos 2u, cos 2v), which is a sum of positive numbers
+        c = np.multiply.outer(rows.scale, rows.scale) * np.abs(rows.rho)
+        mean = 1 + np.exp(-2 * a) if name == "sin" else -np.expm1(-2 * a)
+        both = 0.5 * np.exp(4 * c - 2 * np.add.outer(a, a)) * np.expm1(-4 * c) ** 2
+        return np.asarray(0.25 * (np.multiply.outer(mean, mean) + both))
     slope = ACTIVATIONS[name].slope
     bandwidth = 1.25 * expectations.BANDWIDTH[name]  # poles of twice the order
     E, _ = expectations.pair_means(lambda z: slope(z) ** 2, bandwidth, rows, 1e-14)
