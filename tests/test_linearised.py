@@ -128,6 +128,16 @@ def test_tiny_eigenvalues_keep_their_digits():
     assert_within(got.weight_change / t, np.linalg.norm(slope, axis=1), 1e-11)
 
 
+def test_weight_changes_whose_squares_underflow():
+    """J and the residual of relu are as large as X and y, to the bit by a power of two."""
+    X, y = af.datasets.simulated(n=5, d=3, rng=0)
+    net, s = af.Network.init(3, 7, 0.5, 0.7, activation="relu", rng=1), 2.0**-300
+    tiny = af.linearised_flow(net, s * X, s * y, t=1.0, weights=True).weight_change
+    slope = np.linalg.norm(net.node_gradients(X, y), axis=1)
+    np.testing.assert_allclose(tiny / s**2, slope, rtol=1e-12)
+    assert slope.max() > 0
+
+
 def test_wide_networks_follow_their_linearisation():
     """Theorem 4.1: with gamma = 1 the distance to the linearised flow falls with m."""
     X, y = af.datasets.simulated(n=10, d=5, rng=0)

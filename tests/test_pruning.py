@@ -84,6 +84,18 @@ def test_authors_importance():
     np.testing.assert_array_equal(curve.order, expected)
 
 
+@pytest.mark.parametrize("exponent", [-600, 600])
+def test_the_order_of_weights_whose_squares_leave_the_range(exponent):
+    net = problem(m=13).net
+    scaled = net.with_weights(net.W * 2.0**exponent)
+    X, y = np.zeros((1, net.d)), np.zeros(1)
+    order, expected = (af.pruning_curve(one, X, y).order for one in (scaled, net))
+    np.testing.assert_array_equal(order, expected)
+    np.testing.assert_array_equal(scaled.prune(5).lam, net.prune(5).lam)
+    both = af.Network.stack([scaled, net]).prune(5)
+    np.testing.assert_array_equal(both.lam[0], both.lam[1])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

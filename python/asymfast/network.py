@@ -850,10 +850,21 @@ class Network(Exports):
         >>> bool(importance.argmax() == (net.lam * (net.W**2).sum(axis=1)).argmax())
         True
         """
-        of = self.W if kind == "paper" else self.a.reshape(*self.lam.shape, self.k)
         with np.errstate(over="ignore", invalid="ignore"):
-            importance = self._lam64 * np.square(of, dtype=np.float64).sum(axis=-1)
+            importance = self._lam64 * np.square(self._important(kind)).sum(axis=-1)
         return _check.in_range("Network.node_importance", np.asarray(importance))
+
+    def _important(self, kind: str) -> NDArray[np.float64]:
+        """The weights whose squares make nodes important."""
+        of = self.W if kind == "paper" else self.a.reshape(*self.lam.shape, self.k)
+        return np.asarray(of, dtype=np.float64)
+
+    def _ranked(self, kind: str = "paper") -> NDArray[np.int64]:
+        """The nodes, the most important first, of equals the earlier; of weights of any size."""
+        of = self._important(kind)
+        _, exponent = np.frexp(np.abs(of).max(axis=(-2, -1), keepdims=True))
+        scaled = np.ldexp(of, -exponent)  # changes no digit
+        return np.argsort(-self._lam64 * np.square(scaled).sum(axis=-1), axis=-1, kind="stable")
 
     def prune(self, keep: int) -> Network:
         """Network of the `keep` most important nodes, in their order, their lam as they were.
@@ -882,8 +893,7 @@ class Network(Exports):
         (Network(m=10, d=3, k=1, activation='swish', dtype='float64'), 0.335)
         """
         keep = _check.integer("Network.prune", "keep", keep, low=1, high=self.m)
-        ranked = np.argsort(-self.node_importance(), axis=-1, kind="stable")[..., :keep]
-        nodes = np.sort(ranked, axis=-1)
+        nodes = np.sort(self._ranked()[..., :keep], axis=-1)
         return self._select(nodes if self.B is None else (np.arange(self.B)[:, None], nodes))
 
     def with_weights(self, W: ArrayLike, a: ArrayLike | None = None) -> Network:

@@ -116,7 +116,7 @@ def _curve(
     net: Network, X: NDArray[Any], y: NDArray[Any], loss: str, kind: str, threads: int | None
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:
     """Losses, numbers of hits and the order of the nodes of a single network."""
-    order = np.argsort(-net.node_importance(kind), kind="stable")
+    order = net._ranked(kind)
     a = net.a.reshape(net.m, net.k).astype(np.float64)[order]
     n, m = len(X), net.m
     losses, hits = np.zeros(m), np.zeros(m)

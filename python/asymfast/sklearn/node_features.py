@@ -96,9 +96,9 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
                 f"{fn}: k must be at most the estimator's n_hidden = {estimator.n_hidden}, got {k}"
             )
         self.estimator_ = estimator.fit(X, y)
-        importance = self.estimator_.network_.node_importance(self.kind)
-        self.nodes_ = np.argsort(-importance, kind="stable")[:k]
-        self.importances_ = importance[self.nodes_]
+        network = self.estimator_.network_
+        self.nodes_ = network._ranked(self.kind)[:k]
+        self.importances_ = network.node_importance(self.kind)[self.nodes_]
         return self
 
     def transform(self, X: Any) -> Array:

@@ -268,8 +268,7 @@ def transfer(
     most = max(plan.features)
     if most > network.m:
         raise ValueError(f"transfer: features must be at most m = {network.m}, got {most}")
-    order = np.argsort(-network.node_importance(), kind="stable")[:most]
-    top = network._select(order)
+    top = network._select(network._ranked()[:most])
     features, test_features = (top.features(X, threads=threads) for X in (X_held, X_test))
     rows = []
     for count in plan.features:
