@@ -393,3 +393,50 @@ def test_origins_of_members_are_checked(origin, error, message):
     both = af.Network.stack([NET, NET])
     with pytest.raises(error, match=message):
         af.Network(both.W, both.a, both.lam, **origin)
+
+
+@pytest.mark.parametrize("seed", [True, False, np.True_, [1, True], np.array([True])], ids=repr)
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda seed: af.Network.init(3, 4, 1.0, rng=seed),
+        lambda seed: af.datasets.simulated(5, 3, rng=seed),
+        lambda seed: af.limiting_ntg(np.eye(3), 0.5, 0.5, rng=seed),
+        lambda seed: af.theory.min_eigenvalue_law(np.eye(3), 1.0, m=5, draws=2, rng=seed),
+        lambda seed: af.sgd(
+            af.Network.init(3, 4, 1.0, rng=0),
+            np.eye(3),
+            np.ones(3),
+            batch_size=2,
+            epochs=1,
+            rng=seed,
+        ),
+    ],
+)
+def test_truth_values_are_not_seeds(draw, seed):
+    with pytest.raises(
+        TypeError, match=r"rng must be a seed >= 0 or a generator, got .*(True|False)"
+    ):
+        draw(seed)
+
+
+@pytest.mark.parametrize("rng", [0, [0, 1]], ids=["single", "ensemble"])
+def test_one_hot_rows_of_integers(rng):
+    net = af.Network.init(3, 10, 1.0, outputs=3, rng=rng)
+    X, labels = np.random.default_rng(0).standard_normal((5, 3)), np.array([0, 1, 2, 0, 1])
+    expected = net.loss(X, labels, "cross_entropy")
+    assert np.array_equal(net.loss(X, np.eye(3, dtype=int)[labels], "cross_entropy"), expected)
+    with pytest.raises(ValueError, match=r"y must have shape \(5,\) or .*\(5, 3\).*, got \(5, 2\)"):
+        net.loss(X, np.eye(3, dtype=int)[labels][:, :2], "cross_entropy")
+    with pytest.raises(ValueError, match="probabilities >= 0, got -1"):
+        net.loss(X, np.eye(3, dtype=int)[labels] - 1, "cross_entropy")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["kappa_n", "c_0", "min_eigenvalue_law", "limiting_ntg", "ntg_variance", "mean_ntg"],
+)
+def test_messages_begin_with_the_statement_that_was_called(statement):
+    more = () if statement in ("kappa_n", "c_0", "mean_ntg") else (0.5, 0.5)
+    with pytest.raises(ValueError, match=f"^{statement}: the rows of X are too long"):
+        getattr(af.theory, statement)(1e5 * np.eye(3), *more)

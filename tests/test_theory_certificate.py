@@ -268,7 +268,7 @@ def test_frobenius_norms_that_decide_nothing():
     np.testing.assert_array_equal(certificate.claims["(d)"].observed, run.ntg_change)
     from asymfast.theory.certificate import RunNumbers, _ntg_claim
 
-    numbers = RunNumbers("test", run, X, y, None)
+    numbers = RunNumbers(run, X, y, None)
     last = run.ntg_change[-1]
     known = np.array([4])
     assert _ntg_claim("", known, numbers, 1.1 * last).holds is True

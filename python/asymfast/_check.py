@@ -68,7 +68,7 @@ def _checking(function: F, fn: str, checks: Mapping[str, Check]) -> F:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if not (any_name or kwargs.keys() <= parameters.keys()):
-            raise _unknown(fn, kwargs, names)
+            raise unknown_keyword(fn, kwargs, names)
         with np.errstate(**_ERROR_STATE):
             given = (*map(checked, names, args), *args[len(names) :])
             return function(*given, **{name: checked(name, kwargs[name]) for name in kwargs})
@@ -77,7 +77,7 @@ def _checking(function: F, fn: str, checks: Mapping[str, Check]) -> F:
     return call  # type: ignore[return-value]
 
 
-def _unknown(fn: str, given: Iterable[str], known: Iterable[str]) -> TypeError:
+def unknown_keyword(fn: str, given: Iterable[str], known: Iterable[str]) -> TypeError:
     import difflib
 
     name = next(one for one in given if one not in known)
@@ -114,17 +114,8 @@ def guarded(api: T) -> T:
     return _checking(function, function.__qualname__, {})  # type: ignore[no-any-return]
 
 
-def number(
-    fn: str,
-    name: str,
-    value: Any,
-    *,
-    low: float = -math.inf,
-    high: float = math.inf,
-    low_open: bool = False,
-    high_open: bool = False,
-) -> float:
-    """Return a real number within an interval; infinite ends are always open."""
+def number(fn: str, name: str, value: Any, interval: str = "(-inf, inf)") -> float:
+    """Return a real number within an interval, written as ``"(0, 1]"``."""
     try:
         if isinstance(value, (bool, str, bytes, np.ma.MaskedArray)):
             raise TypeError
@@ -135,11 +126,9 @@ def number(
         real = math.inf if value > 0 else -math.inf
     except (TypeError, ValueError):
         raise TypeError(f"{fn}: {name} must be a real number, got {value!r}") from None
-    low_open, high_open = low_open or math.isinf(low), high_open or math.isinf(high)
-    above = real > low if low_open else real >= low
-    below = real < high if high_open else real <= high
-    if not (above and below):
-        interval = f"{'(' if low_open else '['}{low:g}, {high:g}{')' if high_open else ']'}"
+    low, high = map(float, interval[1:-1].split(","))
+    outside = ({low} if interval[0] == "(" else set()) | ({high} if interval[-1] == ")" else set())
+    if not low <= real <= high or real in outside:
         raise ValueError(f"{fn}: {name} must be in {interval}, got {value}")
     return real
 
@@ -163,8 +152,10 @@ def integer(
 
 
 def generator(fn: str, rng: Any) -> np.random.Generator:
-    """Return a generator from what `numpy.random.default_rng` takes."""
+    """Return a generator from what `numpy.random.default_rng` takes, other than truth values."""
     try:
+        if any(isinstance(one, (bool, np.bool_)) for one in (rng if is_sequence(rng) else [rng])):
+            raise TypeError
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:
         kind = type(error)
@@ -234,10 +225,10 @@ def instance_of(kind: type) -> Check:
 # Kinds of arguments, for `arguments` and `fields`.
 COUNT: Check = functools.partial(integer, low=1)
 NATURAL: Check = functools.partial(integer, low=0)
-POSITIVE: Check = functools.partial(number, low=0, low_open=True)
-NON_NEGATIVE: Check = functools.partial(number, low=0)
-UNIT: Check = functools.partial(number, low=0, high=1)
-FRACTION: Check = functools.partial(number, low=0, high=1, low_open=True, high_open=True)
+POSITIVE: Check = functools.partial(number, interval="(0, inf)")
+NON_NEGATIVE: Check = functools.partial(number, interval="[0, inf)")
+UNIT: Check = functools.partial(number, interval="[0, 1]")
+FRACTION: Check = functools.partial(number, interval="(0, 1)")
 LOSSES = ("half_sse", "mse", "cross_entropy")
 
 # What an argument of that name is in all functions that declare `arguments`.
@@ -509,17 +500,19 @@ def targets(
     """Return y with a leading axis of length 1 or B and k columns; class labels as one-hot rows."""
     given = as_array(fn, name, y)
     require_outputs(fn, net, loss)
+    columns: tuple[int, ...] = () if net.a.ndim == net.W.ndim - 1 else (net.k,)
+    shapes: list[tuple[int, ...]] = [(n, *columns)]
+    if net.B is not None:
+        shapes.append((net.B, n, *columns))
     if loss == "cross_entropy" and given.dtype.kind in "iu":
-        given = _one_hot(fn, net, given, n, name)
+        labels = [shape[:-1] for shape in shapes]
+        require_shape(fn, name, given.shape, *labels, *shapes)
+        given = _one_hot(fn, net, given, name) if given.shape in labels else given
     elif loss == "cross_entropy" and given.ndim < 2:
         raise TypeError(
             f"{fn}: {name} must hold integer labels or (n, k) probabilities for cross_entropy, "
             f"got {given.dtype} of shape {given.shape}"
         )
-    columns: tuple[int, ...] = () if net.a.ndim == net.W.ndim - 1 else (net.k,)
-    shapes: list[tuple[int, ...]] = [(n, *columns)]
-    if net.B is not None:
-        shapes.append((net.B, n, *columns))
     require_shape(fn, name, given.shape, *shapes)
     checked = array(fn, name, given, dtype=net.dtype)
     if loss == "cross_entropy" and (checked < 0).any():
@@ -533,12 +526,9 @@ def require_outputs(fn: str, net: AnyNetwork, loss: str) -> None:
         raise ValueError(f"{fn}: cross_entropy needs a network with k >= 2 outputs, got k = 1")
 
 
-def _one_hot(fn: str, net: AnyNetwork, labels: NDArray[Any], n: int, name: str) -> NDArray[Any]:
-    shapes: list[tuple[int, ...]] = [(n,)]
-    if net.B is not None:
-        shapes.append((net.B, n))
-    require_shape(fn, name, labels.shape, *shapes)
-    require_room(fn, n * net.k * net.dtype.itemsize, f"{n} labels of {net.k} classes", "pass fewer")
+def _one_hot(fn: str, net: AnyNetwork, labels: NDArray[Any], name: str) -> NDArray[Any]:
+    need = labels.size * net.k * net.dtype.itemsize
+    require_room(fn, need, f"{labels.size} labels of {net.k} classes", "pass fewer")
     for label in (labels.min(), labels.max()):
         if not 0 <= label < net.k:
             raise ValueError(f"{fn}: {name} must hold labels from 0 to {net.k - 1}, got {label}")

@@ -53,7 +53,7 @@ def slopes_allowed(fn: str, max_memory: Any, fixed: int, least: int, sizes: str)
     """
     if max_memory is None:
         return 0.0
-    allowed = _check.number(fn, "max_memory", max_memory, low=0, low_open=True)
+    allowed = _check.POSITIVE(fn, "max_memory", max_memory)
     if allowed < fixed + least:
         raise ValueError(
             f"{fn}: max_memory must be at least {fixed + least} bytes for {sizes}, got {allowed:g}"

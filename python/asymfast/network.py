@@ -127,8 +127,8 @@ class Network(Exports):
         self.W, self.a, self.lam = (_read_only(one) for one in (weights, outputs, scalings))
         self._lam64 = scalings.astype(np.float64, copy=False)
         self.activation = activation
-        self.gamma = _origin(fn, "gamma", gamma, nodes[:-1], 1.0)
-        self.alpha = _origin(fn, "alpha", alpha, nodes[:-1], np.inf)
+        self.gamma = _origin(fn, "gamma", gamma, nodes[:-1], "[0, 1]")
+        self.alpha = _origin(fn, "alpha", alpha, nodes[:-1], "[0, inf)")
         self.bias = bias
         self._frozen = True
 
@@ -1057,19 +1057,19 @@ def _draw(
 
 
 def _origin(
-    fn: str, name: str, value: Any, members: tuple[int, ...], high: float
+    fn: str, name: str, value: Any, members: tuple[int, ...], interval: str
 ) -> float | NDArray[np.float64] | None:
     """Gamma or alpha as a float or, of an ensemble whose members differ, a (B,) array."""
     if value is None:
         return None
     if np.ndim(value) == 0 or not members:
-        return _check.number(fn, name, value, low=0.0, high=high)
+        return _check.number(fn, name, value, interval)
     given = _check.as_array(fn, name, value)
     _check.require_shape(fn, name, given.shape, members)
     if given.dtype.kind not in "iuf":
         raise TypeError(f"{fn}: {name} must be real numbers, got dtype {given.dtype}")
     for one in given[~np.isnan(given)]:  # NaN: that member has none
-        _check.number(fn, name, one, low=0.0, high=high)
+        _check.number(fn, name, one, interval)
     return _read_only(given.astype(np.float64))
 
 

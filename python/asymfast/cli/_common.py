@@ -96,7 +96,7 @@ threads = read_by(THREADS, int, "a whole number >= 1")
 positive = read_by(_check.POSITIVE, float, "a number > 0")
 unit = read_by(_check.UNIT, float, "a number in [0, 1]")
 fraction = read_by(_check.FRACTION, float, "a number in (0, 1)")
-share = read_by(partial(_check.number, low=0, high=1, high_open=True), float, "a number in [0, 1)")
+share = read_by(partial(_check.number, interval="[0, 1)"), float, "a number in [0, 1)")
 rate = read_by(_step, str, "a number > 0 or auto")
 
 

@@ -143,7 +143,7 @@ def _zipf_weights(config: Config) -> NDArray[np.float64] | None:
     start = _check.integer(_FN, "network.zipf_start", net.zipf_start, low=1)
     if start == 1:
         return None
-    alpha = _check.number(_FN, "network.alpha", net.alpha, low=0, high=1, low_open=True)
+    alpha = _check.number(_FN, "network.alpha", net.alpha, "(0, 1]")
     ranks = np.arange(start, start + net.m, dtype=np.float64)
     weights: NDArray[np.float64] = ranks ** (-1 / alpha)
     return weights
@@ -292,9 +292,7 @@ def _simulated(data: Simulated, seed: int, dtype: str) -> Samples:
 
 
 def _csv(path: Path, data: Csv, seed: int, dtype: str) -> Samples:
-    fraction = _check.number(
-        _FN, "data.test_fraction", data.test_fraction, low=0, high=1, high_open=True
-    )
+    fraction = _check.number(_FN, "data.test_fraction", data.test_fraction, "[0, 1)")
     names = ("drop", "one_hot", "missing", "decimal")
     options = {name: getattr(data, name) for name in names}
     read = read_samples(path, data.target, fraction, seed, **options)

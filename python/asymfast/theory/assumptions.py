@@ -62,9 +62,7 @@ def output_moment(activation: str, scale: Array) -> Floats:
     '0.3557755198'
     """
     if scale.size and not (scale.min() >= 0 and scale.max() <= 100):
-        raise ValueError(
-            f"output_moment: scale must be in [0, 100], got {scale.min():g} to {scale.max():g}"
-        )
+        raise ValueError(f"scale must be in [0, 100], got {scale.min():g} to {scale.max():g}")
     if activation in _MOMENTS:
         return np.asarray(_MOMENTS[activation](scale**2))
     if scale.size == 0:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_FN = "certify"
 Bools = npt.NDArray[np.bool_]
 Records = npt.NDArray[np.int64]
 Theorem = convergence.Theorem41 | convergence.TheoremA1 | convergence.TheoremH1
@@ -37,13 +38,13 @@ class RunNumbers:
     output weights, mini-batches), that it has no records, or that member, X and y are not its own.
     """
 
-    def __init__(self, fn: str, run: Any, X: Any, y: Any, member: int | None) -> None:
+    def __init__(self, run: Any, X: Any, y: Any, member: int | None) -> None:
         for name in ("steps", "time", "loss", "weight_change", "initial", "network", "config"):
             if not hasattr(run, name):
-                raise TypeError(f"{fn}: run must be a Run, got {type(run).__name__}")
+                raise TypeError(f"run must be a Run, got {type(run).__name__}")
         if not len(run.steps):
-            raise ValueError(f"{fn}: run must have records, got none")
-        member = _member(fn, run.network.B, member)
+            raise ValueError("run must have records, got none")
+        member = _member(run.network.B, member)
 
         def recorded(values: Any) -> Floats:
             """The member's part of (T, B, ...) records."""
@@ -54,22 +55,20 @@ class RunNumbers:
             several = member is not None and np.ndim(value) == 1 and member < len(value)
             return value[member] if several else value
 
-        self.initial, end = (_network(fn, each, member) for each in (run.initial, run.network))
+        self.initial, end = (_network(each, member) for each in (run.initial, run.network))
         if not np.array_equal(self.initial.a, end.a):
-            raise ValueError(
-                f"{fn}: the theorems train the input weights only; this run trained a too"
-            )
+            raise ValueError("the theorems train the input weights only; this run trained a too")
         sizes = {"d": end.W.shape[1]}
-        self.X = SAMPLES.check(fn, "X", X, sizes)
-        self.y = array("n").check(fn, "y", y, sizes)
-        method, loss = _method(fn, run.config), run.config["loss"]
+        self.X = SAMPLES.check(_FN, "X", X, sizes)
+        self.y = array("n").check(_FN, "y", y, sizes)
+        method, loss = _method(run.config), run.config["loss"]
         # d mse / dW = (2 / n) dL_m / dW, so its flow is that of L_m slowed down by n / 2
         speed, size = (2 / len(self.X), len(self.X) / 2) if loss == "mse" else (1.0, 1.0)
         self.descent = method == "gradient_descent"
         # learning rate on L_m, half the sum of squares
         self.eta = 0.0
         if self.descent:
-            lr = _check.number(fn, "run.config['lr']", setting(run.config.get("lr")), low=0)
+            lr = _check.number(_FN, "run.config['lr']", setting(run.config.get("lr")), "[0, inf)")
             self.eta = speed * lr
         self.steps = np.asarray(run.steps if run.steps.ndim == 1 else run.steps[:, member])
         # of the gradient flow of L_m; eta * step for descent
@@ -79,7 +78,7 @@ class RunNumbers:
         dtype = str(np.asarray(run.network.W).dtype)
         self.loss_0 = 0.5 * float(np.sum((self.initial.outputs(self.X) - self.y) ** 2))
         if self.steps[0] == 0:
-            self._require_same_data(fn, float(self.loss[0]), dtype)
+            self._require_same_data(float(self.loss[0]), dtype)
             self.loss_0 = float(self.loss[0])
         self.loss_floor = _loss_floor(end, self.X, self.y, dtype)
         self._read_ntg(run, recorded, end.W)
@@ -89,12 +88,12 @@ class RunNumbers:
             self.gamma = min(1.0, len(lam) * float(lam.min()))
         self.diverged = bool(setting(run.diverged))
 
-    def _require_same_data(self, fn: str, recorded: float, dtype: str) -> None:
+    def _require_same_data(self, recorded: float, dtype: str) -> None:
         allowed = 1e-3 if dtype == "float32" else 1e-8
         size = max(self.loss_0, recorded) + 0.5 * float(np.sum(self.y**2))
         if not abs(self.loss_0 - recorded) <= allowed * size:
             raise ValueError(
-                f"{fn}: X and y are not the data of this run; L_m at its start is "
+                f"X and y are not the data of this run; L_m at its start is "
                 f"{self.loss_0:.8g} on them, and was {recorded:.8g}"
             )
 
@@ -129,15 +128,15 @@ class RunNumbers:
                 self.known[t] = self.spectral[t] = True
 
 
-def _method(fn: str, config: dict[str, Any]) -> Any:
+def _method(config: dict[str, Any]) -> Any:
     """Return the training method of a run that the theorems cover."""
     if config.get("loss") not in ("half_sse", "mse"):
         loss = config.get("loss")
-        raise ValueError(f"{fn}: the theorems are on the squared loss, this run's is {loss!r}")
+        raise ValueError(f"the theorems are on the squared loss, this run's is {loss!r}")
     method = config.get("method")
     if method != "gradient_descent" and "t_end" not in config:
         raise ValueError(
-            f"{fn}: the theorems are on full-batch gradient descent and gradient flow, "
+            f"the theorems are on full-batch gradient descent and gradient flow, "
             f"this run's method is {method!r}"
         )
     return method
@@ -162,17 +161,17 @@ def _loss_floor(end: Model, X: Floats, y: Floats, dtype: str) -> float:
     return 0.5 * float(np.sum((4 * float(np.finfo(dtype).eps) * size) ** 2))
 
 
-def _member(fn: str, size: int | None, member: int | None) -> int | None:
+def _member(size: int | None, member: int | None) -> int | None:
     if size is None:
         if member is not None:
-            raise ValueError(f"{fn}: member is for ensembles, and this run is a single network's")
+            raise ValueError("member is for ensembles, and this run is a single network's")
         return None
     if member is None:
-        raise ValueError(f"{fn}: this run has {size} members; pass member=0, ..., {size - 1}")
-    return _check.integer(fn, "member", member, low=0, high=size - 1)
+        raise ValueError(f"this run has {size} members; pass member=0, ..., {size - 1}")
+    return _check.integer(_FN, "member", member, low=0, high=size - 1)
 
 
-def _network(fn: str, net: Any, member: int | None) -> Model:
+def _network(net: Any, member: int | None) -> Model:
     """One member of a network; after a divergence its weights are not finite."""
     W, a, lam = (
         np.asarray(each if member is None else each[member], dtype=np.float64)
@@ -181,7 +180,7 @@ def _network(fn: str, net: Any, member: int | None) -> Model:
     if a.ndim == 2 and a.shape[1] == 1:
         a = a[:, 0]
     if a.ndim != 1:
-        raise ValueError(f"{fn}: the theorems are on one output, this network has {a.shape[1]}")
+        raise ValueError(f"the theorems are on one output, this network has {a.shape[1]}")
     return Model(W, a, lam, net.activation)
 
 
@@ -458,7 +457,7 @@ def certify(
     >>> loss.holds, bool((loss.observed <= loss.bound).all()), sorted(certificate.measured)
     (True, True, ['E.1 loss', 'E.1 weights'])
     """
-    numbers = RunNumbers("certify", run, X, y, member)
+    numbers = RunNumbers(run, X, y, member)
     net, (n, d) = numbers.initial, numbers.X.shape
     assumptions = check_assumptions(X, numbers.y, net.activation, W=net.W)
     kappa = kappa_n(numbers.X, net.activation)

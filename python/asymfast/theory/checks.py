@@ -7,6 +7,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
@@ -35,15 +36,14 @@ class Domain(NamedTuple):
 _LARGEST_ENTRY = 1e75
 
 
+def _plain(text: str, check: _check.Check) -> Domain:
+    """A domain whose check needs no sizes."""
+    return Domain(text, lambda fn, name, value, sizes: check(fn, name, value))
+
+
 def number(interval: str) -> Domain:
     """A real number in an interval, written as ``"(0, 1]"``."""
-    low, high = map(float, interval[1:-1].split(","))
-
-    def check(fn: str, name: str, value: Any, sizes: Sizes) -> float:
-        ends = {"low_open": interval[0] == "(", "high_open": interval[-1] == ")"}
-        return _check.number(fn, name, value, low=low, high=high, **ends)
-
-    return Domain(f"float in {interval}", check)
+    return _plain(f"float in {interval}", functools.partial(_check.number, interval=interval))
 
 
 def count(low: int = 1, high: int | None = None) -> Domain:
@@ -59,20 +59,18 @@ def count(low: int = 1, high: int | None = None) -> Domain:
 def nodes(high: float = math.inf) -> Domain:
     """A number of nodes as a float: any integer >= 1, even one far beyond int64."""
 
-    def check(fn: str, name: str, value: Any, sizes: Sizes) -> float:
-        m = _check.number(fn, name, value, low=1, high=high)
+    def check(fn: str, name: str, value: Any) -> float:
+        m = _check.number(fn, name, value, f"[1, {high:g}]" if high < math.inf else "[1, inf)")
         if m != math.floor(m):
             raise ValueError(f"{fn}: {name} must be a whole number, got {value}")
         return m
 
-    return Domain("int or float", check)
+    return _plain("int or float", check)
 
 
 def reals(low: float = -math.inf) -> Domain:
     """An array of any shape, of real numbers of any type."""
-    return Domain(
-        "array_like", lambda fn, name, values, sizes: _check.reals(fn, name, values, low=low)
-    )
+    return _plain("array_like", functools.partial(_check.reals, low=low))
 
 
 def array(*shape: str) -> Domain:
@@ -121,25 +119,17 @@ def _samples(fn: str, name: str, values: Any, sizes: Sizes) -> Floats:
     return X
 
 
-def _activation(fn: str, name: str, value: Any, sizes: Sizes) -> str:
+def _smooth(fn: str, name: str, value: Any) -> str:
+    if value == "relu":
+        raise ValueError(f"{fn}: {name} must have a second derivative, got 'relu'")
     return _check.choice(fn, name, value, ACTIVATIONS)
 
 
-def _smooth(fn: str, name: str, value: Any, sizes: Sizes) -> str:
-    if _activation(fn, name, value, sizes) == "relu":
-        raise ValueError(f"{fn}: {name} must have a second derivative, got 'relu'")
-    return str(value)
-
-
-def _generator(fn: str, name: str, value: Any, sizes: Sizes) -> np.random.Generator:
-    return _check.generator(fn, value)
-
-
-ANY = Domain("any", lambda fn, name, value, sizes: value)
-FLAG = Domain("bool", lambda fn, name, value, sizes: _check.flag(fn, name, value))
+ANY = _plain("any", lambda fn, name, value: value)
+FLAG = _plain("bool", _check.flag)
 SAMPLES = Domain("(n, d) array_like, float64 or float32", _samples)
-ACTIVATION = Domain("str", _activation)
-SMOOTH = Domain("str, not relu", _smooth)
+ACTIVATION = _plain("str", _check.one_of(*ACTIVATIONS))
+SMOOTH = _plain("str, not relu", _smooth)
 POSITIVE = number("(0, inf)")
 NOT_NEGATIVE = number("[0, inf)")
 
@@ -178,7 +168,7 @@ SYMBOLS: dict[str, tuple[Domain, str]] = {
     ),
     "draws": (count(2), "Number of networks."),
     "rng": (
-        Domain("seed or Generator", _generator),
+        _plain("seed or Generator", lambda fn, name, value: _check.generator(fn, value)),
         "Anything `numpy.random.default_rng` accepts.",
     ),
 }
@@ -191,6 +181,7 @@ OverflowError
 """
 # As the attributes' descriptions say: the logarithm of 0, and sup |sigma''| of relu.
 _MAY_BE_INFINITE = frozenset({"log_rate", "M"})
+_called: ContextVar[str] = ContextVar("_called", default="")  # the outermost statement
 
 
 def statement(**domains: Domain) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -200,39 +191,49 @@ def statement(**domains: Domain) -> Callable[[Callable[P, R]], Callable[P, R]]:
     in the order of the signature. A docstring with sections needs to say only what is special;
     the rest of "Parameters", "Returns" and "Raises" is added.
 
-    The function raises OverflowError, with its name, instead of returning infinity. An overflow in
-    an intermediate result counts too: 1 / inf would be a finite number, and a wrong one. So does a
-    division by something that has underflowed to 0. Other underflow is rounding. The caller's own
-    `numpy.seterr` makes no difference.
+    The function raises OverflowError instead of returning infinity. An overflow in an intermediate
+    result counts too: 1 / inf would be a finite number, and a wrong one. So does a division by
+    something that has underflowed to 0. Other underflow is rounding. The caller's `numpy.seterr`
+    makes no difference.
+
+    Every message begins with the name of the statement that the user has called, also where the
+    error is raised by another statement inside it. Statements raise errors without a name.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        fn = function.__name__
         signature = inspect.signature(function)
         known = {name: domain for name, (domain, _) in SYMBOLS.items()} | domains
         table = {name: known[name] for name in signature.parameters if name in known}
 
         @functools.wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            fn = _called.get() or function.__name__
+            token = _called.set(fn)
             try:
                 call = signature.bind(*args, **kwargs)
-            except TypeError as error:
-                if not kwargs.keys() <= signature.parameters.keys():
-                    raise _check._unknown(fn, kwargs, signature.parameters) from None
-                raise TypeError(f"{fn}: {error}") from None
-            call.apply_defaults()
-            sizes: Sizes = {}
-            try:
+                call.apply_defaults()
+                sizes: Sizes = {}
                 with np.errstate(over="raise", divide="raise", under="ignore", invalid="ignore"):
                     for name, domain in table.items():
                         call.arguments[name] = domain.check(fn, name, call.arguments[name], sizes)
                     result = function(*call.args, **call.kwargs)
                 if all(np.isfinite(values).all() for values in _numbers(result)):
                     return result
+                raise OverflowError
             except (OverflowError, FloatingPointError, ZeroDivisionError) as error:
-                if ": " in str(error):  # raised by us, with a better explanation
+                if str(error).startswith(f"{fn}: "):
                     raise
-            raise OverflowError(f"{fn}: for such arguments a number exceeds the largest float")
+                raise OverflowError(
+                    f"{fn}: for such arguments a number exceeds the largest float"
+                ) from None
+            except (TypeError, ValueError) as error:
+                if str(error).startswith(f"{fn}: "):
+                    raise
+                if not kwargs.keys() <= signature.parameters.keys():
+                    raise _check.unknown_keyword(fn, kwargs, signature.parameters) from None
+                raise type(error)(f"{fn}: {error}") from None
+            finally:
+                _called.reset(token)
 
         checked.__doc__ = _completed(function.__doc__, signature, table)
         return checked

@@ -626,7 +626,7 @@ def lemma_e2(c: Array, lam1: Array, lam2: Array, *, n: int, d: int, delta: float
     def change(total: float) -> float:
         return n / d * (total + 2 * math.sqrt(total))
 
-    _require_a_part("lemma_e2", lam1, lam2)
+    _require_a_part(lam1, lam2)
     return NtgChange(
         radius=delta**2 * c / 4,
         ntg_change=(change(float(np.sum(lam1 * c))), change(float(np.sum(lam2 * c)))),
@@ -664,7 +664,7 @@ def lemma_e4(
         first = M * math.sqrt(mean_square) / d
         return n * first * (first / 4 + L / math.sqrt(d))
 
-    _require_a_part("lemma_e4", lam1, lam2)
+    _require_a_part(lam1, lam2)
     return NtgChange(
         radius=c / 2,
         ntg_change=(change(float(np.sum(lam1 * c**2))), change(float(np.sum(lam2 * c**2)))),
@@ -672,10 +672,10 @@ def lemma_e4(
     )
 
 
-def _require_a_part(fn: str, lam1: Floats, lam2: Floats) -> None:
+def _require_a_part(lam1: Floats, lam2: Floats) -> None:
     """Raise ValueError where both parts of the scaling are zero."""
     if not (lam1.any() or lam2.any()):
-        raise ValueError(f"{fn}: lam1 and lam2 must not be all zero")
+        raise ValueError("lam1 and lam2 must not be all zero")
 
 
 @statement(gamma=_ABOVE_0)

@@ -273,7 +273,6 @@ _LEVELS = tuple(zip(_TERMS, _REFINE, strict=True))
 
 
 def triple_sums(
-    fn: str,
     functions: tuple[Function, Function, Function],
     bandwidth: float,
     Q: Floats,
@@ -285,8 +284,8 @@ def triple_sums(
 
     `functions` are f, g and h, elementwise and analytic in a strip around the real line, with the
     `bandwidth` of the worst of the three; ``weigh(E_i, i)`` is applied to the (q, q) matrices
-    before they are summed. Rows of length up to 30 sqrt(d); a longer one raises ValueError, which
-    names `fn`. The resolution is increased until the estimated error is at most ``tol * size``.
+    before they are summed. A row longer than 30 sqrt(d) raises ValueError. The resolution is
+    increased until the estimated error is at most ``tol * size``.
 
     Returns the (q, q) total; the estimated error of an entry of E_i, which is the largest change
     from a coarser computation (two thirds of the nodes, half of the terms), whose error is usually
@@ -296,9 +295,7 @@ def triple_sums(
     rows = row_geometry(np.concatenate([Q, X]))
     longest = float(rows.scale.max())
     if longest > _LONGEST_ROW:
-        raise ValueError(
-            f"{fn}: |x_i| / sqrt(d) must be at most {_LONGEST_ROW:g}, got {longest:.4g}"
-        )
+        raise ValueError(f"|x_i| / sqrt(d) must be at most {_LONGEST_ROW:g}, got {longest:.4g}")
     size = math.prod(_root_mean_square(u, bandwidth, longest) for u in functions)
     q, level = len(Q), 1
     total, error = np.zeros((q, q)), 0.0

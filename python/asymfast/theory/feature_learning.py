@@ -219,7 +219,7 @@ def g_1(X: Array, activation: str = "swish", *, return_error: bool = False) -> A
         values, error = np.zeros(len(s)), 0.0
     else:
         if s.max() > 100:
-            raise ValueError(f"g_1: |x_i| / sqrt(d) must be at most 100, got {s.max():.4g}")
+            raise ValueError(f"|x_i| / sqrt(d) must be at most 100, got {s.max():.4g}")
         chosen, bandwidth = ACTIVATIONS[activation], 1.25 * expectations.BANDWIDTH[activation]
         values, error = expectations.mean(lambda z: chosen.value(z) * chosen.slope(z), bandwidth, s)
     return (values, error) if return_error else values
@@ -292,7 +292,7 @@ def g_2(
     '0.02396698'
     """
     values, error = _g_2_sums(
-        "g_2", np.stack([x_1, x_2]), x_3[None], activation, tol, lambda G, i: G, return_error
+        np.stack([x_1, x_2]), x_3[None], activation, tol, lambda G, i: G, return_error
     )
     value = float(values[0, 1])
     return (value, error) if return_error else value
@@ -348,7 +348,7 @@ def theorem_4_4(
     def weigh(G: Floats, i: int) -> Floats:
         return np.asarray(inner[:, i, None] * G)
 
-    total, error = _g_2_sums("theorem_4_4", Q, X, activation, tol, weigh, return_error)
+    total, error = _g_2_sums(Q, X, activation, tol, weigh, return_error)
     prefactor = -(Q @ Q.T) / float(X.shape[1]) ** 2 * float(np.sum(lam**2))
     V = mirrored(prefactor * (total + total.T))
     if not return_error:
@@ -358,7 +358,6 @@ def theorem_4_4(
 
 
 def _g_2_sums(
-    fn: str,
     Q: Floats,
     X: Floats,
     activation: str,
@@ -370,10 +369,10 @@ def _g_2_sums(
     chosen = ACTIVATIONS[activation]
     functions = (chosen.curvature, chosen.slope, lambda z: chosen.slope(z) * chosen.value(z))
     bandwidth = 1.25 * expectations.BANDWIDTH[activation]
-    total, error, size = expectations.triple_sums(fn, functions, bandwidth, Q, X, tol, weigh)
+    total, error, size = expectations.triple_sums(functions, bandwidth, Q, X, tol, weigh)
     if error > tol * size and not return_error:
         raise ValueError(
-            f"{fn}: the estimated error is {error / max(size, 1e-300):.1e} of the factors' size, "
+            f"the estimated error is {error / max(size, 1e-300):.1e} of the factors' size, "
             f"above tol={tol:g}; pass a larger tol, shorter rows, or return_error=True"
         )
     return total, error

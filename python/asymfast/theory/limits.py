@@ -16,7 +16,6 @@ from asymfast.theory.activations import ACTIVATIONS, Floats
 from asymfast.theory.checks import FLAG, Array, count, mirrored, number, optional, statement
 from asymfast.theory.expectations import RowGeometry, row_geometry
 from asymfast.theory.scaling import (
-    ZIPF,
     feature_learning_measure,
     node_scaling_parts,
     normalised,
@@ -71,9 +70,7 @@ def mean_ntg(
 
     Raises
     ------
-    TypeError
-        X is not of a floating point type.
-    ValueError
+    TypeError, ValueError
         X is not a finite (n, d) matrix with entries of at most 1e75; the activation is unknown;
         |x_i| / sqrt(d) exceeds 100 (swish, tanh, gelu, softplus, sigmoid); ``tol`` cannot be met:
         below 1e-14, because of rounding, and for long rows that are nearly parallel (swish:
@@ -107,7 +104,7 @@ def mean_ntg(
     else:
         if longest > _LONGEST_ROW:
             raise ValueError(
-                f"mean_ntg: the rows of X are too long for {activation}; |x_i| / sqrt(d) must be "
+                f"the rows of X are too long for {activation}; |x_i| / sqrt(d) must be "
                 f"at most {_LONGEST_ROW:g}, got {longest:.4g}"
             )
         slope, bandwidth = ACTIVATIONS[activation].slope, expectations.BANDWIDTH[activation]
@@ -118,7 +115,7 @@ def mean_ntg(
     largest = float(np.max(np.diagonal(K)))  # of all entries, as K is positive semi-definite
     if error > tol * largest:
         raise ValueError(
-            f"mean_ntg: the error bound is {error / largest:.1e} of the largest entry, above "
+            f"the error bound is {error / largest:.1e} of the largest entry, above "
             f"tol={tol:g}; pass a larger tol, shorter rows of X, or return_error=True"
         )
     return K
@@ -371,13 +368,12 @@ def limiting_ntg(
     >>> error.terms, f"{error.rms:.1e}", f"{error.sure:.1e}"
     (64, '1.1e-05', '3.9e-04')
     """
-    draw, bound = _limit("limiting_ntg", X, gamma, alpha, activation, weights, terms, tol)
+    draw, bound = _limit(X, gamma, alpha, activation, weights, terms, tol)
     K = draw(rng)
     return (K, bound) if return_bound else K
 
 
 def _limit(
-    fn: str,
     X: Floats,
     gamma: float,
     alpha: float | None,
@@ -390,15 +386,14 @@ def _limit(
     K = mean_ntg(X, activation)
     if gamma == 1:
         return lambda rng: K, Truncation(0, 0.0, 0.0)
-    require_one(fn, alpha, weights)
-    alpha = optional(ZIPF).check(fn, "alpha", alpha, {})
+    require_one(alpha, weights)
     spread = (1 - gamma) * _spread(X, activation, K)
     if alpha is None:
         t, missing, rms = normalised(np.asarray(weights)), 0.0, 0.0
     else:
         if terms is None:
             size = float(np.linalg.norm(K / _largest(K)))
-            terms = _enough_terms(fn, spread, alpha, tol, size)
+            terms = _enough_terms(spread, alpha, tol, size)
         t = zipf_weights(terms, alpha)
         missing = zipf_tail(alpha, terms)
         rms = _largest(K) * spread * math.sqrt(zipf_tail(alpha, terms, 2.0))
@@ -425,15 +420,14 @@ def _weighted_ntg(X: Floats, lam: Any, name: str, generator: np.random.Generator
     return mirrored((X @ X.T / d) * E)
 
 
-def _enough_terms(fn: str, spread: float, alpha: float, tol: float, size: float) -> int:
+def _enough_terms(spread: float, alpha: float, tol: float, size: float) -> int:
     """The smallest power of 2 of terms whose truncation error has an rms of at most tol * size."""
     terms = 1
     while spread * math.sqrt(zipf_tail(alpha, terms, 2.0)) > tol * size:
         terms *= 2
         if terms > _MOST_TERMS:
             raise ValueError(
-                f"{fn}: tol={tol:g} needs more than {_MOST_TERMS} terms; "
-                "pass a larger tol, or terms"
+                f"tol={tol:g} needs more than {_MOST_TERMS} terms; pass a larger tol, or terms"
             )
     return terms
 
@@ -582,6 +576,6 @@ def min_eigenvalue_law(
     elif gamma == 1:  # every draw is Theta*
         return MinEigenvalueLaw(values=np.full(draws, kappa), kappa=kappa, gamma=gamma)
     else:
-        draw, _ = _limit("min_eigenvalue_law", X, gamma, alpha, activation, weights, terms)
+        draw, _ = _limit(X, gamma, alpha, activation, weights, terms)
     values = np.sort([float(np.linalg.eigvalsh(draw(rng))[0]) for _ in range(draws)])
     return MinEigenvalueLaw(values=values, kappa=kappa, gamma=gamma)

@@ -124,14 +124,14 @@ def node_scaling_parts(
     ('0.300000000000', '0.700000000000')
     """
     if alpha is not None and weights is not None:
-        raise ValueError("node_scaling_parts: give either alpha or weights, got both")
+        raise ValueError("give either alpha or weights, got both")
     if weights is not None:
         t = normalised(weights)
     elif alpha is not None:
         t = np.arange(1, m + 1, dtype=np.float64) ** (-1 / alpha)
         t = t / t.sum()
     elif gamma < 1:
-        raise ValueError("node_scaling_parts: gamma < 1 needs alpha or weights, got neither")
+        raise ValueError("gamma < 1 needs alpha or weights, got neither")
     else:
         t = np.full(m, 1 / m)
     return NodeScalingParts(np.full(m, gamma / m), (1 - gamma) * t)
@@ -265,15 +265,15 @@ def feature_learning_measure(
     """
     if gamma == 1 and alpha is None and weights is None:
         return 0.0
-    require_one("feature_learning_measure", alpha, weights)
+    require_one(alpha, weights)
     return (1 - gamma) ** 2 * _limiting_power_sum(2.0, alpha, weights)
 
 
-def require_one(fn: str, alpha: float | None, weights: Floats | None) -> None:
+def require_one(alpha: float | None, weights: Floats | None) -> None:
     """Raise ValueError if neither or both of alpha and weights are given."""
     if (alpha is None) == (weights is None):
         both = "neither" if alpha is None else "both"
-        raise ValueError(f"{fn}: give either alpha or weights, got {both}")
+        raise ValueError(f"give either alpha or weights, got {both}")
 
 
 def _limiting_power_sum(r: float, alpha: float | None, weights: Floats | None) -> float:
@@ -318,7 +318,7 @@ def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float =
     if gamma == 1:
         return float(m ** (1 - r))
     if alpha is None:
-        raise ValueError("sum_of_powers: gamma < 1 needs alpha, got None")
+        raise ValueError("gamma < 1 needs alpha, got None")
     p = _exponent(alpha)
     if r >= 1:
         return math.pow(_norm(m, gamma, p, r), r)
