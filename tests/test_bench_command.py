@@ -41,19 +41,21 @@ def test_flops():
 
 
 def test_wrong_results_are_found():
-    class Worker:
-        def __init__(self, value):
-            self.value = value
-
-        def ask(self, task, repeat):
-            return 1e-3, self.value
-
-    workers = {"peak": Worker(0.0), "asymfast": Worker(1.0), "numpy": Worker(1.0001)}
-    taken, different = bench._race(workers, 2)
+    ask = {
+        name: lambda task, repeat, value=value: (1e-3, value)
+        for name, value in (("peak", 0.0), ("asymfast", 1.0), ("numpy", 1.0001))
+    }
+    taken, different = bench._race(ask, 2)
     assert different == ["numpy disagrees in the eigenvalue: 1.0001, expected 1"]
     assert all(times == [1e-3 / 100] * 2 for times in taken.values())
-    workers["numpy"].value = float("nan")
-    assert len(bench._race(workers, 1)[1]) == len(bench.TASKS)
+    ask["numpy"] = lambda task, repeat: (1e-3, float("nan"))
+    assert len(bench._race(ask, 1)[1]) == len(bench.TASKS)
+
+
+def test_a_process_that_fails_is_named(capsys, monkeypatch):
+    monkeypatch.setattr(bench, "_SECONDS", 0.001)
+    assert main(["bench", *SIZES[:2], "--d", "4", "--m", "1000000000000"]) == 1
+    assert "asymfast bench: asymfast: MemoryError: " in capsys.readouterr().err
 
 
 def test_refused(capsys):

@@ -32,7 +32,7 @@ BASE = {
 
 def changed(values):
     """The config with some of its parameters, by their full names, set to other values."""
-    return nested("test", {**flat(BASE), **values})
+    return nested({**flat(BASE), **values})
 
 
 GRID = {"base": BASE, "grid": {"seed": [0, 1], "network.gamma": [1.0, 0.5]}}

@@ -25,7 +25,7 @@ CONFIG = {
 def changed(**values):
     """The config with some parameters, as `network__m`, set, or taken away by None."""
     table = {**flat(CONFIG), **{name.replace("__", "."): value for name, value in values.items()}}
-    return nested("test", {name: value for name, value in table.items() if value is not None})
+    return nested({name: value for name, value in table.items() if value is not None})
 
 
 # --- Checks --------------------------------------------------------------------------------------
@@ -433,14 +433,14 @@ def test_a_file_that_changes_gives_another_run(tmp_path, monkeypatch, kind):
 
 def test_workers_look_where_the_caller_does(tmp_path, monkeypatch):
     """Whatever folder and environment they were started with."""
-    places = Places.from_folder(None).fixed()
+    places = Places.from_folder(None)
     monkeypatch.setenv("ASYMFAST_DATA", str(tmp_path))
     monkeypatch.chdir(tmp_path.parent)
-    other = Places.from_folder(None).fixed()
+    other = Places.from_folder(None)
     assert other == (str(tmp_path), (str(tmp_path.parent), str(tmp_path)))
     assert places != other
     monkeypatch.chdir(tmp_path)
-    assert Places.from_folder("sub").fixed() == (str(tmp_path / "sub"), (str(tmp_path / "sub"),))
+    assert Places.from_folder("sub") == (str(tmp_path / "sub"), (str(tmp_path / "sub"),))
 
 
 def test_devices_and_pipes_are_refused(tmp_path):

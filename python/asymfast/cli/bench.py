@@ -6,11 +6,15 @@ import argparse
 import functools
 import importlib
 import importlib.util
+import itertools
 import multiprocessing
 import os
+import signal
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -29,6 +33,7 @@ _SECONDS = 0.1  # of one measurement
 _PAUSE = 0.05  # before it: threads spin for a while after their work
 _MOST_SAMPLES = 2000  # in the NTG, whose eigenvalue takes n^3 / 3 flop
 Run = Callable[[int], float]  # repeats the work that often; returns a number to compare
+Ask = Callable[[str, int], tuple[float, float]]  # seconds and that number, of a task so often
 
 
 def register(commands: Any) -> None:
@@ -61,20 +66,16 @@ def bench(options: argparse.Namespace) -> int:
         raise CommandError(f"--against knows {', '.join(PEERS)}, got {', '.join(sorted(unknown))}")
     missing = [name for name in peers if importlib.util.find_spec(name) is None]
     libraries = ["asymfast", *(name for name in peers if name not in missing)]
-    threads = options.threads or af.build_config()["threads"]
-    names = ("n", "d", "m", "k", "activation", "dtype")
-    case = {"threads": threads, **{name: getattr(options, name) for name in names}}
+    case = {name: getattr(options, name) for name in ("n", "d", "m", "k", "activation", "dtype")}
+    case["threads"] = threads = options.threads or af.build_config()["threads"]
     case["q"] = q = min(options.n, _MOST_SAMPLES)
     sizes = ", ".join(f"{name} = {case[name]}" for name in "ndmk")
     print(f"{sizes}, {options.activation}, {options.dtype}, threads = {threads}", flush=True)
     if q < options.n:
         print(f"NTG and eigenvalue: of the first {q} samples")
-    workers = {name: _Worker(name, case) for name in ("peak", *libraries)}
-    try:
-        taken, different = _race(workers, options.rounds)
-    finally:
-        for worker in workers.values():
-            worker.close()
+    with ExitStack() as stack:
+        ask = {name: stack.enter_context(_process(name, case)) for name in ("peak", *libraries)}
+        taken, different = _race(ask, options.rounds)
     peak = _PEAK_FLOPS / min(taken.pop(("peak", "peak"))) / 1e9
     print(f"peak: {peak:.4g} GFLOP/s, the fastest product of matrices in NumPy\n")
     print(_table(taken, libraries, _flops(case), peak))
@@ -93,29 +94,25 @@ def _flops(case: dict[str, Any]) -> dict[str, float]:
     return dict(zip(TASKS, (step, 4 * step, ntg, q**3 / 3), strict=True))
 
 
-def _race(
-    workers: dict[str, _Worker], rounds: int
-) -> tuple[dict[tuple[str, str], list[float]], list[str]]:
+def _race(ask: dict[str, Ask], rounds: int) -> tuple[dict[tuple[str, str], list[float]], list[str]]:
     """Seconds of one unit of work by task and library, measured in turns; who differs in what."""
-    entries = [(task, name) for task in TASKS for name in workers if name != "peak"]
+    entries = [(task, name) for task in TASKS for name in ask if name != "peak"]
     entries.append(("peak", "peak"))
-    results = {one: workers[one[1]].ask(one[0], 3) for one in entries}
+    results = {one: ask[one[1]](one[0], 3)[1] for one in entries}
     different = []
     for task, name in entries:
-        theirs, ours = (results.get((task, who), (0, 0))[1] for who in (name, "asymfast"))
+        theirs, ours = (results.get((task, who), 0.0) for who in (name, "asymfast"))
         allowed = 1e-10 if task == "eigenvalue" else 1e-3 * abs(ours)
         if not abs(theirs - ours) <= allowed:
             different.append(f"{name} disagrees in the {task}: {theirs:.9g}, expected {ours:.9g}")
-    repeats = {}
-    for task, name in entries:
-        once = workers[name].ask(task, 1)[0]
-        repeats[task, name] = max(1, min(100_000, round(_SECONDS / max(once, 1e-7))))
+    once = {(task, name): ask[name](task, 1)[0] for task, name in entries}
+    repeats = {one: max(1, min(100_000, round(_SECONDS / max(once[one], 1e-7)))) for one in entries}
     taken: dict[tuple[str, str], list[float]] = {one: [] for one in entries}
     for turn in range(rounds):
-        for place in range(len(entries)):
-            one = entries[(place + turn) % len(entries)]
+        for task, name in entries[turn % len(entries) :] + entries[: turn % len(entries)]:
             time.sleep(_PAUSE)
-            taken[one].append(workers[one[1]].ask(one[0], repeats[one])[0] / repeats[one])
+            count = repeats[task, name]
+            taken[task, name].append(ask[name](task, count)[0] / count)
     return taken, different
 
 
@@ -126,86 +123,65 @@ def _table(
     peak: float,
 ) -> str:
     rows = []
-    for task in TASKS:
-        for name in libraries:
-            times = taken[task, name]
-            middle, speed = statistics.median(times), flops[task] / statistics.median(times) / 1e9
-            ours = statistics.median(taken[task, "asymfast"])
-            rows.append(
-                [
-                    task if name == "asymfast" else "",
-                    name,
-                    _milliseconds(middle),
-                    f"{_milliseconds(min(times))} to {_milliseconds(max(times))}",
-                    f"{speed:.3g}",
-                    f"{100 * speed / peak:.0f} %",
-                    "" if name == "asymfast" else f"{middle / ours:.2f}",
-                ]
-            )
+    for task, name in itertools.product(TASKS, libraries):
+        times, ours = taken[task, name], statistics.median(taken[task, "asymfast"])
+        middle = statistics.median(times)
+        speed = flops[task] / middle / 1e9
+        is_ours = name == "asymfast"
+        rows.append(
+            [
+                *(task if is_ours else "", name, f"{1e3 * middle:.3g}"),
+                f"{1e3 * min(times):.3g} to {1e3 * max(times):.3g}",
+                *(f"{speed:.3g}", f"{100 * speed / peak:.0f} %"),
+                "" if is_ours else f"{middle / ours:.2f}",
+            ]
+        )
     header = ["work", "library", "median ms", "range", "GFLOP/s", "of peak", "time / ours"]
     return common.text_table(header, rows, left=2)
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{1e3 * seconds:.3g}"
 
 
 # ---- a process for each library, with its own threads --------------------------------------------
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_programs: dict[str, Run] = {}  # of such a process
 
 
-class _Worker:
-    """Another process that does the work of one library."""
+@contextmanager
+def _process(name: str, case: dict[str, Any]) -> Iterator[Ask]:
+    """Start a process that does the work of one library; yield how to ask it."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
 
-    def __init__(self, name: str, case: dict[str, Any]) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, end = context.Pipe()
-        self._process = context.Process(target=_serve, args=(end, name, case), daemon=True)
-        before = {one: os.environ.get(one) for one in _THREADS}
+        def result(function: Callable[..., Any], *arguments: Any) -> Any:
+            try:
+                return executor.submit(function, *arguments).result()
+            except Exception as error:
+                reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+                raise CommandError(f"{name}: {reason}", common.INCOMPLETE) from error
+
+        before = dict(os.environ)
         os.environ.update(dict.fromkeys(_THREADS, str(case["threads"])))
         try:
-            self._process.start()
+            result(_prepare, name, case)
         finally:
-            for one, value in before.items():
-                os.environ.pop(one) if value is None else os.environ.update({one: value})
-        end.close()
-        self._name = name
-
-    def ask(self, task: str, repeat: int) -> tuple[float, float]:
-        """Seconds, and the result."""
-        try:
-            self._pipe.send((task, repeat))
-            answer = self._pipe.recv()
-        except (EOFError, OSError):
-            answer = "its process ended"
-        if isinstance(answer, str):
-            raise CommandError(f"{self._name}: {answer}", common.INCOMPLETE)
-        seconds, result = answer
-        return float(seconds), float(result)
-
-    def close(self) -> None:
-        self._pipe.close()
-        self._process.terminate()
-        self._process.join()
+            os.environ.clear()
+            os.environ.update(before)
+        yield functools.partial(result, _measure)
 
 
-def _serve(pipe: Any, name: str, case: dict[str, Any]) -> None:
-    """Answer requests (task, repeat) until the pipe is closed."""
+def _prepare(name: str, case: dict[str, Any]) -> None:
+    """Build the programs of a library in its process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command ends it
     if hasattr(os, "sched_setaffinity"):  # JAX starts a thread for each allowed core
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: case["threads"]])
-    try:
-        programs = {"peak": _peak, "asymfast": _ours}.get(name, functools.partial(_peer, name))
-        made = programs(case)
-        while True:
-            task, repeat = pipe.recv()
-            start = time.perf_counter()
-            result = made[task](repeat)
-            pipe.send((time.perf_counter() - start, result))
-    except (EOFError, KeyboardInterrupt):
-        pass
-    except Exception as error:
-        pipe.send(" ".join(f"{type(error).__name__}: {error}".split())[:300])
+    programs = {"peak": _peak, "asymfast": _ours}.get(name, functools.partial(_peer, name))
+    _programs.update(programs(case))
+
+
+def _measure(task: str, repeat: int) -> tuple[float, float]:
+    """Seconds, and the result."""
+    start = time.perf_counter()
+    result = _programs[task](repeat)
+    return time.perf_counter() - start, result
 
 
 def _data(case: dict[str, Any]) -> dict[str, Any]:

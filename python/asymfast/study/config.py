@@ -17,7 +17,6 @@ certificate    false             compare the run with the convergence theorems
 
 from __future__ import annotations
 
-import copy
 import difflib
 import inspect
 import itertools
@@ -253,7 +252,7 @@ def parse(config: Any) -> Config:
     if not isinstance(config, Mapping):
         raise ConfigError(f"a configuration must be a mapping, got {type(config).__name__}")
     try:
-        table = nested("config", as_plain("sweep", "config", config))
+        table = nested(as_plain("sweep", "config", config))
     except (TypeError, ValueError) as error:
         raise ConfigError(str(error)) from error
     return _normalised(converted(table, Config))
@@ -363,32 +362,22 @@ def expanded(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
         parts = converted(as_plain("sweep", "grid", grid), Grid)
         if [] in (grid.get("variants"), grid.get("runs")):
             raise ConfigError("variants must be a list of tables, and runs, too, got []")
-        base, axes = nested("base", parts.base), flat(nested("grid", parts.grid))
-        variants = [nested("variants", each) for each in parts.variants]
+        base, axes = flat(parts.base), flat(parts.grid)
+        variants = [flat(each) for each in parts.variants]
         for name, values in axes.items():
             if not isinstance(values, list) or not values:
                 raise ConfigError(f"grid.{name} must be a list of values, got {values!r}")
             if any(isinstance(value, dict) for value in values):
                 raise ConfigError(f"grid.{name} must be a list of values; tables go to variants")
-            if any(name in flat(variant) for variant in variants):
+            if any(name in variant for variant in variants):
                 raise ConfigError(f"{name} is in both grid and variants")
         product = variants or axes or not parts.runs
         combinations = itertools.product(variants or [{}], *axes.values()) if product else ()
-        configs = [
-            _laid_over(base, variant, nested("grid", dict(zip(axes, values, strict=True))))
-            for variant, *values in combinations
-        ]
-        return configs + [_laid_over(base, nested("runs", run)) for run in parts.runs]
+        over = [variant | dict(zip(axes, values, strict=True)) for variant, *values in combinations]
+        return [nested(base | each) for each in (*over, *map(flat, parts.runs))]
     except (TypeError, ValueError) as error:
         single = "; a single configuration must be in a list" if "data" in grid else ""
         raise ConfigError(f"{error}{single}") from error
-
-
-def _laid_over(base: dict[str, Any], *tables: dict[str, Any]) -> dict[str, Any]:
-    config = copy.deepcopy(base)
-    for table in tables:
-        merge("grid", config, table, over=True)
-    return config
 
 
 # ---- messages -------------------------------------------------------------------------------
@@ -499,35 +488,32 @@ def as_plain(fn: str, name: str, value: Any, *, finite: bool = True) -> Any:
     )
 
 
-def nested(fn: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a table in which ``{"network.gamma": 1}`` has become ``{"network": {"gamma": 1}}``."""
+def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the parameters of a table by their full names, such as "network.gamma".
+
+    Tables may be nested, named in full, or both; an empty one stays. ValueError if a parameter is
+    given twice.
+    """
     result: dict[str, Any] = {}
-    for name, value in config.items():
-        *tables, last = name.split(".")
-        entry: dict[str, Any] = {last: nested(fn, value) if isinstance(value, Mapping) else value}
-        for table in reversed(tables):
-            entry = {table: entry}
-        merge(fn, result, entry)
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        part = flat(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
+        if twice := part.keys() & result.keys():
+            raise ValueError(f"{min(twice)} is given twice")
+        result |= part
     return result
 
 
-def merge(fn: str, into: dict[str, Any], config: Mapping[str, Any], *, over: bool = False) -> None:
-    """Add a nested table to another one, which is changed; with `over` its values replace those."""
-    for name, value in config.items():
-        if isinstance(value, Mapping) and isinstance(into.get(name, {}), dict):
-            merge(fn, into.setdefault(name, {}), value, over=over)
-        elif name not in into or (
-            over and not isinstance(value, Mapping) and not isinstance(into[name], dict)
-        ):
-            into[name] = value
-        else:
-            raise ValueError(f"{fn}: {name} is given twice, or is a table in one place only")
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the parameters of a nested table by their full names."""
+def nested(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a table in which ``{"network.gamma": 1}`` has become ``{"network": {"gamma": 1}}``."""
     result: dict[str, Any] = {}
-    for name, value in config.items():
-        table = isinstance(value, Mapping)
-        result |= flat(value, f"{prefix}{name}.") if table else {f"{prefix}{name}": value}
+    for name, value in flat(table).items():
+        *tables, last = name.split(".")
+        inner = result
+        for one in tables:
+            inner = inner.setdefault(one, {})
+            if not isinstance(inner, dict):
+                raise ValueError(f"{one} is given twice, or is a table in one place only")
+        if not isinstance(inner.setdefault(last, value), type(value)):
+            raise ValueError(f"{name} is given twice, or is a table in one place only")
     return result

@@ -28,7 +28,7 @@ from asymfast.study.config import (
     Table,
     converted,
     expanded,
-    merge,
+    flat,
     nested,
     packaged,
     parse,
@@ -158,38 +158,39 @@ def read_experiment(
         name, shown, place = path.stem, str(path), path
     try:
         with resources.as_file(place) as file:
-            content = read_toml(file)
-        if quick:
-            merge("quick", content, nested("quick", content.get("quick", {})), over=True)
+            content = flat(read_toml(file))
+        for key in [key for key in content if key.startswith("quick.")]:
+            value = content.pop(key)
+            if quick:
+                content[key.removeprefix("quick.")] = value
         _change(content, {**(changes or {}), "network.activation": activation})
-        configs = tuple(sorted(map(parse, expanded(content)), key=lambda config: config.seed))
-        if "paper" not in content:
+        grid = nested(content)
+        configs = tuple(sorted(map(parse, expanded(grid)), key=lambda config: config.seed))
+        if "paper" not in grid:
             raise ConfigError("the table paper, with title and panels, is missing")
     except ValueError as error:
         raise ConfigError(f"{shown}: {error}") from error
-    presentation = converted(content["paper"], Presentation)
+    presentation = converted(grid["paper"], Presentation)
     short = quick or not _SHORT.isdisjoint(changes or {})
     return Experiment(name, presentation, activation, quick, configs, short)
 
 
 def _change(content: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    base = content["base"] = nested("base", content.get("base", {}))
+    """Change parameters, by their full names, of those that an experiment has."""
+    of_a_table = content.get("base.data.name") in _TABLES
     for name, value in changes.items():
-        key = name.rpartition(".")[2]
+        key = f"base.{name}"
         if name == "seeds":
-            content["grid"] = {**content.get("grid", {}), "seed": list(range(value))}
+            key, value = "grid.seed", list(range(value))
+        elif (name in ("train.steps", "train.epochs") and key not in content) or (
+            name == "data.n" and of_a_table
+        ):
             continue
-        if name in ("train.steps", "train.epochs") and key not in base.get("train", {}):
-            continue
-        if name == "data.n" and base.get("data", {}).get("name") in _TABLES:
-            continue
-        if name == "train.steps" and "every" in base.get("record", {}):
-            record = base["record"]
-            record["every"] = max(1, round(record["every"] * value / base["train"]["steps"]))
-        if name == "network.m" and "transfer" in base:
-            features = [k for k in base["transfer"]["features"] if k <= value] or [value]
-            base["transfer"]["features"] = features
-        merge("changes", base, nested("changes", {name: value}), over=True)
+        if name == "train.steps" and (every := content.get("base.record.every")):
+            content["base.record.every"] = max(1, round(every * value / content[key]))
+        if name == "network.m" and (features := content.get("base.transfer.features")):
+            content["base.transfer.features"] = [k for k in features if k <= value] or [value]
+        content[key] = value
 
 
 # ---- claims ---------------------------------------------------------------------------------

@@ -202,7 +202,7 @@ def sweep(
             folder=str(store.folder),
             config={},
             threads=threads or share,
-            places=Places.from_folder(data_dir).fixed(),
+            places=Places.from_folder(data_dir),
             checkpoint_every=checkpoint_every,
             token=uuid.uuid4().hex,
             host=socket.gethostname(),

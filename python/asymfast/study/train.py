@@ -235,7 +235,7 @@ class Samples:
 class Places(NamedTuple):
     """Where data are: the folder of the data sets, and those that paths of files are relative to.
 
-    Absolute, so that they mean the same in every process.
+    Absolute, and without ASYMFAST_DATA, so that they mean the same in every process.
     """
 
     data_sets: str | None
@@ -249,11 +249,7 @@ class Places(NamedTuple):
             return cls(folder, (folder,))
         environment = os.environ.get(_ENVIRONMENT)
         more = (os.path.abspath(environment),) if environment else ()
-        return cls(None, (os.getcwd(), *more))
-
-    def fixed(self) -> Places:
-        """Return the same without ASYMFAST_DATA, which may differ in another process."""
-        return self._replace(data_sets=self.files[1] if len(self.files) > 1 else self.data_sets)
+        return cls(next(iter(more), None), (os.getcwd(), *more))
 
 
 def samples(config: Config, places: Places, token: str | None = None) -> Samples:
