@@ -64,7 +64,7 @@ PYTHON = [
         "(given[1:] < given[:-1]).any()",
         "test_records.py",
     ),
-    Mutant("memory.py", "if allowed < fixed + least:", "if allowed < fixed:", "test_memory.py"),
+    Mutant("_check.py", "if allowed < fixed + least:", "if allowed < fixed:", "test_memory.py"),
     Mutant(
         "theory/limits.py",
         "np.where(rows.rho < 0, acute, math.pi - acute)",

@@ -11,7 +11,7 @@ import bounds
 import numpy as np
 import oracles
 import pytest
-from asymfast import memory
+from asymfast import _core
 from cases import (
     BACKENDS,
     DTYPES,
@@ -33,7 +33,7 @@ def test_ntg_in_pieces_has_the_same_bits(dtype, n2):
     X2 = None if n2 is None else np.ascontiguousarray(case.X[:n2])
     n, other = len(case.X), n2 or len(case.X)
     v = case.net.lam * case.net.a.astype(np.float64) ** 2
-    fixed, least = memory.ntg_bytes(n, other, 5, v, case.net.dtype.itemsize)
+    fixed, least = _core.planned_ntg_bytes(n, other, 5, v, case.net.dtype.itemsize)
     whole = case.net.ntg(case.X, X2)
     assert_same_bits(case.net.ntg(case.X, X2, max_memory=fixed + least), whole)
     assert_same_bits(case.net.ntg(case.X, X2, max_memory=fixed + 3 * least), whole)
@@ -41,8 +41,8 @@ def test_ntg_in_pieces_has_the_same_bits(dtype, n2):
 
 def test_ntg_refuses_what_cannot_be_kept_to():
     case = problem(n=30, d=5, m=400)
-    fixed, least = memory.ntg_bytes(30, 30, 5, case.net.lam, 8)
-    with pytest.raises(ValueError, match=f"max_memory must be at least {fixed + least} bytes for"):
+    fixed, least = _core.planned_ntg_bytes(30, 30, 5, case.net.lam, 8)
+    with pytest.raises(ValueError, match=f"must be at least {fixed + least:.0f} bytes for"):
         case.net.ntg(case.X, max_memory=fixed + least - 1)
     with pytest.raises(TypeError, match="max_memory must be a real number, got '1 GB'"):
         case.net.ntg(case.X, max_memory="1 GB")
@@ -54,7 +54,7 @@ def test_a_run_without_slopes_has_the_same_bits(dtype, d, m):
     case = problem(n=101, d=d, m=m, dtype=dtype)
     bare = af.Record(every=5, eigmin=False, ntg=False)
     sizes = {"n": 101, "d": d, "m": m, "k": 1, "B": 1, "itemsize": case.net.dtype.itemsize}
-    fixed = memory.run_bytes({"method": "gradient_descent"}, **sizes, rows=6, threads=2)
+    fixed = _core.RunSizes(**sizes, rows=6, threads=2).gradient_descent("step")
     fixed += 6 * 4 * 8  # the rows' steps, times, losses and counts of evaluations
 
     def run(**limits):
@@ -71,7 +71,7 @@ def test_a_run_without_slopes_has_the_same_bits(dtype, d, m):
 
 MEASURE = """
 import re, numpy as np, asymfast as af
-from asymfast import memory
+from asymfast import _core
 
 def peak():
     return 1024 * int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
@@ -80,8 +80,8 @@ n, d, m = 2500, 6, 6000
 X = np.random.default_rng(0).standard_normal((n, d))
 net = af.Network.init(d, m, 0.5, 0.7, rng=1)
 net.ntg(X[:64].copy())                       # what the first call of all loads
-fixed, least = memory.ntg_bytes(n, n, d, net.lam, 8)
-limit = fixed + 4 * least
+fixed, least = _core.planned_ntg_bytes(n, n, d, net.lam, 8)
+limit = int(fixed + 4 * least)
 before = peak()
 net.ntg(X, max_memory=limit)
 print(limit, peak() - before)
@@ -191,7 +191,7 @@ def test_values_of_a_broadcast_are_looked_at_once():
 RUN = """
 import re, sys
 import numpy as np, asymfast as af
-from asymfast import memory
+from asymfast import _core
 
 def memory_of(which):
     return 1024 * int(re.search(which + r":\\s+(\\d+) kB", open("/proc/self/status").read())[1])
@@ -358,7 +358,7 @@ def test_operator_against_the_oracle_and_for_any_threads():
 
 def test_operator_without_room_for_slopes_has_the_same_bits():
     case = problem(n=90, d=30, m=500)
-    fixed = memory.operator_bytes(90, 30, 500, 1, 8)
+    fixed = _core.RunSizes(n=90, d=30, m=500, k=1, B=1, itemsize=8, threads=1).operator()
     one, other = (af.NTGOperator(case.net, case.X, max_memory=b) for b in (None, fixed))
     assert_same_bits(one @ case.y, other @ case.y)
     with pytest.raises(ValueError, match="NTGOperator: max_memory must be at least"):

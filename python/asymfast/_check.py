@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -35,13 +35,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 Check = Callable[[str, str, Any], Any]  # (function, argument, value) -> value
 
 
-def arguments(fn: str | None = None, /, **checks: Check) -> Callable[[F], F]:
+def arguments(
+    fn: str | None = None,
+    /,
+    *,
+    options: Callable[..., Any] | None = None,
+    without: tuple[str, ...] = (),
+    **checks: Check,
+) -> Callable[[F], F]:
     """Declare what the arguments of a function must be; it then gets the checked values.
 
     Those in `KINDS` are checked by their names. Where the default of an argument is None, so may be
     the argument. The function is also `guarded`. `fn` is its name in messages, by default its own,
     after that of its class. A check is called as check(fn, name, value) and returns the value or
-    raises.
+    raises. The function's ``**`` stands for the keywords of `options`, but for those in `without`.
 
     >>> @arguments(lr=POSITIVE)
     ... def train(steps, lr=None):
@@ -51,7 +58,18 @@ def arguments(fn: str | None = None, /, **checks: Check) -> Callable[[F], F]:
         ...
     ValueError: train: steps must be at least 1, got 0
     """
-    return lambda function: _checking(function, fn or function.__qualname__, KINDS | checks)
+
+    def decorate(function: F) -> F:
+        if options is not None:
+            own = inspect.signature(function)
+            named = [one for one in own.parameters.values() if one.kind is not one.VAR_KEYWORD]
+            for one in inspect.signature(options).parameters.values():
+                if one.kind is one.KEYWORD_ONLY and one.name not in without:
+                    named.append(one)
+            function.__signature__ = own.replace(parameters=named)  # type: ignore[attr-defined]
+        return _checking(function, fn or function.__qualname__, KINDS | checks)
+
+    return decorate
 
 
 def _checking(function: F, fn: str, checks: Mapping[str, Check]) -> F:
@@ -407,6 +425,24 @@ def require_room(
         )
 
 
+def slopes_allowed(fn: str, max_memory: Any, fixed: float, least: float, sizes: str) -> float:
+    """Bytes that `max_memory` leaves for slopes sigma'(Z); 0.0 means as many as the call likes.
+
+    Everything else is `fixed` by the sizes: the core that allocates it says how much it is. Slopes
+    are kept as far as memory allows, `least` of them; the rest is computed again, to the same bits.
+    A ValueError says how much the call needs if that is more.
+    """
+    if max_memory is None:
+        return 0.0
+    allowed: float = POSITIVE(fn, "max_memory", max_memory)
+    if allowed < fixed + least:
+        need = math.ceil(fixed + least)
+        raise ValueError(
+            f"{fn}: max_memory must be at least {need} bytes for {sizes}, got {allowed:g}"
+        )
+    return max(1.0, allowed - fixed)
+
+
 def in_range(fn: str, values: NDArray[Any]) -> NDArray[Any]:
     """Return a result whose values are all finite; otherwise raise OverflowError."""
     with np.errstate(over="ignore", invalid="ignore"):
@@ -437,32 +473,10 @@ def finite(fn: str, name: str, values: NDArray[Any]) -> None:
         raise ValueError(f"{fn}: {name} must be finite, got {values[where]} at index {where}")
 
 
-class AnyNetwork(Protocol):
-    """What these checks, and calls on a GPU, read of a `Network`, which is defined above them."""
-
-    @property
-    def W(self) -> NDArray[Any]: ...
-    @property
-    def a(self) -> NDArray[Any]: ...
-    @property
-    def m(self) -> int: ...
-    @property
-    def d(self) -> int: ...
-    @property
-    def k(self) -> int: ...
-    @property
-    def B(self) -> int | None: ...
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
-    @property
-    def activation(self) -> str: ...
-    @property
-    def bias(self) -> bool: ...
-
-    def _arrays(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]: ...
+# Data of a network: `net` is a `Network`, which is defined above these checks.
 
 
-def inputs(fn: str, net: AnyNetwork, X: ArrayLike, name: str = "X") -> NDArray[Any]:
+def inputs(fn: str, net: Any, X: ArrayLike, name: str = "X") -> NDArray[Any]:
     """Return X (n, d) or, of an ensemble, (B, n, d), with a leading axis of length 1 or B."""
     given = as_array(fn, name, X)
     if net.bias and given.ndim in (2, 3):
@@ -494,9 +508,7 @@ def _with_ones(fn: str, name: str, X: NDArray[Any], d: int) -> NDArray[Any]:
     return X
 
 
-def targets(
-    fn: str, net: AnyNetwork, y: ArrayLike, n: int, loss: str, name: str = "y"
-) -> NDArray[Any]:
+def targets(fn: str, net: Any, y: ArrayLike, n: int, loss: str, name: str = "y") -> NDArray[Any]:
     """Return y with a leading axis of length 1 or B and k columns; class labels as one-hot rows."""
     given = as_array(fn, name, y)
     require_outputs(fn, net, loss)
@@ -520,13 +532,13 @@ def targets(
     return checked.reshape(-1, n, net.k)
 
 
-def require_outputs(fn: str, net: AnyNetwork, loss: str) -> None:
+def require_outputs(fn: str, net: Any, loss: str) -> None:
     """Raise ValueError where the loss needs more outputs than the network has."""
     if loss == "cross_entropy" and net.k < 2:
         raise ValueError(f"{fn}: cross_entropy needs a network with k >= 2 outputs, got k = 1")
 
 
-def _one_hot(fn: str, net: AnyNetwork, labels: NDArray[Any], name: str) -> NDArray[Any]:
+def _one_hot(fn: str, net: Any, labels: NDArray[Any], name: str) -> NDArray[Any]:
     need = labels.size * net.k * net.dtype.itemsize
     require_room(fn, need, f"{labels.size} labels of {net.k} classes", "pass fewer")
     for label in (labels.min(), labels.max()):

@@ -6,13 +6,13 @@ import math
 import os
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _check, _core, cuda
-from ._check import CUDA, AnyNetwork
+from ._check import CUDA
 
 DEVICES = ("cpu", "cuda")
 BACKENDS = ("cpu", "reference")
@@ -40,6 +40,21 @@ def backend_name(fn: str, backend: str | None, device: str = "cpu") -> str:
 def thread_count(fn: str, threads: int | None) -> int:
     """Return the number of threads; 0 leaves it to OpenMP (OMP_NUM_THREADS, threadpoolctl)."""
     return 0 if threads is None else int(THREADS(fn, "threads", threads))
+
+
+class How(TypedDict, total=False):
+    """Keywords of all calls; `Network.__call__` documents them."""
+
+    threads: int | None
+    device: str
+    backend: str | None
+
+
+def resolved(
+    fn: str, *, threads: int | None = None, device: str = "cpu", backend: str | None = None
+) -> tuple[str, int]:
+    """Return the backend and the number of threads of a call."""
+    return backend_name(fn, backend, device), thread_count(fn, threads)
 
 
 _LEGACY_STREAM = 1  # in both protocols the number of the default stream
@@ -146,7 +161,7 @@ class DeviceCalls:
     JAX take without a copy, and ``numpy()``, which copies to the host; losses are numbers.
     """
 
-    def __init__(self, fn: str, net: AnyNetwork, X: Any) -> None:
+    def __init__(self, fn: str, net: Any, X: Any) -> None:
         cuda.require(fn)
         self.fn, self.net, self._cuda = fn, net, cuda.module()
         members = [] if net.B is None else [(net.B, "n", net.d)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import inspect
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _check, _core, memory
+from . import _check, _core
 from ._check import inputs, is_on_cuda, targets
 from ._device import backend_name, thread_count, to_host
 from ._optional import require
@@ -271,8 +270,7 @@ class Job:
         net, columns = self.net, self.columns()
         B, n, itemsize = net.B or 1, self.X.shape[1], net.dtype.itemsize
         rows = 0 if self.record.folder is not None else _rows(schedule, settings, n)
-        fixed = memory.run_bytes(
-            settings,
+        plan = _core.RunSizes(
             **{"n": n, "d": net.d, "m": net.m, "k": net.k, "B": B, "itemsize": itemsize},
             ntg_samples=len(self.ntg_on) if any(COLUMNS[c].needs == "NTG" for c in columns) else 0,
             rows=min(rows, _check.LARGEST),
@@ -283,6 +281,12 @@ class Job:
             activation=net.activation,
             train_output=self.train_output,
         )
+        if self.fn == "sgd":
+            fixed = plan.sgd(settings["batch_size"], self.train_output)
+        elif self.fn == "gradient_descent":
+            fixed = plan.gradient_descent(settings.get("descent", "step"))
+        else:
+            fixed = plan.gradient_flow(settings["method"], settings["dt"] or 0.0)
         others = sum(
             dtype.itemsize * math.prod(shape)
             for name, (dtype, shape) in columns.items()
@@ -292,7 +296,7 @@ class Job:
         text = f"n = {n}, d = {net.d}, m = {net.m}, B = {B} and its records"
         if self.stop is None and self.callback is None:  # else it may end before all that
             _check.require_room(self.fn, fixed, text)
-        return memory.slopes_allowed(self.fn, self.max_memory, fixed, 0, text)
+        return _check.slopes_allowed(self.fn, self.max_memory, fixed, 0, text)
 
     def _arrays(self) -> dict[str, Any]:
         weights = zip(("W", "a", "lam"), self.net._arrays(), strict=True)
@@ -424,6 +428,7 @@ class Job:
         )
 
 
+F = TypeVar("F", bound=Callable[..., Any])
 _SHARED: dict[str, _check.Check] = {
     "net": _check.instance_of(Network),
     "record": _check.instance_of(Record),
@@ -431,27 +436,11 @@ _SHARED: dict[str, _check.Check] = {
     "stop": _check.instance_of(Stop),
     "on_divergence": _check.one_of("raise", "keep"),
 }
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def trainer(*, without: tuple[str, ...] = (), **checks: _check.Check) -> Callable[[F], F]:
-    """Declare a training function: its checks, those of `Options`, and these in its signature.
-
-    It does not have the options `without`.
-    """
-    options = [
-        one
-        for one in inspect.signature(Job).parameters.values()
-        if one.kind is one.KEYWORD_ONLY and one.name not in without
-    ]
-
-    def decorate(function: F) -> F:
-        own = inspect.signature(function)
-        named = [one for one in own.parameters.values() if one.kind is not one.VAR_KEYWORD]
-        function.__signature__ = own.replace(parameters=[*named, *options])  # type: ignore[attr-defined]
-        return _check.arguments(**_SHARED, **checks)(function)
-
-    return decorate
+    """Declare a training function, whose options are those of `Job`, but for those in `without`."""
+    return _check.arguments(options=Job, without=without, **_SHARED, **checks)
 
 
 class _Patience:

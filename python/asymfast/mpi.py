@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check
+from ._device import How
 from ._storage import blake2b
 from .network import Network
 from .run import Run
@@ -279,9 +280,9 @@ def is_alone(comm: Any) -> bool:
     return comm is None or comm.Get_size() == 1
 
 
-def require_cpu(fn: str, device: str) -> None:
+def require_cpu(fn: str, how: How) -> None:
     """Raise ValueError unless the call runs on the CPU, where sums over ranks are computed."""
-    if device != "cpu":
+    if (device := how.get("device", "cpu")) != "cpu":
         raise ValueError(f"{fn}: device must be 'cpu' with comm, got {device!r}")
 
 

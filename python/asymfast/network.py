@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _check, _core, memory
+from . import _check, _core
 from ._check import inputs, is_on_cuda, require_outputs, targets
-from ._device import DEVICES, DeviceCalls, backend_name, thread_count
+from ._device import DeviceCalls, How, resolved
 from ._export import Exports
 from .scaling import node_scaling
 
@@ -379,15 +379,8 @@ class Network(Exports):
             bias=self.bias,
         )
 
-    def __call__(
-        self,
-        X: ArrayLike,
-        *,
-        threads: int | None = None,
-        device: str = "cpu",
-        backend: str | None = None,
-        comm: Any = None,
-    ) -> NDArray[Any]:
+    @_check.arguments("Network", options=resolved)
+    def __call__(self, X: ArrayLike, *, comm: Any = None, **how: Unpack[How]) -> NDArray[Any]:
         """Outputs f(x_i), Eq. (2).
 
         Parameters
@@ -436,24 +429,22 @@ class Network(Exports):
         if comm is not None:
             from .mpi import part_of, require_cpu, summed
 
-            require_cpu("Network", device)
-            return summed(part_of("Network", self, comm)(X, threads=threads, backend=backend), comm)
-        if on_gpu := self._on_gpu("Network", X, device):
+            require_cpu("Network", how)
+            return summed(part_of("Network", self, comm)(X, **how), comm)
+        if on_gpu := self._on_gpu("Network", X, how):
             return on_gpu.outputs()
-        f = self._each(_core.forward, [inputs("Network", self, X)], threads, backend, device)
+        f = self._each("Network", _core.forward, [inputs("Network", self, X)], how)
         return f[..., 0] if self._is_flat else f
 
-    @_check.arguments()
+    @_check.arguments(options=resolved)
     def loss(
         self,
         X: ArrayLike,
         y: ArrayLike,
         loss: str = "half_sse",
         *,
-        threads: int | None = None,
-        device: str = "cpu",
-        backend: str | None = None,
         comm: Any = None,
+        **how: Unpack[How],
     ) -> float | NDArray[np.float64]:
         """Loss of the outputs against targets.
 
@@ -497,29 +488,23 @@ class Network(Exports):
         >>> round(classifier.loss(X, [0, 1, 1, 0, 1], "cross_entropy"), 4)
         0.654
         """
+        fn = "Network.loss"
         if comm is not None:
             from .mpi import require_cpu
 
-            require_cpu("Network.loss", device)
-            target = self._data(X, y, loss)[1][0]
-            f = self(X, threads=threads, backend=backend, comm=comm).reshape(target.shape)
+            require_cpu(fn, how)
+            target = self._data(fn, X, y, loss)[1][0]
+            f = self(X, comm=comm, **how).reshape(target.shape)
             counted = {"mse": f.size, "cross_entropy": len(f)}
             return sum_of_losses(f, target, loss) / counted.get(loss, 1)
-        if on_gpu := self._on_gpu("Network.loss", X, device):
+        if on_gpu := self._on_gpu(fn, X, how):
             return on_gpu.loss(y, loss)
-        values = self._each(_core.loss, self._data(X, y, loss), threads, backend, device, loss)
+        values = self._each(fn, _core.loss, self._data(fn, X, y, loss), how, loss)
         return float(values) if self.B is None else values
 
-    @_check.arguments()
+    @_check.arguments(options=resolved)
     def node_gradients(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        loss: str = "half_sse",
-        *,
-        threads: int | None = None,
-        device: str = "cpu",
-        backend: str | None = None,
+        self, X: ArrayLike, y: ArrayLike, loss: str = "half_sse", **how: Unpack[How]
     ) -> NDArray[Any]:
         """Gradient of the loss with respect to each node's weights, dL/dw_j.
 
@@ -552,21 +537,14 @@ class Network(Exports):
         >>> G.shape, bool(net.with_weights(net.W - 0.1 * G).loss(X, y) < net.loss(X, y))
         ((100, 3), True)
         """
-        if on_gpu := self._on_gpu("Network.node_gradients", X, device):
+        fn = "Network.node_gradients"
+        if on_gpu := self._on_gpu(fn, X, how):
             return on_gpu.node_gradients(y, loss)
-        data = self._data(X, y, loss)
-        return self._each(_core.node_gradients, data, threads, backend, device, loss)
+        return self._each(fn, _core.node_gradients, self._data(fn, X, y, loss), how, loss)
 
-    @_check.arguments(wrt=_check.one_of("W", "a", "X"))
+    @_check.arguments(options=resolved, wrt=_check.one_of("W", "a", "X"))
     def pullback(
-        self,
-        X: ArrayLike,
-        u: ArrayLike,
-        wrt: Literal["W", "a", "X"] = "W",
-        *,
-        threads: int | None = None,
-        device: str = "cpu",
-        backend: str | None = None,
+        self, X: ArrayLike, u: ArrayLike, wrt: Literal["W", "a", "X"] = "W", **how: Unpack[How]
     ) -> NDArray[Any]:
         """Vector-Jacobian product: gradient of sum_iq u_iq f_q(x_i), for losses of your own.
 
@@ -607,24 +585,23 @@ class Network(Exports):
         >>> net.pullback(X, u, "a").shape, net.pullback(X, u, "X").shape
         ((100,), (5, 3))
         """
-        x = inputs("Network.pullback", self, X)
-        data = [x, targets("Network.pullback", self, u, x.shape[1], "half_sse", "u")]
+        fn = "Network.pullback"
+        x = inputs(fn, self, X)
+        data = [x, targets(fn, self, u, x.shape[1], "half_sse", "u")]
         kernel = {"W": by_weights, "a": by_outputs, "X": by_inputs}[wrt]
-        gradient = self._each(kernel, data, threads, backend, device)
+        gradient = self._each(fn, kernel, data, how)
         if wrt == "X":  # without the ones that bias=True appended
             return gradient[..., : np.shape(X)[-1]]
         return gradient.reshape(self.a.shape) if wrt == "a" else gradient
 
-    @_check.arguments()
+    @_check.arguments(options=resolved)
     def stable_step(
         self,
         X: ArrayLike,
         loss: str = "half_sse",
         *,
-        threads: int | None = None,
-        device: str = "cpu",
-        backend: str | None = None,
         layers: Literal["first", "both"] = "first",
+        **how: Unpack[How],
     ) -> float | NDArray[np.float64]:
         """Largest step at which gradient descent is surely stable here: 2 / (1.01 eig_max).
 
@@ -661,22 +638,16 @@ class Network(Exports):
         >>> bool(abs(step * np.linalg.eigvalsh(net.ntg(X))[-1] / 2 - 1) < 0.02)
         True
         """
-        require_outputs("Network.stable_step", self, loss)
-        data = [inputs("Network.stable_step", self, X)]
-        both = _both(layers, device)
-        curvature = self._each(_core.curvature, data, threads, backend, device, loss, both)
+        fn = "Network.stable_step"
+        require_outputs(fn, self, loss)
+        both = _both(fn, layers, how)
+        curvature = self._each(fn, _core.curvature, [inputs(fn, self, X)], how, loss, both)
         with np.errstate(divide="ignore", over="ignore"):
             steps = 2 / (1.01 * np.abs(curvature, dtype=np.float64))  # of 0 never -inf
         return float(steps) if self.B is None else steps
 
-    def features(
-        self,
-        X: ArrayLike,
-        *,
-        threads: int | None = None,
-        device: str = "cpu",
-        backend: str | None = None,
-    ) -> NDArray[Any]:
+    @_check.arguments(options=resolved)
+    def features(self, X: ArrayLike, **how: Unpack[How]) -> NDArray[Any]:
         """Scaled hidden layer sqrt(lam_j) sigma(Z_j(x_i)), the features of transfer learning.
 
         Parameters
@@ -707,10 +678,12 @@ class Network(Exports):
         >>> bool(np.allclose(net.features(X) @ net.a, net(X)))
         True
         """
-        if on_gpu := self._on_gpu("Network.features", X, device):
+        fn = "Network.features"
+        if on_gpu := self._on_gpu(fn, X, how):
             return on_gpu.features()
-        return self._each(_core.features, [inputs("Network", self, X)], threads, backend, device)
+        return self._each(fn, _core.features, [inputs(fn, self, X)], how)
 
+    @_check.arguments(options=resolved)
     def ntg(
         self,
         X: ArrayLike,
@@ -718,11 +691,9 @@ class Network(Exports):
         part: Literal[1, 2] | None = None,
         output: int | tuple[int, int] = 0,
         *,
-        threads: int | None = None,
-        device: str = "cpu",
-        backend: str | None = None,
         max_memory: float | None = None,
         layers: Literal["first", "both"] = "first",
+        **how: Unpack[How],
     ) -> NDArray[Any]:
         """Neural tangent Gram matrix, Eqs. (4) and (5).
 
@@ -780,39 +751,39 @@ class Network(Exports):
         True
         """
         fn = "Network.ntg"
-        if _both(layers, device):
+        if _both(fn, layers, how):
             if part is not None or max_memory is not None:
                 raise ValueError(f"{fn}: part and max_memory must be None with layers='both'")
-            return self._ntg_of_both(X, X2, output, threads, backend)
+            return self._ntg_of_both(X, X2, output, how)
         v = self._ntg_weights(part, output)
-        if on_gpu := self._on_gpu(fn, X, device):
+        if on_gpu := self._on_gpu(fn, X, how):
             return on_gpu.ntg(X2, v)
         left = inputs(fn, self, X)
         right = left if X2 is None else inputs(fn, self, X2, "X2")
-        how = backend_name(fn, backend, device), thread_count(fn, threads)
         slopes = 0.0  # as many as the call likes
         if max_memory is not None:
-            if how[0] == "cuda":
+            if how.get("device") == "cuda":
                 raise ValueError(
                     f"{fn}: max_memory must be None on device 'cuda', got {max_memory!r}"
                 )
             n, n2 = left.shape[1], right.shape[1]
-            needs = [memory.ntg_bytes(n, n2, self.d, each, self.dtype.itemsize) for each in v]
+            need = max(
+                _core.planned_ntg_bytes(n, n2, self.d, v_b, self.dtype.itemsize) for v_b in v
+            )
             sizes = f"n = {n}, n2 = {n2}, d = {self.d}, m = {self.m}"
-            slopes = memory.slopes_allowed(fn, max_memory, *max(needs), sizes)
-        W = self._arrays()[0]
+            slopes = _check.slopes_allowed(fn, max_memory, *need, sizes)
+        kind = resolved(fn, **how)
         blocks = [
-            _core.ntg(W[b], v[b], self.activation, row(left, b), row(right, b), *how, slopes)
-            for b in range(len(W))
+            _core.ntg(W, v[b], self.activation, row(left, b), row(right, b), *kind, slopes)
+            for b, W in enumerate(self._arrays()[0])
         ]
         whole = blocks[0] if self.B is None else np.stack(blocks)
         is_gram = X2 is None and bool((v >= 0).all())
         return (_check.gram_in_range if is_gram else _check.in_range)(fn, whole)
 
     def _ntg_of_both(
-        self, X: ArrayLike, X2: ArrayLike | None, output: Any, threads: Any, backend: Any
+        self, X: ArrayLike, X2: ArrayLike | None, output: Any, how: How
     ) -> NDArray[Any]:
-        how: dict[str, Any] = {"threads": threads, "backend": backend}
         K = self.ntg(X, X2, output=output, **how)
         if isinstance(output, tuple) and output[0] != output[1]:
             return K
@@ -959,14 +930,13 @@ class Network(Exports):
         shapes = self.W.shape, self.a.shape
         return *shapes, self.lam.dtype, self.dtype, self.activation, self.bias
 
-    def _on_gpu(self, fn: str, X: Any, device: str) -> DeviceCalls | None:
-        """The calls whose results stay on the GPU, where X lies there and `device` says so."""
-        wanted = _check.choice(fn, "device", device, DEVICES) == "cuda"
-        return DeviceCalls(fn, self, X) if wanted and is_on_cuda(X) else None
+    def _on_gpu(self, fn: str, X: Any, how: How) -> DeviceCalls | None:
+        """The calls whose results stay on the GPU, where X lies there and ``device=`` says so."""
+        return DeviceCalls(fn, self, X) if how.get("device") == "cuda" and is_on_cuda(X) else None
 
-    def _data(self, X: ArrayLike, y: ArrayLike, loss: str) -> list[NDArray[Any]]:
-        x = inputs("Network", self, X)
-        return [x, targets("Network", self, y, x.shape[1], loss)]
+    def _data(self, fn: str, X: ArrayLike, y: ArrayLike, loss: str) -> list[NDArray[Any]]:
+        x = inputs(fn, self, X)
+        return [x, targets(fn, self, y, x.shape[1], loss)]
 
     def _arrays(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]:
         """W (B, m, d), a (B, m, k) and lam (B, m) as the kernels take them; B = 1 if single."""
@@ -975,21 +945,20 @@ class Network(Exports):
 
     def _each(
         self,
+        fn: str,
         kernel: Callable[..., Any],
         data: list[NDArray[Any]],
-        threads: int | None,
-        backend: str | None,
-        device: str,
+        how: How,
         *rest: str | bool,
     ) -> NDArray[Any]:
         """Call a kernel for every member, with that member's share of the data."""
-        how = *rest, backend_name("Network", backend, device), thread_count("Network", threads)
+        more = *rest, *resolved(fn, **how)
         results = [
-            kernel(W, a, lam, self.activation, *(row(part, b) for part in data), *how)
+            kernel(W, a, lam, self.activation, *(row(part, b) for part in data), *more)
             for b, (W, a, lam) in enumerate(zip(*self._arrays(), strict=True))
         ]
         whole = np.asarray(results[0]) if self.B is None else np.stack(results)
-        return _check.in_range("Network", whole)
+        return _check.in_range(fn, whole)
 
     def _ntg_weights(self, part: Any, output: Any) -> NDArray[np.float64]:
         """Weights v (B, m) of the sum over nodes."""
@@ -1016,11 +985,11 @@ def _read_only(values: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
-def _both(layers: str, device: str) -> bool:
+def _both(fn: str, layers: str, how: How) -> bool:
     """Whether both layers are meant."""
-    both = _check.choice("Network", "layers", layers, ("first", "both")) == "both"
-    if both and device != "cpu":
-        raise ValueError(f"Network: layers='both' is for device 'cpu', got {device!r}")
+    both = _check.choice(fn, "layers", layers, ("first", "both")) == "both"
+    if both and (device := how.get("device", "cpu")) != "cpu":
+        raise ValueError(f"{fn}: layers='both' is for device 'cpu', got {device!r}")
     return both
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _check, _core, memory
+from . import _check, _core
 from ._check import inputs
-from ._device import backend_name, thread_count
+from ._device import How, backend_name, resolved, thread_count
 from ._optional import require
 from .network import Network
 
@@ -60,7 +60,7 @@ class NTGOperator:
     True
     """
 
-    @_check.arguments("NTGOperator", net=_check.instance_of(Network))
+    @_check.arguments("NTGOperator", options=resolved, net=_check.instance_of(Network))
     def __init__(
         self,
         net: Network,
@@ -68,10 +68,8 @@ class NTGOperator:
         *,
         part: Literal[1, 2] | None = None,
         output: int = 0,
-        threads: int | None = None,
-        device: str = "cpu",
-        backend: str | None = None,
         max_memory: float | None = None,
+        **how: Unpack[How],
     ) -> None:
         fn = "NTGOperator"
         if net.B is not None:
@@ -79,16 +77,14 @@ class NTGOperator:
         x = inputs(fn, net, X)[0]
         output = _check.integer(fn, "output", output, low=0, high=net.k - 1)
         v = net._ntg_weights(part, output)[0]
-        self._backend = backend_name(fn, backend, device)
+        self._backend, self._threads = resolved(fn, **how)
         if max_memory is not None and self._backend == "cuda":
             raise ValueError(f"{fn}: max_memory must be None on device 'cuda', got {max_memory!r}")
-        self._threads = thread_count(fn, threads)
         n, size = len(x), net.dtype.itemsize
         team = self._threads or _core.build_config()["threads"]
-        fixed = memory.operator_bytes(n, net.d, net.m, team, size)
-        slopes = memory.slopes_allowed(
-            fn, max_memory, fixed, 0, f"n = {n}, d = {net.d}, m = {net.m}"
-        )
+        sizes = _core.RunSizes(n=n, d=net.d, m=net.m, k=1, B=1, itemsize=size, threads=team)
+        shown = f"n = {n}, d = {net.d}, m = {net.m}"
+        slopes = _check.slopes_allowed(fn, max_memory, sizes.operator(), 0, shown)
         kind = _core.NtgOperatorFloat if size == 4 else _core.NtgOperatorDouble
         self._core = kind(net.W, v, net.activation, x, self._backend, self._threads, slopes)
         self.shape = (n, n)
