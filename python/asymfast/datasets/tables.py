@@ -113,14 +113,17 @@ def read_csv(
     (('length', 'weight'), [[1.0, 2.5], [3.0, 4.0]])
     """
     path = Path(path)
-    lines = _split(path, _text(path))
+    lines = _split(path, _text(path), decimal)
     if not lines:
         raise ValueError(f"read_csv: {path} is empty")
     (first, header), *rows = lines
     names = _header(path, first, header)
     for line, cells in rows:
         if len(cells) != len(names):
-            _refuse(path, line, f"has {len(cells)} cells, but the header has {len(names)}")
+            remedy = ""
+            if len(names) == 1 and decimal == "." and _is_number(".".join(cells)):
+                remedy = "; if the decimal sign is a comma, use decimal=',' or --decimal ,"
+            _refuse(path, line, f"has {len(cells)} cells, but the header has {len(names)}{remedy}")
     texts, dropped = (
         {find_column(str(path), names, name) for name in some} for some in (text, drop)
     )
@@ -498,14 +501,14 @@ def _text(path: Path) -> str:
         ) from None
 
 
-def _split(path: Path, text: str) -> list[tuple[int, list[str]]]:
+def _split(path: Path, text: str, decimal: str = ".") -> list[tuple[int, list[str]]]:
     """Line numbers and cells, without the empty lines at the end."""
     lines = list(io.StringIO(text, newline=None))
     first = 0
     if lines and (named := re.fullmatch(r'"?sep=([^\s"\w]|[ \t])"?\s*', lines[0], re.IGNORECASE)):
         separator, first = named[1], 1
     else:
-        separator = _separator(lines[:50])
+        separator = _separator(lines[:50], ",;\t" if decimal == "." else ";\t,")
     if '"' in text:  # blanks between a closing quote and the separator
         blanks = re.compile(rf'"[ ]+(?={re.escape(separator)}|$)')
         lines = [blanks.sub('"', line) for line in lines]
@@ -521,8 +524,11 @@ def _split(path: Path, text: str) -> list[tuple[int, list[str]]]:
     return rows
 
 
-def _separator(lines: Sequence[str]) -> str:
-    """The separator by which most lines have as many cells as the header, and most are numbers."""
+def _separator(lines: Sequence[str], separators: str) -> str:
+    """The separator by which most lines have as many cells as the header, and most are numbers.
+
+    Of equals the first, as where there is one column.
+    """
 
     def fit(separator: str) -> tuple[float, float, int]:
         try:
@@ -535,7 +541,7 @@ def _separator(lines: Sequence[str]) -> str:
         numbers = sum(map(_is_number, cells)) / max(1, len(cells))
         return len(same) / max(1, len(rows) - 1), numbers, width
 
-    return max(",;\t", key=fit)  # of equals the first, which leaves the comma for one column
+    return max(separators, key=fit)
 
 
 def _header(path: Path, line: int, header: Sequence[str]) -> tuple[str, ...]:
