@@ -174,9 +174,10 @@ def as_table(fn: str, frame: Any) -> Table:
     if len(set(columns)) < len(columns):
         raise ValueError(f"{fn}: two columns have the same name in {', '.join(columns)}")
     arrays = [_check.as_array(fn, f"column {str(name)!r}", frame[name]) for name in frame]
-    shapes = {array.shape for array in arrays}
-    if len(shapes) != 1 or len(shapes.pop()) != 1:
-        raise ValueError(f"{fn}: the columns must have one axis and the same length")
+    for name, array in zip(columns, arrays, strict=True):
+        if array.ndim != 1 or len(array) != len(arrays[0]):
+            shape = f"({len(arrays[0])},) as the first one" if arrays[0].ndim == 1 else "(n,)"
+            raise ValueError(f"{fn}: column {name!r} must have shape {shape}, got {array.shape}")
     if not len(arrays[0]):
         raise ValueError(f"{fn}: the columns must have at least one row, got none")
     values, categories = np.empty((len(arrays[0]), len(arrays))), {}
@@ -270,8 +271,13 @@ class Columns:
             )
         for name in self.inputs:
             if (name in self.categories) != (name in table.categories):
-                expected = "text" if name in self.categories else "numbers"
-                raise ValueError(f"{where}: column {name!r} must hold {expected}")
+                expected, kind = (
+                    ("text", "str") if name in self.categories else ("numbers", "float")
+                )
+                raise ValueError(
+                    f"{where}: column {name!r} must hold {expected}, as in training; "
+                    f"in a DataFrame convert it by .astype({kind})"
+                )
         raw = _expanded(where, table, self.inputs, self.categories)
         try:
             with np.errstate(over="raise", divide="raise", invalid="raise", under="ignore"):
