@@ -100,9 +100,9 @@ void descent_step(benchmark::State& state) {
   recording.schedule.steps = {0};
   recording.ntg_change = recording.eigmin = false;
   while (state.KeepRunningBatch(steps))
-    benchmark::DoNotOptimize(asymfast::gradient_descent(nets, data, {}, asymfast::Loss::half_sse,
-                                                        1.0 / double(p.n), steps, recording, {},
-                                                        kOneThread));
+    benchmark::DoNotOptimize(asymfast::gradient_descent<T>(
+        {nets, data, {}, asymfast::Loss::half_sse, recording, {}, kOneThread},
+        {1.0 / double(p.n), steps}));
   rate(state, double(4 * p.n * p.m * (p.d + p.k)));
 }
 

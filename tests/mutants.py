@@ -104,9 +104,9 @@ PYTHON = [
     Mutant("datasets/tables.py", "value > 0.95", "value > 0.5", "test_cli.py"),
 ]
 CORE = [
-    Mutant("losses.cpp", "T(2 * scale * r)", "T(scale * r)", "test_kernels.py"),
+    Mutant("math/losses.hpp", "T(2 * scale * r)", "T(scale * r)", "test_kernels.py"),
     Mutant(
-        "losses.cpp",
+        "math/losses.hpp",
         "weight * std::log(exps) - chosen",
         "std::log(exps) - chosen",
         "test_kernels.py test_training.py",
@@ -175,14 +175,14 @@ CORE = [
     ),
     Mutant(
         "train/methods/leap.hpp",
-        "scaled(rest.moments, h()), -1, false",
-        "scaled(rest.moments, -h()), -1, false",
+        "rest.moments, h_, -1, false",
+        "rest.moments, -h_, -1, false",
         "test_leaps.py",
     ),
     Mutant(
         "train/recurrence.cpp",
-        "of_v0[at_index(i)] += weight;",
-        "of_v0[at_index(i)] -= weight;",
+        "of_v0[i] += weight;",
+        "of_v0[i] -= weight;",
         "test_leaps.py",
     ),
     Mutant(

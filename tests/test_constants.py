@@ -50,3 +50,4 @@ def test_radau_formula():
         for degree in range(15):  # of order 15 over [0, 1]
             total = mp.fsum(w * node**degree for w, node in zip(rows[-1], nodes, strict=True))
             assert abs(total - mp.mpf(1) / (degree + 1)) < mp.mpf(10) ** -40
+        assert numbers(RADAU, "kRadau12Nodes") == [float(node) for node in radau(12)[0]]

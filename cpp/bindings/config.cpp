@@ -14,48 +14,45 @@ using namespace py::literals;
 
 namespace {
 
+// Sizes of a run of one or both layers.
+struct Plan {
+  RunSizes sizes;
+  bool train_output;
+};
+
 void register_planned_bytes(py::module_& module) {
-  py::class_<RunSizes>(module, "RunSizes")
+  py::class_<Plan>(module, "RunSizes")
       .def(py::init([](Index n, Index d, Index m, Index k, Index B, std::size_t itemsize,
                        Index ntg_samples, Index rows, Index test_samples, int threads, bool alone,
                        const std::string& loss, const std::string& activation, bool train_output) {
-             return RunSizes{n,
-                             d,
-                             m,
-                             k,
-                             B,
-                             itemsize,
-                             ntg_samples,
-                             rows,
-                             test_samples,
-                             threads,
-                             alone,
-                             loss_from_name(loss),
-                             activation_from_name(activation),
-                             train_output};
+             return Plan{{n, d, m, k, B, itemsize, ntg_samples, rows, test_samples, threads, alone,
+                          loss_from_name(loss), activation_from_name(activation)},
+                         train_output};
            }),
            "n"_a, "d"_a, "m"_a, "k"_a, "B"_a, "itemsize"_a, "ntg_samples"_a = 0, "rows"_a = 0,
            "test_samples"_a = 0, "threads"_a = 1, "alone"_a = true, "loss"_a = "half_sse",
            "activation"_a = "swish", "train_output"_a = false)
       .def(
           "gradient_descent",
-          [](const RunSizes& sizes, const std::string& method) {
-            return planned_bytes(sizes, Leaps{descent_method_from_name(method)});
+          [](const Plan& plan, const std::string& method) {
+            return planned_bytes(
+                plan.sizes, Descent{0, 0, descent_method_from_name(method), 0, plan.train_output});
           },
           "method"_a)
       .def(
           "gradient_flow",
-          [](const RunSizes& sizes, const std::string& method, double dt) {
-            return planned_bytes(sizes, Flow{flow_method_from_name(method), 0, dt});
+          [](const Plan& plan, const std::string& method, double dt) {
+            return planned_bytes(plan.sizes,
+                                 Flow{flow_method_from_name(method), 0, dt, 0, plan.train_output});
           },
           "method"_a, "dt"_a)
       .def(
           "sgd",
-          [](const RunSizes& sizes, Index batch_size, bool train_output) {
-            return planned_bytes(sizes, Sgd{{}, 1, batch_size, train_output, {}});
+          [](const Plan& plan, Index batch_size, bool train_output) {
+            return planned_bytes(plan.sizes, Sgd{{}, 1, batch_size, train_output, {}});
           },
           "batch_size"_a, "train_output"_a)
-      .def("operator", &planned_operator_bytes);
+      .def("operator", [](const Plan& plan) { return planned_operator_bytes(plan.sizes); });
   module.def(
       "planned_ntg_bytes",
       [](Index n, Index n2, Index d, const py::array& v, std::size_t itemsize) {

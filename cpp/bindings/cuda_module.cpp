@@ -16,7 +16,7 @@ namespace {
 class DeviceArray {
  public:
   DeviceArray(std::vector<std::int64_t> shape, const py::dtype& dtype)
-      : shape_(std::move(shape)), bytes_an_element_(static_cast<std::size_t>(dtype.itemsize())) {
+      : shape_(std::move(shape)), bytes_an_element_(dtype.itemsize()) {
     without_gil([&] { memory_ = std::shared_ptr<void>(cuda::allocate(bytes()), &cuda::release); });
   }
 
@@ -82,19 +82,6 @@ class DeviceArray {
   std::shared_ptr<void> memory_;
 };
 
-// call(network, element pointers by their addresses) on the element type of W.
-template <class Call>
-void on_network(const py::array& W, const py::array& a, const py::array& lam,
-                const std::string& activation, Call&& call) {
-  with_dtype(W, "W", [&](auto zero) {
-    using T = decltype(zero);
-    const auto weights = matrix<T>(W, "W");
-    const NetworkView<T> net{weights, matrix<T>(a, "a"), vector<double>(lam, "lam", weights.rows),
-                             activation_from_name(activation)};
-    without_gil([&] { call(net); });
-  });
-}
-
 template <class T>
 T* on_device(std::uintptr_t address) {
   return reinterpret_cast<T*>(address);  // NOLINT(performance-no-int-to-ptr): as Python has it
@@ -106,6 +93,23 @@ MatrixView<const T> rows_on_device(std::uintptr_t address, Index rows, Index col
 }
 
 using Address = std::uintptr_t;
+
+// module.name(W, a, lam, activation, X, n, more...): call(network, X (n, d) on the device, more...)
+// on the element type of W.
+template <class... More, class Call, class... Named>
+void define(py::module_& module, const char* name, Call call, const Named&... named) {
+  module.def(
+      name,
+      [call](const py::array& W, const py::array& a, const py::array& lam,
+             const std::string& activation, Address X, Index n, const More&... more) {
+        return with_dtype(W, "W", [&](auto zero) {
+          using T = decltype(zero);
+          const auto net = network<T>(W, a, lam, activation);
+          return call(net, rows_on_device<T>(X, n, net.d()), more...);
+        });
+      },
+      "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "n"_a, named...);
+}
 
 void register_device(py::module_& module) {
   module.def("module", [] {
@@ -168,68 +172,60 @@ void register_arrays(py::module_& module) {
       "pointer"_a, "size"_a, "dtype"_a);
 }
 
-void register_outputs(py::module_& module) {
-  module.def(
-      "forward",
-      [](const py::array& W, const py::array& a, const py::array& lam,
-         const std::string& activation, Address X, Index n, Address f) {
-        on_network(W, a, lam, activation, [&](const auto& net) {
-          using T = std::decay_t<decltype(*net.W.data)>;
-          cuda::forward_on_device<T>(net, rows_on_device<T>(X, n, net.d()), on_device<T>(f));
-        });
+void register_calls(py::module_& module) {
+  define<Address>(
+      module, "forward",
+      [](const auto& net, const auto& X, Address f) {
+        using T = ElementOf<decltype(net)>;
+        without_gil([&] { cuda::forward_on_device<T>(net, X, on_device<T>(f)); });
       },
-      "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "n"_a, "f"_a);
-  module.def(
-      "loss",
-      [](const py::array& W, const py::array& a, const py::array& lam,
-         const std::string& activation, Address X, Index n, Address y, const std::string& loss) {
-        double value = 0;
+      "f"_a);
+  define<Address, std::string>(
+      module, "loss",
+      [](const auto& net, const auto& X, Address y, const std::string& loss) {
+        using T = ElementOf<decltype(net)>;
         const Loss kind = loss_from_name(loss);
-        on_network(W, a, lam, activation, [&](const auto& net) {
-          using T = std::decay_t<decltype(*net.W.data)>;
-          value = cuda::loss_on_device<T>(net, rows_on_device<T>(X, n, net.d()),
-                                          rows_on_device<T>(y, n, net.k()), kind);
+        double value = 0;
+        without_gil([&] {
+          value = cuda::loss_on_device<T>(net, X, rows_on_device<T>(y, X.rows, net.k()), kind);
         });
         return value;
       },
-      "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "n"_a, "y"_a, "loss"_a);
-  module.def(
-      "node_gradients",
-      [](const py::array& W, const py::array& a, const py::array& lam,
-         const std::string& activation, Address X, Index n, Address y, const std::string& loss,
-         Address G) {
+      "y"_a, "loss"_a);
+  define<Address, std::string, Address>(
+      module, "node_gradients",
+      [](const auto& net, const auto& X, Address y, const std::string& loss, Address G) {
+        using T = ElementOf<decltype(net)>;
         const Loss kind = loss_from_name(loss);
-        on_network(W, a, lam, activation, [&](const auto& net) {
-          using T = std::decay_t<decltype(*net.W.data)>;
-          cuda::node_gradients_on_device<T>(net, rows_on_device<T>(X, n, net.d()),
-                                            rows_on_device<T>(y, n, net.k()), kind,
+        without_gil([&] {
+          cuda::node_gradients_on_device<T>(net, X, rows_on_device<T>(y, X.rows, net.k()), kind,
                                             on_device<T>(G));
         });
       },
-      "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "n"_a, "y"_a, "loss"_a, "G"_a);
+      "y"_a, "loss"_a, "G"_a);
+  define<Address>(
+      module, "features",
+      [](const auto& net, const auto& X, Address H) {
+        using T = ElementOf<decltype(net)>;
+        without_gil([&] { cuda::features_on_device<T>(net, X, on_device<T>(H)); });
+      },
+      "H"_a);
 }
 
-void register_features(py::module_& module) {
-  module.def(
-      "features",
-      [](const py::array& W, const py::array& a, const py::array& lam,
-         const std::string& activation, Address X, Index n, Address H) {
-        on_network(W, a, lam, activation, [&](const auto& net) {
-          using T = std::decay_t<decltype(*net.W.data)>;
-          cuda::features_on_device<T>(net, rows_on_device<T>(X, n, net.d()), on_device<T>(H));
-        });
-      },
-      "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "n"_a, "H"_a);
+void register_ntg(py::module_& module) {
   module.def(
       "ntg",
       [](const py::array& W, const py::array& a, const py::array& lam,
          const std::string& activation, const py::array& v, Address X, Index n, Address X2,
          Index n2, Address K) {
-        const double* values = vector<double>(v, "v", Index(W.shape(0)));
-        on_network(W, a, lam, activation, [&](const auto& net) {
-          using T = std::decay_t<decltype(*net.W.data)>;
-          cuda::ntg_on_device<T>(net, values, rows_on_device<T>(X, n, net.d()),
-                                 rows_on_device<T>(X2, n2, net.d()), on_device<T>(K));
+        with_dtype(W, "W", [&](auto zero) {
+          using T = decltype(zero);
+          const auto net = network<T>(W, a, lam, activation);
+          const double* values = vector<double>(v, "v", net.m());
+          without_gil([&] {
+            cuda::ntg_on_device<T>(net, values, rows_on_device<T>(X, n, net.d()),
+                                   rows_on_device<T>(X2, n2, net.d()), on_device<T>(K));
+          });
         });
       },
       "W"_a, "a"_a, "lam"_a, "activation"_a, "v"_a, "X"_a, "n"_a, "X2"_a, "n2"_a, "K"_a);
@@ -243,5 +239,5 @@ PYBIND11_MODULE(_cuda, module) {
   using namespace asymfast::bindings;
   module.doc() = "CUDA kernels of asymfast; imports without a driver.";
   register_device(module), register_arrays(module);
-  register_outputs(module), register_features(module);
+  register_calls(module), register_ntg(module);
 }

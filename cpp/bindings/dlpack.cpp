@@ -13,7 +13,7 @@ namespace {
 py::object as_tuple(const std::int64_t* values, std::int32_t count) {
   if (!values) return py::none();
   py::tuple tuple(count);
-  for (std::int32_t i = 0; i < count; ++i) tuple[static_cast<std::size_t>(i)] = values[i];
+  for (std::int32_t i = 0; i < count; ++i) tuple[i] = values[i];
   return std::move(tuple);
 }
 

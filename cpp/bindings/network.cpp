@@ -1,7 +1,6 @@
 #include "asymfast/network.hpp"
 
 #include "arrays.hpp"
-#include "asymfast/both_layers.hpp"
 #include "register.hpp"
 
 namespace asymfast::bindings {
@@ -10,123 +9,50 @@ using namespace py::literals;
 
 namespace {
 
-template <class T>
-NetworkView<T> network(const py::array& W, const py::array& a, const py::array& lam,
-                       const std::string& activation) {
-  const auto weights = matrix<T>(W, "W");
-  return {weights, matrix<T>(a, "a"), vector<double>(lam, "lam", weights.rows),
-          activation_from_name(activation)};
+// module.name(W, a, lam, activation, X, more..., backend, threads): call(network, X, execution,
+// more...) on the element type of W.
+template <class... More, class Call, class... Named>
+void define(py::module_& module, const char* name, Call call, const Named&... named) {
+  module.def(
+      name,
+      [call](const py::array& W, const py::array& a, const py::array& lam,
+             const std::string& activation, const py::array& X, const More&... more,
+             const std::string& backend, int threads) {
+        return with_dtype(W, "W", [&](auto zero) {
+          using T = decltype(zero);
+          return call(network<T>(W, a, lam, activation), matrix<T>(X, "X"),
+                      execution(backend, threads), more...);
+        });
+      },
+      "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, named..., "backend"_a, "threads"_a);
 }
 
-py::array forward_py(const py::array& W, const py::array& a, const py::array& lam,
-                     const std::string& activation, const py::array& X, const std::string& backend,
-                     int threads) {
-  return with_dtype(W, "W", [&](auto zero) -> py::array {
-    using T = decltype(zero);
-    const auto net = network<T>(W, a, lam, activation);
-    const auto x = matrix<T>(X, "X");
-    const Execution exec = execution(backend, threads);
-    py::array_t<T> f({x.rows, net.k()});
-    const auto out = mutable_matrix(f);
-    without_gil([&] { forward(net, x, out, exec); });
-    return f;
-  });
+// A new matrix that fill(matrix) writes to without the GIL.
+template <class T, class Fill>
+py::array filled(Index rows, Index cols, Fill&& fill) {
+  py::array_t<T> array({rows, cols});
+  const auto out = mutable_matrix(array);
+  without_gil([&] { fill(out); });
+  return array;
 }
 
-double loss_py(const py::array& W, const py::array& a, const py::array& lam,
-               const std::string& activation, const py::array& X, const py::array& y,
-               const std::string& loss_name, const std::string& backend, int threads) {
-  return with_dtype(W, "W", [&](auto zero) {
-    using T = decltype(zero);
-    const auto net = network<T>(W, a, lam, activation);
-    const auto x = matrix<T>(X, "X"), target = matrix<T>(y, "y");
-    const Loss kind = loss_from_name(loss_name);
-    const Execution exec = execution(backend, threads);
-    double value = 0;
-    without_gil([&] { value = loss(net, x, target, kind, exec); });
-    return value;
-  });
-}
-
-py::array node_gradients_py(const py::array& W, const py::array& a, const py::array& lam,
-                            const std::string& activation, const py::array& X, const py::array& y,
-                            const std::string& loss_name, const std::string& backend, int threads) {
-  return with_dtype(W, "W", [&](auto zero) -> py::array {
-    using T = decltype(zero);
-    const auto net = network<T>(W, a, lam, activation);
-    const auto x = matrix<T>(X, "X"), target = matrix<T>(y, "y");
-    const Loss kind = loss_from_name(loss_name);
-    const Execution exec = execution(backend, threads);
-    py::array_t<T> G({net.m(), net.d()});
-    const auto out = mutable_matrix(G);
-    without_gil([&] { node_gradients(net, x, target, kind, out, exec); });
-    return G;
-  });
-}
-
-py::array pullback_py(const py::array& W, const py::array& a, const py::array& lam,
-                      const std::string& activation, const py::array& X, const py::array& u,
-                      const std::string& backend, int threads) {
-  return with_dtype(W, "W", [&](auto zero) -> py::array {
-    using T = decltype(zero);
-    const auto net = network<T>(W, a, lam, activation);
-    const auto x = matrix<T>(X, "X"), cotangent = matrix<T>(u, "u");
-    const Execution exec = execution(backend, threads);
-    py::array_t<T> G({net.m(), net.d()});
-    const auto out = mutable_matrix(G);
-    without_gil([&] { pullback(net, x, cotangent, out, exec); });
-    return G;
-  });
-}
-
-double curvature_py(const py::array& W, const py::array& a, const py::array& lam,
-                    const std::string& activation, const py::array& X, const std::string& loss_name,
-                    bool both_layers, const std::string& backend, int threads) {
-  return with_dtype(W, "W", [&](auto zero) {
-    using T = decltype(zero);
-    const auto net = network<T>(W, a, lam, activation);
-    const auto x = matrix<T>(X, "X");
-    const Loss kind = loss_from_name(loss_name);
-    const Execution exec = execution(backend, threads);
-    double value = 0;
-    without_gil([&] {
-      value =
-          both_layers ? curvature_both_layers(net, x, kind, exec) : curvature(net, x, kind, exec);
-    });
-    return value;
-  });
-}
-
-py::array features_py(const py::array& W, const py::array& a, const py::array& lam,
-                      const std::string& activation, const py::array& X, const std::string& backend,
-                      int threads) {
-  return with_dtype(W, "W", [&](auto zero) -> py::array {
-    using T = decltype(zero);
-    const auto net = network<T>(W, a, lam, activation);
-    const auto x = matrix<T>(X, "X");
-    const Execution exec = execution(backend, threads);
-    py::array_t<T> H({x.rows, net.m()});
-    const auto out = mutable_matrix(H);
-    without_gil([&] { features(net, x, out, exec); });
-    return H;
-  });
+template <class Compute>
+double computed(Compute&& compute) {
+  double value = 0;
+  without_gil([&] { value = compute(); });
+  return value;
 }
 
 py::array ntg_py(const py::array& W, const py::array& v, const std::string& activation,
                  const py::array& X, const py::array& X2, const std::string& backend, int threads,
                  double slopes_memory) {
-  return with_dtype(W, "W", [&](auto zero) -> py::array {
+  return with_dtype(W, "W", [&](auto zero) {
     using T = decltype(zero);
-    const auto weights = matrix<T>(W, "W");
-    const NetworkView<T> net{
-        weights, {nullptr, weights.rows, 0}, nullptr, activation_from_name(activation)};
-    const double* scales = vector<double>(v, "v", weights.rows);
+    const auto net = hidden_layer<T>(W, activation);
+    const double* scales = vector<double>(v, "v", net.m());
     const auto x = matrix<T>(X, "X"), x2 = matrix<T>(X2, "X2");
     const Execution exec = execution(backend, threads, slopes_memory);
-    py::array_t<T> K({x.rows, x2.rows});
-    const auto out = mutable_matrix(K);
-    without_gil([&] { ntg(net, scales, x, x2, out, exec); });
-    return K;
+    return filled<T>(x.rows, x2.rows, [&](auto K) { ntg(net, scales, x, x2, K, exec); });
   });
 }
 
@@ -148,18 +74,52 @@ py::array activation_py(const std::string& name, const py::array& z, int order,
 }  // namespace
 
 void register_network(py::module_& module) {
-  module.def("forward", &forward_py, "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "backend"_a,
-             "threads"_a);
-  module.def("loss", &loss_py, "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "y"_a, "loss"_a,
-             "backend"_a, "threads"_a);
-  module.def("node_gradients", &node_gradients_py, "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a,
-             "y"_a, "loss"_a, "backend"_a, "threads"_a);
-  module.def("pullback", &pullback_py, "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "u"_a,
-             "backend"_a, "threads"_a);
-  module.def("curvature", &curvature_py, "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "loss"_a,
-             "both_layers"_a, "backend"_a, "threads"_a);
-  module.def("features", &features_py, "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "backend"_a,
-             "threads"_a);
+  define(module, "forward", [](const auto& net, const auto& X, const Execution& exec) {
+    using T = ElementOf<decltype(net)>;
+    return filled<T>(X.rows, net.k(), [&](auto f) { forward<T>(net, X, f, exec); });
+  });
+  define(module, "features", [](const auto& net, const auto& X, const Execution& exec) {
+    using T = ElementOf<decltype(net)>;
+    return filled<T>(X.rows, net.m(), [&](auto H) { features<T>(net, X, H, exec); });
+  });
+  define<py::array, std::string>(
+      module, "loss",
+      [](const auto& net, const auto& X, const Execution& exec, const py::array& y,
+         const std::string& name) {
+        using T = ElementOf<decltype(net)>;
+        const auto targets = matrix<T>(y, "y");
+        const Loss kind = loss_from_name(name);
+        return computed([&] { return loss<T>(net, X, targets, kind, exec); });
+      },
+      "y"_a, "loss"_a);
+  define<py::array, std::string>(
+      module, "node_gradients",
+      [](const auto& net, const auto& X, const Execution& exec, const py::array& y,
+         const std::string& name) {
+        using T = ElementOf<decltype(net)>;
+        const auto targets = matrix<T>(y, "y");
+        const Loss kind = loss_from_name(name);
+        return filled<T>(net.m(), net.d(),
+                         [&](auto G) { node_gradients<T>(net, X, targets, kind, G, exec); });
+      },
+      "y"_a, "loss"_a);
+  define<py::array>(
+      module, "pullback",
+      [](const auto& net, const auto& X, const Execution& exec, const py::array& u) {
+        using T = ElementOf<decltype(net)>;
+        const auto cotangent = matrix<T>(u, "u");
+        return filled<T>(net.m(), net.d(),
+                         [&](auto G) { pullback<T>(net, X, cotangent, G, exec); });
+      },
+      "u"_a);
+  define<std::string, bool>(
+      module, "curvature",
+      [](const auto& net, const auto& X, const Execution& exec, const std::string& name,
+         bool both_layers) {
+        const Loss kind = loss_from_name(name);
+        return computed([&] { return curvature(net, X, kind, both_layers, exec); });
+      },
+      "loss"_a, "both_layers"_a);
   module.def("ntg", &ntg_py, "W"_a, "v"_a, "activation"_a, "X"_a, "X2"_a, "backend"_a, "threads"_a,
              "slopes_memory"_a);
   module.def("activation", &activation_py, "name"_a, "z"_a, "order"_a, "backend"_a = "cpu");

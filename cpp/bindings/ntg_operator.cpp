@@ -28,10 +28,9 @@ void register_for(py::module_& module, const char* name) {
       .def(py::init([](const py::array& W, const py::array& v, const std::string& activation,
                        const py::array& X, const std::string& backend, int threads,
                        double slopes_memory) {
-             const auto weights = matrix<T>(W, "W"), x = matrix<T>(X, "X");
-             const NetworkView<T> net{
-                 weights, {nullptr, weights.rows, 0}, nullptr, activation_from_name(activation)};
-             const double* scales = vector<double>(v, "v", weights.rows);
+             const auto net = hidden_layer<T>(W, activation);
+             const auto x = matrix<T>(X, "X");
+             const double* scales = vector<double>(v, "v", net.m());
              const Execution exec = execution(backend, threads, slopes_memory);
              std::unique_ptr<Locked> made;
              without_gil([&] { made = std::make_unique<Locked>(net, scales, x, exec); });

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "arrays.hpp"
-#include "asymfast/both_layers.hpp"
 #include "asymfast/snapshot.hpp"
 #include "asymfast/train.hpp"
 #include "register.hpp"
@@ -229,26 +228,42 @@ Result result(RunResult<T>&& run, const EnsembleView<T>& nets, const py::object&
           exception};
 }
 
-// method(nets, train data, test data, loss, recording, hooks, execution) on the element type of W.
+// method(training) on the element type of W.
 template <class Method>
 Result train(const Problem& problem, const Recording& recording, RunHooks& callbacks,
              const Execution& execution, Method&& method) {
   return with_dtype(problem.W, "W", [&](auto zero) {
     using T = decltype(zero);
-    const auto nets = ensemble<T>(problem.W, problem.a, problem.lam, problem.activation);
-    const auto train_data = data<T>(problem.X, problem.y, nets);
-    DataView<T> test_data;
+    Training<T> training{ensemble<T>(problem.W, problem.a, problem.lam, problem.activation)};
+    const EnsembleView<T>& nets = training.nets;
+    training.train = data<T>(problem.X, problem.y, nets);
     if (problem.X_test && problem.y_test)
-      test_data = data<T>(*problem.X_test, *problem.y_test, nets);
-    const Loss loss = loss_from_name(problem.loss);
-    const Hooks& hooks = callbacks.hooks(nets);
+      training.test = data<T>(*problem.X_test, *problem.y_test, nets);
+    training.loss = loss_from_name(problem.loss);
+    training.recording = recording, training.exec = execution;
+    training.hooks = callbacks.hooks(nets);
     RunResult<T> run;
     {
       const WithoutGil released;
-      run = method(nets, train_data, test_data, loss, recording, hooks, execution);
+      run = method(training);
     }
     return result(std::move(run), nets, callbacks.exception());
   });
+}
+
+// A method of training by name; `settings` makes those of the run from what Python gives.
+template <class... Given, class Method, class Settings, class... Named>
+void define(py::module_& module, const char* name, Method method, Settings settings,
+            const Named&... named) {
+  module.def(
+      name,
+      [=](const Problem& problem, const Recording& recording, RunHooks& hooks,
+          const Execution& execution, const Given&... given) {
+        const auto own = settings(given...);
+        return train(problem, recording, hooks, execution,
+                     [&](const auto& training) { return method(training, own); });
+      },
+      "problem"_a, "recording"_a, "hooks"_a, "execution"_a, named...);
 }
 
 // ---- recording
@@ -276,8 +291,7 @@ py::list recorded_columns() {
   Rows<float>::table(rows, [&](const ColumnInfo& info, const auto& column) {
     using U = typename std::decay_t<decltype(column)>::value_type;
     py::list axes;
-    for (int i = 0; i < info.axes.count; ++i)
-      axes.append(name_of(info.axes.axes[static_cast<std::size_t>(i)]));
+    for (int i = 0; i < info.axes.count; ++i) axes.append(name_of(info.axes.axes[i]));
     const char* dtype = std::is_integral_v<U>      ? "int64"
                         : std::is_same_v<U, float> ? "network"
                                                    : "float64";
@@ -333,52 +347,27 @@ void register_arguments(py::module_& module) {
 void register_training(py::module_& module) {
   register_arguments(module);
   module.def("recorded_columns", &recorded_columns);
-  module.def(
-      "gradient_descent",
-      [](const Problem& problem, const Recording& recording, RunHooks& hooks,
-         const Execution& execution, double lr, Index steps, const std::string& method, double rtol,
-         bool train_output) {
-        const Leaps leaps{descent_method_from_name(method), rtol};
-        return train(problem, recording, hooks, execution,
-                     [&](const auto& nets, const auto& data, const auto& test, Loss loss,
-                         const auto&... how) {
-                       return train_output ? gradient_descent_both_layers(nets, data, test, loss,
-                                                                          lr, steps, how..., leaps)
-                                           : gradient_descent(nets, data, test, loss, lr, steps,
-                                                              how..., leaps);
-                     });
+  define<double, Index, std::string, double, bool>(
+      module, "gradient_descent",
+      [](const auto& training, const Descent& how) { return gradient_descent(training, how); },
+      [](double lr, Index steps, const std::string& method, double rtol, bool train_output) {
+        return Descent{lr, steps, descent_method_from_name(method), rtol, train_output};
       },
-      "problem"_a, "recording"_a, "hooks"_a, "execution"_a, "lr"_a, "steps"_a, "method"_a, "rtol"_a,
-      "train_output"_a);
-  module.def(
-      "gradient_flow",
-      [](const Problem& problem, const Recording& recording, RunHooks& hooks,
-         const Execution& execution, const std::string& method, double t_end, double dt,
-         double rtol, bool train_output) {
-        const Flow flow{flow_method_from_name(method), t_end, dt, rtol};
-        return train(problem, recording, hooks, execution,
-                     [&](const auto& nets, const auto& data, const auto& test, Loss loss,
-                         const auto&... how) {
-                       return train_output
-                                  ? gradient_flow_both_layers(nets, data, test, loss, flow, how...)
-                                  : gradient_flow(nets, data, test, loss, flow, how...);
-                     });
+      "lr"_a, "steps"_a, "method"_a, "rtol"_a, "train_output"_a);
+  define<std::string, double, double, double, bool>(
+      module, "gradient_flow",
+      [](const auto& training, const Flow& how) { return gradient_flow(training, how); },
+      [](const std::string& method, double t_end, double dt, double rtol, bool train_output) {
+        return Flow{flow_method_from_name(method), t_end, dt, rtol, train_output};
       },
-      "problem"_a, "recording"_a, "hooks"_a, "execution"_a, "method"_a, "t_end"_a, "dt"_a, "rtol"_a,
-      "train_output"_a);
-  module.def(
-      "sgd",
-      [](const Problem& problem, const Recording& recording, RunHooks& hooks,
-         const Execution& execution, const std::vector<double>& lr, Index epochs, Index batch_size,
-         bool train_output, const std::vector<std::uint64_t>& keys) {
-        const Sgd settings{lr, epochs, batch_size, train_output, keys};
-        return train(
-            problem, recording, hooks, execution,
-            [&](const auto& nets, const auto& data, const auto& test, Loss loss,
-                const auto&... how) { return sgd(nets, data, test, loss, settings, how...); });
+      "method"_a, "t_end"_a, "dt"_a, "rtol"_a, "train_output"_a);
+  define<std::vector<double>, Index, Index, bool, std::vector<std::uint64_t>>(
+      module, "sgd", [](const auto& training, const Sgd& how) { return sgd(training, how); },
+      [](const std::vector<double>& lr, Index epochs, Index batch_size, bool train_output,
+         const std::vector<std::uint64_t>& keys) {
+        return Sgd{lr, epochs, batch_size, train_output, keys};
       },
-      "problem"_a, "recording"_a, "hooks"_a, "execution"_a, "lr"_a, "epochs"_a, "batch_size"_a,
-      "train_output"_a, "keys"_a);
+      "lr"_a, "epochs"_a, "batch_size"_a, "train_output"_a, "keys"_a);
 }
 
 }  // namespace asymfast::bindings

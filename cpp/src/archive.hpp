@@ -1,8 +1,10 @@
 // The state of a run as a string of bytes. The same visit of the same variables writes it and reads
 // it back, so the two cannot drift apart:
-//   archive(step); archive(losses); archive.array(W, size);
-// Numbers are stored as they lie in memory; every read is bounded by what is there, and a string
-// that does not fit throws std::invalid_argument.
+//   archive(step, Index(0), last_step); archive(losses); archive.array(W, size);
+// Numbers are stored as they lie in memory. A checkpoint has a checksum but no key, so what is read
+// back may be anything: every read is bounded by what is there, and a number that is not in its
+// range is refused before it is used as an index, a count or a step. A string that does not fit
+// throws std::invalid_argument.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +29,19 @@ class Archive {
     bytes(&value, sizeof value);
   }
 
+  // A number in [low, high], so not NaN.
+  template <class U>
+  void operator()(U& value, U low, U high) {
+    (*this)(value);
+    require(low <= value && value <= high);
+  }
+
+  void operator()(bool& value) {
+    unsigned char byte = value;
+    (*this)(byte, static_cast<unsigned char>(0), static_cast<unsigned char>(1));
+    value = byte != 0;
+  }
+
   template <class U, class = std::enable_if_t<std::is_arithmetic_v<U>>>
   void operator()(std::vector<U>& values) {
     const std::size_t count = counted(values.size(), sizeof(U));
@@ -34,12 +49,17 @@ class Archive {
     bytes(values.data(), count * sizeof(U));
   }
 
+  void operator()(std::vector<double>& values, Index size) {
+    (*this)(values);
+    require(static_cast<Index>(values.size()) == size);
+  }
+
   // An array whose size the writer and the reader both know.
   template <class U>
   void array(U* data, Index size) {
-    if (counted(static_cast<std::size_t>(size), sizeof(U)) != static_cast<std::size_t>(size))
-      refuse();
-    bytes(data, static_cast<std::size_t>(size) * sizeof(U));
+    const auto count = static_cast<std::size_t>(size);
+    if (counted(count, sizeof(U)) != count) refuse();
+    bytes(data, count * sizeof(U));
   }
 
   // To be called when everything has been read.

@@ -37,7 +37,7 @@ class BatchEngine {
   virtual void advance(double lr, const Batch& next, const Context& context) = 0;
 
   virtual void copy_weights_to(T* W, T* a) const = 0;  // (m, d) and (m, k)
-  virtual void state(Archive& archive) = 0;            // the weights; `evaluate` is then due
+  virtual void serialise(Archive& archive) = 0;        // the weights; `evaluate` is then due
 
   double loss() const noexcept { return *loss_; }  // of the batch at hand
 

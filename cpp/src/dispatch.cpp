@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "asymfast/config.hpp"
@@ -71,8 +70,8 @@ std::atomic<const KernelTable*>& chosen() {
   return table;
 }
 
-constexpr std::pair<Backend, std::string_view> kBackends[] = {
-    {Backend::reference, "reference"}, {Backend::cpu, "cpu"}, {Backend::cuda, "cuda"}};
+constexpr NameOf<Backend> kBackends[] = {
+    {Backend::cpu, "cpu"}, {Backend::reference, "reference"}, {Backend::cuda, "cuda"}};
 
 std::atomic<const KernelTable*> of_cuda{nullptr};
 
@@ -110,10 +109,7 @@ void cuda::use_module(const Module& module) {
 }
 
 Backend backend_from_name(std::string_view name) {
-  for (const auto& [backend, its_name] : kBackends)
-    if (its_name == name) return backend;
-  throw std::invalid_argument("backend must be 'cpu', 'reference' or 'cuda', got '" +
-                              std::string(name) + "'");
+  return value_in(kBackends, "backend", name);
 }
 
 std::string_view name_of(Backend backend) {

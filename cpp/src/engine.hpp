@@ -101,7 +101,7 @@ class Engine {
 
   // Base, and whatever else a later `advance` depends on besides it; restart() is due after
   // reading.
-  virtual void state(Archive& archive) = 0;
+  virtual void serialise(Archive& archive) = 0;
   // Slots of gradients and Jacobians that hold something: 0, 1, ... below these.
   struct Kept {
     Index gradients, frames;

@@ -1,10 +1,6 @@
 #include "losses.hpp"
 
-#include <cmath>
-#include <stdexcept>
-#include <string>
-#include <utility>
-
+#include "math/losses.hpp"
 #include "names.hpp"
 #include "unreachable.hpp"
 
@@ -12,52 +8,13 @@ namespace asymfast {
 
 namespace {
 
-constexpr std::pair<Loss, std::string_view> kNames[] = {
+constexpr NameOf<Loss> kNames[] = {
     {Loss::half_sse, "half_sse"}, {Loss::mse, "mse"}, {Loss::cross_entropy, "cross_entropy"}};
-
-// scale * sum r^2 with residual 2 scale r.
-template <class T>
-double squares(double scale, MatrixView<const double> f, MatrixView<const T> y, T* residual) {
-  double sum = 0;
-  for (Index i = 0; i < f.size(); ++i) {
-    const double r = f.data[i] - double(y.data[i]);
-    sum += r * r;
-    if (residual) residual[i] = T(2 * scale * r);
-  }
-  return scale * sum;
-}
-
-template <class T>
-double cross_entropy(Index n, MatrixView<const double> f, MatrixView<const T> y, T* residual) {
-  const Index k = f.cols;
-  double sum = 0;
-  for (Index i = 0; i < f.rows; ++i) {
-    const double* fi = f.row(i);
-    const T* yi = y.row(i);
-    double top = fi[0];
-    for (Index q = 1; q < k; ++q) top = fi[q] > top ? fi[q] : top;
-    double exps = 0, weight = 0, chosen = 0;
-    for (Index q = 0; q < k; ++q) {
-      exps += std::exp(fi[q] - top);
-      weight += double(yi[q]);
-      chosen += double(yi[q]) * (fi[q] - top);
-    }
-    sum += weight * std::log(exps) - chosen;
-    if (residual)
-      for (Index q = 0; q < k; ++q)
-        residual[i * k + q] =
-            T((weight * std::exp(fi[q] - top) / exps - double(yi[q])) / double(n));
-  }
-  return sum / double(n);
-}
 
 }  // namespace
 
 Loss loss_from_name(std::string_view name) {
-  for (const auto& [loss, its_name] : kNames)
-    if (its_name == name) return loss;
-  throw std::invalid_argument("loss must be 'half_sse', 'mse' or 'cross_entropy', got '" +
-                              std::string(name) + "'");
+  return value_in(kNames, "loss", name);
 }
 
 std::string_view name_of(Loss loss) {
@@ -67,12 +24,13 @@ std::string_view name_of(Loss loss) {
 template <class T>
 double loss_of_rows(Loss loss, Index n, MatrixView<const double> f, MatrixView<const T> y,
                     T* residual) {
-  switch (loss) {
-    case Loss::half_sse: return squares(0.5, f, y, residual);
-    case Loss::mse: return squares(1.0 / double(n * f.cols), f, y, residual);
-    case Loss::cross_entropy: return cross_entropy(n, f, y, residual);
-  }
-  unreachable();
+  const double scale = loss_scale(loss, n, f.cols);
+  double sum = 0;
+  for (Index i = 0; i < f.rows; ++i)
+    add_sample_loss(loss, scale, n, f.row(i), y.row(i), f.cols,
+                    residual ? residual + i * f.cols : nullptr, sum);
+  if (loss == Loss::cross_entropy) return sum / double(n);
+  return scale * sum;
 }
 
 template <class T>

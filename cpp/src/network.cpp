@@ -1,15 +1,14 @@
 // The public calls on a network: check the shapes, choose the backend, call its kernel.
 #include "asymfast/network.hpp"
 
-#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <vector>
 
-#include "asymfast/both_layers.hpp"
 #include "asymfast/spectrum.hpp"
 #include "backend.hpp"
 #include "losses.hpp"
+#include "refuse.hpp"
 #include "train/both_layers.hpp"
 #include "train/eig_max.hpp"
 
@@ -17,42 +16,24 @@ namespace asymfast {
 
 namespace {
 
-template <class U>
-void require_shape(const char* who, const char* name, MatrixView<U> view, Index rows, Index cols) {
-  if (view.rows == rows && view.cols == cols) return;
-  const auto shape = [](Index r, Index c) {
-    return "(" + std::to_string(r) + ", " + std::to_string(c) + ")";
-  };
-  throw std::invalid_argument(std::string(who) + ": " + name + " must have shape " +
-                              shape(rows, cols) + ", got " + shape(view.rows, view.cols));
-}
-
 template <class T>
 void require_network(const char* who, const NetworkView<T>& net, MatrixView<const T> X) {
-  if (net.m() < 1 || net.d() < 1 || X.rows < 1)
-    throw std::invalid_argument(std::string(who) + ": W and X must not be empty");
+  if (net.m() < 1 || net.d() < 1 || X.rows < 1) refuse(who, "W and X must not be empty");
   require_shape(who, "X", X, X.rows, net.d());
   require_shape(who, "a", net.a, net.m(), net.k());
 }
 
-// Runs a kernel under a watch; a call that was abandoned has no result.
-template <class Call>
-void run(const Execution& exec, Call&& call) {
-  Watch watch(exec.keep_going);
-  const KernelTable& kernels = kernel_table(exec.backend);
-  const Context context{team_size(exec.threads), watch, exec.slopes_memory};
-  with_team(context.threads, [&] { call(kernels, context); });
-  watch.rethrow();
-  if (watch.stopped()) throw Interrupted();
+template <class T>
+const Kernels<T>& kernels_of(const Execution& exec) {
+  return kernel_table(exec.backend).of<T>();
 }
 
 template <class T>
 std::vector<double> outputs_of(const NetworkView<T>& net, MatrixView<const T> X,
                                const Execution& exec) {
-  std::vector<double> f(static_cast<std::size_t>(X.rows * net.k()));
-  run(exec, [&](const KernelTable& kernels, const Context& context) {
-    kernels.of<T>().forward(net, X, f.data(), context);
-  });
+  std::vector<double> f(X.rows * net.k());
+  watched(exec,
+          [&](const Context& context) { kernels_of<T>(exec).forward(net, X, f.data(), context); });
   return f;
 }
 
@@ -64,7 +45,7 @@ void forward(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> f,
   require_network("forward", net, X);
   require_shape("forward", "f", f, X.rows, net.k());
   const std::vector<double> outputs = outputs_of(net, X, exec);
-  for (Index i = 0; i < f.size(); ++i) f.data[i] = T(outputs[static_cast<std::size_t>(i)]);
+  for (Index i = 0; i < f.size(); ++i) f.data[i] = T(outputs[i]);
 }
 
 template <class T>
@@ -77,6 +58,17 @@ double loss(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T
 }
 
 template <class T>
+void pullback(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> u,
+              MatrixView<T> G, const Execution& exec) {
+  require_network("pullback", net, X);
+  require_shape("pullback", "u", u, X.rows, net.k());
+  require_shape("pullback", "G", G, net.m(), net.d());
+  watched(exec, [&](const Context& context) {
+    kernels_of<T>(exec).node_gradients(net, X, u.data, G, context);
+  });
+}
+
+template <class T>
 void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
                     Loss loss, MatrixView<T> G, const Execution& exec) {
   require_network("node_gradients", net, X);
@@ -85,32 +77,18 @@ void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, MatrixView
   const std::vector<double> f = outputs_of(net, X, exec);
   std::vector<T> residual(f.size());
   loss_and_residual<T>(loss, {f.data(), y.rows, y.cols}, y, residual.data());
-  run(exec, [&](const KernelTable& kernels, const Context& context) {
-    kernels.of<T>().node_gradients(net, X, residual.data(), G, context);
-  });
+  pullback(net, X, {residual.data(), y.rows, y.cols}, G, exec);
 }
 
 template <class T>
-void pullback(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> u,
-              MatrixView<T> G, const Execution& exec) {
-  require_network("pullback", net, X);
-  require_shape("pullback", "u", u, X.rows, net.k());
-  require_shape("pullback", "G", G, net.m(), net.d());
-  run(exec, [&](const KernelTable& kernels, const Context& context) {
-    kernels.of<T>().node_gradients(net, X, u.data, G, context);
-  });
-}
-
-namespace {
-
-template <class T>
-double curvature_of(bool both_layers, const NetworkView<T>& net, MatrixView<const T> X, Loss loss,
-                    const Execution& exec) {
+double curvature(const NetworkView<T>& net, MatrixView<const T> X, Loss loss, bool both_layers,
+                 const Execution& exec) {
   require_network("curvature", net, X);
   const Index n = X.rows, k = net.k();
-  const std::vector<T> y(static_cast<std::size_t>(n * k));
+  const std::vector<T> y(n * k);
+  const KernelTable& kernels = kernel_table(exec.backend);
   double largest = 0;
-  run(exec, [&](const KernelTable& kernels, const Context& context) {
+  watched(exec, [&](const Context& context) {
     const auto engine =
         make_engine<T>(kernels, net, X, {y.data(), n, k}, loss, both_layers, context.slopes_memory);
     engine->restart(context);
@@ -119,28 +97,12 @@ double curvature_of(bool both_layers, const NetworkView<T>& net, MatrixView<cons
   return loss_curvature(loss, n, k) * largest;
 }
 
-}  // namespace
-
-template <class T>
-double curvature(const NetworkView<T>& net, MatrixView<const T> X, Loss loss,
-                 const Execution& exec) {
-  return curvature_of(false, net, X, loss, exec);
-}
-
-template <class T>
-double curvature_both_layers(const NetworkView<T>& net, MatrixView<const T> X, Loss loss,
-                             const Execution& exec) {
-  return curvature_of(true, net, X, loss, exec);
-}
-
 template <class T>
 void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
               const Execution& exec) {
   require_network("features", net, X);
   require_shape("features", "H", H, X.rows, net.m());
-  run(exec, [&](const KernelTable& kernels, const Context& context) {
-    kernels.of<T>().features(net, X, H, context);
-  });
+  watched(exec, [&](const Context& context) { kernels_of<T>(exec).features(net, X, H, context); });
 }
 
 template <class T, class E>
@@ -150,11 +112,11 @@ void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, Matr
   require_shape("ntg", "X2", X2, X2.rows, net.d());
   require_shape("ntg", "K", K, X.rows, X2.rows);
   const bool symmetric = X.data == X2.data && X.rows == X2.rows;
-  run(exec, [&](const KernelTable& kernels, const Context& context) {
+  watched(exec, [&](const Context& context) {
     if constexpr (std::is_same_v<E, double>)
-      kernels.of<T>().ntg(net, v, X, X2, symmetric, K, context);
+      kernels_of<T>(exec).ntg(net, v, X, X2, symmetric, K, context);
     else
-      kernels.of<T>().rounded_ntg(net, v, X, X2, symmetric, K, context);
+      kernels_of<T>(exec).rounded_ntg(net, v, X, X2, symmetric, K, context);
   });
 }
 
@@ -162,37 +124,35 @@ template <class T>
 void activation_values(Activation activation, int order, const T* z, Index count, T* out,
                        const Execution& exec) {
   if (order < 0 || order > 2)
-    throw std::invalid_argument("activation_values: order must be 0, 1 or 2, got " +
-                                std::to_string(order));
-  kernel_table(exec.backend).of<T>().activation_values(activation, order, z, count, out);
+    refuse("activation_values", "order must be 0, 1 or 2, got " + std::to_string(order));
+  kernels_of<T>(exec).activation_values(activation, order, z, count, out);
 }
 
 double min_eigenvalue(MatrixView<const double> K, const Execution& exec) {
-  if (K.rows < 1) throw std::invalid_argument("min_eigenvalue: K must not be empty");
+  if (K.rows < 1) refuse("min_eigenvalue", "K must not be empty");
   require_shape("min_eigenvalue", "K", K, K.rows, K.rows);
   double smallest = 0;
-  run(exec, [&](const KernelTable& kernels, const Context& context) {
-    smallest = kernels.min_eigenvalue(K, context);
+  watched(exec, [&](const Context& context) {
+    smallest = kernel_table(exec.backend).min_eigenvalue(K, context);
   });
   return smallest;
 }
 
-#define ASYMFAST_INSTANTIATE(T)                                                                  \
-  template void forward(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,               \
-                        const Execution&);                                                       \
-  template double loss(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, Loss,    \
-                       const Execution&);                                                        \
-  template void node_gradients(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>,  \
-                               Loss, MatrixView<T>, const Execution&);                           \
-  template void pullback(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>,        \
-                         MatrixView<T>, const Execution&);                                       \
-  template double curvature(const NetworkView<T>&, MatrixView<const T>, Loss, const Execution&); \
-  template double curvature_both_layers(const NetworkView<T>&, MatrixView<const T>, Loss,        \
-                                        const Execution&);                                       \
-  template void features(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,              \
-                         const Execution&);                                                      \
-  template void ntg(const NetworkView<T>&, const double*, MatrixView<const T>,                   \
-                    MatrixView<const T>, MatrixView<double>, const Execution&);                  \
+#define ASYMFAST_INSTANTIATE(T)                                                                 \
+  template void forward(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,              \
+                        const Execution&);                                                      \
+  template double loss(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, Loss,   \
+                       const Execution&);                                                       \
+  template void node_gradients(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, \
+                               Loss, MatrixView<T>, const Execution&);                          \
+  template void pullback(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>,       \
+                         MatrixView<T>, const Execution&);                                      \
+  template double curvature(const NetworkView<T>&, MatrixView<const T>, Loss, bool,             \
+                            const Execution&);                                                  \
+  template void features(const NetworkView<T>&, MatrixView<const T>, MatrixView<T>,             \
+                         const Execution&);                                                     \
+  template void ntg(const NetworkView<T>&, const double*, MatrixView<const T>,                  \
+                    MatrixView<const T>, MatrixView<double>, const Execution&);                 \
   template void activation_values(Activation, int, const T*, Index, T*, const Execution&);
 
 ASYMFAST_INSTANTIATE(float)

@@ -2,12 +2,12 @@
 #include "asymfast/ntg_operator.hpp"
 
 #include <algorithm>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "backend.hpp"
 #include "engine.hpp"
+#include "refuse.hpp"
 
 namespace asymfast {
 
@@ -23,14 +23,13 @@ NtgOperator<T>::NtgOperator(const NetworkView<T>& net, const double* v, MatrixVi
                             const Execution& exec)
     : parts_(std::make_unique<Parts>()) {
   if (net.m() < 1 || X.rows < 1 || X.cols != net.d())
-    throw std::invalid_argument("NtgOperator: X must have rows of " + std::to_string(net.d()) +
-                                " inputs, got shape (" + std::to_string(X.rows) + ", " +
-                                std::to_string(X.cols) + ")");
+    refuse("NtgOperator", "X must have rows of " + std::to_string(net.d()) + " inputs, got shape " +
+                              shape(X.rows, X.cols));
   if (!std::all_of(v, v + net.m(), [](double x) { return x >= 0; }))
-    throw std::invalid_argument("NtgOperator: v must be >= 0");
+    refuse("NtgOperator", "v must be >= 0");
   Parts& own = *parts_;
-  own.ones.assign(std::size_t(net.m()), T(1));
-  own.y.assign(std::size_t(X.rows), T(0));
+  own.ones.assign(net.m(), T(1));
+  own.y.assign(X.rows, T(0));
   own.v.assign(v, v + net.m());
   if (exec.backend == Backend::reference) {
     own.X.assign(X.data, X.data + X.size());
@@ -41,10 +40,7 @@ NtgOperator<T>::NtgOperator(const NetworkView<T>& net, const double* v, MatrixVi
       kernel_table(exec.backend)
           .of<T>()
           .make_engine(view, X, {own.y.data(), X.rows, 1}, Loss::half_sse, exec.slopes_memory);
-  Watch watch(exec.keep_going);
-  own.engine->restart(Context{team_size(exec.threads), watch, exec.slopes_memory});
-  watch.rethrow();
-  if (watch.stopped()) throw Interrupted();
+  watched(exec, [&](const Context& context) { own.engine->restart(context); });
 }
 
 template <class T>
@@ -58,16 +54,12 @@ template <class T>
 void NtgOperator<T>::apply(MatrixView<const T> U, MatrixView<double> out, const Execution& exec) {
   const Index n = static_cast<Index>(parts_->y.size());
   if (U.cols != n || out.cols != n || out.rows != U.rows)
-    throw std::invalid_argument("NtgOperator: U and out must have rows of " + std::to_string(n) +
-                                " samples, got " + std::to_string(U.cols));
-  Watch watch(exec.keep_going);
-  const Context context{team_size(exec.threads), watch, exec.slopes_memory};
-  with_team(context.threads, [&] {
-    for (Index r = 0; r < U.rows && !watch.stopped(); ++r)
+    refuse("NtgOperator", "U and out must have rows of " + std::to_string(n) + " samples, got " +
+                              std::to_string(U.cols));
+  watched(exec, [&](const Context& context) {
+    for (Index r = 0; r < U.rows && !context.watch.stopped(); ++r)
       parts_->engine->ntg_product(U.row(r), out.row(r), context);
   });
-  watch.rethrow();
-  if (watch.stopped()) throw Interrupted();
 }
 
 template class NtgOperator<float>;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <type_traits>
 
+#include "asymfast/execution.hpp"
 #include "asymfast/views.hpp"
 #include "watch.hpp"
 
@@ -48,6 +49,17 @@ void with_team(int threads, Body&& body) {
   with_team(
       threads, [](void* data) { (*static_cast<Callable*>(data))(); },
       const_cast<std::remove_const_t<Callable>*>(std::addressof(body)));
+}
+
+// call(context) of a public function, watched and with a team; if it is abandoned, there is no
+// result.
+template <class Call>
+void watched(const Execution& exec, Call&& call) {
+  Watch watch(exec.keep_going);
+  const Context context{team_size(exec.threads), watch, exec.slopes_memory};
+  with_team(context.threads, [&] { call(context); });
+  watch.rethrow();
+  if (watch.stopped()) throw Interrupted();
 }
 
 }  // namespace asymfast

@@ -23,8 +23,8 @@ class Parts {
     std::iota(order.begin(), order.end(), Index(0));
     lists_[0] = order;
     std::sort(order.begin(), order.end(), [&](Index i, Index j) {
-      const double one = strength[static_cast<std::size_t>(i)];
-      const double other = strength[static_cast<std::size_t>(j)];
+      const double one = strength[i];
+      const double other = strength[j];
       return one != other ? one > other : i < j;
     });
     const auto strong = (static_cast<Index>(order.size()) + kStrongShare - 1) / kStrongShare;
@@ -36,9 +36,7 @@ class Parts {
 
   bool empty() const { return lists_[0].empty(); }
   // In rising order.
-  const std::vector<Index>& operator[](Part part) const {
-    return lists_[static_cast<std::size_t>(part)];
-  }
+  const std::vector<Index>& operator[](Part part) const { return lists_[static_cast<std::size_t>(part)]; }
 
  private:
   std::array<std::vector<Index>, 3> lists_;

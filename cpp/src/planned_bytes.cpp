@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "train/flow_choice.hpp"
+#include "train/method_choice.hpp"
 #include "train/tangent_history.hpp"
 #include "tuning.hpp"
 
@@ -44,6 +44,10 @@ double partial_sums(const RunSizes& s, Index samples) {
 bool goes_through_samples(const RunSizes& s, double nodes) {
   return s.n >= tuning::kSmallestPart * tuning::kFewestParts && s.d <= tuning::kFewInputs &&
          double(s.element) * nodes <= double(tuning::kSlopeBytes / tuning::kSmallestTile);
+}
+
+RunProblem problem_of(const RunSizes& s, bool train_output) {
+  return {s.n, s.m, s.d, s.k, s.loss, s.activation, train_output};
 }
 
 double outputs(const RunSizes& s) {
@@ -91,7 +95,6 @@ double record_bytes(const RunSizes& s) {
 
 // Of an engine of both layers (train/both_layers.hpp) beside that of the first.
 double both_layers_bytes(const RunSizes& s) {
-  if (!s.train_output) return 0;
   const double element = double(s.element), n = double(s.n), m = double(s.m), d = double(s.d);
   const double k = double(s.k), weights = m * (d + k), product = 4 * n * d + 2 * m * d;
   return kDouble * 11 * weights + element * (3 * weights + 2 * product + n * k);
@@ -124,26 +127,32 @@ double leap_bytes(const RunSizes& s) {
 
 }  // namespace
 
-double planned_bytes(const RunSizes& s, const Leaps& leaps) {
+double planned_bytes(const RunSizes& s, const Descent& descent) {
   constexpr double kMostOfAutomatic = 1.2e9;  // what is chosen has 1e9, counted more simply
-  const double more = leap_bytes(s);
-  const bool may_leap = leaps.method == DescentMethod::leap ||
-                        (leaps.method == DescentMethod::automatic && more <= kMostOfAutomatic &&
-                         leaps_are_possible(s.loss, s.activation, s.n * s.k) && !s.train_output);
-  return double(s.B) * (engine_bytes(s) + both_layers_bytes(s) + (may_leap ? more : 0)) +
-         record_bytes(s);
+  const double leaps = leap_bytes(s);
+  const bool may_leap = descent.method == DescentMethod::leap ||
+                        (descent.method == DescentMethod::automatic && leaps <= kMostOfAutomatic &&
+                         what_forbids_leaps(problem_of(s, descent.train_output)).empty());
+  const double more = descent.train_output ? both_layers_bytes(s) : 0;
+  return double(s.B) * (engine_bytes(s) + more + (may_leap ? leaps : 0)) + record_bytes(s);
 }
 
 double planned_bytes(const RunSizes& s, const Flow& flow) {
+  const RunProblem problem = problem_of(s, flow.train_output);
+  const auto may_be_taken = [&](FlowMethod method) {
+    if (flow.method != FlowMethod::automatic) return method == flow.method;
+    if (!smooth(s.activation)) return method == FlowMethod::rk4;
+    return method == FlowMethod::dopri5 ||
+           (method == FlowMethod::tangent && what_forbids_tangent(problem).empty());
+  };
   double most = 0;
   if (flow.dt > 0)
     most = flow_bytes(s, FlowMethod::rk4, true);
   else
     for (const FlowMethod method : {FlowMethod::rk4, FlowMethod::dopri5, FlowMethod::tangent})
-      if (!(method == FlowMethod::tangent && s.train_output) &&
-          may_be_taken(method, flow.method, s.loss, s.activation, s.n * s.k))
-        most = std::max(most, flow_bytes(s, method, false));
-  return double(s.B) * (engine_bytes(s) + both_layers_bytes(s) + most) + record_bytes(s);
+      if (may_be_taken(method)) most = std::max(most, flow_bytes(s, method, false));
+  if (flow.train_output) most += both_layers_bytes(s);
+  return double(s.B) * (engine_bytes(s) + most) + record_bytes(s);
 }
 
 double planned_bytes(const RunSizes& s, const Sgd& sgd) {

@@ -34,7 +34,7 @@ void run(double gamma) {
   asymfast::Flow flow;
   flow.t_end = 500;
   const auto result = asymfast::gradient_flow<double>(
-      net.ensemble(), {X, y}, {}, asymfast::Loss::half_sse, flow, recording, hooks);
+      {net.ensemble(), {X, y}, {}, asymfast::Loss::half_sse, recording, hooks}, flow);
 
   const auto after = net.after(result);
   std::printf("gamma %.1f: t = %5.1f, loss %.4f -> %.4f, |dNTG| %.5f, smallest eigenvalue %.3e\n",

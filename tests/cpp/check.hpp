@@ -92,6 +92,11 @@ struct Problem {
     const Index some = (n + 1) / 2;
     return {{x.data(), some, d}, {y.data(), some, k}};
   }
+  asymfast::Training<T> training(asymfast::Loss loss, const asymfast::Recording& recording,
+                                 const asymfast::Hooks& hooks,
+                                 const asymfast::Execution& exec) const {
+    return {nets(), train(), test(), loss, recording, hooks, exec};
+  }
   // One-hot targets of the largest y.
   std::vector<T> classes() const {
     std::vector<T> hot(y.size());

@@ -50,9 +50,8 @@ void check_descent(asymfast::Backend backend) {
   asymfast::Recording recording;
   recording.schedule.every = 10;
   recording.ntg_on = {0};
-  const asymfast::RunResult<T> run =
-      asymfast::gradient_descent(nets, data, {}, asymfast::Loss::half_sse, lr, steps, recording, {},
-                                 asymfast::Execution{backend, 2});
+  const asymfast::RunResult<T> run = asymfast::gradient_descent<T>(
+      {nets, data, {}, asymfast::Loss::half_sse, recording, {}, {backend, 2}}, {lr, steps});
 
   const bool finished = run.status == asymfast::Status::finished && run.loss.size() == 4;
   expect(finished, "the run finishes with its four records");

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "asymfast/cuda.hpp"
-#include "cuda/emulator.hpp"
 #include "cuda/table.hpp"
+#include "emulator.hpp"
 #include "interface_hash.hpp"
 
 namespace asymfast::cuda {

@@ -198,9 +198,8 @@ void add_descents(Trainers& all, Index members, Execution exec) {
           const bool leaps = method == DescentMethod::leap;
           Recording recording = recording_of(2);
           recording.schedule.every = leaps ? 400 : 3;
-          return gradient_descent(problem.nets(), problem.train(), {}, Loss::half_sse,
-                                  leaps ? 0.001 : 0.1, leaps ? 2000 : 12, recording, hooks, exec,
-                                  {method, 1e-4});
+          return gradient_descent(problem.training(Loss::half_sse, recording, hooks, exec),
+                                  {leaps ? 0.001 : 0.1, leaps ? 2000 : 12, method, 1e-4});
         }));
 }
 
@@ -217,8 +216,8 @@ void add_flows(Trainers& all, Index members, Execution exec) {
           members, activation, [=](const auto& problem, const Hooks& hooks) {
             Recording recording = recording_of(2);
             recording.schedule.times = {0.0, 0.1, 0.3, 0.5};
-            return gradient_flow(problem.nets(), problem.train(), {}, Loss::half_sse,
-                                 {method, 0.6, fixed ? 0.05 : 0, 1e-3}, recording, hooks, exec);
+            return gradient_flow(problem.training(Loss::half_sse, recording, hooks, exec),
+                                 {method, 0.6, fixed ? 0.05 : 0, 1e-3});
           }));
     }
 }
@@ -233,8 +232,7 @@ void add_sgd(Trainers& all, Index members, Execution exec) {
           recording.schedule.every = 3;
           Sgd settings{{0.1}, 6, 2, both, {}};
           for (Index b = 0; b < problem.B; ++b) settings.keys.push_back(unsigned(b));
-          return sgd(problem.nets(), problem.train(), {}, Loss::mse, settings, recording, hooks,
-                     exec);
+          return sgd(problem.training(Loss::mse, recording, hooks, exec), settings);
         }));
 }
 

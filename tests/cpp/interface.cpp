@@ -47,10 +47,14 @@ struct Problem {
     for (Index i = 0; i < y.size(); ++i) y.data()[i] = std::cos(double(i));
     data = {X, y};
   }
+  asymfast::Training<double> training(const asymfast::Recording& recording,
+                                      const asymfast::Hooks& hooks = {},
+                                      const asymfast::Execution& exec = {}) const {
+    return {net.ensemble(), data, {}, Loss::half_sse, recording, hooks, exec};
+  }
   asymfast::RunResult<double> descend(double lr, Index steps, const asymfast::Recording& recording,
                                       const asymfast::Hooks& hooks = {}) const {
-    return asymfast::gradient_descent(net.ensemble(), data, {}, Loss::half_sse, lr, steps,
-                                      recording, hooks);
+    return asymfast::gradient_descent(training(recording, hooks), {lr, steps});
   }
 };
 
@@ -130,14 +134,12 @@ void check_refusals() {
   recording.ntg_on = {20};
   expect_throws<invalid_argument>("in [0, 20), got 20", [&] { at.descend(1, 5, recording); });
   const asymfast::Sgd sgd{{0.1, 0.2}, 3, 7, false, {1}};
-  expect_throws<invalid_argument>("one for each of 3 epochs, got 2", [&] {
-    asymfast::sgd(at.net.ensemble(), at.data, {}, Loss::mse, sgd, losses_only(), {});
-  });
+  expect_throws<invalid_argument>("one for each of 3 epochs, got 2",
+                                  [&] { asymfast::sgd(at.training(losses_only()), sgd); });
   asymfast::Flow flow;
   flow.t_end = 1, flow.rtol = 2;
-  expect_throws<invalid_argument>("rtol must be in (0, 1)", [&] {
-    asymfast::gradient_flow(at.net.ensemble(), at.data, {}, Loss::mse, flow, losses_only(), {});
-  });
+  expect_throws<invalid_argument>(
+      "rtol must be in (0, 1)", [&] { asymfast::gradient_flow(at.training(losses_only()), flow); });
 }
 
 // Nodes can be shared among processes by one network on the CPU; anything else is refused, not done
@@ -147,34 +149,29 @@ void check_refused_ranks() {
   const Problem at;
   asymfast::Hooks hooks;
   hooks.sum_over_ranks = [](double*, Index) { return true; };
-  const auto ensemble = at.net.ensemble();
   const auto descend = [&](const asymfast::Hooks& how, asymfast::Backend backend) {
-    asymfast::Execution exec;
-    exec.backend = backend;
-    asymfast::gradient_descent(ensemble, at.data, {}, Loss::mse, 0.1, 2, losses_only(), how, exec);
+    asymfast::gradient_descent(at.training(losses_only(), how, {backend}), {0.1, 2});
   };
   asymfast::Flow flow;
   flow.t_end = 1;
   descend(hooks, asymfast::Backend::reference);
   expect_throws<invalid_argument>("sgd: sum_over_ranks", [&] {
     const asymfast::Sgd sgd{{0.1}, 3, 7, false, {1}};
-    asymfast::sgd(ensemble, at.data, {}, Loss::mse, sgd, losses_only(), hooks);
+    asymfast::sgd(at.training(losses_only(), hooks), sgd);
   });
-  asymfast::Execution exec;
-  exec.backend = asymfast::Backend::cuda;
-  expect_throws<invalid_argument>("needs backend 'cpu'", [&] { descend(hooks, exec.backend); });
+  constexpr auto cuda = asymfast::Backend::cuda;
+  expect_throws<invalid_argument>("needs backend 'cpu'", [&] { descend(hooks, cuda); });
   expect_throws<invalid_argument>("needs backend 'cpu'", [&] {
-    asymfast::gradient_flow(ensemble, at.data, {}, Loss::mse, flow, losses_only(), hooks, exec);
+    asymfast::gradient_flow(at.training(losses_only(), hooks, {cuda}), flow);
   });
   const std::vector<double> W(2 * 64 * 5), a(2 * 64), lam(2 * 64, 1.0 / 64);
   const asymfast::EnsembleView<double> two{2,        64,       5,          1,
                                            W.data(), a.data(), lam.data(), Activation::swish};
-  expect_throws<invalid_argument>("got B = 2", [&] {
-    asymfast::gradient_descent(two, at.data, {}, Loss::mse, 0.1, 2, losses_only(), hooks);
-  });
-  expect_throws<invalid_argument>("got B = 2", [&] {
-    asymfast::gradient_flow(two, at.data, {}, Loss::mse, flow, losses_only(), hooks);
-  });
+  auto of_two = at.training(losses_only(), hooks);
+  of_two.nets = two;
+  expect_throws<invalid_argument>("got B = 2",
+                                  [&] { asymfast::gradient_descent(of_two, {0.1, 2}); });
+  expect_throws<invalid_argument>("got B = 2", [&] { asymfast::gradient_flow(of_two, flow); });
   asymfast::Hooks more = hooks;
   more.checkpoints.write = [](std::string_view) { return true; };
   expect_throws<invalid_argument>("checkpoints", [&] { descend(more, asymfast::Backend::cpu); });

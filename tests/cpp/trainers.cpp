@@ -107,8 +107,8 @@ void check_hooks() {
     Recording recording;
     recording.schedule.every = 1'000'000;
     recording.ntg_change = recording.eigmin = false;
-    const auto run = gradient_descent(sizes->nets(), sizes->train(), {}, Loss::mse, 1e-3,
-                                      1'000'000'000, recording, hooks, {backend, 3});
+    const auto run = gradient_descent(sizes->training(Loss::mse, recording, hooks, {backend, 3}),
+                                      {1e-3, 1'000'000'000});
     expect(run.status == Status::interrupted, "a run that its pulse interrupts");
   }
 }
@@ -118,8 +118,8 @@ void check_divergence() {
   Recording recording;
   recording.schedule.every = 1;
   recording.ntg_change = recording.eigmin = false;
-  const auto run = gradient_descent(problem.nets(), problem.train(), {}, Loss::half_sse, 1e6, 100,
-                                    recording, {}, {Backend::cpu, 2});
+  const auto run = gradient_descent(
+      problem.training(Loss::half_sse, recording, {}, {Backend::cpu, 2}), {1e6, 100});
   expect(run.status == Status::diverged && run.diverged_step > 0 && run.step_bound > 0,
          "a run that diverges says when, and which step would have done");
 }

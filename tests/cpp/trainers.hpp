@@ -19,13 +19,12 @@ template <class T>
 std::vector<std::pair<std::string, Train<T>>> trainers_on_many_samples() {
   using namespace asymfast;
   std::vector<std::pair<std::string, Train<T>>> all;
-  all.emplace_back("many samples, descent",
-                   [](const auto& problem, const Hooks& hooks, const Execution& exec) {
-                     Recording recording = everything(6, false);
-                     recording.schedule.every = 3;
-                     return gradient_descent(problem.nets(), problem.train(), problem.test(),
-                                             Loss::mse, 0.5, 7, recording, hooks, exec);
-                   });
+  all.emplace_back(
+      "many samples, descent", [](const auto& problem, const Hooks& hooks, const Execution& exec) {
+        Recording recording = everything(6, false);
+        recording.schedule.every = 3;
+        return gradient_descent(problem.training(Loss::mse, recording, hooks, exec), {0.5, 7});
+      });
   for (const FlowMethod method : {FlowMethod::rk4, FlowMethod::dopri5})
     all.emplace_back("many samples, " + std::string(name_of(method)),
                      [=](const auto& problem, const Hooks& hooks, const Execution& exec) {
@@ -35,8 +34,8 @@ std::vector<std::pair<std::string, Train<T>>> trainers_on_many_samples() {
                        flow.method = method;
                        flow.t_end = 0.4;
                        if (method == FlowMethod::rk4) flow.dt = 0.1;
-                       return gradient_flow(problem.nets(), problem.train(), problem.test(),
-                                            Loss::mse, flow, recording, hooks, exec);
+                       return gradient_flow(problem.training(Loss::mse, recording, hooks, exec),
+                                            flow);
                      });
   return all;
 }
@@ -51,9 +50,8 @@ std::vector<std::pair<std::string, Train<T>>> trainers(double length) {
                      [=](const auto& problem, const Hooks& hooks, const Execution& exec) {
                        Recording recording = everything(std::min<Index>(problem.n, 6), false);
                        recording.schedule.every = 3;
-                       return gradient_descent(problem.nets(), problem.train(), problem.test(),
-                                               loss, 0.02, Index(8 * length), recording, hooks,
-                                               exec);
+                       return gradient_descent(problem.training(loss, recording, hooks, exec),
+                                               {0.02, Index(8 * length)});
                      });
   for (const FlowMethod method : {FlowMethod::rk4, FlowMethod::dopri5, FlowMethod::tangent})
     all.emplace_back("flow, " + std::string(name_of(method)),
@@ -64,20 +62,19 @@ std::vector<std::pair<std::string, Train<T>>> trainers(double length) {
                        flow.method = method;
                        flow.t_end = length;
                        flow.rtol = sizeof(T) == 4 ? 1e-3 : 1e-6;
-                       return gradient_flow(problem.nets(), problem.train(), problem.test(),
-                                            Loss::half_sse, flow, recording, hooks, exec);
+                       return gradient_flow(
+                           problem.training(Loss::half_sse, recording, hooks, exec), flow);
                      });
-  all.emplace_back("flow, fixed steps",
-                   [=](const auto& problem, const Hooks& hooks, const Execution& exec) {
-                     Recording recording = everything(std::min<Index>(problem.n, 6), false);
-                     recording.schedule.every = 2;
-                     Flow flow;
-                     flow.method = FlowMethod::rk4;
-                     flow.t_end = 0.1 * length;
-                     flow.dt = 0.02;
-                     return gradient_flow(problem.nets(), problem.train(), problem.test(),
-                                          Loss::mse, flow, recording, hooks, exec);
-                   });
+  all.emplace_back(
+      "flow, fixed steps", [=](const auto& problem, const Hooks& hooks, const Execution& exec) {
+        Recording recording = everything(std::min<Index>(problem.n, 6), false);
+        recording.schedule.every = 2;
+        Flow flow;
+        flow.method = FlowMethod::rk4;
+        flow.t_end = 0.1 * length;
+        flow.dt = 0.02;
+        return gradient_flow(problem.training(Loss::mse, recording, hooks, exec), flow);
+      });
   for (const bool outputs : {false, true})
     all.emplace_back(outputs ? "sgd, both layers" : "sgd, hidden layer",
                      [=](const auto& problem, const Hooks& hooks, const Execution& exec) {
@@ -91,11 +88,11 @@ std::vector<std::pair<std::string, Train<T>>> trainers(double length) {
                        sgd.train_output = outputs;
                        for (Index b = 0; b < problem.B; ++b) sgd.keys.push_back(11u + unsigned(b));
                        const std::vector<T> hot = problem.classes();
-                       DataView<T> data = problem.train();
-                       if (problem.k > 1) data.y.data = hot.data();
-                       return asymfast::sgd(problem.nets(), data, {},
-                                            problem.k > 1 ? Loss::cross_entropy : Loss::mse, sgd,
-                                            recording, hooks, exec);
+                       auto training = problem.training(
+                           problem.k > 1 ? Loss::cross_entropy : Loss::mse, recording, hooks, exec);
+                       if (problem.k > 1) training.train.y.data = hot.data();
+                       training.test = {};
+                       return asymfast::sgd(training, sgd);
                      });
   return all;
 }

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "asymfast/activation.hpp"
-#include "asymfast/both_layers.hpp"
 #include "asymfast/config.hpp"
 #include "asymfast/execution.hpp"
 #include "asymfast/initial.hpp"

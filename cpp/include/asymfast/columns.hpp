@@ -78,7 +78,7 @@ struct ColumnSizes {
   // Elements of one record.
   constexpr Index of(const Axes& axes) const {
     Index product = 1;
-    for (int i = 0; i < axes.count; ++i) product *= of(axes.axes[static_cast<std::size_t>(i)]);
+    for (int i = 0; i < axes.count; ++i) product *= of(axes.axes[i]);
     return product;
   }
 };

@@ -46,10 +46,11 @@ ASYMFAST_API void pullback(const NetworkView<T>& net, MatrixView<const T> X, Mat
 
 // An upper bound of the largest eigenvalue of the loss' Gauss-Newton matrix J^T (d^2 L / df^2) J in
 // W, exact for sums of squares, up to about 1 % from below by the Lanczos method: gradient descent
-// is stable to steps of 2 over it. Cost: that of at most 30 gradients and forward passes.
+// is stable to steps of 2 over it. both_layers: in W and a, where both are trained. Cost: that of
+// at most 30 gradients and forward passes.
 template <class T>
 ASYMFAST_API double curvature(const NetworkView<T>& net, MatrixView<const T> X, Loss loss,
-                              const Execution& exec = {});
+                              bool both_layers = false, const Execution& exec = {});
 
 // H (n, m): sqrt(lambda_j) sigma(Z_j(x_i)).
 template <class T>

@@ -150,7 +150,7 @@ class Network {
                                   ", got " + std::to_string(p) + " and " + std::to_string(q));
     std::vector<double> v = lam_;
     for (Index j = 0; j < m(); ++j) {
-      double& v_j = v[std::size_t(j)];
+      double& v_j = v[j];
       v_j = v_j * double(a_(j, p)) * double(a_(j, q));
     }
     return v;

@@ -21,12 +21,11 @@ struct RunSizes {
   bool alone = true;  // no other process has nodes of the networks
   Loss loss = Loss::half_sse;
   Activation activation = Activation::swish;
-  bool train_output = false;  // of descent and flows: both layers are trained
 };
 
 // Of a run by whichever method needs most among those that may be taken; without the columns of
 // the record that are not weight_change.
-ASYMFAST_API double planned_bytes(const RunSizes& sizes, const Leaps& leaps);
+ASYMFAST_API double planned_bytes(const RunSizes& sizes, const Descent& descent);
 ASYMFAST_API double planned_bytes(const RunSizes& sizes, const Flow& flow);
 ASYMFAST_API double planned_bytes(const RunSizes& sizes, const Sgd& sgd);
 

@@ -80,6 +80,17 @@ struct Hooks {
   std::function<bool(double* values, Index count)> sum_over_ranks;
 };
 
+// What a run works on and with, by whichever method.
+template <class T>
+struct Training {
+  EnsembleView<T> nets;
+  DataView<T> train = {}, test = {};  // test may be empty
+  Loss loss = Loss::half_sse;
+  Recording recording = {};
+  Hooks hooks = {};
+  Execution exec = {};  // its keep_going is not asked, but hooks.pulse
+};
+
 enum class FlowMethod {
   automatic,  // by stiffness, tolerance and cost: dopri5 or tangent
   rk4,        // classical, order 4
@@ -116,27 +127,28 @@ ASYMFAST_API DescentMethod
 descent_method_from_name(std::string_view name);  // throws std::invalid_argument
 ASYMFAST_API std::string_view name_of(DescentMethod method);
 
-struct Leaps {
+struct Descent {
+  double lr = 0;
+  Index steps = 0;
   DescentMethod method = DescentMethod::step;
-  double rtol = 1e-6;  // of leaps: relative error of f - y
+  double rtol = 1e-6;         // of leaps: relative error of f - y
+  bool train_output = false;  // a <- a - lr dL/da as well: by steps, not on a device
 };
 
 // Outputs n k of a run in leaps, at most.
 inline constexpr Index kMostLeapOutputs = 10'000;
 
-// W <- W - lr dL/dW, `steps` times. step_bound: 2 / eig_max of the loss' Gauss-Newton matrix.
+// W <- W - lr dL/dW, `steps` times. step_bound: 2 / eig_max of the loss' Gauss-Newton matrix. With
+// the output weights trained, too, a step takes about twice as long.
 template <class T>
-ASYMFAST_API RunResult<T> gradient_descent(const EnsembleView<T>& nets, const DataView<T>& train,
-                                           const DataView<T>& test, Loss loss, double lr,
-                                           Index steps, const Recording& recording,
-                                           const Hooks& hooks, const Execution& exec = {},
-                                           const Leaps& leaps = {});
+ASYMFAST_API RunResult<T> gradient_descent(const Training<T>& training, const Descent& descent);
 
 struct Flow {
   FlowMethod method = FlowMethod::automatic;
   double t_end = 0;
   double dt = 0;       // rk4 only, > 0: equal steps of at most dt between the times to be landed on
   double rtol = 1e-6;  // otherwise: relative error of f - y, held by choosing the steps
+  bool train_output = false;  // da/dt = -dL/da as well: by rk4 or dopri5, not on a device
 };
 
 // Of the tangent method: its eigendecompositions, of that size, are not interruptible.
@@ -145,10 +157,7 @@ inline constexpr Index kMostTangentOutputs = 500;
 // dW/dt = -dL/dW until t_end. step_bound: the stability limit of the explicit method (2.78 /
 // eig_max for rk4, else 3.3 / eig_max).
 template <class T>
-ASYMFAST_API RunResult<T> gradient_flow(const EnsembleView<T>& nets, const DataView<T>& train,
-                                        const DataView<T>& test, Loss loss, const Flow& flow,
-                                        const Recording& recording, const Hooks& hooks,
-                                        const Execution& exec = {});
+ASYMFAST_API RunResult<T> gradient_flow(const Training<T>& training, const Flow& flow);
 
 struct Sgd {
   std::vector<double> lr;  // of each epoch, or one for all of them
@@ -169,9 +178,6 @@ struct Sgd {
 // with the loss of its own samples. Time is the sum of the learning rates, `loss` that of all
 // training samples. step_bound: 2 / eig_max of the Gauss-Newton matrix of the first batch.
 template <class T>
-ASYMFAST_API RunResult<T> sgd(const EnsembleView<T>& nets, const DataView<T>& train,
-                              const DataView<T>& test, Loss loss, const Sgd& settings,
-                              const Recording& recording, const Hooks& hooks,
-                              const Execution& exec = {});
+ASYMFAST_API RunResult<T> sgd(const Training<T>& training, const Sgd& settings);
 
 }  // namespace asymfast

@@ -14,6 +14,7 @@
 
 #include "asymfast/asymfast.h"
 #include "asymfast/asymfast.hpp"
+#include "refuse.hpp"
 
 struct asymfast_network {
   std::variant<asymfast::Network<double>, asymfast::Network<float>> of;
@@ -61,20 +62,16 @@ asymfast_status guarded(Call&& call) noexcept {
   }
 }
 
-[[noreturn]] inline void refuse(const std::string& what) {
-  throw std::invalid_argument(what);
-}
-
 template <class U>
 U* required(const char* who, const char* name, U* pointer) {
-  if (!pointer) refuse(std::string(who) + ": " + name + " must not be null");
+  if (!pointer) refuse(who, std::string(name) + " must not be null");
   return pointer;
 }
 
 // A count that is at least 1 and that Index can hold.
 inline Index count(const char* who, const char* name, int64_t value) {
   if (value < 1 || value > std::numeric_limits<Index>::max())
-    refuse(std::string(who) + ": " + name + " must be at least 1, got " + std::to_string(value));
+    refuse(who, std::string(name) + " must be at least 1, got " + std::to_string(value));
   return static_cast<Index>(value);
 }
 
@@ -85,8 +82,8 @@ Struct filled(const char* who, const char* name, const Struct* given) {
   Struct own{};
   if (!given) return own;
   if (given->struct_size != sizeof(Struct))  // there has been one version only
-    refuse(std::string(who) + ": " + name + "->struct_size must be " +
-           std::to_string(sizeof(Struct)) + ", got " + std::to_string(given->struct_size));
+    refuse(who, std::string(name) + "->struct_size must be " + std::to_string(sizeof(Struct)) +
+                    ", got " + std::to_string(given->struct_size));
   return *given;
 }
 
@@ -97,14 +94,12 @@ inline Execution execution_of(const char* who, const asymfast_execution& given) 
   if (given.backend) exec.backend = backend_from_name(given.backend);
   constexpr int32_t kMostThreads = 1024;  // an OpenMP run time may crash on more
   if (given.threads < 0 || given.threads > kMostThreads)
-    refuse(std::string(who) + ": threads must be in [0, " + std::to_string(kMostThreads) +
-           "], got " + std::to_string(given.threads));
+    refuse(who, "threads must be in [0, " + std::to_string(kMostThreads) + "], got " +
+                    std::to_string(given.threads));
   exec.threads = given.threads;
-  if (given.reserved != 0)
-    refuse(std::string(who) + ": reserved must be 0, got " + std::to_string(given.reserved));
+  if (given.reserved != 0) refuse(who, "reserved must be 0, got " + std::to_string(given.reserved));
   if (!(given.slopes_memory >= 0))
-    refuse(std::string(who) + ": slopes_memory must be >= 0, got " +
-           std::to_string(given.slopes_memory));
+    refuse(who, "slopes_memory must be >= 0, got " + std::to_string(given.slopes_memory));
   exec.slopes_memory = given.slopes_memory;
   return exec;
 }
@@ -127,7 +122,7 @@ template <class U>
 MatrixView<U> matrix(const char* who, const char* name, U* data, Index rows, Index cols) {
   required(who, name, data);
   if (rows > std::numeric_limits<Index>::max() / Index(sizeof(double)) / cols)
-    refuse(std::string(who) + ": " + name + " has too many elements");
+    refuse(who, std::string(name) + " has too many elements");
   return {data, rows, cols};
 }
 
@@ -169,14 +164,13 @@ template <class F>
 void with_dtype(const char* who, asymfast_dtype dtype, F&& f) {
   if (dtype == ASYMFAST_FLOAT64) return f(double{});
   if (dtype == ASYMFAST_FLOAT32) return f(float{});
-  refuse(std::string(who) + ": dtype must be ASYMFAST_FLOAT64 or ASYMFAST_FLOAT32, got " +
-         std::to_string(dtype));
+  refuse(who, "dtype must be ASYMFAST_FLOAT64 or ASYMFAST_FLOAT32, got " + std::to_string(dtype));
 }
 
 template <class U>
 std::vector<U> list(const char* who, const char* name, const U* data, int64_t size) {
   if (size < 0)
-    refuse(std::string(who) + ": n_" + name + " must be >= 0, got " + std::to_string(size));
+    refuse(who, std::string("n_") + name + " must be >= 0, got " + std::to_string(size));
   if (size > 0) required(who, name, data);
   return std::vector<U>(data, data + size);
 }

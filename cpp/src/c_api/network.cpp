@@ -83,14 +83,26 @@ asymfast_status asymfast_network_weights(const asymfast_network* network, void* 
   });
 }
 
+namespace {
+
+// call(network, X (n, d), execution) in the network's element type.
+template <class Call>
+asymfast_status on_samples(const char* who, const asymfast_network* network, int64_t n,
+                           const void* X, const asymfast_execution* exec, Call&& call) {
+  return with_network(who, network, [&](const auto& net) {
+    using T = ElementOf<decltype(net)>;
+    call(net, input<T>(who, "X", X, count(who, "n", n), net.d()), execution(who, exec));
+  });
+}
+
+}  // namespace
+
 asymfast_status asymfast_forward(const asymfast_network* network, int64_t n, const void* X, void* f,
                                  const asymfast_execution* exec) {
   const char* who = "forward";
-  return with_network(who, network, [&](const auto& net) {
+  return on_samples(who, network, n, X, exec, [&](const auto& net, auto x, const auto& how) {
     using T = ElementOf<decltype(net)>;
-    const Index rows = count(who, "n", n);
-    asymfast::forward<T>(net.view(), input<T>(who, "X", X, rows, net.d()),
-                         output<T>(who, "f", f, rows, net.k()), execution(who, exec));
+    asymfast::forward<T>(net.view(), x, output<T>(who, "f", f, x.rows, net.k()), how);
   });
 }
 
@@ -98,12 +110,10 @@ asymfast_status asymfast_loss(const asymfast_network* network, int64_t n, const 
                               const void* y, const char* loss, double* value,
                               const asymfast_execution* exec) {
   const char* who = "loss";
-  return with_network(who, network, [&](const auto& net) {
+  return on_samples(who, network, n, X, exec, [&](const auto& net, auto x, const auto& how) {
     using T = ElementOf<decltype(net)>;
-    const Index rows = count(who, "n", n);
     *required(who, "value", value) =
-        net.loss(input<T>(who, "X", X, rows, net.d()), input<T>(who, "y", y, rows, net.k()),
-                 loss_named(loss), execution(who, exec));
+        net.loss(x, input<T>(who, "y", y, x.rows, net.k()), loss_named(loss), how);
   });
 }
 
@@ -111,23 +121,19 @@ asymfast_status asymfast_node_gradients(const asymfast_network* network, int64_t
                                         const void* y, const char* loss, void* G,
                                         const asymfast_execution* exec) {
   const char* who = "node_gradients";
-  return with_network(who, network, [&](const auto& net) {
+  return on_samples(who, network, n, X, exec, [&](const auto& net, auto x, const auto& how) {
     using T = ElementOf<decltype(net)>;
-    const Index rows = count(who, "n", n);
-    asymfast::node_gradients<T>(net.view(), input<T>(who, "X", X, rows, net.d()),
-                                input<T>(who, "y", y, rows, net.k()), loss_named(loss),
-                                output<T>(who, "G", G, net.m(), net.d()), execution(who, exec));
+    asymfast::node_gradients<T>(net.view(), x, input<T>(who, "y", y, x.rows, net.k()),
+                                loss_named(loss), output<T>(who, "G", G, net.m(), net.d()), how);
   });
 }
 
 asymfast_status asymfast_features(const asymfast_network* network, int64_t n, const void* X,
                                   void* H, const asymfast_execution* exec) {
   const char* who = "features";
-  return with_network(who, network, [&](const auto& net) {
+  return on_samples(who, network, n, X, exec, [&](const auto& net, auto x, const auto& how) {
     using T = ElementOf<decltype(net)>;
-    const Index rows = count(who, "n", n);
-    asymfast::features<T>(net.view(), input<T>(who, "X", X, rows, net.d()),
-                          output<T>(who, "H", H, rows, net.m()), execution(who, exec));
+    asymfast::features<T>(net.view(), x, output<T>(who, "H", H, x.rows, net.m()), how);
   });
 }
 
@@ -135,15 +141,15 @@ asymfast_status asymfast_ntg(const asymfast_network* network, int64_t p, int64_t
                              const void* X, int64_t n2, const void* X2, double* K,
                              const asymfast_execution* exec) {
   const char* who = "ntg";
-  return with_network(who, network, [&](const auto& net) {
+  return on_samples(who, network, n, X, exec, [&](const auto& net, auto x, const auto& how) {
     using T = ElementOf<decltype(net)>;
-    const Index rows = count(who, "n", n), cols = count(who, "n2", X2 ? n2 : n);
     if (!X2 && n2 != n)
-      refuse("ntg: n2 must be n = " + std::to_string(n) + " without X2, got " + std::to_string(n2));
+      asymfast::refuse(
+          who, "n2 must be n = " + std::to_string(n) + " without X2, got " + std::to_string(n2));
+    const auto x2 = X2 ? input<T>(who, "X2", X2, count(who, "n2", n2), net.d()) : x;
     const std::vector<double> v = net.ntg_weights(static_cast<Index>(p), static_cast<Index>(q));
-    asymfast::ntg<T>(net.view(), v.data(), input<T>(who, "X", X, rows, net.d()),
-                     input<T>(who, "X2", X2 ? X2 : X, cols, net.d()),
-                     output<double>(who, "K", K, rows, cols), execution(who, exec));
+    asymfast::ntg<T>(net.view(), v.data(), x, x2, output<double>(who, "K", K, x.rows, x2.rows),
+                     how);
   });
 }
 

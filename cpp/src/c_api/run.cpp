@@ -1,8 +1,8 @@
 // What a run leaves behind.
 #include "c_api/common.hpp"
 
+using asymfast::refuse;
 using asymfast::c_api::guarded;
-using asymfast::c_api::refuse;
 using asymfast::c_api::required;
 
 void asymfast_run_free(asymfast_run* run) {
@@ -37,9 +37,8 @@ asymfast_status asymfast_run_column(const asymfast_run* run, const char* name,
     const char* who = "run_column";
     required(who, "run", run), required(who, "name", name), required(who, "column", column);
     if (column->struct_size != sizeof(asymfast_column))
-      refuse(std::string(who) + ": column->struct_size must be " +
-             std::to_string(sizeof(asymfast_column)) + ", got " +
-             std::to_string(column->struct_size));
+      refuse(who, "column->struct_size must be " + std::to_string(sizeof(asymfast_column)) +
+                      ", got " + std::to_string(column->struct_size));
     for (const asymfast_run::Column& one : run->columns)
       if (one.name == name) {
         *column = one.at;
@@ -48,8 +47,7 @@ asymfast_status asymfast_run_column(const asymfast_run* run, const char* name,
     std::string known;
     for (const asymfast_run::Column& one : run->columns)
       known += (known.empty() ? "" : ", ") + one.name;
-    refuse(std::string(who) + ": name must be one of what was recorded (" + known + "), got '" +
-           name + "'");
+    refuse(who, "name must be one of what was recorded (" + known + "), got '" + name + "'");
   });
 }
 
@@ -72,7 +70,7 @@ asymfast_status asymfast_run_divergence(const asymfast_run* run, int64_t* step, 
     std::visit(
         [&](const auto& of) {
           if (of.result.status != asymfast::Status::diverged)
-            refuse("run_divergence: the run has not diverged");
+            refuse("run_divergence", "the run has not diverged");
           if (step) *step = of.result.diverged_step;
           if (last_loss) *last_loss = of.result.last_loss;
           if (step_bound) *step_bound = of.result.step_bound;

@@ -30,7 +30,7 @@ constexpr std::pair<uint64_t, bool Recording::*> kFlags[] = {
 
 void require_limits(const char* who, const asymfast_run_options& options) {
   const auto require = [who](bool holds, const char* what) {
-    if (!holds) refuse(std::string(who) + ": " + what);
+    if (!holds) refuse(who, what);
   };
   require(!std::isnan(options.stop_loss), "stop_loss must be a number, got nan");
   require(options.stop_time >= 0, "stop_time must be >= 0");
@@ -43,21 +43,19 @@ void require_limits(const char* who, const asymfast_run_options& options) {
 
 Recording recording(const char* who, const asymfast_run_options& options, Index n) {
   constexpr uint64_t kKnown = (ASYMFAST_RECORD_ACCURACY << 1) - 1;
-  if (options.record & ~kKnown)
-    refuse(std::string(who) + ": record has bits that are not ASYMFAST_RECORD_...");
+  if (options.record & ~kKnown) refuse(who, "record has bits that are not ASYMFAST_RECORD_...");
   Recording r;
   r.schedule.every = static_cast<Index>(options.record_every);
   r.schedule.steps = indices(who, "record_steps", options.record_steps, options.n_record_steps);
   r.schedule.times = list(who, "record_times", options.record_times, options.n_record_times);
   const int ways = (r.schedule.every != 0) + !r.schedule.steps.empty() + !r.schedule.times.empty();
-  if (ways > 1)
-    refuse(std::string(who) + ": give one of record_every, record_steps and record_times");
+  if (ways > 1) refuse(who, "give one of record_every, record_steps and record_times");
   for (const auto& [bit, flag] : kFlags) r.*flag = (options.record & bit) != 0;
   r.top_nodes = static_cast<Index>(options.top_nodes);
   if (options.ntg_on) {
     r.ntg_on = indices(who, "ntg_on", options.ntg_on, options.n_ntg_on);
   } else {
-    r.ntg_on.resize(static_cast<std::size_t>(n));
+    r.ntg_on.resize(n);
     std::iota(r.ntg_on.begin(), r.ntg_on.end(), Index(0));
   }
   return r;
@@ -101,7 +99,7 @@ std::vector<asymfast_run::Column> columns(const Network<T>& net, const Recording
     asymfast_column at{sizeof at, column.data(), dtype_of<U>(), 1, {1, 1, 1, 1}};
     at.shape[0] = static_cast<int64_t>(result.time.size());
     for (int i = 0; i < info.axes.count; ++i) {
-      const Axis axis = info.axes.axes[static_cast<std::size_t>(i)];
+      const Axis axis = info.axes.axes[i];
       if (axis != Axis::member) at.shape[at.ndim++] = sizes.of(axis);
     }
     found.push_back({info.name, at});
@@ -120,7 +118,7 @@ asymfast_status status_of(const char* who, Status status) {
   return ASYMFAST_OK;
 }
 
-// method(nets, train data, test data, loss, recording, hooks, execution) -> RunResult
+// method(training) -> RunResult
 template <class Method>
 asymfast_status train(const char* who, const asymfast_network* network, int64_t n_given,
                       const void* X, const void* y, const asymfast_run_options* options_given,
@@ -136,7 +134,6 @@ asymfast_status train(const char* who, const asymfast_network* network, int64_t 
     const Loss loss = loss_named(options.loss);
     require_limits(who, options);
     const Recording what = recording(who, options, n);
-    const Hooks h = hooks(options, execution);
     return std::visit(
         [&](const auto& net) {
           using T = ElementOf<decltype(net)>;
@@ -145,15 +142,13 @@ asymfast_status train(const char* who, const asymfast_network* network, int64_t 
             return {input<T>(who, x_name, x, rows, net.d()),
                     input<T>(who, y_name, targets, rows, net.k())};
           };
-          const auto train_data = data("X", "y", X, y, n);
-          DataView<T> test_data;
+          Training<T> training{net.ensemble(), data("X", "y", X, y, n),   {},  loss,
+                               what,           hooks(options, execution), exec};
           if (options.X_test || options.y_test)
-            test_data = data("X_test", "y_test", options.X_test, options.y_test,
-                             count(who, "n_test", options.n_test));
-          auto made = std::make_unique<asymfast_run>(asymfast_run{
-              asymfast_run::Of<T>{
-                  net, method(net.ensemble(), train_data, test_data, loss, what, h, exec)},
-              {}});
+            training.test = data("X_test", "y_test", options.X_test, options.y_test,
+                                 count(who, "n_test", options.n_test));
+          auto made = std::make_unique<asymfast_run>(
+              asymfast_run{asymfast_run::Of<T>{net, method(training)}, {}});
           auto& own = std::get<asymfast_run::Of<T>>(made->of);
           made->columns = columns(own.network, what, own.result);
           *run = made.release();
@@ -167,9 +162,7 @@ asymfast_status train(const char* who, const asymfast_network* network, int64_t 
 
 }  // namespace asymfast::c_api
 
-using asymfast::Execution;
 using asymfast::Index;
-using asymfast::Loss;
 using asymfast::c_api::list;
 using asymfast::c_api::train;
 
@@ -177,30 +170,22 @@ asymfast_status asymfast_gradient_descent(const asymfast_network* network, int64
                                           const void* y, double lr, int64_t steps,
                                           const asymfast_run_options* options,
                                           const asymfast_execution* exec, asymfast_run** run) {
-  return train("gradient_descent", network, n, X, y, options, exec, run,
-               [&](const auto& nets, const auto& data, const auto& test, Loss loss,
-                   const auto& recording, const auto& hooks, const Execution& execution) {
-                 return asymfast::gradient_descent(nets, data, test, loss, lr,
-                                                   static_cast<Index>(steps), recording, hooks,
-                                                   execution);
-               });
+  return train("gradient_descent", network, n, X, y, options, exec, run, [&](const auto& training) {
+    return asymfast::gradient_descent(training, {lr, static_cast<Index>(steps)});
+  });
 }
 
 asymfast_status asymfast_gradient_flow(const asymfast_network* network, int64_t n, const void* X,
                                        const void* y, const char* method, double t_end, double dt,
                                        double rtol, const asymfast_run_options* options,
                                        const asymfast_execution* exec, asymfast_run** run) {
-  return train("gradient_flow", network, n, X, y, options, exec, run,
-               [&](const auto& nets, const auto& data, const auto& test, Loss loss,
-                   const auto& recording, const auto& hooks, const Execution& execution) {
-                 asymfast::Flow flow;
-                 if (method) flow.method = asymfast::flow_method_from_name(method);
-                 flow.t_end = t_end;
-                 flow.dt = dt;
-                 if (rtol != 0) flow.rtol = rtol;
-                 return asymfast::gradient_flow(nets, data, test, loss, flow, recording, hooks,
-                                                execution);
-               });
+  return train("gradient_flow", network, n, X, y, options, exec, run, [&](const auto& training) {
+    asymfast::Flow flow;
+    if (method) flow.method = asymfast::flow_method_from_name(method);
+    flow.t_end = t_end, flow.dt = dt;
+    if (rtol != 0) flow.rtol = rtol;
+    return asymfast::gradient_flow(training, flow);
+  });
 }
 
 asymfast_status asymfast_sgd(const asymfast_network* network, int64_t n, const void* X,
@@ -208,15 +193,11 @@ asymfast_status asymfast_sgd(const asymfast_network* network, int64_t n, const v
                              int64_t batch_size, int32_t train_output, uint64_t seed,
                              const asymfast_run_options* options, const asymfast_execution* exec,
                              asymfast_run** run) {
-  return train("sgd", network, n, X, y, options, exec, run,
-               [&](const auto& nets, const auto& data, const auto& test, Loss loss,
-                   const auto& recording, const auto& hooks, const Execution& execution) {
-                 const asymfast::Sgd settings{list("sgd", "lr", lr, n_lr),
-                                              static_cast<Index>(epochs),
-                                              static_cast<Index>(batch_size),
-                                              train_output != 0,
-                                              {seed}};
-                 return asymfast::sgd(nets, data, test, loss, settings, recording, hooks,
-                                      execution);
-               });
+  return train("sgd", network, n, X, y, options, exec, run, [&](const auto& training) {
+    return asymfast::sgd(training, {list("sgd", "lr", lr, n_lr),
+                                    static_cast<Index>(epochs),
+                                    static_cast<Index>(batch_size),
+                                    train_output != 0,
+                                    {seed}});
+  });
 }

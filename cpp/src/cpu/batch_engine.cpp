@@ -9,11 +9,11 @@
 
 #include "backend.hpp"
 #include "cpu/batch_tiles.hpp"
+#include "cpu/chunks.hpp"
 #include "cpu/in_double.hpp"
 #include "cpu/packing.hpp"
 #include "cpu/samples.hpp"
 #include "losses.hpp"
-#include "parallel.hpp"
 
 namespace asymfast::cpu {
 
@@ -41,8 +41,7 @@ class CpuBatchEngine final : public BatchEngine<T> {
         slopes_(layout_.n * layout_.blocks * kBlock<T>),
         values_(training.train_output ? slopes_.size() : 0),
         residual_(layout_.n * layout_.k),
-        outputs_(layout_.n * layout_.k),
-        partial_(layout_.slots * layout_.n * layout_.k) {
+        outputs_(layout_.n * layout_.k) {
     for (Index j = 0; j < layout_.m; ++j) {
       root_lam_.data()[j] = T(std::sqrt(net.lam[j]));
       for (Index q = 0; q < layout_.k; ++q) {
@@ -55,7 +54,7 @@ class CpuBatchEngine final : public BatchEngine<T> {
 
   void evaluate(const Batch& batch, const Context& context) override {
     gather(batch);
-    for_chunks(context, [&](Index chunk, BatchMemory& memory, double* outputs) {
+    chunks_.with_outputs(layout_, context, [&](Index chunk, BatchMemory& memory, double* outputs) {
       evaluate(chunk, batch.size, memory, outputs);
     });
     finish(batch);
@@ -63,7 +62,7 @@ class CpuBatchEngine final : public BatchEngine<T> {
 
   void advance(double lr, const Batch& next, const Context& context) override {
     gather(next);
-    for_chunks(context, [&](Index chunk, BatchMemory& memory, double* outputs) {
+    chunks_.with_outputs(layout_, context, [&](Index chunk, BatchMemory& memory, double* outputs) {
       const Range blocks = layout_.blocks_of_chunk(chunk);
       for (Index block = blocks.first; block < blocks.last; ++block) descend(block, lr, memory);
       evaluate(chunk, next.size, memory, outputs);
@@ -77,7 +76,7 @@ class CpuBatchEngine final : public BatchEngine<T> {
       for (Index q = 0; q < layout_.k; ++q) a[j * layout_.k + q] = a_.data()[place_of_a(j, q)];
   }
 
-  void state(Archive& archive) override {
+  void serialise(Archive& archive) override {
     archive.array(W_.data(), W_.size());
     archive.array(lost_W_.data(), lost_W_.size());
     archive.array(a_.data(), a_.size());
@@ -160,37 +159,14 @@ class CpuBatchEngine final : public BatchEngine<T> {
     }
   }
 
-  // The batch gathered is now the one at hand. Outputs of the slots are added in their order.
+  // The batch gathered is now the one at hand.
   void finish(const Batch& batch) {
-    const Index size = batch.size * layout_.k;
-    std::copy_n(partial_.data(), size, outputs_.data());
-    for (Index slot = 1; slot < layout_.slots; ++slot) {
-      const double* outputs = partial_.data() + slot * layout_.n * layout_.k;
-      for (Index i = 0; i < size; ++i) outputs_.data()[i] += outputs[i];
-    }
+    chunks_.sum(layout_, batch.size * layout_.k, outputs_.data());
     std::swap(x_, next_x_);
     size_ = batch.size;
     const MatrixView<const T> y{batch_y_.data(), size_, layout_.k};
     this->own_loss_ = loss_and_residual<T>(training_.loss, {outputs_.data(), size_, layout_.k}, y,
                                            residual_.data());
-  }
-
-  // work(chunk, memory, partial outputs of the chunk's slot) for every chunk.
-  template <class Work>
-  void for_chunks(const Context& context, Work&& work) {
-    const Index threads = useful_threads(layout_, context.threads, layout_.slots);
-    while (static_cast<Index>(memory_.size()) < threads) memory_.emplace_back(layout_);
-    const Index size = layout_.n * layout_.k;
-    parallel_for(context, layout_.slots, Share::evenly, threads, [&](Index slot, Index thread) {
-      double* outputs = partial_.data() + slot * size;
-      std::fill_n(outputs, size, 0.0);
-      const Range chunks = layout_.chunks_of_slot(slot);
-      for (Index chunk = chunks.first; chunk < chunks.last; ++chunk) {
-        context.watch.tick();
-        if (context.watch.stopped()) return;
-        work(chunk, memory_[std::size_t(thread)], outputs);
-      }
-    });
   }
 
   const Layout<T> layout_;  // n is the size of the largest batch
@@ -203,8 +179,8 @@ class CpuBatchEngine final : public BatchEngine<T> {
   Buffer<T> batch_y_;
   Index size_ = 0;  // of the batch at hand
   Buffer<T> slopes_, values_, residual_;
-  Buffer<double> outputs_, partial_;
-  std::vector<BatchMemory> memory_;
+  Buffer<double> outputs_;
+  Chunks<T, BatchMemory> chunks_;
 };
 
 }  // namespace

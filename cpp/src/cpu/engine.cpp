@@ -15,6 +15,7 @@
 #include "cpu/sample_pass.hpp"
 #include "losses.hpp"
 #include "ranks.hpp"
+#include "slots.hpp"
 
 namespace asymfast::cpu {
 
@@ -44,39 +45,21 @@ class CpuEngine final : public Engine<T> {
         point_(base_.data()),
         remembered_(remembers_slopes(at_, slopes_memory) ? at_.n * at_.blocks * kBlock<T> : 0),
         outputs_(at_.n * at_.k),
-        residual_(at_.n * at_.k) {
+        residual_(at_.n * at_.k),
+        gradients_(base_.size()),
+        frames_(at_.n * at_.blocks * kBlock<T>) {
     this->f_ = outputs_.data();
   }
 
   void restart(const Context& context) override {
-    point_ = base_.data();
-    if (by_samples(context)) return pass(context);
-    if (slopes_.size() != remembered_) slopes_ = Buffer<T>(remembered_);
-    sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
-      sweep_.evaluate(chunk, point_, slopes_.data(), scratch, outputs);
-    });
-    finish(context);
+    if (!by_samples(context) && slopes_.size() != remembered_) slopes_ = Buffer<T>(remembered_);
+    go(false, base_.data(), context, [](Index, T*) {});
   }
 
   void advance(const Update& update, const Context& context) override {
     if (update.uses_sum() && sum_.size() == 0) sum_ = Buffer<T>(base_.size());
-    const T* from = point_;
-    T* to = destination(update.commit);
-    if (by_samples(context)) {
-      sweep_.for_nodes(context, [&](Index chunk, Scratch<T>& scratch) {
-        pass_.gradient(chunk, scratch.G.data());
-        apply(update, chunk, scratch.G.data());
-      });
-      point_ = to;
-      return pass(context);
-    }
-    sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
-      sweep_.gradient(chunk, from, slopes_.data(), residual_.data(), scratch);
-      apply(update, chunk, scratch.G.data());
-      sweep_.evaluate(chunk, to, slopes_.data(), scratch, outputs);
-    });
-    point_ = to;
-    finish(context);
+    go(true, destination(update.commit), context,
+       [&](Index chunk, T* gradient) { apply(update, chunk, gradient); });
   }
 
   void ntg_product(const T* u, double* out, const Context& context) override {
@@ -88,42 +71,15 @@ class CpuEngine final : public Engine<T> {
   }
 
   void stage(const Stage& stage, const Context& context) override {
-    const bool moves = !stage.along.empty();
-    if (stage.keep >= 0) slot(gradients_, stage.keep, base_.size());
-    const T* from = point_;
-    T* to = moves ? destination(stage.commit) : nullptr;
-    const auto keep = [&](Index chunk, const T* gradient) {
+    T* kept = stage.keep < 0 ? nullptr : gradients_.make(stage.keep);
+    T* to = stage.along.empty() ? nullptr : destination(stage.commit);
+    go(kept != nullptr, to, context, [&](Index chunk, T* G) {
       const auto [first, count] = weights_of(chunk);
-      std::copy_n(gradient, count, gradients_[static_cast<std::size_t>(stage.keep)].data() + first);
-    };
-    const auto move = [&](Index chunk, T* change) {
-      add_gradients(stage.along, chunk, change);
-      shift(chunk, change, stage.commit);
-    };
-    if (by_samples(context)) {
-      sweep_.for_nodes(context, [&](Index chunk, Scratch<T>& scratch) {
-        if (stage.keep >= 0) {
-          pass_.gradient(chunk, scratch.G.data());
-          keep(chunk, scratch.G.data());
-        }
-        if (moves) move(chunk, scratch.G.data());
-      });
-      if (!moves) return;
-      point_ = to;
-      return pass(context);
-    }
-    sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
-      if (stage.keep >= 0) {
-        sweep_.gradient(chunk, from, slopes_.data(), residual_.data(), scratch);
-        keep(chunk, scratch.G.data());
-      }
-      if (!moves) return;
-      move(chunk, scratch.G.data());
-      sweep_.evaluate(chunk, to, slopes_.data(), scratch, outputs);
+      if (kept) std::copy_n(G, count, kept + first);
+      if (!to) return;
+      add_gradients(stage.along, chunk, G);
+      shift(chunk, G, stage.commit);
     });
-    if (!moves) return;
-    point_ = to;
-    finish(context);
   }
 
   void push(const std::vector<double>& along, double* out, const Context& context) override {
@@ -144,8 +100,7 @@ class CpuEngine final : public Engine<T> {
   }
 
   void move(const Move<T>& move, const Context& context) override {
-    T* slopes = slopes_.data();
-    if (move.into >= 0) slopes = slot(frames_, move.into, at_.n * at_.blocks * kBlock<T>).data();
+    T* slopes = move.into < 0 ? slopes_.data() : frames_.make(move.into);
     const std::vector<const T*> along = frames(move.frames);
     T* to = destination(move.commit);
     sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
@@ -158,20 +113,20 @@ class CpuEngine final : public Engine<T> {
   }
 
   void frame_ntg(const Blend& left, Index right, double* K, const Context& context) override {
-    cpu::ntg_of_slopes(at_, Slopes<T>{frames(left.frames), left.shares}, frame(right), sweep_.c(0),
-                       blocks_of(left.nodes), sweep_.x(), K, context);
+    cpu::ntg_of_slopes(at_, Slopes<T>{frames(left.frames), left.shares}, frames_[right],
+                       sweep_.c(0), blocks_of(left.nodes), sweep_.x(), K, context);
     sum_over_ranks(K, at_.n * at_.k * at_.n * at_.k, context);
   }
 
   void frame_product(const Blend& left, Index right, MatrixView<const double> V, double* out,
                      const Context& context) override {
-    cpu::ntg_product(at_, Slopes<T>{frames(left.frames), left.shares}, frame(right), sweep_.c(0),
+    cpu::ntg_product(at_, Slopes<T>{frames(left.frames), left.shares}, frames_[right], sweep_.c(0),
                      blocks_of(left.nodes), sweep_.x(), V, out, context);
     sum_over_ranks(out, V.size(), context);
   }
 
   double frame_distance(Index one, Index other, const Context& context) override {
-    double sum = sweep_.slope_distance8(frame(one), frame(other), context);
+    double sum = sweep_.slope_distance8(frames_[one], frames_[other], context);
     sum_over_ranks(&sum, 1, context);
     return std::pow(sum, 0.125);
   }
@@ -190,26 +145,38 @@ class CpuEngine final : public Engine<T> {
     std::copy_n(saved_lost_.data(), base_.size(), lost_.data());
   }
 
-  void state(Archive& archive) override {
+  void serialise(Archive& archive) override {
     archive.array(base_.data(), base_.size());
     archive.array(lost_.data(), lost_.size());
-    visit(archive, gradients_, base_.size());
-    visit(archive, frames_, at_.n * at_.blocks * kBlock<T>);
+    gradients_.serialise(archive);
+    frames_.serialise(archive);
   }
 
-  typename Engine<T>::Kept kept() const override {
-    return {static_cast<Index>(gradients_.size()), static_cast<Index>(frames_.size())};
-  }
+  typename Engine<T>::Kept kept() const override { return {gradients_.count(), frames_.count()}; }
 
   void copy_eval_to(T* W) const override { unpack_weights(at_, point_, {0, at_.blocks}, W); }
 
  private:
-  using Slots = std::vector<Buffer<T>>;
-
-  // Slots come into being in their order, or all those before with them.
-  static Buffer<T>& slot(Slots& slots, Index index, Index size) {
-    while (static_cast<Index>(slots.size()) <= index) slots.emplace_back(size);
-    return slots[static_cast<std::size_t>(index)];
+  // update(chunk, G) for every chunk, G being its gradient if that is needed, and then, unless `to`
+  // is null, the evaluation there.
+  template <class TakeUpdate>
+  void go(bool needs_gradient, T* to, const Context& context, TakeUpdate&& update) {
+    const T* from = point_;
+    if (to) point_ = to;
+    if (by_samples(context)) {
+      sweep_.for_nodes(context, [&](Index chunk, Scratch<T>& scratch) {
+        if (needs_gradient) pass_.gradient(chunk, scratch.G.data());
+        update(chunk, scratch.G.data());
+      });
+      if (to) this->own_loss_ = pass_(to, outputs_.data(), residual_.data(), context);
+      return;
+    }
+    sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
+      if (needs_gradient) sweep_.gradient(chunk, from, slopes_.data(), residual_.data(), scratch);
+      update(chunk, scratch.G.data());
+      if (to) sweep_.evaluate(chunk, to, slopes_.data(), scratch, outputs);
+    });
+    if (to) finish(context);
   }
 
   // Whole blocks, as strong as their strongest node.
@@ -227,17 +194,10 @@ class CpuEngine final : public Engine<T> {
     return parts_[part];
   }
 
-  const T* frame(Index l) const { return frames_[static_cast<std::size_t>(l)].data(); }
   std::vector<const T*> frames(const std::vector<Index>& which) const {
     std::vector<const T*> all;
-    for (const Index l : which) all.push_back(frame(l));
+    for (const Index l : which) all.push_back(frames_[l]);
     return all;
-  }
-
-  static void visit(Archive& archive, Slots& slots, Index size) {
-    auto count = static_cast<Index>(slots.size());
-    archive(count);
-    for (Index l = 0; l < count; ++l) archive.array(slot(slots, l, size).data(), size);
   }
 
   // First weight of a chunk and how many it has, in the packed order.
@@ -252,7 +212,7 @@ class CpuEngine final : public Engine<T> {
     std::fill_n(sum, count, T(0));
     for (std::size_t s = 0; s < along.size(); ++s) {
       if (along[s] == 0) continue;
-      const Vec<T>* g = as_vectors(gradients_[s].data() + first);
+      const Vec<T>* g = as_vectors(gradients_[s] + first);
       const T weight = T(along[s]);
       for (Index i = 0; i < count / kLanes<T>; ++i) as_vectors(sum)[i] += weight * g[i];
     }
@@ -264,15 +224,16 @@ class CpuEngine final : public Engine<T> {
     return commit ? base_.data() : stage_.data();
   }
 
-  // destination <- base + change of a chunk, with what rounding has kept out of base so far.
-  void shift(Index chunk, const T* change, bool commit) {
+  // destination <- base + change(i, what rounding has kept out of base so far) of a chunk. Late in
+  // a run the steps are below the rounding of W: what a step loses is added to the next.
+  template <class Change>
+  void shift_by(Index chunk, bool commit, Change&& change) {
     const auto [first, count] = weights_of(chunk);
-    const Vec<T>* delta = as_vectors(change);
     Vec<T>* base = as_vectors(base_.data() + first);
     Vec<T>* lost = as_vectors(lost_.data() + first);
     Vec<T>* stage = commit ? nullptr : as_vectors(stage_.data() + first);
     for (Index i = 0; i < count / kLanes<T>; ++i) {
-      const Vec<T> step = delta[i] + lost[i];
+      const Vec<T> step = change(i, lost[i]);
       const Vec<T> next = base[i] + step;
       if (commit) {
         lost[i] = step - (next - base[i]);
@@ -283,32 +244,29 @@ class CpuEngine final : public Engine<T> {
     }
   }
 
-  // Late in a run the steps are below the rounding of W: what a step loses is added to the next.
+  void shift(Index chunk, const T* change, bool commit) {
+    const Vec<T>* delta = as_vectors(change);
+    shift_by(chunk, commit, [=](Index i, Vec<T> lost) { return delta[i] + lost; });
+  }
+
   void apply(const Update& update, Index chunk, const T* gradient) {
-    const auto [first, count] = weights_of(chunk);
     const Vec<T>* g = as_vectors(gradient);
-    Vec<T>* base = as_vectors(base_.data() + first);
-    Vec<T>* lost = as_vectors(lost_.data() + first);
     const T along_gradient = T(update.along_gradient), along_sum = T(update.along_sum);
-    const T keep = T(update.keep_sum), gain = T(update.gain);
-    Vec<T>* stage = update.commit ? nullptr : as_vectors(stage_.data() + first);
-    Vec<T>* sum = update.uses_sum() ? as_vectors(sum_.data() + first) : nullptr;
-    if (sum && keep == 0)
+    if (!update.uses_sum())
+      return shift_by(chunk, update.commit,
+                      [=](Index i, Vec<T> lost) { return along_gradient * g[i] + lost; });
+    const auto [first, count] = weights_of(chunk);
+    const Vec<T> keep = broadcast<Vec<T>>(T(update.keep_sum));
+    const T gain = T(update.gain);
+    Vec<T>* sum = as_vectors(sum_.data() + first);
+    if (update.keep_sum == 0)
       std::fill_n(sum, count / kLanes<T>, Vec<T>{});  // a rejected step may have left NaN
-    for (Index i = 0; i < count / kLanes<T>; ++i) {
-      Vec<T> change = along_gradient * g[i] + lost[i];
-      if (sum) {
-        sum[i] = fma(broadcast<Vec<T>>(keep), sum[i], gain * g[i]);
-        change += along_sum * sum[i];
-      }
-      const Vec<T> next = base[i] + change;
-      if (update.commit) {
-        lost[i] = change - (next - base[i]);
-        base[i] = next;
-      } else {
-        stage[i] = next;
-      }
-    }
+    shift_by(chunk, update.commit, [=](Index i, Vec<T> lost) {
+      sum[i] = fma(keep, sum[i], gain * g[i]);
+      Vec<T> change = along_gradient * g[i] + lost;
+      change += along_sum * sum[i];
+      return change;
+    });
   }
 
   void sum_outputs(double* out, const Context& context) const {
@@ -319,9 +277,6 @@ class CpuEngine final : public Engine<T> {
   // A process that shares the nodes with others has the outputs only after all of them.
   bool by_samples(const Context& context) const {
     return pass_ && !(context.ranks && !context.ranks->alone());
-  }
-  void pass(const Context& context) {
-    this->own_loss_ = pass_(point_, outputs_.data(), residual_.data(), context);
   }
 
   void finish(const Context& context) {
@@ -341,8 +296,8 @@ class CpuEngine final : public Engine<T> {
   Buffer<T> stage_, sum_, saved_, saved_lost_, slopes_;
   Buffer<double> outputs_;
   Buffer<T> residual_;
-  Slots gradients_, frames_;  // frames as the slopes at their points
-  Parts parts_;               // of the blocks; empty until they are asked for
+  Slots<Buffer<T>> gradients_, frames_;  // frames as the slopes at their points
+  Parts parts_;                          // of the blocks; empty until they are asked for
 };
 
 }  // namespace

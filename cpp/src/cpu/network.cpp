@@ -28,16 +28,6 @@ Scratch<T>::Scratch(const Layout<T>& layout)
       outputs(layout.largest_tile * layout.k) {}
 
 template <class T>
-void Sweep<T>::sum_outputs(double* f) const {
-  const Index size = layout.n * layout.k;
-  std::copy_n(partial_.data(), size, f);
-  for (Index slot = 1; slot < layout.slots; ++slot) {
-    const double* outputs = partial_.data() + slot * size;
-    for (Index i = 0; i < size; ++i) f[i] += outputs[i];
-  }
-}
-
-template <class T>
 void Sweep<T>::evaluate(Index chunk, const T* W, T* slopes, Scratch<T>& scratch,
                         double* outputs) const {
   with_activation(activation_, [&](auto sigma) {
@@ -136,8 +126,7 @@ double Sweep<T>::slope_distance8(const T* one, const T* other, const Context& co
     outputs[0] += sum;
   });
   double sum = 0;
-  for (Index slot = 0; slot < layout.slots; ++slot)
-    sum += partial_.data()[slot * layout.n * layout.k];
+  chunks_.sum(layout, 1, &sum);
   return sum;
 }
 

@@ -5,10 +5,9 @@
 
 #include <vector>
 
-#include "cpu/buffer.hpp"
+#include "cpu/chunks.hpp"
 #include "cpu/packing.hpp"
 #include "cpu/samples.hpp"
-#include "parallel.hpp"
 
 namespace asymfast::cpu {
 
@@ -45,33 +44,18 @@ class Sweep {
   const T* weights(const T* W, Index block) const { return W + block * layout.weights_per_block(); }
   Activation activation() const { return activation_; }
 
-  // work(chunk, scratch, partial outputs (n, k) of the chunk's slot) for every chunk.
+  // work(chunk, scratch, outputs (n, k) of the chunk's slot) for every chunk.
   template <class Work>
   void for_chunks(const Context& context, Work&& work) {
-    const Index size = layout.n * layout.k;
-    if (partial_.size() == 0) partial_ = Buffer<double>(layout.slots * size);
-    parallel_for(context, layout.slots, Share::evenly, gather(context),
-                 [&](Index slot, Index thread) {
-                   double* outputs = partial_.data() + slot * size;
-                   std::fill_n(outputs, size, 0.0);
-                   const Range chunks = layout.chunks_of_slot(slot);
-                   for (Index chunk = chunks.first; chunk < chunks.last; ++chunk) {
-                     context.watch.tick();
-                     if (context.watch.stopped()) return;
-                     work(chunk, scratch_[std::size_t(thread)], outputs);
-                   }
-                 });
+    chunks_.with_outputs(layout, context, work);
   }
-
   // work(chunk, scratch) for every chunk, without outputs.
   template <class Work>
   void for_nodes(const Context& context, Work&& work) {
-    parallel_for(context, layout.chunks, Share::evenly, gather(context),
-                 [&](Index chunk, Index thread) { work(chunk, scratch_[std::size_t(thread)]); });
+    chunks_.of_nodes(layout, context, work);
   }
-
   // f (n, k): the slots' outputs added in their order.
-  void sum_outputs(double* f) const;
+  void sum_outputs(double* f) const { chunks_.sum(layout, layout.n * layout.k, f); }
 
   // Adds sum_j c_j sigma(Z_j) of the chunk to outputs; slopes, unless null, gets sigma' [block][n].
   void evaluate(Index chunk, const T* W, T* slopes, Scratch<T>& scratch, double* outputs) const;
@@ -98,13 +82,6 @@ class Sweep {
   double slope_distance8(const T* one, const T* other, const Context& context);
 
  private:
-  // The size of the team, each of which then has working memory.
-  Index gather(const Context& context) {
-    const Index threads = useful_threads(layout, context.threads, layout.slots);
-    while (static_cast<Index>(scratch_.size()) < threads) scratch_.emplace_back(layout);
-    return threads;
-  }
-
   template <class U>
   U* slopes(U* all, Index block, Range rows) const {
     return all + (block * layout.n + rows.first) * kBlock<T>;
@@ -119,8 +96,7 @@ class Sweep {
   Activation activation_;
   SampleBuffer<T> X_;
   Buffer<T> c_;
-  Buffer<double> partial_;
-  std::vector<Scratch<T>> scratch_;
+  Chunks<T, Scratch<T>> chunks_;
 };
 
 extern template struct Scratch<float>;

@@ -42,15 +42,14 @@ struct NodeWeights {
   bool alike;
   std::vector<Index> heavy, light;
 
-  NodeWeights(const double* v, Index m, bool symmetric)
-      : left(std::size_t(m), 1.0), right(std::size_t(m)) {
+  NodeWeights(const double* v, Index m, bool symmetric) : left(m, 1.0), right(m) {
     alike = symmetric && std::all_of(v, v + m, [](double x) { return x >= 0; });
     double sum = 0;
     for (Index j = 0; j < m; ++j) largest = std::max(largest, std::abs(v[j]));
     if (largest == 0) largest = 1;
     for (Index j = 0; j < m; ++j) {
       const double share = v[j] / largest;
-      right[std::size_t(j)] = alike ? std::sqrt(share) : share;
+      right[j] = alike ? std::sqrt(share) : share;
       sum += std::abs(share);
     }
     if (alike) left = right;

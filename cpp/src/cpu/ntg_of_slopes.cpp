@@ -52,8 +52,8 @@ void ntg_of_slopes(const Layout<T>& layout, const Slopes<T>& left, const T* righ
   const auto all = static_cast<Index>(blocks.size());
   for (Index first = 0; first < all; first += kBlocksOfGroup<T>) {
     const Index count = std::min(all - first, kBlocksOfGroup<T>), nodes = count * kBlock<T>;
-    weigh(layout, {{right}, {1}}, c, &blocks[std::size_t(first)], count, cR.data(), context);
-    if (!symmetric) weigh(layout, left, c, &blocks[std::size_t(first)], count, cL.data(), context);
+    weigh(layout, {{right}, {1}}, c, &blocks[first], count, cR.data(), context);
+    if (!symmetric) weigh(layout, left, c, &blocks[first], count, cL.data(), context);
     parallel_for(context, tiles * tiles, Share::in_turn, context.threads, [&](Index tile, Index) {
       const Index row = tile / tiles, col = tile % tiles, i = row * side, l = col * side;
       if (symmetric && col > row) return;

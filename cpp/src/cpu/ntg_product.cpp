@@ -43,7 +43,7 @@ void by_vectors(const Layout<T>& layout, const Slopes<T>& left, const Slopes<T>&
   const auto all_blocks = static_cast<Index>(blocks.size());
   for (Index first = 0; first < all_blocks; first += kBlocksOfGroup<T>) {
     const Index taken = std::min(all_blocks - first, kBlocksOfGroup<T>), nodes = taken * kBlock<T>;
-    const Index* group = &blocks[std::size_t(first)];
+    const Index* group = &blocks[first];
     weigh(layout, right, c, group, taken, cS.data(), context);
     for_tiles(all, context, [&](Index v, Index columns) {
       G.block(0, v, nodes, columns).noalias() =

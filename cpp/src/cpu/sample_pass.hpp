@@ -42,7 +42,7 @@ class SamplePass {
  public:
   SamplePass(const Sweep<T>& sweep, MatrixView<const T> y, Loss loss)
       : sweep_(sweep), y_(y), kind_(loss), layout_(sweep.layout), cut_(sweep.layout) {
-    if (cut_) losses_.resize(std::size_t(cut_.tiles));
+    if (cut_) losses_.resize(cut_.tiles);
   }
 
   // Whether the sizes are right for it.
@@ -61,9 +61,9 @@ class SamplePass {
         context.watch.tick();
         if (context.watch.stopped()) return;
         const Range rows = cut_.samples_of_tile(tile);
-        TileMemory& memory = memory_[std::size_t(thread)];
+        TileMemory& memory = memory_[thread];
         evaluate(rows, W, f + rows.first * layout_.k, memory);
-        losses_[std::size_t(tile)] = differentiate(rows, f, residual);
+        losses_[tile] = differentiate(rows, f, residual);
         add_gradient(rows, residual + rows.first * layout_.k, G, memory);
       }
     });

@@ -67,7 +67,7 @@ class SlopePanels {
         Vec<T> slope[V];
 #pragma GCC unroll 2
         for (int v = 0; v < V; ++v) slope[v] = decltype(sigma)::slope(z[v]);
-        store_scaled(slope, P(scale[std::size_t(nodes[j])]), out + j * kBlock<T>);
+        store_scaled(slope, P(scale[nodes[j]]), out + j * kBlock<T>);
       }
     });
   }

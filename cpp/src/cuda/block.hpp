@@ -1,6 +1,6 @@
 // How device code is written here: kernels are templates over the block that runs them, so that
-// the very same source runs as CUDA (cuda/device.cuh) and on the host (cuda/emulator.hpp), where
-// its index arithmetic, barriers and sums are tested against the CPU kernels.
+// the very same source runs as CUDA (cuda/device.cuh) and on the host (tests/cpp/emulator.hpp),
+// where its index arithmetic, barriers and sums are tested against the CPU kernels.
 //
 // A Block is what one thread knows of where it runs:
 //   int thread                the thread in its block

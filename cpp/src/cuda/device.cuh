@@ -1,4 +1,4 @@
-// A CUDA device: the block of a kernel, memory, launches. Twin of cuda/emulator.hpp.
+// A CUDA device: the block of a kernel, memory, launches. Twin of tests/cpp/emulator.hpp.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -1,6 +1,6 @@
 // The host's side of training on a device: what lies where, and what is launched.
 //
-// Setup has a Device (cuda/emulator.hpp, cuda/device.cuh) and the shapes of its tiles.
+// Setup has a Device (tests/cpp/emulator.hpp, cuda/device.cuh) and the shapes of its tiles.
 #pragma once
 
 #include <algorithm>
@@ -89,8 +89,8 @@ class DeviceFleet final : public Fleet<T> {
     problem_.pulled = pulled_.data();
     problem_.partial = partial_.data(), problem_.f = f_.data();
     problem_.residual = residual_.data(), problem_.loss_parts = loss_parts_.data();
-    host_f_.resize(static_cast<std::size_t>(f_.size()));
-    losses_.resize(static_cast<std::size_t>(B_));
+    host_f_.resize(f_.size());
+    losses_.resize(B_);
   }
 
   std::unique_ptr<Engine<T>> engine(Index b) override;
@@ -203,7 +203,7 @@ class DeviceFleet final : public Fleet<T> {
     Device::copy(eval_.data() + b * weights(), base_.data() + b * weights(), bytes(weights()));
   }
 
-  void state(Index b, Archive& archive) {
+  void serialise(Index b, Archive& archive) {
     visit(archive, base_.empty() ? eval_ : base_, b, weights());
     visit(archive, lost_, b, weights());
     visit(archive, a_, b, output_weights());

@@ -116,11 +116,11 @@ class MemberEngine final : public Engine<T> {
     return {gradients_.count(), frames_.slots.count()};
   }
 
-  void state(Archive& archive) override {
+  void serialise(Archive& archive) override {
     const DeviceLock lock(device_mutex());
-    fleet_.state(b_, archive);
-    gradients_.state(archive);
-    frames_.slots.state(archive);
+    fleet_.serialise(b_, archive);
+    gradients_.serialise(archive);
+    frames_.slots.serialise(archive);
   }
 
  private:
@@ -173,9 +173,9 @@ class MemberBatchEngine final : public BatchEngine<T> {
       fleet_.copy_initial_outputs(b_, a);
   }
 
-  void state(Archive& archive) override {
+  void serialise(Archive& archive) override {
     const DeviceLock lock(device_mutex());
-    fleet_.state(b_, archive);
+    fleet_.serialise(b_, archive);
   }
 
  private:

@@ -68,7 +68,7 @@ class Frames {
     Device::template launch<SlopeDistance<T>>(
         0, 1, blocks, SlopeDistance<T>::kShared,
         {slots[one], slots[other], slots.size(), sums.data()});
-    std::vector<double> of_blocks(static_cast<std::size_t>(blocks));
+    std::vector<double> of_blocks(blocks);
     sums.copy_out(of_blocks.data(), 0, blocks);
     return std::pow(std::accumulate(of_blocks.begin(), of_blocks.end(), 0.0), 0.125);
   }
@@ -110,7 +110,7 @@ class Frames {
   }
 
   void choose_parts(const Problem<T>& p) {
-    std::vector<T> c(static_cast<std::size_t>(p.m * p.k));
+    std::vector<T> c(p.m * p.k);
     Device::copy_out(c.data(), p.c, c.size() * sizeof(T));
     std::vector<double> strength;
     for (auto of_node = c.begin(); of_node != c.end(); of_node += p.k)

@@ -68,24 +68,22 @@ class Slots {
 
   U* make(Index index) {
     while (count() <= index) arrays_.push_back(Memory<Device, U>::zeros(size_));
-    return arrays_[static_cast<std::size_t>(index)].data();
+    return arrays_[index].data();
   }
-  const U* operator[](Index index) const {
-    return arrays_.at(static_cast<std::size_t>(index)).data();
-  }
+  const U* operator[](Index index) const { return arrays_.at(index).data(); }
   Index count() const { return static_cast<Index>(arrays_.size()); }
   Index size() const { return size_; }  // of each
 
-  void state(Archive& archive) {
+  void serialise(Archive& archive) {
     Index all = count();
     archive(all);
-    std::vector<U> host(static_cast<std::size_t>(size_));
+    std::vector<U> host(size_);
     for (Index l = 0; l < all; ++l) {
-      if (!archive.reading()) arrays_[static_cast<std::size_t>(l)].copy_out(host.data(), 0, size_);
+      if (!archive.reading()) arrays_[l].copy_out(host.data(), 0, size_);
       archive.array(host.data(), size_);
       if (!archive.reading()) continue;
       make(l);
-      arrays_[static_cast<std::size_t>(l)].copy_in(host.data(), 0, size_);
+      arrays_[l].copy_in(host.data(), 0, size_);
     }
   }
 

@@ -55,7 +55,7 @@ template <class Setup, class T>
 void features_on_device(const NetworkView<T>& net, MatrixView<const T> X, T* H) {
   auto fleet = fleet_of<Setup, T>(net, X, true);
   fleet.evaluate(0);
-  std::vector<T> root_lam(static_cast<std::size_t>(net.m()));
+  std::vector<T> root_lam(net.m());
   std::transform(net.lam, net.lam + net.m(), root_lam.begin(),
                  [](double lam) { return T(std::sqrt(lam)); });
   const Memory<typename Setup::Device, T> roots(root_lam);
@@ -95,7 +95,7 @@ Index first_bad(const T* x, Index size) {
   const Memory<typename Setup::Device, Index> where(blocks);
   Setup::Device::template launch<FirstBad<T>>(0, 1, blocks, FirstBad<T>::kShared,
                                               {x, size, where.data()});
-  std::vector<Index> firsts(static_cast<std::size_t>(blocks));
+  std::vector<Index> firsts(blocks);
   where.copy_out(firsts.data(), 0, blocks);
   return *std::min_element(firsts.begin(), firsts.end());
 }

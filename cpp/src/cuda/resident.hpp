@@ -155,8 +155,10 @@ struct Resident : ResidentSizes<T> {
             sum += own.sums[slice * outputs + q * own.rows + i];
           own.f[i * k + q] = sum;
         }
-        own.losses[i] =
-            sample_loss(own.p.loss, scale, own.f + i * k, own.y + i * k, k, own.residual + i * k);
+        double loss = 0;
+        add_sample_loss(own.p.loss, scale, own.n, own.f + i * k, own.y + i * k, k,
+                        own.residual + i * k, loss);
+        own.losses[i] = loss;
       });
       own.block.sync();
       return scale * total(own.block, own.losses, own.n, own.losses + own.n);

@@ -253,8 +253,10 @@ struct Sweep {
         const Index i = first + block_.thread;
         for (Index at = i; at < last; at += Shape::threads) {
           const Index row = rows_ ? Index(rows_[at]) : at;
-          losses_[at - first] = sample_loss(p_.loss, scale, f_ + at * p_.k, y_ + row * p_.k, p_.k,
-                                            residual_ + at * p_.k);
+          double loss = 0;
+          add_sample_loss(p_.loss, scale, size_, f_ + at * p_.k, y_ + row * p_.k, p_.k,
+                          residual_ + at * p_.k, loss);
+          losses_[at - first] = loss;
         }
         block_.sync();
         if (block_.thread == 0) {

@@ -29,7 +29,7 @@ void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* r
                     MatrixView<T> G, const Context& context) {
   const DeviceLock lock(device_mutex());
   const Memory<typename Setup::Device, T> gradient(G.size());
-  std::vector<double> sums(static_cast<std::size_t>(G.size()));
+  std::vector<double> sums(G.size());
   for (Index first = 0; first < X.rows && !context.watch.stopped(); first += kSamplesAtOnce) {
     context.watch.tick();
     const Index rows = std::min(kSamplesAtOnce, X.rows - first);

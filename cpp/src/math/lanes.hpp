@@ -43,47 +43,17 @@ using DoubleVec = double __attribute__((vector_size(kVectorBytes)));
 using IntVec = std::int32_t __attribute__((vector_size(kVectorBytes)));
 using LongVec = std::int64_t __attribute__((vector_size(kVectorBytes)));
 
-// Scalar: the element; Bits: signed integers of the same width, lane by lane.
+// The element of V; V of signed integers of the same width, lane by lane; the vector of T.
 template <class V>
-struct LaneTraits;
-template <>
-struct LaneTraits<float> {
-  using Scalar = float;
-  using Bits = std::int32_t;
-};
-template <>
-struct LaneTraits<double> {
-  using Scalar = double;
-  using Bits = std::int64_t;
-};
-template <>
-struct LaneTraits<FloatVec> {
-  using Scalar = float;
-  using Bits = IntVec;
-};
-template <>
-struct LaneTraits<DoubleVec> {
-  using Scalar = double;
-  using Bits = LongVec;
-};
-
+inline constexpr bool kOfFloats = std::is_same_v<V, float> || std::is_same_v<V, FloatVec>;
 template <class V>
-using ScalarOf = typename LaneTraits<V>::Scalar;
+using ScalarOf = std::conditional_t<kOfFloats<V>, float, double>;
 template <class V>
-using BitsOf = typename LaneTraits<V>::Bits;
-
+using BitsOf = std::conditional_t<std::is_arithmetic_v<V>,
+                                  std::conditional_t<kOfFloats<V>, std::int32_t, std::int64_t>,
+                                  std::conditional_t<kOfFloats<V>, IntVec, LongVec>>;
 template <class T>
-struct VecOf;
-template <>
-struct VecOf<float> {
-  using type = FloatVec;
-};
-template <>
-struct VecOf<double> {
-  using type = DoubleVec;
-};
-template <class T>
-using Vec = typename VecOf<T>::type;
+using Vec = std::conditional_t<kOfFloats<T>, FloatVec, DoubleVec>;
 
 template <class T>
 inline constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));

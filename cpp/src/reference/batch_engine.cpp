@@ -57,7 +57,7 @@ class ReferenceBatchEngine final : public BatchEngine<T> {
     std::copy(a_.begin(), a_.end(), a);
   }
 
-  void state(Archive& archive) override {
+  void serialise(Archive& archive) override {
     archive.array(W_.data(), static_cast<Index>(W_.size()));
     archive.array(a_.data(), static_cast<Index>(a_.size()));
     archive.array(lost_W_.data(), static_cast<Index>(lost_W_.size()));
@@ -74,15 +74,13 @@ class ReferenceBatchEngine final : public BatchEngine<T> {
     std::vector<T> gradient(a_.size());
     if (!training_.train_output) return gradient;
     const Index size = x().rows, m = net_.m(), k = net_.k();
-    std::vector<T> H(static_cast<std::size_t>(size * m));
+    std::vector<T> H(size * m);
     features(net_, x(), {H.data(), size, m}, context);
     for (Index j = 0; j < m; ++j)
       for (Index q = 0; q < k; ++q) {
         double sum = 0;
-        for (Index i = 0; i < size; ++i)
-          sum += double(residual_[static_cast<std::size_t>(i * k + q)]) *
-                 double(H[static_cast<std::size_t>(i * m + j)]);
-        gradient[static_cast<std::size_t>(j * k + q)] = T(sum);
+        for (Index i = 0; i < size; ++i) sum += double(residual_[i * k + q]) * double(H[i * m + j]);
+        gradient[j * k + q] = T(sum);
       }
     return gradient;
   }

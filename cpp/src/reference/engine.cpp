@@ -1,12 +1,8 @@
-// The training engine in plain terms: a gradient, a linear update, a forward pass.
-#include "engine.hpp"
-
+// The training engine of W in plain terms, with Jacobians of the past.
 #include <algorithm>
 #include <cmath>
 
-#include "backend.hpp"
-#include "losses.hpp"
-#include "ranks.hpp"
+#include "plain_engine.hpp"
 #include "reference/network.hpp"
 
 namespace asymfast::reference {
@@ -14,87 +10,27 @@ namespace asymfast::reference {
 namespace {
 
 template <class T>
-class ReferenceEngine final : public Engine<T> {
+class ReferenceEngine final : public PlainEngine<T> {
+  using Base = PlainEngine<T>;
+  using Base::net_, Base::X_, Base::y_;
+
  public:
   ReferenceEngine(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
                   Loss loss)
-      : net_(net),
-        X_(X),
-        y_(y),
-        kind_(loss),
-        base_(net.W.data, net.W.data + net.W.size()),
-        lost_(base_.size()),
-        eval_(base_),
-        sum_(base_.size()),
-        gradient_(base_.size()),
-        outputs_(static_cast<std::size_t>(y.size())),
-        residual_(outputs_.size()) {
-    this->f_ = outputs_.data();
-    net_.W.data = eval_.data();
-  }
-
-  void restart(const Context& context) override {
-    std::copy(base_.begin(), base_.end(), eval_.begin());
-    evaluate(context);
-  }
-
-  void advance(const Update& u, const Context& context) override {
-    const MatrixView<T> G{gradient_.data(), net_.m(), net_.d()};
-    node_gradients(net_, X_, residual_.data(), G, context);
-    for (std::size_t i = 0; i < base_.size(); ++i) {
-      const double kept = u.keep_sum == 0 ? 0 : u.keep_sum * double(sum_[i]);  // it may be NaN
-      sum_[i] = T(kept + u.gain * double(gradient_[i]));
-      const double exact = double(base_[i]) + (u.along_gradient * double(gradient_[i]) +
-                                               u.along_sum * double(sum_[i]) + lost_[i]);
-      eval_[i] = T(exact);
-      if (u.commit) {
-        lost_[i] = exact - double(eval_[i]);
-        base_[i] = eval_[i];
-      }
-    }
-    evaluate(context);
-  }
-
-  void ntg_product(const T* u, double* out, const Context& context) override {
-    const MatrixView<T> G{gradient_.data(), net_.m(), net_.d()};
-    node_gradients(net_, X_, u, G, context);
-    jvp<T>(net_, X_, G, out, context);
-    sum_over_ranks(out, y_.size(), context);
-  }
-
-  void stage(const Stage& stage, const Context& context) override {
-    if (stage.keep >= 0) {
-      const MatrixView<T> G{slot(gradients_, stage.keep).data(), net_.m(), net_.d()};
-      node_gradients(net_, X_, residual_.data(), G, context);
-    }
-    if (stage.along.empty()) return;
-    shift(stage.commit, [&](std::size_t i) { return along_gradients(stage.along, i); });
-    evaluate(context);
-  }
-
-  void combine(const std::vector<double>& along, T* out) const override {
-    for (std::size_t i = 0; i < base_.size(); ++i) out[i] = T(along_gradients(along, i));
-  }
-
-  void push(const std::vector<double>& along, double* out, const Context& context) override {
-    std::vector<T> direction(base_.size());
-    combine(along, direction.data());
-    jvp<T>(net_, X_, {direction.data(), net_.m(), net_.d()}, out, context);
-    sum_over_ranks(out, y_.size(), context);
-  }
+      : Base(reference_table().of<T>(), net, X, y, loss, {net.W.data, net.W.data + net.W.size()}),
+        frames_(net.W.size()) {}
 
   void move(const Move<T>& move, const Context& context) override {
-    std::vector<double> change(base_.size());
+    std::vector<double> change(net_.W.size()), one(change.size());
     for (std::size_t l = 0; l < move.frames.size(); ++l) {
       NetworkView<T> then = net_;
-      then.W.data = frames_[static_cast<std::size_t>(move.frames[l])].data();
-      const MatrixView<T> G{gradient_.data(), net_.m(), net_.d()};
-      node_gradients(then, X_, move.u.data() + Index(l) * y_.size(), G, context);
-      for (std::size_t i = 0; i < change.size(); ++i) change[i] += double(gradient_[i]);
+      then.W.data = frames_[move.frames[l]];
+      pull(then, move.u.data() + Index(l) * y_.size(), one.data(), context);
+      for (std::size_t i = 0; i < change.size(); ++i) change[i] += one[i];
     }
-    shift(move.commit, [&](std::size_t i) { return change[i]; });
-    evaluate(context);
-    if (move.into >= 0) slot(frames_, move.into) = eval_;
+    this->shift(move.commit, [&](Index i) { return change[i]; });
+    this->evaluate(context);
+    if (move.into >= 0) std::copy(this->eval_.begin(), this->eval_.end(), frames_.make(move.into));
   }
 
   // (J_l J^T)_iq,lp = (x_i.x_l / d) sum_j lambda_j a_jq a_jp s_ij s'_lj.
@@ -115,9 +51,8 @@ class ReferenceEngine final : public Engine<T> {
           for (Index p = 0; p < k; ++p) {
             double sum = 0;
             for (const Index j : nodes)
-              sum += net_.lam[j] * double(net_.a(j, q)) * double(net_.a(j, p)) *
-                     blend[static_cast<std::size_t>(i * m + j)] *
-                     s[static_cast<std::size_t>(l * m + j)];
+              sum += net_.lam[j] * double(net_.a(j, q)) * double(net_.a(j, p)) * blend[i * m + j] *
+                     s[l * m + j];
             K[(i * k + q) * n * k + l * k + p] = gram / double(X_.cols) * sum;
           }
       }
@@ -127,14 +62,9 @@ class ReferenceEngine final : public Engine<T> {
   void frame_product(const Blend& left, Index right, MatrixView<const double> V, double* out,
                      const Context& context) override {
     const Index size = y_.size();
-    std::vector<double> K(static_cast<std::size_t>(size * size));
+    std::vector<double> K(size * size);
     frame_ntg(left, right, K.data(), context);
-    for (Index i = 0; i < size; ++i)
-      for (Index v = 0; v < V.cols; ++v) {
-        double sum = 0;
-        for (Index l = 0; l < size; ++l) sum += K[static_cast<std::size_t>(i * size + l)] * V(l, v);
-        out[i * V.cols + v] = sum;
-      }
+    reference_table().product({K.data(), size, size}, V, {out, size, V.cols});
   }
 
   double frame_distance(Index one, Index other, const Context& context) override {
@@ -145,28 +75,28 @@ class ReferenceEngine final : public Engine<T> {
     return std::pow(sum, 0.125);
   }
 
-  void state(Archive& archive) override {
-    archive.array(base_.data(), static_cast<Index>(base_.size()));
-    archive.array(lost_.data(), static_cast<Index>(lost_.size()));
-    visit(archive, gradients_);
-    visit(archive, frames_);
+  void serialise(Archive& archive) override {
+    Base::serialise(archive);
+    frames_.serialise(archive);
   }
 
   typename Engine<T>::Kept kept() const override {
-    return {static_cast<Index>(gradients_.size()), static_cast<Index>(frames_.size())};
+    return {Base::kept().gradients, frames_.count()};
   }
 
-  void save() override { saved_ = base_, saved_lost_ = lost_; }
-  void restore() override { base_ = saved_, lost_ = saved_lost_; }
-  void copy_eval_to(T* W) const override { std::copy(eval_.begin(), eval_.end(), W); }
-
  private:
-  using Slots = std::vector<std::vector<T>>;
+  void gradient(const T* u, double* out, const Context& context) override {
+    pull(net_, u, out, context);
+  }
 
-  // Slots come into being in their order, or all those before with them.
-  std::vector<T>& slot(Slots& slots, Index index) const {
-    while (static_cast<Index>(slots.size()) <= index) slots.emplace_back(base_.size());
-    return slots[static_cast<std::size_t>(index)];
+  void jvp(const T* g, double* out, const Context& context) const override {
+    reference::jvp<T>(net_, X_, {g, net_.m(), net_.d()}, out, context);
+  }
+
+  void pull(const NetworkView<T>& net, const T* u, double* out, const Context& context) const {
+    std::vector<T> G(net.W.size());
+    node_gradients(net, X_, u, {G.data(), net.m(), net.d()}, context);
+    std::copy(G.begin(), G.end(), out);
   }
 
   std::vector<Index> nodes_of(Part part) const {
@@ -181,59 +111,15 @@ class ReferenceEngine final : public Engine<T> {
 
   // sigma'(Z) at a frame: (n, m).
   std::vector<double> slopes(Index frame) const {
-    const T* W = frames_[static_cast<std::size_t>(frame)].data();
     std::vector<double> all;
     for (Index i = 0; i < X_.rows; ++i)
       for (Index j = 0; j < net_.m(); ++j)
-        all.push_back(
-            sigma_prime(net_.activation, preactivation(W + j * net_.d(), X_.row(i), net_.d())));
+        all.push_back(sigma_prime(
+            net_.activation, preactivation(frames_[frame] + j * net_.d(), X_.row(i), net_.d())));
     return all;
   }
 
-  void visit(Archive& archive, Slots& slots) const {
-    auto count = static_cast<Index>(slots.size());
-    archive(count);
-    for (Index l = 0; l < count; ++l)
-      archive.array(slot(slots, l).data(), static_cast<Index>(base_.size()));
-  }
-
-  double along_gradients(const std::vector<double>& along, std::size_t i) const {
-    double sum = 0;
-    for (std::size_t s = 0; s < along.size(); ++s)
-      if (along[s] != 0) sum += along[s] * double(gradients_[s][i]);
-    return sum;
-  }
-
-  // eval <- base + change(i), with what rounding kept out of base; base <- eval, if commit.
-  template <class Change>
-  void shift(bool commit, Change&& change) {
-    for (std::size_t i = 0; i < base_.size(); ++i) {
-      const double exact = double(base_[i]) + (change(i) + lost_[i]);
-      eval_[i] = T(exact);
-      if (commit) {
-        lost_[i] = exact - double(eval_[i]);
-        base_[i] = eval_[i];
-      }
-    }
-  }
-
-  void evaluate(const Context& context) {
-    forward(net_, X_, outputs_.data(), context);
-    sum_over_ranks(outputs_.data(), y_.size(), context);
-    this->own_loss_ =
-        loss_and_residual<T>(kind_, {outputs_.data(), y_.rows, y_.cols}, y_, residual_.data());
-  }
-
-  NetworkView<T> net_;  // its W is eval_
-  MatrixView<const T> X_, y_;
-  Loss kind_;
-  std::vector<T> base_;
-  std::vector<double> lost_;  // what rounding has kept out of base so far; 0 if T is double
-  std::vector<T> eval_, sum_, saved_, gradient_;
-  std::vector<double> saved_lost_;
-  Slots gradients_, frames_;  // frames as the weights at their points
-  std::vector<double> outputs_;
-  std::vector<T> residual_;
+  Slots<std::vector<T>> frames_;  // the weights at their points
 };
 
 }  // namespace

@@ -39,7 +39,7 @@ template <class T>
 void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* residual,
                     MatrixView<T> G, const Context& context) {
   const double root_d = std::sqrt(double(net.d()));
-  std::vector<double> g(static_cast<std::size_t>(net.d()));
+  std::vector<double> g(net.d());
   for (Index j = 0; j < net.m() && !context.watch.stopped(); ++j) {
     context.watch.tick();
     g.assign(g.size(), 0);
@@ -49,9 +49,9 @@ void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* r
         r += double(residual[i * net.k() + q]) * double(net.a(j, q));
       const double z = preactivation(net.W.row(j), X.row(i), net.d());
       const double dz = std::sqrt(net.lam[j]) * r * sigma_prime(net.activation, z) / root_d;
-      for (Index l = 0; l < net.d(); ++l) g[static_cast<std::size_t>(l)] += dz * double(X(i, l));
+      for (Index l = 0; l < net.d(); ++l) g[l] += dz * double(X(i, l));
     }
-    for (Index l = 0; l < net.d(); ++l) G(j, l) = T(g[static_cast<std::size_t>(l)]);
+    for (Index l = 0; l < net.d(); ++l) G(j, l) = T(g[l]);
   }
 }
 

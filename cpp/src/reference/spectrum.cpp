@@ -59,10 +59,9 @@ bool diagonalise(MatrixView<double> A, MatrixView<double> V, const Context& cont
 
 // The whole of a symmetric matrix of which only the lower triangle is read.
 std::vector<double> mirrored(MatrixView<const double> K) {
-  std::vector<double> copy(static_cast<std::size_t>(K.size()));
+  std::vector<double> copy(K.size());
   for (Index i = 0; i < K.rows; ++i)
-    for (Index j = 0; j < K.rows; ++j)
-      copy[static_cast<std::size_t>(i * K.rows + j)] = i >= j ? K(i, j) : K(j, i);
+    for (Index j = 0; j < K.rows; ++j) copy[i * K.rows + j] = i >= j ? K(i, j) : K(j, i);
   return copy;
 }
 
@@ -82,11 +81,11 @@ void eigen_decomposition(MatrixView<const double> K, double* values, MatrixView<
   const MatrixView<double> A{copy.data(), n, n}, V{rotations.data(), n, n};
   for (Index i = 0; i < n; ++i) V(i, i) = 1;
   diagonalise(A, V, context);
-  std::vector<Index> order(static_cast<std::size_t>(n));
+  std::vector<Index> order(n);
   std::iota(order.begin(), order.end(), Index(0));
   std::stable_sort(order.begin(), order.end(), [&](Index i, Index j) { return A(i, i) < A(j, j); });
   for (Index l = 0; l < n; ++l) {
-    const Index from = order[static_cast<std::size_t>(l)];
+    const Index from = order[l];
     values[l] = A(from, from);
     for (Index i = 0; i < n; ++i) vectors(i, l) = V(i, from);
   }

@@ -16,24 +16,23 @@ template <class T>
 class BatchMember : public Standing {
  public:
   BatchMember(const KernelTable& kernels, std::unique_ptr<BatchEngine<T>> its_engine,
-              const NetworkView<T>& net, const DataView<T>& data, Loss loss, const Sgd& settings,
+              const NetworkView<T>& net, const DataView<T>& data, const BatchTraining& training,
               std::uint64_t key)
       : engine(std::move(its_engine)),
         kernels_(&kernels),
         net_(net),
         data_(data),
-        loss_(loss),
-        train_output_(settings.train_output),
-        sampler_(key, data.X.rows, settings.batch_size),
-        f_(static_cast<std::size_t>(data.y.size())),
-        W_(static_cast<std::size_t>(net.W.size())),
-        a_(static_cast<std::size_t>(net.a.size())) {}
+        training_(training),
+        sampler_(key, data.X.rows, training.largest_batch),
+        f_(data.y.size()),
+        W_(net.W.size()),
+        a_(net.a.size()) {}
 
   std::unique_ptr<BatchEngine<T>> engine;
 
   void start(const Context& context) {
     evaluate_on_all(context);
-    expect(loss_on_all_, loss_of_zero(loss_, data_.y));
+    expect(loss_on_all_, loss_of_zero(training_.loss, data_.y));
     check(loss_on_all_);
     resume(context);
   }
@@ -63,16 +62,16 @@ class BatchMember : public Standing {
       y.insert(y.end(), data_.y.row(row), data_.y.row(row) + k);
     }
     const MatrixView<const T> X{x.data(), first.size, d}, Y{y.data(), first.size, k};
-    const auto engine_of_all =
-        make_engine<T>(*kernels_, net_, X, Y, loss_, train_output_, context.slopes_memory);
+    const auto engine_of_all = make_engine<T>(*kernels_, net_, X, Y, training_.loss,
+                                              training_.train_output, context.slopes_memory);
     engine_of_all->restart(context);
-    return loss_curvature(loss_, first.size, k) *
+    return loss_curvature(training_.loss, first.size, k) *
            ntg_eig_max(*engine_of_all, first.size * k, *kernels_, context);
   }
 
-  void serialise(Fields& fields, Index last_step, double t_end) {
-    Standing::serialise(fields, last_step, t_end);
-    engine->state(fields.archive);
+  void serialise(Archive& archive, Index last_step, double t_end) {
+    Standing::serialise(archive, last_step, t_end);
+    engine->serialise(archive);
   }
 
  private:
@@ -82,15 +81,14 @@ class BatchMember : public Standing {
     now.W.data = W_.data();
     now.a.data = a_.data();
     kernels_->of<T>().forward(now, data_.X, f_.data(), context);
-    loss_on_all_ =
-        loss_and_residual<T>(loss_, {f_.data(), data_.y.rows, data_.y.cols}, data_.y, nullptr);
+    loss_on_all_ = loss_and_residual<T>(training_.loss, {f_.data(), data_.y.rows, data_.y.cols},
+                                        data_.y, nullptr);
   }
 
   const KernelTable* kernels_;
   NetworkView<T> net_;  // at the start of the run
   DataView<T> data_;
-  Loss loss_;
-  bool train_output_;
+  BatchTraining training_;
   Sampler sampler_;
   std::vector<double> f_;  // (n, k) at the last record
   std::vector<T> W_, a_;

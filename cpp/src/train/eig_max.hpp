@@ -57,10 +57,8 @@ double ntg_eig_max(Engine<T>& engine, Index size, const KernelTable& kernels,
   const Index steps = static_cast<Index>(diagonal.size());
   std::vector<double> minus_T(diagonal.size() * diagonal.size());
   for (Index i = 0; i < steps; ++i) {
-    minus_T[static_cast<std::size_t>(i * steps + i)] = -diagonal[static_cast<std::size_t>(i)];
-    if (i > 0)
-      minus_T[static_cast<std::size_t>(i * steps + i - 1)] =
-          -off_diagonal[static_cast<std::size_t>(i - 1)];
+    minus_T[i * steps + i] = -diagonal[i];
+    if (i > 0) minus_T[i * steps + i - 1] = -off_diagonal[i - 1];
   }
   return std::max(0.0, -kernels.min_eigenvalue({minus_T.data(), steps, steps}, context));
 }

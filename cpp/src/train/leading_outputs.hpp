@@ -42,7 +42,7 @@ class LeadingOutputs {
         all_(N <= tuning::kAllOutputs),
         kernels_(&kernels),
         recurrence_(kernels),
-        r_(all_ ? 0 : at_index(TangentHistory::kFrames * N)) {}
+        r_(all_ ? 0 : TangentHistory::kFrames * N) {}
 
   TangentHistory past;
 
@@ -61,7 +61,7 @@ class LeadingOutputs {
       engine.frame_ntg(mean, node.frame, past.matrix(node.frame), context);
       return 2 * double(N_) * double(N_) * double(m_);
     }
-    known_[at_index(node.frame)] = p_;
+    known_[node.frame] = p_;
     weak_ = project(engine, part_of(mean, Part::weak), node.frame, r, context), weak_r_ = r;
     return flop + cost(p_ + 1) + renew_strong(engine, mean, node, r, context);
   }
@@ -77,11 +77,10 @@ class LeadingOutputs {
   void correct(Index frame, const std::vector<double>& r) {
     if (all_) return;
     std::vector<double> change(r);
-    for (Index i = 0; i < N_; ++i) change[at_index(i)] -= r_[at_index(frame * N_ + i)];
+    for (Index i = 0; i < N_; ++i) change[i] -= r_[frame * N_ + i];
     const std::vector<double> rho = along(change, 1, p_);
-    std::vector<double> M_rho(rho.size());
-    kernels_->product({past.matrix(frame), p_, p_}, {rho.data(), p_, 1}, {M_rho.data(), p_, 1});
-    for (Index i = 0; i < p_; ++i) Ar_[at_index(frame * p_ + i)] += M_rho[at_index(i)];
+    const std::vector<double> M_rho = product(*kernels_, p_, p_, 1, past.matrix(frame), rho.data());
+    for (Index i = 0; i < p_; ++i) Ar_[frame * p_ + i] += M_rho[i];
     std::copy(r.begin(), r.end(), r_.begin() + frame * N_);
   }
   bool few_are_fast() const { return !all_; }
@@ -91,7 +90,7 @@ class LeadingOutputs {
   bool use_what_all_know() {
     Index all_know = p_;
     for (const Node& node : past.newest(past.known()))
-      all_know = std::min(all_know, known_[at_index(node.frame)]);
+      all_know = std::min(all_know, known_[node.frame]);
     if (all_ || all_know == used_) return false;
     used_ = all_know;
     return true;
@@ -122,11 +121,10 @@ class LeadingOutputs {
       const std::vector<double> M = block(frame), there = residual(frame);
       const std::vector<double> rho = along(there, 1, used_), b = rest_of(there, rho);
       rest.insert(rest.end(), b.begin(), b.end());
-      std::vector<double> M_rho(rho.size());
-      kernels_->product({M.data(), used_, used_}, {rho.data(), used_, 1}, {M_rho.data(), used_, 1});
+      const std::vector<double> M_rho = product(*kernels_, used_, used_, 1, M.data(), rho.data());
       matrices.insert(matrices.end(), M.begin(), M.end());
       for (Index i = 0; i < used_; ++i)  // V^T A (r - V rho)
-        forcing.push_back(Ar_[at_index(frame * p_ + i)] - M_rho[at_index(i)]);
+        forcing.push_back(Ar_[frame * p_ + i] - M_rho[i]);
     }
     return with_rest(at, rest, steps,
                      recurrence_.solve(at, slots, matrices, forcing, along(r, 1, used_), h_, steps,
@@ -149,18 +147,18 @@ class LeadingOutputs {
     return past.extrapolation_errors(ahead, all_ ? whole : along(whole, 1, used_), by);
   }
 
-  void serialise(Fields& fields, double latest, Index frames) {
+  void serialise(Archive& archive, double latest, Index frames) {
     if (!all_) {
-      fields(p_, Index(0), N_), fields(used_, Index(0), p_);
-      fields(Vt_, at_index(p_ * N_));
-      fields(r_, at_index(TangentHistory::kFrames * N_));
-      fields(Ar_, at_index(TangentHistory::kFrames * p_));
-      for (Index& known : known_) fields(known, Index(0), p_);
-      fields(valid_), fields(age_, Index(0), kOld);
+      archive(p_, Index(0), N_), archive(used_, Index(0), p_);
+      archive(Vt_, p_ * N_);
+      archive(r_, TangentHistory::kFrames * N_);
+      archive(Ar_, TangentHistory::kFrames * p_);
+      for (Index& known : known_) archive(known, Index(0), p_);
+      archive(valid_), archive(age_, Index(0), kOld);
       past.grow(p_);
     }
-    past.serialise(fields, latest, frames);
-    recurrence_.serialise(fields, past.empty() ? 0 : at_index(all_ ? N_ : used_));
+    past.serialise(archive, latest, frames);
+    recurrence_.serialise(archive, past.empty() ? 0 : all_ ? N_ : used_);
   }
 
  private:
@@ -171,15 +169,13 @@ class LeadingOutputs {
 
   // V^T Y along the first p directions, Y (N, count).
   std::vector<double> along(const std::vector<double>& Y, Index count, Index p) const {
-    std::vector<double> out(at_index(p * count));
-    kernels_->product({Vt_.data(), p, N_}, {Y.data(), N_, count}, {out.data(), p, count});
-    return out;
+    return product(*kernels_, p, N_, count, Vt_.data(), Y.data());
   }
 
   // A vector less its part along the directions in use, whose coordinates are rho; (N,).
   std::vector<double> rest_of(const std::vector<double>& v, const std::vector<double>& rho) const {
-    std::vector<double> rest = v, inside(at_index(N_));
-    kernels_->product({rho.data(), 1, used_}, {Vt_.data(), used_, N_}, {inside.data(), 1, N_});
+    std::vector<double> rest = v;
+    const std::vector<double> inside = product(*kernels_, 1, used_, N_, rho.data(), Vt_.data());
     for (std::size_t i = 0; i < rest.size(); ++i) rest[i] -= inside[i];
     return rest;
   }
@@ -190,10 +186,10 @@ class LeadingOutputs {
   };
   Along project(Engine<T>& engine, const Blend& mean, Index frame, const std::vector<double>& r,
                 const Context& context) const {
-    std::vector<double> V(at_index(N_ * (p_ + 1))), AV(V.size());  // (V, r)
+    std::vector<double> V(N_ * (p_ + 1)), AV(V.size());  // (V, r)
     for (Index i = 0; i < N_; ++i) {
-      for (Index l = 0; l < p_; ++l) V[at_index(i * (p_ + 1) + l)] = Vt_[at_index(l * N_ + i)];
-      V[at_index(i * (p_ + 1) + p_)] = r[at_index(i)];
+      for (Index l = 0; l < p_; ++l) V[i * (p_ + 1) + l] = Vt_[l * N_ + i];
+      V[i * (p_ + 1) + p_] = r[i];
     }
     engine.frame_product(mean, frame, {V.data(), N_, p_ + 1}, AV.data(), context);
     const std::vector<double> both = along(AV, p_ + 1, p_);
@@ -209,14 +205,15 @@ class LeadingOutputs {
   void add(Engine<T>& engine, const Blend& mean, const Node& node, const std::vector<double>& r,
            const Context& context) {
     const Along part = project(engine, mean, node.frame, r, context);
-    std::vector<double> change(r), weak_change(at_index(p_));
+    std::vector<double> change(r);
     for (std::size_t i = 0; i < r.size(); ++i) change[i] -= weak_r_[i];
     const std::vector<double> rho = along(change, 1, p_);
-    kernels_->product({weak_.M.data(), p_, p_}, {rho.data(), p_, 1}, {weak_change.data(), p_, 1});
+    const std::vector<double> weak_change =
+        product(*kernels_, p_, p_, 1, weak_.M.data(), rho.data());
     double* M = past.matrix(node.frame);
     for (std::size_t i = 0; i < part.M.size(); ++i) M[i] = weak_.M[i] + part.M[i];
     for (std::size_t i = 0; i < part.Ar.size(); ++i)
-      Ar_[at_index(node.frame * p_) + i] = weak_.Ar[i] + weak_change[i] + part.Ar[i];
+      Ar_[node.frame * p_ + i] = weak_.Ar[i] + weak_change[i] + part.Ar[i];
     std::copy(r.begin(), r.end(), r_.begin() + node.frame * N_);
   }
 
@@ -246,7 +243,7 @@ class LeadingOutputs {
   Solution with_rest(const std::vector<double>& at, const std::vector<double>& rest, Index steps,
                      const Solution& inside, const Context& context) const {
     const auto count = static_cast<Index>(at.size());
-    std::vector<double> end(at_index(count)), sums(at_index(count * count));
+    std::vector<double> end(count), sums(count * count);
     const Recurrence::SumRule rule = recurrence_.sum_rule(steps, context);
     const auto values = [&](double k) {
       for (std::size_t i = 0; i < at.size(); ++i) end[i] = lagrange(at, i, k);
@@ -262,10 +259,9 @@ class LeadingOutputs {
     solution.iterations = inside.iterations, solution.flop = inside.flop;
     const auto whole = [&](const std::vector<double>& rho, const std::vector<double>& shares,
                            Index rows) {
-      std::vector<double> out(at_index(rows * N_)), more(out.size());
-      kernels_->product({rho.data(), rows, used_}, {Vt_.data(), used_, N_}, {out.data(), rows, N_});
-      kernels_->product({shares.data(), rows, count}, {rest.data(), count, N_},
-                        {more.data(), rows, N_});
+      std::vector<double> out = product(*kernels_, rows, used_, N_, rho.data(), Vt_.data());
+      const std::vector<double> more =
+          product(*kernels_, rows, count, N_, shares.data(), rest.data());
       for (std::size_t i = 0; i < out.size(); ++i) out[i] += more[i];
       return out;
     };
@@ -290,7 +286,7 @@ class LeadingOutputs {
       flop += 3 * cost(sought);
       const auto found = static_cast<Index>(values.size());
       Index fast = 0;
-      while (fast < found && h_ * values[at_index(fast)] * valid_ > kSlow) ++fast;
+      while (fast < found && h_ * values[fast] * valid_ > kSlow) ++fast;
       more = fast == sought;
       if (p_ == 0) fast = std::max<Index>(fast, 1);
       add_directions(Et, std::min(fast, found));
@@ -300,7 +296,7 @@ class LeadingOutputs {
 
   void add_directions(const std::vector<double>& Et, Index more) {
     Vt_.insert(Vt_.end(), Et.begin(), Et.begin() + more * N_);
-    std::vector<double> Ar(at_index(TangentHistory::kFrames * (p_ + more)));
+    std::vector<double> Ar(TangentHistory::kFrames * (p_ + more));
     for (Index frame = 0; frame < TangentHistory::kFrames; ++frame)
       std::copy_n(Ar_.begin() + frame * p_, p_, Ar.begin() + frame * (p_ + more));
     Ar_ = std::move(Ar);
@@ -312,7 +308,7 @@ class LeadingOutputs {
   // (found, N), and their eigenvalues, falling.
   std::vector<double> leading_rest(Engine<T>& engine, Index frame, Index sought,
                                    std::vector<double>& values, const Context& context) const {
-    std::vector<double> Et(at_index(sought * N_));
+    std::vector<double> Et(sought * N_);
     std::uint64_t state = 0x9e3779b97f4a7c15u;
     for (double& x : Et) {
       state = state * 6364136223846793005u + 1442695040888963407u;

@@ -9,13 +9,13 @@
 #include <utility>
 #include <vector>
 
+#include "archive.hpp"
 #include "asymfast/train.hpp"
 #include "backend.hpp"
 #include "fleet.hpp"
 #include "losses.hpp"
 #include "ranks.hpp"
 #include "train/eig_max.hpp"
-#include "train/fields.hpp"
 
 namespace asymfast {
 
@@ -47,12 +47,12 @@ struct Standing {
   }
 
   // Of a run that ends at last_step or t_end.
-  void serialise(Fields& fields, Index last_step, double t_end) {
+  void serialise(Archive& archive, Index last_step, double t_end) {
     constexpr double kMost = std::numeric_limits<double>::max();
-    fields(step, Index(0), last_step), fields(time, 0.0, t_end);
-    fields(evaluations, std::int64_t(0), std::numeric_limits<std::int64_t>::max() / 2);
-    fields(diverged), fields(last_loss, -kMost, kMost);
-    fields(loss_limit), fields.require(diverged || loss_limit >= 0);
+    archive(step, Index(0), last_step), archive(time, 0.0, t_end);
+    archive(evaluations, std::int64_t(0), std::numeric_limits<std::int64_t>::max() / 2);
+    archive(diverged), archive(last_loss, -kMost, kMost);
+    archive(loss_limit), archive.require(diverged || loss_limit >= 0);
   }
 };
 
@@ -70,7 +70,7 @@ inline double steepest_slope(Activation activation) {
 // The loss of the outputs 0.
 template <class T>
 double loss_of_zero(Loss loss, MatrixView<const T> y) {
-  const std::vector<double> zero(static_cast<std::size_t>(y.size()));
+  const std::vector<double> zero(y.size());
   return loss_and_residual<T>(loss, {zero.data(), y.rows, y.cols}, y, nullptr);
 }
 
@@ -107,7 +107,7 @@ struct Member : Standing {
   const double* outputs() const { return engine->outputs(); }
   // f - y (n, k) where it stands.
   std::vector<double> residual() const {
-    std::vector<double> r(static_cast<std::size_t>(y.size()));
+    std::vector<double> r(y.size());
     for (std::size_t i = 0; i < r.size(); ++i) r[i] = outputs()[i] - double(y.data[i]);
     return r;
   }
@@ -128,8 +128,8 @@ struct Member : Standing {
     now.W.data = W.data();
     now.a = outputs_now();
     const Index piece = std::clamp<Index>((Index(1) << 16) / m, 1, n);
-    std::vector<T> H(static_cast<std::size_t>(piece * m));
-    std::vector<double> sums(static_cast<std::size_t>(n * k));
+    std::vector<T> H(piece * m);
+    std::vector<double> sums(n * k);
     std::vector<double> lengths;
     for (Index j = 0; j < m; ++j) lengths.push_back(length(now.W.row(j)));
     for (Index first = 0; first < n; first += piece) {
@@ -139,8 +139,8 @@ struct Member : Standing {
         const double scale = length(X_.row(first + i)) / std::sqrt(double(X_.cols));
         double* sum = sums.data() + (first + i) * k;
         for (Index j = 0; j < m; ++j) {
-          const double z = scale * lengths[static_cast<std::size_t>(j)];
-          const double size = 2 * std::abs(double(H[static_cast<std::size_t>(i * m + j)])) +
+          const double z = scale * lengths[j];
+          const double size = 2 * std::abs(double(H[i * m + j])) +
                               std::sqrt(net_.lam[j]) * (periodic ? z : std::min(1.0, z));
           for (Index q = 0; q < k; ++q) sum[q] += size * std::abs(double(now.a(j, q)));
         }
@@ -148,8 +148,7 @@ struct Member : Standing {
     }
     sum_over_ranks(sums.data(), n * k, context);
     double sum2 = 0;
-    for (Index i = 0; i < n * k; ++i)
-      sum2 += std::pow(sums[static_cast<std::size_t>(i)] + std::abs(double(y.data[i])), 2);
+    for (Index i = 0; i < n * k; ++i) sum2 += std::pow(sums[i] + std::abs(double(y.data[i])), 2);
     return double(std::numeric_limits<T>::epsilon()) * std::sqrt(sum2);
   }
 
@@ -178,7 +177,7 @@ struct Member : Standing {
 
   // At eval, (m, d).
   std::vector<T> weights() const {
-    std::vector<T> W(static_cast<std::size_t>(net_.W.size()));
+    std::vector<T> W(net_.W.size());
     engine->copy_eval_to(W.data());
     return W;
   }
@@ -190,9 +189,9 @@ struct Member : Standing {
            ntg_eig_max(*engine, y.size(), *kernels_, context);
   }
 
-  void serialise(Fields& fields, Index last_step, double t_end) {
-    Standing::serialise(fields, last_step, t_end);
-    engine->state(fields.archive);
+  void serialise(Archive& archive, Index last_step, double t_end) {
+    Standing::serialise(archive, last_step, t_end);
+    engine->serialise(archive);
   }
 
  private:

@@ -46,7 +46,7 @@ class NextStep {
     return by_gauss(member, here, r, h, allowed, scratch, context);
   }
 
-  void serialise(Fields& fields) { fields(gauss_, 1, kMost); }
+  void serialise(Archive& archive) { archive(gauss_, 1, kMost); }
 
  private:
   static constexpr double kOfError = 0.3;

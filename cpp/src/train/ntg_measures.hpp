@@ -28,11 +28,10 @@ class NtgMeasures {
     std::vector<T> rows;
     for (Index i : recording_.ntg_on)
       rows.insert(rows.end(), data.X.row(i), data.X.row(i) + net.d());
-    std::vector<double> v(static_cast<std::size_t>(net.m()));
-    for (Index j = 0; j < net.m(); ++j)
-      v[static_cast<std::size_t>(j)] = net.lam[j] * std::pow(double(net.a(j, 0)), 2);
+    std::vector<double> v(net.m());
+    for (Index j = 0; j < net.m(); ++j) v[j] = net.lam[j] * std::pow(double(net.a(j, 0)), 2);
     const MatrixView<const T> X{rows.data(), size(), net.d()};
-    Matrix K(static_cast<std::size_t>(size() * size()));
+    Matrix K(size() * size());
     kernels_.of<T>().ntg(net, v.data(), X, X, true, {K.data(), size(), size()}, context);
     sum_over_ranks(K.data(), size() * size(), context);
     return K;
@@ -55,7 +54,7 @@ class NtgMeasures {
 
   double trace(const Matrix& K) const {
     double sum = 0;
-    for (Index i = 0; i < size(); ++i) sum += K[static_cast<std::size_t>(i * (size() + 1))];
+    for (Index i = 0; i < size(); ++i) sum += K[i * (size() + 1)];
     return sum;
   }
 
@@ -91,7 +90,7 @@ class NtgMeasures {
         double yy = 0;
         for (Index q = 0; q < y.cols; ++q)
           yy += double(y(sample(i), q)) / unit_y * (double(y(sample(l), q)) / unit_y);
-        const double k = K[static_cast<std::size_t>(i * size() + l)] / unit_K;
+        const double k = K[i * size() + l] / unit_K;
         sums.KY += k * yy;
         sums.KK += k * k;
         sums.YY += yy * yy;
@@ -100,7 +99,7 @@ class NtgMeasures {
   }
 
   Index size() const { return static_cast<Index>(recording_.ntg_on.size()); }
-  Index sample(Index i) const { return recording_.ntg_on[static_cast<std::size_t>(i)]; }
+  Index sample(Index i) const { return recording_.ntg_on[i]; }
 
   const DataView<T>& train_;
   const Recording& recording_;

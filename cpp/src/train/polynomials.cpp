@@ -13,23 +13,6 @@ double legendre(int degree, double x) {
   return now;
 }
 
-std::vector<double> radau_places(int count) {
-  const auto g = [count](double x) { return legendre(count, x) - legendre(count - 1, x); };
-  constexpr int kCells = 1000;
-  std::vector<double> places;
-  for (int cell = 0; cell < kCells && static_cast<int>(places.size()) < count - 1; ++cell) {
-    double low = -1 + 2.0 * cell / kCells, high = -1 + 2.0 * (cell + 1) / kCells;
-    if ((g(low) < 0) == (g(high) < 0)) continue;
-    for (int halving = 0; halving < 60; ++halving) {
-      const double middle = (low + high) / 2;
-      ((g(middle) < 0) == (g(low) < 0) ? low : high) = middle;
-    }
-    places.push_back((1 + low) / 2);
-  }
-  places.push_back(1);
-  return places;
-}
-
 double lagrange(const std::vector<double>& places, std::size_t i, double x) {
   double value = 1;
   for (std::size_t l = 0; l < places.size(); ++l)
@@ -58,6 +41,17 @@ double polynomial(const double* c, double x) {
   double value = 0;
   for (int p = kPowers - 1; p >= 0; --p) value = value * x + c[p];
   return value;
+}
+
+std::vector<double> lagrange_shares(const std::vector<double>& coefficients,
+                                    const std::vector<Index>& slots, Index all_slots,
+                                    const std::vector<double>& x) {
+  std::vector<double> shares(x.size() * all_slots);
+  for (std::size_t i = 0; i < slots.size(); ++i)
+    for (std::size_t place = 0; place < x.size(); ++place)
+      shares[place * all_slots + slots[i]] =
+          polynomial(coefficients.data() + i * kPowers, x[place]);
+  return shares;
 }
 
 }  // namespace asymfast

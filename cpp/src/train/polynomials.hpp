@@ -3,12 +3,11 @@
 
 #include <vector>
 
+#include "asymfast/views.hpp"
+
 namespace asymfast {
 
 inline constexpr int kPowers = 10;  // coefficients of a polynomial through points of the past
-
-// The right-hand Radau places on [0, 1], of which the last is 1: the roots of P_p - P_{p-1}.
-std::vector<double> radau_places(int count);
 
 // P_degree(x) of Legendre.
 double legendre(int degree, double x);
@@ -21,5 +20,10 @@ std::vector<double> lagrange_coefficients(const std::vector<double>& places);
 
 // Value of the polynomial with coefficients c (kPowers).
 double polynomial(const double* c, double x);
+
+// (values, slots): the Lagrange polynomials i with these coefficients at x, in column slots[i].
+std::vector<double> lagrange_shares(const std::vector<double>& coefficients,
+                                    const std::vector<Index>& slots, Index all_slots,
+                                    const std::vector<double>& x);
 
 }  // namespace asymfast

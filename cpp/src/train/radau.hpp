@@ -2,7 +2,7 @@
 // P_8 - P_7 of Legendre's polynomials in 2 x - 1, and
 //   sum_j kRadauUntil[i][j] g(kRadauNodes[j]) = int_0^kRadauNodes[i] g
 // for polynomials g of degree 7 (in the last row, i.e. over [0, 1], of degree 14).
-// tests/test_constants.py derives them.
+// Of the formula with 12 nodes, these alone. tests/test_constants.py derives all of them.
 #pragma once
 
 namespace asymfast {
@@ -11,6 +11,10 @@ inline constexpr int kRadauCount = 8;
 inline constexpr double kRadauNodes[kRadauCount] = {
     0.022479386438712497, 0.11467905316090424, 0.26578982278458946, 0.45284637366944464,
     0.64737528288683033,  0.81975930826310761, 0.94373743946307787, 1};
+inline constexpr double kRadau12Nodes[12] = {
+    0.010018280461680407, 0.052035451127180554, 0.12461922514444307, 0.22284060704383785,
+    0.3400081579146652,   0.468137613089584,    0.5984972797671392,  0.722203284890968,
+    0.8308248996228186,   0.9169583865525949,   0.9747263796024797,  1};
 inline constexpr double kRadauUntil[kRadauCount][kRadauCount] = {
     {0.028802823892616743, -0.010821698052015636, 0.0080690102038513817, -0.0064930735965357412,
      0.0053000410172951221, -0.0042233096500098417, 0.0030694133491409288, -0.0012238207256304553},

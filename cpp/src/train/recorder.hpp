@@ -20,20 +20,18 @@ namespace asymfast {
 template <class T>
 class Recorder {
  public:
-  Recorder(const EnsembleView<T>& nets, const DataView<T>& train, const DataView<T>& test,
-           Loss loss, const Recording& recording, const KernelTable& kernels, RunResult<T>& result)
-      : nets_(nets),
-        test_(test),
-        loss_(loss),
-        recording_(recording),
-        kernels_(kernels),
+  Recorder(const Training<T>& training, RunResult<T>& result)
+      : training_(training),
+        nets_(training.nets),
+        recording_(training.recording),
+        kernels_(kernel_table(training.exec.backend)),
         result_(result),
         rows_(result),
-        ntg_(train, recording, kernels),
-        W_(nets.W, nets.W + nets.B * nets.m * nets.d),
-        a_(nets.a, nets.a + nets.B * nets.m * nets.k),
-        initial_ntg_(static_cast<std::size_t>(nets.B)),
-        taken_ntg_(static_cast<std::size_t>(nets.B)) {
+        ntg_(training.train, training.recording, kernels_),
+        W_(nets_.W, nets_.W + nets_.B * nets_.m * nets_.d),
+        a_(nets_.a, nets_.a + nets_.B * nets_.m * nets_.k),
+        initial_ntg_(nets_.B),
+        taken_ntg_(nets_.B) {
     close_row();
   }
 
@@ -68,12 +66,12 @@ class Recorder {
     Rows<T>::table(rows, [&](const ColumnInfo& info, auto& column) {
       using U = typename std::decay_t<decltype(column)>::value_type;
       const U missing = std::is_integral_v<U> ? U(-1) : std::numeric_limits<U>::quiet_NaN();
-      if (info.wanted(recording_, !test_.empty()))
-        column.resize(column.size() + size_of(sizes.of(info.axes)), missing);
+      if (info.wanted(recording_, !training_.test.empty()))
+        column.resize(column.size() + sizes.of(info.axes), missing);
     });
     rows.time.back() = 0;
     for (Index b = 0; b < nets_.B; ++b) {
-      const Member& member = members[size_of(b)];
+      const Member& member = members[b];
       last(rows.steps, b) = member.step;
       last(rows.evaluations, b) = member.evaluations;
       if (!member.diverged) rows.time.back() = member.time;
@@ -83,7 +81,7 @@ class Recorder {
   // Member b's part of the last row, at the weights taken, but for what `measure_spectrum` adds;
   // different members may be measured at the same time.
   template <class Member>
-  void measure(Index b, const Member& member, const DataView<T>& train, const Context& context) {
+  void measure(Index b, const Member& member, const Context& context) {
     NetworkView<T> net = nets_.member(b);
     const T* W = W_.data() + b * net.W.size();
     const T* a = a_.data() + b * net.a.size();
@@ -92,20 +90,21 @@ class Recorder {
     net.a.data = a;
 
     last(rows_.loss, b) = member.loss();
-    if (recording_.accuracy) last(rows_.accuracy, b) = accuracy(member.outputs(), train.y);
+    if (recording_.accuracy)
+      last(rows_.accuracy, b) = accuracy(member.outputs(), training_.train.member(b).y);
     if (recording_.weights) std::copy_n(W, net.W.size(), &last(rows_.weights, b, net.W.size()));
     if (recording_.output_weights)
       std::copy_n(a, net.a.size(), &last(rows_.output_weights, b, net.a.size()));
     measure_change(b, W0, W);
-    if (!test_.empty()) measure_test(b, net, context);
-    if (ntg_.wanted()) taken_ntg_[size_of(b)] = ntg_.matrix(b, net, context);
+    if (!training_.test.empty()) measure_test(b, net, context);
+    if (ntg_.wanted()) taken_ntg_[b] = ntg_.matrix(b, net, context);
   }
 
   // Eigenvalues and norms of the NTG that was taken: the CPU's part.
   void measure_spectrum(Index b, const Context& context) {
-    const std::vector<double> K = std::exchange(taken_ntg_[size_of(b)], {});
+    const std::vector<double> K = std::exchange(taken_ntg_[b], {});
     if (K.empty() || context.watch.stopped()) return;
-    const std::vector<double>& K0 = initial_ntg_[size_of(b)];
+    const std::vector<double>& K0 = initial_ntg_[b];
     if (recording_.ntg_change) last(rows_.ntg_change, b) = ntg_.frobenius_distance(K, K0);
     if (recording_.ntg_change_2norm)
       last(rows_.ntg_change_2norm, b) = ntg_.spectral_distance(K, K0, context);
@@ -136,12 +135,10 @@ class Recorder {
   // NTG_0, from which the change is measured; to be called once, before the first step.
   void keep_initial_ntg(Index b, const Context& context) {
     if (recording_.ntg_change || recording_.ntg_change_2norm)
-      initial_ntg_[size_of(b)] = ntg_.matrix(b, nets_.member(b), context);
+      initial_ntg_[b] = ntg_.matrix(b, nets_.member(b), context);
   }
 
  private:
-  static std::size_t size_of(Index size) { return static_cast<std::size_t>(size); }
-
   // Element 0 of member b in the last row of a column that has `width` elements a member.
   template <class U>
   U& last(std::vector<U>& column, Index b, Index width = 1) const {
@@ -154,7 +151,7 @@ class Recorder {
     for (Index j = 0; j < nets_.m; ++j)
       change[j] = distance(W + j * nets_.d, W0 + j * nets_.d, nets_.d);
     if (recording_.top_nodes == 0) return;
-    std::vector<std::int64_t> order(size_of(nets_.m));
+    std::vector<std::int64_t> order(nets_.m);
     std::iota(order.begin(), order.end(), 0);
     const auto top = order.begin() + recording_.top_nodes;
     std::partial_sort(order.begin(), top, order.end(), [=](std::int64_t i, std::int64_t j) {
@@ -164,12 +161,12 @@ class Recorder {
   }
 
   void measure_test(Index b, const NetworkView<T>& net, const Context& context) {
-    const DataView<T> data = test_.member(b);
-    std::vector<double> f(size_of(data.y.size()));
+    const DataView<T> data = training_.test.member(b);
+    std::vector<double> f(data.y.size());
     kernels_.of<T>().forward(net, data.X, f.data(), context);
     sum_over_ranks(f.data(), data.y.size(), context);
     last(rows_.test_loss, b) =
-        loss_and_residual<T>(loss_, {f.data(), data.y.rows, data.y.cols}, data.y, nullptr);
+        loss_and_residual<T>(training_.loss, {f.data(), data.y.rows, data.y.cols}, data.y, nullptr);
     if (recording_.accuracy) last(rows_.test_accuracy, b) = accuracy(f.data(), data.y);
   }
 
@@ -184,9 +181,8 @@ class Recorder {
     return double(right) / double(y.rows);
   }
 
+  const Training<T>& training_;
   const EnsembleView<T>& nets_;
-  const DataView<T>& test_;
-  Loss loss_;
   const Recording& recording_;
   const KernelTable& kernels_;
   RunResult<T>& result_;

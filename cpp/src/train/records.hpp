@@ -16,16 +16,13 @@ namespace asymfast {
 template <class T, class Member>
 class Records {
  public:
-  Records(const EnsembleView<T>& nets, const DataView<T>& train, const DataView<T>& test, Loss loss,
-          const Recording& recording, const KernelTable& kernels, const Hooks& hooks, Watch& watch,
-          Ranks& ranks, RunResult<T>& result)
-      : B_(nets.B),
-        train_(train),
-        hooks_(hooks),
+  Records(const Training<T>& training, Watch& watch, Ranks& ranks, RunResult<T>& result)
+      : B_(training.nets.B),
+        hooks_(training.hooks),
         watch_(watch),
         ranks_(ranks),
         result_(result),
-        recorder_(nets, train, test, loss, recording, kernels, result) {}
+        recorder_(training, result) {}
 
   bool any() const { return any_; }  // has been recorded, in this call or before it was resumed
   double last_time() const { return last_time_; }
@@ -47,7 +44,7 @@ class Records {
     recorder_.open_row(stepping.members(), rows());
     stepping.for_members([&](Index b, const Context& context) {
       if (stepping.member(b).diverged) return;
-      recorder_.measure(b, stepping.member(b), train_.member(b), context);
+      recorder_.measure(b, stepping.member(b), context);
       if (!stepping.side_by_side()) recorder_.measure_spectrum(b, context);
     });
     if (watch_.stopped()) return false;
@@ -127,8 +124,7 @@ class Records {
   }
 
   // The rows in memory, and the weights and losses of the last one. Of a run until t_end.
-  void serialise(Fields& fields, const std::vector<Member>& members, double t_end) {
-    Archive& archive = fields.archive;
+  void serialise(Archive& archive, const std::vector<Member>& members, double t_end) {
     Rows<T> one;  // for the lengths of a row's columns
     recorder_.open_row(members, one);
     std::vector<std::size_t> widths;
@@ -144,8 +140,8 @@ class Records {
       archive.array(weights->data(), static_cast<Index>(weights->size()));
       archive.require(std::all_of(weights->begin(), weights->end(), finite));
     }
-    fields(any_), fields(last_time_, 0.0, t_end);
-    last_loss_.resize(static_cast<std::size_t>(B_));
+    archive(any_), archive(last_time_, 0.0, t_end);
+    last_loss_.resize(B_);
     archive.array(last_loss_.data(), B_);
     if (archive.reading()) recorder_.resume();
   }
@@ -154,7 +150,6 @@ class Records {
   Rows<T>& rows() { return result_; }
 
   Index B_;
-  const DataView<T>& train_;
   const Hooks& hooks_;
   Watch& watch_;
   Ranks& ranks_;

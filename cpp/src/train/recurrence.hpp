@@ -6,8 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "backend.hpp"
-#include "train/fields.hpp"
+#include "train/eigenbasis.hpp"
 
 namespace asymfast {
 
@@ -20,11 +19,14 @@ namespace asymfast {
 // polynomial is halved, and one of a few steps is stepped through. Matrices are of size N.
 class Recurrence {
  public:
-  explicit Recurrence(const KernelTable& kernels) : kernels_(&kernels) {}
+  explicit Recurrence(const KernelTable& kernels) : kernels_(&kernels), basis_(kernels) {}
 
   // Takes the symmetric part of A (N, N).
-  void set_basis(const double* A, Index N, const Context& context);
-  double largest_eigenvalue() const { return values_.empty() ? 0 : values_.back(); }
+  void set_basis(const double* A, Index N, const Context& context) {
+    basis_.set(A, N, context);
+    prepared_.clear();
+  }
+  double largest_eigenvalue() const { return basis_.largest(); }
 
   struct Solution {
     std::vector<double> r;        // r after the steps
@@ -53,9 +55,9 @@ class Recurrence {
   SumRule sum_rule(Index steps, const Context& context) const;
 
   // N: 0 while there is no basis.
-  void serialise(Fields& fields, std::size_t N) {
-    fields(values_, N), fields(vectors_, N * N);
-    transpose();
+  void serialise(Archive& archive, Index N) {
+    basis_.serialise(archive, N);
+    prepared_.clear();
   }
 
  private:
@@ -85,7 +87,6 @@ class Recurrence {
   struct Work;
   struct Collocation;
 
-  void transpose();
   Prepared& prepared(Index steps, double h, const Context& context);
   void prepare_factors(Prepared& p, double h) const;
   void prepare_sums(Prepared& p, double h) const;
@@ -99,7 +100,7 @@ class Recurrence {
   void add_moments(const Collocation& c, Work& work) const;
 
   const KernelTable* kernels_;
-  std::vector<double> values_, vectors_, transposed_;  // of the matrix near all A(k)
+  Eigenbasis basis_;  // of the matrix near all A(k)
   double prepared_h_ = 0;
   std::vector<std::unique_ptr<Prepared>> prepared_;  // those used last, the newest first
 };

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "train/polynomials.hpp"
+#include "train/radau.hpp"
 #include "train/recurrence.hpp"
 #include "train/vectors.hpp"
 
@@ -10,7 +11,6 @@ namespace asymfast {
 
 namespace {
 
-constexpr int kPlaces = 12;        // where v is collocated, at most
 constexpr Index kSummed = 64;      // steps up to which sums are taken term by term
 constexpr int kRulePlaces = 11;    // exact for l_i v, of degree 9 + 12 - 1
 constexpr double kDecayed = 0.01;  // z^steps
@@ -37,14 +37,14 @@ void Recurrence::Prepared::solve(std::vector<double>& g, Index N) const {
   const auto P = static_cast<Index>(ends.size());
   const auto subtract = [&](Index i, Index j) {
     const double* f = factors.data() + (i * P + j) * N;
-    for (Index l = 0; l < N; ++l) g[at_index(i * N + l)] -= f[l] * g[at_index(j * N + l)];
+    for (Index l = 0; l < N; ++l) g[i * N + l] -= f[l] * g[j * N + l];
   };
   for (Index i = 0; i < P; ++i)
     for (Index j = 0; j < i; ++j) subtract(i, j);
   for (Index i = P; i-- > 0;) {
     for (Index j = i + 1; j < P; ++j) subtract(i, j);
     const double* f = factors.data() + (i * P + i) * N;
-    for (Index l = 0; l < N; ++l) g[at_index(i * N + l)] /= f[l];
+    for (Index l = 0; l < N; ++l) g[i * N + l] /= f[l];
   }
 }
 
@@ -60,8 +60,7 @@ Recurrence::Prepared& Recurrence::prepared(Index steps, double h, const Context&
   Prepared& p = *prepared_.front();
   p.steps = steps;
   std::vector<double> with_start(1, 0.0);
-  static const std::vector<double> places = radau_places(kPlaces);
-  for (const double place : places) {
+  for (const double place : kRadau12Nodes) {  // where v is collocated, or fewer
     const Index end = std::max<Index>(1, static_cast<Index>(std::lround(place * double(steps))));
     if (!p.ends.empty() && end == p.ends.back()) continue;
     p.ends.push_back(end);
@@ -90,10 +89,10 @@ Recurrence::Prepared& Recurrence::prepared(Index steps, double h, const Context&
 
 // v - v_0 obeys the recurrence of v with -(1 - z) v_0 added to each step.
 void Recurrence::prepare_starts(Prepared& p, double h) const {
-  const std::size_t N = values_.size(), P = p.ends.size();
+  const std::size_t N = basis_.size(), P = p.ends.size();
   p.unit.assign(P * N, 0);
   for (std::size_t i = 0; i < P * N; ++i)
-    if (std::abs(p.whole[i % N]) < kDecayed) p.unit[i] = -h * values_[i % N];
+    if (std::abs(p.whole[i % N]) < kDecayed) p.unit[i] = -h * basis_[i % N];
   p.solve(p.unit, static_cast<Index>(N));
   p.unit_last.assign(N, 0);
   for (std::size_t i = 0; i < P * N; ++i) p.unit_last[i % N] += p.last[i / N] * p.unit[i];
@@ -109,32 +108,32 @@ Recurrence::SumRule Recurrence::sum_rule(Index steps, const Context& context) co
   }
   constexpr Index G = kRulePlaces;
   const double K = double(steps);
-  std::vector<double> jacobi(at_index(G * G)), vectors(at_index(G * G));
+  std::vector<double> jacobi(G * G), vectors(G * G);
   for (Index i = 0; i < G; ++i) {
-    jacobi[at_index(i * G + i)] = (K - 1) / 2;
+    jacobi[i * G + i] = (K - 1) / 2;
     if (i == 0) continue;
     const double s = double(i) * double(i);
-    jacobi[at_index(i * G + i - 1)] = jacobi[at_index((i - 1) * G + i)] =
+    jacobi[i * G + i - 1] = jacobi[(i - 1) * G + i] =
         std::sqrt(s * (K * K - s) / (4 * (4 * s - 1)));
   }
-  rule.places.resize(at_index(G));
+  rule.places.resize(G);
   kernels_->eigen_decomposition({jacobi.data(), G, G}, rule.places.data(), {vectors.data(), G, G},
                                 context);
-  for (Index g = 0; g < G; ++g) rule.weights.push_back(K * std::pow(vectors[at_index(g)], 2));
+  for (Index g = 0; g < G; ++g) rule.weights.push_back(K * std::pow(vectors[g], 2));
   return rule;
 }
 
 // Powers of z, and LU factors without pivots: the matrices are far from needing any (their largest
 // elements stay within a factor of 20).
 void Recurrence::prepare_factors(Prepared& p, double h) const {
-  const std::size_t N = values_.size(), P = p.ends.size();
+  const std::size_t N = basis_.size(), P = p.ends.size();
   p.decay.resize(P * N);
   p.whole.resize(N);
   p.factors.resize(P * P * N);
   double* f = p.factors.data();
   const auto place = [=](std::size_t i, std::size_t j) { return f + (i * P + j) * N; };
   for (std::size_t l = 0; l < N; ++l) {
-    const double z = 1 - h * values_[l];
+    const double z = 1 - h * basis_[l];
     p.whole[l] = std::pow(z, double(p.steps));
     for (std::size_t i = 0; i < P; ++i) {
       p.decay[i * N + l] = std::pow(z, double(p.ends[i] - 1));
@@ -152,12 +151,12 @@ void Recurrence::prepare_factors(Prepared& p, double h) const {
 
 // From the sums over n steps those over 2 n, and over one more: terms of one sign, where z > 0.
 void Recurrence::prepare_sums(Prepared& p, double h) const {
-  const std::size_t N = values_.size();
+  const std::size_t N = basis_.size();
   const double K = double(p.steps);
   p.sums.assign(kPowers * N, 0);
   std::fill_n(p.sums.begin(), N, 1.0);  // one step
   std::vector<double> power(N), old(kPowers);
-  for (std::size_t l = 0; l < N; ++l) power[l] = 1 - h * values_[l];
+  for (std::size_t l = 0; l < N; ++l) power[l] = 1 - h * basis_[l];
   int bits = 0;
   while (p.steps >> (bits + 1)) ++bits;
   Index n = 1;
@@ -182,9 +181,8 @@ void Recurrence::prepare_sums(Prepared& p, double h) const {
     n *= 2;
     if (!((p.steps >> bit) & 1)) continue;
     for (std::size_t l = 0; l < N; ++l) {
-      for (int a = 0; a < kPowers; ++a)
-        p.sums[at_index(a) * N + l] += std::pow(double(n) / K, a) * power[l];
-      power[l] *= 1 - h * values_[l];
+      for (int a = 0; a < kPowers; ++a) p.sums[a * N + l] += std::pow(double(n) / K, a) * power[l];
+      power[l] *= 1 - h * basis_[l];
     }
     ++n;
   }

@@ -23,18 +23,16 @@ Watch::Clock::duration seconds(double count) {
 }  // namespace
 
 template <class T, class Member>
-Run<T, Member>::Run(const EnsembleView<T>& nets, const DataView<T>& train, const DataView<T>& test,
-                    Loss loss, const Recording& recording, Index last_step, double t_end,
-                    const Hooks& hooks, const Execution& exec, MemberSource<T, Member> source)
-    : hooks_(hooks),
-      goals_(recording.schedule, last_step, t_end),
-      pulse_(hooks),
-      watch_([this] { return pulse_(); }, bool(hooks.sum_over_ranks)),
-      ranks_(hooks.sum_over_ranks, watch_),
-      nodes_(nets.m),
-      stepping_(std::move(source), nets.B, exec, goals_, pulse_, watch_, ranks_),
-      records_(nets, train, test, loss, recording, kernel_table(exec.backend), hooks, watch_,
-               ranks_, result_) {}
+Run<T, Member>::Run(const Training<T>& training, Index last_step, double t_end,
+                    MemberSource<T, Member> source)
+    : hooks_(training.hooks),
+      goals_(training.recording.schedule, last_step, t_end),
+      pulse_(hooks_),
+      watch_([this] { return pulse_(); }, bool(hooks_.sum_over_ranks)),
+      ranks_(hooks_.sum_over_ranks, watch_),
+      nodes_(training.nets.m),
+      stepping_(std::move(source), training.nets.B, training.exec, goals_, pulse_, watch_, ranks_),
+      records_(training, watch_, ranks_, result_) {}
 
 template <class T, class Member>
 RunResult<T> Run<T, Member>::operator()(
@@ -124,11 +122,10 @@ bool Run<T, Member>::record() {
 
 template <class T, class Member>
 void Run<T, Member>::serialise(Archive& archive) {
-  Fields fields(archive);
-  stepping_.serialise(fields);
-  records_.serialise(fields, stepping_.members(), goals_.t_end());
-  fields(under_way_), fields(goal_.leg_end, 0.0, goals_.t_end());
-  fields(goal_.step, Index(0), goals_.last_step());
+  stepping_.serialise(archive);
+  records_.serialise(archive, stepping_.members(), goals_.t_end());
+  archive(under_way_), archive(goal_.leg_end, 0.0, goals_.t_end());
+  archive(goal_.step, Index(0), goals_.last_step());
   archive.end();
 }
 
@@ -215,33 +212,29 @@ void Run<T, Member>::finish(double stability) {
 }
 
 template <class T>
-MemberSource<T, Member<T>> members_on_all_samples(const EnsembleView<T>& nets,
-                                                  const DataView<T>& train, Loss loss,
-                                                  bool train_output, const Execution& exec) {
-  const KernelTable& kernels = kernel_table(exec.backend);
+MemberSource<T, Member<T>> members_on_all_samples(const Training<T>& training, bool train_output) {
+  const KernelTable& kernels = kernel_table(training.exec.backend);
   const auto make_fleet = kernels.of<T>().make_fleet;
   if (train_output && make_fleet)
     throw std::invalid_argument(
         std::string("train_output is for the CPU, it is not available on ") + kernels.isa);
-  const double slopes_memory = exec.slopes_memory / double(nets.B);
-  return {make_fleet ? make_fleet(nets, train, loss) : nullptr,
-          [&nets, &train, &kernels, loss, train_output, slopes_memory](Index b, Fleet<T>* fleet) {
-            const NetworkView<T> net = nets.member(b);
-            const DataView<T> data = train.member(b);
+  const double slopes_memory = training.exec.slopes_memory / double(training.nets.B);
+  return {make_fleet ? make_fleet(training.nets, training.train, training.loss) : nullptr,
+          [&training, &kernels, train_output, slopes_memory](Index b, Fleet<T>* fleet) {
+            const NetworkView<T> net = training.nets.member(b);
+            const DataView<T> data = training.train.member(b);
             auto engine = fleet ? fleet->engine(b)
-                                : make_engine<T>(kernels, net, data.X, data.y, loss, train_output,
-                                                 slopes_memory);
-            return Member<T>(kernels, std::move(engine), net, data, loss);
+                                : make_engine<T>(kernels, net, data.X, data.y, training.loss,
+                                                 train_output, slopes_memory);
+            return Member<T>(kernels, std::move(engine), net, data, training.loss);
           }};
 }
 
-#define ASYMFAST_INSTANTIATE(T)                               \
-  template class Run<T, Member<T>>;                           \
-  template class Run<T, BatchMember<T>>;                      \
-  template MemberSource<T, Member<T>> members_on_all_samples( \
-      const EnsembleView<T>&, const DataView<T>&, Loss, bool, const Execution&);
-
-ASYMFAST_INSTANTIATE(float)
-ASYMFAST_INSTANTIATE(double)
+template class Run<float, Member<float>>;
+template class Run<double, Member<double>>;
+template class Run<float, BatchMember<float>>;
+template class Run<double, BatchMember<double>>;
+template MemberSource<float, Member<float>> members_on_all_samples(const Training<float>&, bool);
+template MemberSource<double, Member<double>> members_on_all_samples(const Training<double>&, bool);
 
 }  // namespace asymfast

@@ -19,9 +19,7 @@ template <class T, class Member>
 class Run {
  public:
   // Goes to last_step or t_end, whichever the method can reach; the other is infinite.
-  Run(const EnsembleView<T>& nets, const DataView<T>& train, const DataView<T>& test, Loss loss,
-      const Recording& recording, Index last_step, double t_end, const Hooks& hooks,
-      const Execution& exec, MemberSource<T, Member> source);
+  Run(const Training<T>& training, Index last_step, double t_end, MemberSource<T, Member> source);
 
   // make_method(b) for each member, which stands at the start; stability: the largest h eig_max of
   // the method.
@@ -71,8 +69,6 @@ class Run {
 
 // The members of methods that use all samples in a step.
 template <class T>
-MemberSource<T, Member<T>> members_on_all_samples(const EnsembleView<T>& nets,
-                                                  const DataView<T>& train, Loss loss,
-                                                  bool train_output, const Execution& exec);
+MemberSource<T, Member<T>> members_on_all_samples(const Training<T>& training, bool train_output);
 
 }  // namespace asymfast

@@ -29,7 +29,7 @@ inline std::uint64_t split_mix(std::uint64_t key, std::uint64_t i) {
 class Sampler {
  public:
   Sampler(std::uint64_t key, Index n, Index batch_size)
-      : key_(key), batch_size_(batch_size), order_(static_cast<std::size_t>(n)) {}
+      : key_(key), batch_size_(batch_size), order_(n) {}
 
   // The rows belong to the sampler and last until the next call.
   Batch batch(Index step) {

@@ -1,8 +1,8 @@
 // Stochastic gradient descent.
 #include <algorithm>
 #include <memory>
-#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "train/methods/method.hpp"
@@ -17,7 +17,7 @@ namespace {
 template <class T>
 class SgdMethod : public Method<BatchMember<T>> {
  public:
-  SgdMethod(const Sgd& settings, Index n) : batch_size_(std::min(settings.batch_size, n)) {
+  SgdMethod(const Sgd& settings, Index n) : batch_size_(settings.batch_size) {
     for (std::size_t e = 0; e < settings.lr.size(); ++e) {
       if (e > 0 && settings.lr[e] == settings.lr[e - 1]) continue;
       const Index first = static_cast<Index>(e) * settings.steps_per_epoch(n);
@@ -91,55 +91,46 @@ void require_settings(const Sgd& settings, Index n, Index B) {
   require_count(who, "epochs", settings.epochs);
   require_count(who, "batch_size", settings.batch_size);
   if (settings.batch_size > n)
-    throw std::invalid_argument("sgd: batch_size must be at most n = " + std::to_string(n) +
-                                ", got " + std::to_string(settings.batch_size));
-  const std::size_t rates = settings.lr.size(), keys = settings.keys.size();
-  if (rates != 1 && rates != static_cast<std::size_t>(settings.epochs))
-    throw std::invalid_argument("sgd: lr must hold one rate or one for each of " +
-                                std::to_string(settings.epochs) + " epochs, got " +
-                                std::to_string(rates));
+    refuse(who, "batch_size must be at most n = " + std::to_string(n) + ", got " +
+                    std::to_string(settings.batch_size));
+  const auto rates = static_cast<Index>(settings.lr.size());
+  const auto keys = static_cast<Index>(settings.keys.size());
+  if (rates != 1 && rates != settings.epochs)
+    refuse(who, "lr must hold one rate or one for each of " + std::to_string(settings.epochs) +
+                    " epochs, got " + std::to_string(rates));
   for (const double lr : settings.lr) require_positive(who, "lr", lr);
-  if (keys != static_cast<std::size_t>(B))
-    throw std::invalid_argument("sgd: keys must hold one for each of " + std::to_string(B) +
-                                " members, got " + std::to_string(keys));
+  if (keys != B)
+    refuse(who, "keys must hold one for each of " + std::to_string(B) + " members, got " +
+                    std::to_string(keys));
 }
 
 }  // namespace
 
 template <class T>
-RunResult<T> sgd(const EnsembleView<T>& nets, const DataView<T>& train, const DataView<T>& test,
-                 Loss loss, const Sgd& settings, const Recording& recording, const Hooks& hooks,
-                 const Execution& exec) {
-  require_run("sgd", nets, train, test, recording, false);
-  if (hooks.sum_over_ranks)
-    throw std::invalid_argument(
-        "sgd: sum_over_ranks is for gradient_descent and gradient_flow alone");
-  const Index n = train.X.rows;
+RunResult<T> sgd(const Training<T>& training, const Sgd& settings) {
+  const EnsembleView<T>& nets = training.nets;
+  const Index n = training.train.X.rows;
   require_settings(settings, n, nets.B);
-  const Index in_epoch = (n - 1) / settings.batch_size + 1;
-  require_within("sgd", recording.schedule, double(settings.epochs) * double(in_epoch), 0);
-  const BatchTraining training{loss, std::min(settings.batch_size, n), settings.train_output};
-  const KernelTable& kernels = kernel_table(exec.backend);
+  require_run("sgd", training, double(settings.epochs) * double(settings.steps_per_epoch(n)), 0);
+  if (training.hooks.sum_over_ranks)
+    refuse("sgd", "sum_over_ranks is for gradient_descent and gradient_flow alone");
+  const BatchTraining how{training.loss, settings.batch_size, settings.train_output};
+  const KernelTable& kernels = kernel_table(training.exec.backend);
   const auto make_fleet = kernels.of<T>().make_batch_fleet;
   const auto make_member = [&](Index b, Fleet<T>* fleet) {
     const NetworkView<T> net = nets.member(b);
-    const DataView<T> data = train.member(b);
+    const DataView<T> data = training.train.member(b);
     auto engine = fleet ? fleet->batch_engine(b)
-                        : kernels.of<T>().make_batch_engine(net, data.X, data.y, training);
-    return BatchMember<T>(kernels, std::move(engine), net, data, loss, settings,
-                          settings.keys[static_cast<std::size_t>(b)]);
+                        : kernels.of<T>().make_batch_engine(net, data.X, data.y, how);
+    return BatchMember<T>(kernels, std::move(engine), net, data, how, settings.keys[b]);
   };
   Run<T, BatchMember<T>> run(
-      nets, train, test, loss, recording, settings.steps(n), kNoTimeLimit, hooks, exec,
-      {make_fleet ? make_fleet(nets, train, training) : nullptr, make_member});
+      training, settings.steps(n), kNoTimeLimit,
+      {make_fleet ? make_fleet(nets, training.train, how) : nullptr, make_member});
   return run(2.0, [&](Index) { return std::make_unique<SgdMethod<T>>(settings, n); });
 }
 
-template RunResult<float> sgd(const EnsembleView<float>&, const DataView<float>&,
-                              const DataView<float>&, Loss, const Sgd&, const Recording&,
-                              const Hooks&, const Execution&);
-template RunResult<double> sgd(const EnsembleView<double>&, const DataView<double>&,
-                               const DataView<double>&, Loss, const Sgd&, const Recording&,
-                               const Hooks&, const Execution&);
+template RunResult<float> sgd(const Training<float>&, const Sgd&);
+template RunResult<double> sgd(const Training<double>&, const Sgd&);
 
 }  // namespace asymfast

@@ -12,10 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include "archive.hpp"
 #include "asymfast/train.hpp"
 #include "backend.hpp"
 #include "ranks.hpp"
-#include "train/fields.hpp"
 #include "train/goals.hpp"
 #include "train/methods/method.hpp"
 #include "train/pulse.hpp"
@@ -56,7 +56,7 @@ class Stepping {
   Context context() { return context(threads_); }
   Index count() const { return static_cast<Index>(members_.size()); }
   const std::vector<Member>& members() const { return members_; }
-  Member& member(Index b) { return members_[static_cast<std::size_t>(b)]; }
+  Member& member(Index b) { return members_[b]; }
 
   // A fresh member at the initial weights, beside the one that has left them.
   Member another(Index b) { return source_.make(b, nullptr); }
@@ -108,10 +108,10 @@ class Stepping {
     }
   }
 
-  void serialise(Fields& fields) {
+  void serialise(Archive& archive) {
     for (Index b = 0; b < count(); ++b) {
-      member(b).serialise(fields, goals_.last_step(), goals_.t_end());
-      method(b).serialise(fields, member(b));
+      member(b).serialise(archive, goals_.last_step(), goals_.t_end());
+      method(b).serialise(archive, member(b));
     }
   }
 
@@ -127,7 +127,7 @@ class Stepping {
 
  private:
   Context context(int threads) { return {threads, watch_, slopes_memory_, &ranks_}; }
-  Method<Member>& method(Index b) { return *methods_[static_cast<std::size_t>(b)]; }
+  Method<Member>& method(Index b) { return *methods_[b]; }
 
   void publish() {
     const Member& first = member(0);
@@ -167,7 +167,7 @@ class Stepping {
     std::vector<Marcher> marchers(members_.size());
     for (Index b = 0; b < count(); ++b) {
       Member& one = member(b);
-      marchers[static_cast<std::size_t>(b)] = {!one.diverged, one.loss_limit, one.last_loss, 0, 0};
+      marchers[b] = {!one.diverged, one.loss_limit, one.last_loss, 0, 0};
       if (!one.diverged) method(b).plan(one, b, goal, march);
     }
     const auto start = Clock::now();
@@ -176,7 +176,7 @@ class Stepping {
     if (took < slice / 2 && march.steps == steps_of_slice_) steps_of_slice_ *= 2;
     if (took > slice) steps_of_slice_ = std::max<Index>(1, steps_of_slice_ / 2);
     for (Index b = 0; b < count(); ++b)
-      if (!member(b).diverged) method(b).marched(member(b), marchers[static_cast<std::size_t>(b)]);
+      if (!member(b).diverged) method(b).marched(member(b), marchers[b]);
     publish();
     watch_.tick();
     return !front->diverged && method(first).steps_to(member(first), goal) == 0;

@@ -7,8 +7,6 @@
 
 namespace asymfast {
 
-std::vector<double> transposed(const std::vector<double>& A, Index rows, Index cols);
-
 // Rows of E become orthogonal to the orthonormal rows of V and to each other, of length 1; those
 // that depend on the others go. Returns how many are left.
 Index orthonormalise(const KernelTable& kernels, std::vector<double>& E,

@@ -8,8 +8,10 @@
 #include <cmath>
 #include <vector>
 
+#include "archive.hpp"
 #include "engine.hpp"
-#include "train/fields.hpp"
+#include "train/polynomials.hpp"
+#include "train/vectors.hpp"
 
 namespace asymfast {
 
@@ -26,11 +28,11 @@ class TangentHistory {
   using Errors = std::array<double, kMostOrder + 2>;  // by order; 0: not known
 
   // Matrices are of size N.
-  explicit TangentHistory(Index N) : N_(N), matrices_(static_cast<std::size_t>(kFrames * N * N)) {}
+  explicit TangentHistory(Index N) : N_(N), matrices_(kFrames * N * N) {}
 
   // Matrices become of size N, with what they were in the upper left corner.
   void grow(Index N) {
-    std::vector<double> larger(static_cast<std::size_t>(kFrames * N * N));
+    std::vector<double> larger(kFrames * N * N);
     for (Index row = 0; row < kFrames * N_; ++row)
       std::copy_n(matrices_.begin() + row * N_, N_, larger.begin() + (row / N_ * N + row % N_) * N);
     matrices_ = std::move(larger);
@@ -61,27 +63,22 @@ class TangentHistory {
   }
 
   // |(A - A_q) whole| for orders q within `by` of the present one, with A the matrix at `ahead` and
-  // A_q the same as foretold by q points of the past; whole (N,), or shorter: of the
-  // upper left corner. Up to a constant, the error of a
-  // prediction of order q.
+  // A_q the same as foretold by q points of the past; whole (N,), or shorter: of the upper left
+  // corner. Up to a constant, the error of a prediction of order q.
   Errors extrapolation_errors(const Node& ahead, const std::vector<double>& whole, Index by) {
     Errors errors{};
-    std::vector<double> actual = times(ahead.frame, whole);
+    const std::vector<double> actual = times(ahead.frame, whole);
     std::vector<std::vector<double>> past;
     const Index most = std::min({order_ + by, known(), kMostOrder});
-    for (Index i = 0; i < most; ++i) past.push_back(times(frame_of(i), whole));
+    for (Index i = 0; i < most; ++i) past.push_back(times(nodes_[i].frame, whole));
     for (Index q = std::max<Index>(1, order_ - by); q <= most; ++q) {
-      std::vector<double> difference = actual;
+      std::vector<double> difference = actual, at;
+      for (Index i = 0; i < q; ++i) at.push_back(nodes_[i].at);
       for (Index i = 0; i < q; ++i) {
-        double share = 1;
-        for (Index l = 0; l < q; ++l)
-          if (l != i) share *= (ahead.at - at(l)) / (at(i) - at(l));
-        const std::vector<double>& one = past[static_cast<std::size_t>(i)];
-        for (std::size_t l = 0; l < one.size(); ++l) difference[l] -= share * one[l];
+        const double share = lagrange(at, i, ahead.at);
+        for (std::size_t l = 0; l < difference.size(); ++l) difference[l] -= share * past[i][l];
       }
-      double sum2 = 0;
-      for (const double x : difference) sum2 += x * x;
-      errors[static_cast<std::size_t>(q)] = std::sqrt(sum2);
+      errors[q] = norm(difference);
     }
     return errors;
   }
@@ -96,17 +93,16 @@ class TangentHistory {
   // order that promises the longest step; one more than now where nothing speaks against it. By
   // which factor that step may be longer than the last one.
   double choose_order(double ratio, const Errors& errors) {
-    const double now = errors[static_cast<std::size_t>(order_)];
+    const double now = errors[order_];
     Index best = order_;
     double best_factor = step_factor(ratio, order_);
     for (Index q = 1; q <= kMostOrder; ++q) {
-      const double error = errors[static_cast<std::size_t>(q)];
+      const double error = errors[q];
       if (q == order_ || !(error > 0) || !(now > 0)) continue;
       const double factor = step_factor(ratio * error / now, q);
       if (factor > 1.05 * best_factor) best = q, best_factor = factor;
     }
-    const bool next_unknown =
-        order_ < kMostOrder && errors[static_cast<std::size_t>(order_ + 1)] == 0;
+    const bool next_unknown = order_ < kMostOrder && errors[order_ + 1] == 0;
     if (best == order_ && next_unknown) best = order_ + 1;
     order_ = std::min(best, known());
     return best_factor;
@@ -118,7 +114,7 @@ class TangentHistory {
     double best_factor = 0;
     Index best = 1, highest = 1;
     for (Index q = 1; q <= kMostOrder; ++q) {
-      const double error = errors[static_cast<std::size_t>(q)];
+      const double error = errors[q];
       if (!(error >= 0) || (error == 0 && q > known())) continue;
       highest = q;
       const double factor = step_factor(error / allowed, q);
@@ -129,27 +125,24 @@ class TangentHistory {
   }
 
   // Nodes lie at `latest` or before; the engine has kept `frames` Jacobians.
-  void serialise(Fields& fields, double latest, Index frames) {
+  void serialise(Archive& archive, double latest, Index frames) {
     Index count = known();
-    fields(count, Index(0), kMostOrder + 1);
-    nodes_.resize(static_cast<std::size_t>(count));
-    fields(order_, Index(1), std::clamp<Index>(count, 1, kMostOrder));
-    fields(matrices_, static_cast<std::size_t>(kFrames * N_ * N_));
+    archive(count, Index(0), kMostOrder + 1);
+    nodes_.resize(count);
+    archive(order_, Index(1), std::clamp<Index>(count, 1, kMostOrder));
+    archive(matrices_, kFrames * N_ * N_);
     std::array<bool, kFrames> taken{};
     double newer = latest;
     for (Node& node : nodes_) {
-      fields(node.at, 0.0, newer);
-      fields(node.frame, Index(0), std::min(kFrames, frames) - 1);
-      bool& its = taken[static_cast<std::size_t>(node.frame)];
-      fields.require(!its && (&node == &nodes_.front() || node.at < newer));
+      archive(node.at, 0.0, newer);
+      archive(node.frame, Index(0), std::min(kFrames, frames) - 1);
+      bool& its = taken[node.frame];
+      archive.require(!its && (&node == &nodes_.front() || node.at < newer));
       its = true, newer = node.at;
     }
   }
 
  private:
-  double at(Index node) const { return nodes_[static_cast<std::size_t>(node)].at; }
-  Index frame_of(Index node) const { return nodes_[static_cast<std::size_t>(node)].frame; }
-
   std::vector<double> times(Index frame, const std::vector<double>& v) {
     const double* A = matrix(frame);
     const auto size = static_cast<Index>(v.size());
@@ -158,10 +151,9 @@ class TangentHistory {
       double sums[4] = {};
       Index l = 0;
       for (; l + 4 <= size; l += 4)
-        for (Index j = 0; j < 4; ++j)
-          sums[j] += A[i * N_ + l + j] * v[static_cast<std::size_t>(l + j)];
-      for (; l < size; ++l) sums[0] += A[i * N_ + l] * v[static_cast<std::size_t>(l)];
-      product[static_cast<std::size_t>(i)] = sums[0] + sums[1] + (sums[2] + sums[3]);
+        for (Index j = 0; j < 4; ++j) sums[j] += A[i * N_ + l + j] * v[l + j];
+      for (; l < size; ++l) sums[0] += A[i * N_ + l] * v[l];
+      product[i] = sums[0] + sums[1] + (sums[2] + sums[3]);
     }
     return product;
   }

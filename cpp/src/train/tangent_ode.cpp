@@ -43,7 +43,7 @@ struct RadauPolynomials {
       for (int j = 0; j < kNodes; ++j) {
         legendre[i][j] = asymfast::legendre(i, 2 * kRadauNodes[j] - 1);
         for (int q = 0; q < kNodes; ++q)
-          within[i][j][q] = lagrange(places, std::size_t(j), kRadauNodes[i] * kRadauNodes[q]);
+          within[i][j][q] = lagrange(places, j, kRadauNodes[i] * kRadauNodes[q]);
       }
   }
   static const RadauPolynomials& instance() {
@@ -105,101 +105,71 @@ struct TangentOde::Work {
   std::vector<double> u, r;          // (node, N)
 };
 
-void TangentOde::set_basis(const double* theta, Index N, const Context& context) {
-  values_.resize(at_index(N));
-  vectors_.resize(at_index(N * N));
-  kernels_.eigen_decomposition({theta, N, N}, values_.data(), {vectors_.data(), N, N}, context);
-  transpose();
-}
-
-void TangentOde::transpose() {
-  const std::size_t N = values_.size();
-  transposed_.resize(vectors_.size());
-  for (std::size_t i = 0; i < N; ++i)
-    for (std::size_t l = 0; l < N; ++l) transposed_[l * N + i] = vectors_[i * N + l];
-  prepared_h_ = -1;
-}
-
 void TangentOde::prepare(double h) {
   if (h == prepared_h_) return;
   prepared_h_ = h;
-  const std::size_t N = values_.size();
+  const Index N = basis_.size();
   decay_.resize(kNodes * N);
   moments_.resize(kPowers * N);
   response_.resize((kNodes + 1) * kNodes * N);
-  for (std::size_t l = 0; l < N; ++l) {
-    const double z = values_[l] * h;
-    for (std::size_t i = 0; i < kNodes; ++i) decay_[i * N + l] = std::exp(-z * kRadauNodes[i]);
+  for (Index l = 0; l < N; ++l) {
+    const double z = basis_[l] * h;
+    for (Index i = 0; i < kNodes; ++i) decay_[i * N + l] = std::exp(-z * kRadauNodes[i]);
     double powers[kPowers];
     exponential_moments(z, powers);
-    for (std::size_t p = 0; p < kPowers; ++p) moments_[p * N + l] = powers[p];
+    for (Index p = 0; p < kPowers; ++p) moments_[p * N + l] = powers[p];
     Response u;
     z < kStiff ? respond_slowly(z, u) : respond_stiffly(z, u);
-    for (std::size_t i = 0; i <= kNodes; ++i)
-      for (std::size_t j = 0; j < kNodes; ++j) response_[(i * kNodes + j) * N + l] = h * u[i][j];
+    for (Index i = 0; i <= kNodes; ++i)
+      for (Index j = 0; j < kNodes; ++j) response_[(i * kNodes + j) * N + l] = h * u[i][j];
   }
 }
 
 // u at the nodes and, in the last row, at 0, for g at the nodes.
 void TangentOde::respond(const std::vector<double>& g, std::vector<double>& u) const {
-  const std::size_t N = values_.size();
+  const Index N = basis_.size();
   std::fill(u.begin(), u.end(), 0.0);
-  for (std::size_t i = 0; i <= kNodes; ++i)
-    for (std::size_t j = 0; j < kNodes; ++j) {
+  for (Index i = 0; i <= kNodes; ++i)
+    for (Index j = 0; j < kNodes; ++j) {
       const double* response = response_.data() + (i * kNodes + j) * N;
-      for (std::size_t l = 0; l < N; ++l) u[i * N + l] += response[l] * g[j * N + l];
+      for (Index l = 0; l < N; ++l) u[i * N + l] += response[l] * g[j * N + l];
     }
 }
 
 // Theta at Radau's nodes.
 void TangentOde::interpolate(const std::vector<double>& at, const std::vector<Index>& slots,
                              const std::vector<double>& thetas, Work& work) const {
-  const auto N = static_cast<Index>(values_.size()), N2 = N * N;
-  const Index all_slots = static_cast<Index>(thetas.size()) / N2;
+  const Index N2 = basis_.size() * basis_.size(), all = static_cast<Index>(thetas.size()) / N2;
   work.coefficients = lagrange_coefficients(at);
-  work.shares.assign(at_index(kNodes * all_slots), 0);
-  for (std::size_t i = 0; i < at.size(); ++i)
-    for (Index node = 0; node < kNodes; ++node)
-      work.shares[at_index(node * all_slots + slots[i])] =
-          polynomial(work.coefficients.data() + i * kPowers, kRadauNodes[node]);
-  work.theta.resize(at_index(kNodes * N2));
-  kernels_.product({work.shares.data(), kNodes, all_slots}, {thetas.data(), all_slots, N2},
-                   {work.theta.data(), kNodes, N2});
+  work.shares = lagrange_shares(work.coefficients, slots, all, {kRadauNodes, kRadauNodes + kNodes});
+  work.theta = product(kernels_, kNodes, all, N2, work.shares.data(), thetas.data());
 }
 
 // Picard iterations for u, and r = exp(-Theta_0 t) (r(0) - u(0)) + u; their number.
 int TangentOde::iterate(Work& work, double accuracy, const Context& context) {
-  const auto N = static_cast<Index>(values_.size());
-  const MatrixView<const double> U{vectors_.data(), N, N}, Ut{transposed_.data(), N, N};
-  const auto size = at_index(kNodes * N);
-  std::vector<double> outside(size), product(size), g(size), before(size);
-  work.u.assign(size + at_index(N), 0), work.r.resize(size);
+  const Index N = basis_.size(), size = kNodes * N;
+  std::vector<double> before(size);
+  work.u.assign(size + N, 0), work.r.resize(size);
   work.decaying = work.initial;
   const auto add_up = [&] {
-    for (std::size_t i = 0; i < size; ++i)
-      work.r[i] = decay_[i] * work.decaying[i % at_index(N)] + work.u[i];
+    for (Index i = 0; i < size; ++i) work.r[i] = decay_[i] * work.decaying[i % N] + work.u[i];
   };
   add_up();
   double last_change = std::numeric_limits<double>::infinity();
   for (int iterations = 1;; ++iterations) {
-    kernels_.product({work.r.data(), kNodes, N}, Ut, {outside.data(), kNodes, N});
-    for (Index node = 0; node < kNodes; ++node)
-      kernels_.product({work.theta.data() + node * N * N, N, N}, {outside.data() + node * N, N, 1},
-                       {product.data() + node * N, N, 1});
-    kernels_.product({product.data(), kNodes, N}, U, {g.data(), kNodes, N});
-    for (std::size_t i = 0; i < size; ++i)  // -(Theta - Theta_0) r
-      g[i] = values_[i % at_index(N)] * work.r[i] - g[i];
+    std::vector<double> g = basis_.apply(work.theta, work.r);
+    for (Index i = 0; i < size; ++i)
+      g[i] = basis_[i % N] * work.r[i] - g[i];  // (Theta_0 - Theta) r
     respond(g, work.u);
-    for (std::size_t l = 0; l < at_index(N); ++l)
-      work.decaying[l] = work.initial[l] - work.u[size + l];
+    for (Index l = 0; l < N; ++l) work.decaying[l] = work.initial[l] - work.u[size + l];
     before.swap(work.r);
     work.r.resize(size);
     add_up();
     double last2 = 0, all2 = 0;
-    for (std::size_t i = 0; i < size; ++i) {
+    for (Index i = 0; i < size; ++i) {
       const double change = work.r[i] - before[i];
       all2 += change * change;
-      if (i >= size - at_index(N)) last2 += change * change;
+      if (i >= size - N) last2 += change * change;
     }
     const double change = std::sqrt(last2) + 0.1 * std::sqrt(all2);
     const bool falls = iterations < 4 || change < last_change;  // else it is rounding
@@ -215,39 +185,34 @@ TangentOde::Solution TangentOde::solve(const std::vector<double>& at,
                                        const std::vector<double>& r, double h, double accuracy,
                                        const Context& context) {
   prepare(h);
-  const auto N = static_cast<Index>(values_.size()), points = static_cast<Index>(at.size());
-  const MatrixView<const double> U{vectors_.data(), N, N}, Ut{transposed_.data(), N, N};
+  const Index N = basis_.size(), points = static_cast<Index>(at.size());
   Work work;
   interpolate(at, slots, thetas, work);
   context.watch.tick();
-  work.initial.resize(at_index(N));
-  kernels_.product({r.data(), 1, N}, U, {work.initial.data(), 1, N});
+  work.initial = basis_.into(r);
   Solution solution;
   solution.iterations = iterate(work, accuracy, context);
-  solution.r.resize(at_index(N));
-  kernels_.product({work.r.data() + (kNodes - 1) * N, 1, N}, Ut, {solution.r.data(), 1, N});
+  solution.r = basis_.out_of({work.r.end() - N, work.r.end()});
 
   // int l_i r: of the decaying part exactly, of u by Radau's formula.
   const Index all_slots = static_cast<Index>(work.shares.size()) / kNodes;
-  std::vector<double> weights(at_index(points * kNodes)), of_u(at_index(points * N)), moments(of_u);
+  std::vector<double> weights(points * kNodes);
   for (Index i = 0; i < points; ++i)
     for (Index node = 0; node < kNodes; ++node)
-      weights[at_index(i * kNodes + node)] =
-          kRadauUntil[kNodes - 1][node] *
-          work.shares[at_index(node * all_slots + slots[at_index(i)])];
-  kernels_.product({weights.data(), points, kNodes}, {work.u.data(), kNodes, N},
-                   {of_u.data(), points, N});
-  kernels_.product({work.coefficients.data(), points, kPowers}, {moments_.data(), kPowers, N},
-                   {moments.data(), points, N});
-  for (std::size_t i = 0; i < moments.size(); ++i)
-    moments[i] = h * (moments[i] * work.decaying[i % at_index(N)] + of_u[i]);
-  solution.moments.resize(moments.size());
-  kernels_.product({moments.data(), points, N}, Ut, {solution.moments.data(), points, N});
+      weights[i * kNodes + node] =
+          kRadauUntil[kNodes - 1][node] * work.shares[node * all_slots + slots[i]];
+  const std::vector<double> of_u =
+      product(kernels_, points, kNodes, N, weights.data(), work.u.data());
+  std::vector<double> moments =
+      product(kernels_, points, kPowers, N, work.coefficients.data(), moments_.data());
+  for (Index i = 0; i < points * N; ++i)
+    moments[i] = h * (moments[i] * work.decaying[i % N] + of_u[i]);
+  solution.moments = basis_.out_of(moments);
   return solution;
 }
 
 double TangentOde::cost(Index slots, int iterations) const {
-  const double N2 = double(values_.size()) * double(values_.size());
+  const double N2 = double(basis_.size()) * double(basis_.size());
   return 2 * kNodes * N2 * (double(slots) + 3 * iterations);
 }
 

@@ -4,8 +4,7 @@
 
 #include <vector>
 
-#include "backend.hpp"
-#include "train/fields.hpp"
+#include "train/eigenbasis.hpp"
 #include "train/radau.hpp"
 
 namespace asymfast {
@@ -18,11 +17,14 @@ namespace asymfast {
 // are smooth as they are. Matrices are of size N = n k.
 class TangentOde {
  public:
-  explicit TangentOde(const KernelTable& kernels) : kernels_(kernels) {}
+  explicit TangentOde(const KernelTable& kernels) : kernels_(kernels), basis_(kernels) {}
 
   // Takes Theta_0 (N, N).
-  void set_basis(const double* theta, Index N, const Context& context);
-  double largest_eigenvalue() const { return values_.empty() ? 0 : values_.back(); }
+  void set_basis(const double* theta, Index N, const Context& context) {
+    basis_.set(theta, N, context);
+    prepared_h_ = -1;
+  }
+  double largest_eigenvalue() const { return basis_.largest(); }
 
   struct Solution {
     std::vector<double> r;        // r(h)
@@ -40,15 +42,14 @@ class TangentOde {
   double cost(Index slots, int iterations) const;
 
   // The basis of N outputs.
-  void serialise(Fields& fields, std::size_t N) {
-    fields(values_, N), fields(vectors_, N * N);
-    transpose();
+  void serialise(Archive& archive, Index N) {
+    basis_.serialise(archive, N);
+    prepared_h_ = -1;
   }
 
  private:
   struct Work;
 
-  void transpose();
   void prepare(double h);
   void respond(const std::vector<double>& g, std::vector<double>& u) const;
   void interpolate(const std::vector<double>& at, const std::vector<Index>& slots,
@@ -56,7 +57,7 @@ class TangentOde {
   int iterate(Work& work, double accuracy, const Context& context);
 
   const KernelTable& kernels_;
-  std::vector<double> values_, vectors_, transposed_;  // Theta_0 = U diag(values) U^T; U^T
+  Eigenbasis basis_;  // of Theta_0
 
   // Of the step size prepared_h_ and the basis.
   double prepared_h_ = -1;

@@ -5,12 +5,31 @@
 #include <cmath>
 #include <vector>
 
-#include "asymfast/views.hpp"
+#include "backend.hpp"
 
 namespace asymfast {
 
-inline std::size_t at_index(Index i) {
-  return static_cast<std::size_t>(i);
+// A B for A (rows, inner) and B (inner, cols).
+inline std::vector<double> product(const KernelTable& kernels, Index rows, Index inner, Index cols,
+                                   const double* A, const double* B) {
+  std::vector<double> C(rows * cols);
+  kernels.product({A, rows, inner}, {B, inner, cols}, {C.data(), rows, cols});
+  return C;
+}
+
+inline std::vector<double> transposed(const std::vector<double>& A, Index rows, Index cols) {
+  std::vector<double> out(A.size());
+  for (Index i = 0; i < rows; ++i)
+    for (Index l = 0; l < cols; ++l) out[l * rows + i] = A[i * cols + l];
+  return out;
+}
+
+// (A + A^T) / 2 for A (N, N).
+inline std::vector<double> symmetric_part(const double* A, Index N) {
+  std::vector<double> out(N * N);
+  for (Index i = 0; i < N; ++i)
+    for (Index l = 0; l < N; ++l) out[i * N + l] = (A[i * N + l] + A[l * N + i]) / 2;
+  return out;
 }
 
 inline double norm(const double* v, Index count) {

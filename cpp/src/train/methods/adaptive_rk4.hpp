@@ -67,9 +67,9 @@ class AdaptiveRk4 : public Method<Member<T>> {
     return member.time >= goal.leg_end || member.step >= goal.step;
   }
 
-  void serialise(Fields& fields, const Member<T>&) override {
-    control_.serialise(fields);
-    fields(h_, 0.0, kLongest);
+  void serialise(Archive& archive, const Member<T>&) override {
+    control_.serialise(archive);
+    archive(h_, 0.0, kLongest);
   }
 
  private:

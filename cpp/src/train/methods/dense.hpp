@@ -33,10 +33,10 @@ class Dense : public Method<Member<T>> {
   }
 
   // Where the last step began and ended, and its length; 0: there is none to interpolate in.
-  void serialise(Fields& fields, const Member<T>& member) override {
-    fields(front_, 0.0, t_end_), fields(start_, 0.0, front_), fields(last_h_, 0.0, t_end_);
-    fields.require(member.diverged || member.time == front_ ||
-                   (last_h_ > 0 && start_ <= member.time && member.time < front_));
+  void serialise(Archive& archive, const Member<T>& member) override {
+    archive(front_, 0.0, t_end_), archive(start_, 0.0, front_), archive(last_h_, 0.0, t_end_);
+    archive.require(member.diverged || member.time == front_ ||
+                    (last_h_ > 0 && start_ <= member.time && member.time < front_));
   }
 
   void resume(Member<T>& member, const Context& context) override {

@@ -9,9 +9,9 @@
 namespace asymfast {
 
 template <class T>
-class Descent : public Method<Member<T>> {
+class DescentByStep : public Method<Member<T>> {
  public:
-  explicit Descent(double lr) : lr_(lr) {
+  explicit DescentByStep(double lr) : lr_(lr) {
     update_.along_gradient = -lr;
     update_.commit = true;
   }

@@ -41,7 +41,7 @@ class Dopri5 : public Dense<T> {
     }
     keep_gradient(member, kStages, context);
     const std::vector<double> error = along(h, kError);
-    std::vector<double> output_error(static_cast<std::size_t>(member.y.size()));
+    std::vector<double> output_error(member.y.size());
     engine.push(error, output_error.data(), context);
     std::vector<T> weight_error(member.weights().size());
     engine.combine(error, weight_error.data());
@@ -85,21 +85,21 @@ class Dopri5 : public Dense<T> {
     member.engine->stage({-1, along(this->last_h_, back), false}, context);
   }
 
-  void serialise(Fields& fields, const Member<T>& member) override {
+  void serialise(Archive& archive, const Member<T>& member) override {
     constexpr double kMost = std::numeric_limits<double>::max();
-    control_.serialise(fields);
-    Dense<T>::serialise(fields, member);
-    fields(h_, 0.0, std::numeric_limits<double>::max()), fields(last_ratio_, 1e-4, 1.0),
-        fields(rejected_), fields(began_);
-    fields(residual_, 0.0, kMost);
-    for (Index& slot : slots_) fields(slot, Index(0), static_cast<Index>(kStages));
+    control_.serialise(archive);
+    Dense<T>::serialise(archive, member);
+    archive(h_, 0.0, std::numeric_limits<double>::max()), archive(last_ratio_, 1e-4, 1.0),
+        archive(rejected_), archive(began_);
+    archive(residual_, 0.0, kMost);
+    for (Index& slot : slots_) archive(slot, Index(0), static_cast<Index>(kStages));
     std::array<bool, kStages + 1> taken{};
-    for (const Index slot : slots_) taken[static_cast<std::size_t>(slot)] = true;
-    fields.require(std::all_of(taken.begin(), taken.end(), [](bool is) { return is; }));
+    for (const Index slot : slots_) taken[slot] = true;
+    archive.require(std::all_of(taken.begin(), taken.end(), [](bool is) { return is; }));
     const Index used = this->last_h_ > 0 ? static_cast<Index>(kStages) + 1
                        : began_          ? slots_[0] + 1
                                          : 0;
-    fields.require((began_ || this->front_ == 0) && used <= member.engine->kept().gradients);
+    archive.require((began_ || this->front_ == 0) && used <= member.engine->kept().gradients);
   }
 
  private:
@@ -148,8 +148,7 @@ class Dopri5 : public Dense<T> {
   // h weights by the slots they stand for.
   std::vector<double> along(double h, const Row& weights) const {
     std::vector<double> by_slot(weights.size());
-    for (std::size_t j = 0; j < weights.size(); ++j)
-      by_slot[static_cast<std::size_t>(slots_[j])] = h * weights[j];
+    for (std::size_t j = 0; j < weights.size(); ++j) by_slot[slots_[j]] = h * weights[j];
     return by_slot;
   }
 

@@ -86,10 +86,10 @@ class ErrorControl {
     if (!falls && error < kNear * rounding_ && noise_ < kNear) noise_ *= 2;
   }
 
-  void serialise(Fields& fields) {
+  void serialise(Archive& archive) {
     constexpr double kInfinity = std::numeric_limits<double>::infinity();
-    fields(rounding_, 0.0, kInfinity), fields(noise_, 1.0, 2 * kNear);
-    fields(last_error_), fields(rejected_, Index(0), std::numeric_limits<Index>::max() / 2);
+    archive(rounding_, 0.0, kInfinity), archive(noise_, 1.0, 2 * kNear);
+    archive(last_error_), archive(rejected_, Index(0), std::numeric_limits<Index>::max() / 2);
   }
 
  private:

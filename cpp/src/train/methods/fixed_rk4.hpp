@@ -43,12 +43,12 @@ class FixedRk4 : public Method<Member<T>> {
     member.check(marcher);
   }
 
-  void serialise(Fields& fields, const Member<T>& member) override {
+  void serialise(Archive& archive, const Member<T>& member) override {
     constexpr double kMost = std::numeric_limits<double>::max();
-    fields(leg_start_, 0.0, kMost), fields(leg_end_, -1.0, kMost);
-    fields(steps_, 0.0, kMost), fields(done_, 0.0, steps_);
-    fields.require(leg_end_ == -1 || (leg_start_ <= member.time && member.time <= leg_end_ &&
-                                      steps_ == steps_of_leg() && done_ == std::floor(done_)));
+    archive(leg_start_, 0.0, kMost), archive(leg_end_, -1.0, kMost);
+    archive(steps_, 0.0, kMost), archive(done_, 0.0, steps_);
+    archive.require(leg_end_ == -1 || (leg_start_ <= member.time && member.time <= leg_end_ &&
+                                       steps_ == steps_of_leg() && done_ == std::floor(done_)));
   }
 
  private:

@@ -18,12 +18,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
 #include <limits>
 #include <vector>
 
 #include "train/leading_outputs.hpp"
-#include "train/member.hpp"
+#include "train/method_choice.hpp"
+#include "train/methods/frames.hpp"
 #include "train/methods/method.hpp"
 #include "train/next_step.hpp"
 #include "train/vectors.hpp"
@@ -33,22 +33,19 @@ namespace asymfast {
 template <class T>
 class Leap : public Method<Member<T>> {
  public:
-  struct Problem {
-    Index n, m, d, k;
-    double curvature;  // s: dL/df = s (f - y)
-    double lr;
-    Index steps;  // of the run
-    double rtol;
-  };
-
-  Leap(const Problem& problem, const KernelTable& kernels)
-      : problem_(problem), outputs_(problem.n * problem.k, problem.m, problem.d, h(), kernels) {
-    const double gradient =
-        4 * double(problem.n) * double(problem.m) * double(problem.d + problem.k + kActivation);
+  Leap(const RunProblem& problem, const Descent& descent, const KernelTable& kernels)
+      : N_(problem.outputs()),
+        lr_(descent.lr),
+        h_(loss_curvature(problem.loss, problem.n, problem.k) * descent.lr),
+        steps_(descent.steps),
+        rtol_(descent.rtol),
+        account_(4 * double(problem.n) * double(problem.m) * double(problem.d + problem.k)),
+        outputs_(N_, problem.m, problem.d, h_, kernels) {
+    const double gradient = problem.gradient_flop();
     shortest_ = static_cast<Index>(std::ceil(4 + outputs_.flop_of_a_point() / gradient / 2));
     corrects_ = outputs_.few_are_fast();
     pause_ = std::max<Index>(2, shortest_ / 2);
-    plain_.along_gradient = -problem.lr;
+    plain_.along_gradient = -lr_;
     plain_.commit = true;
   }
 
@@ -72,29 +69,27 @@ class Leap : public Method<Member<T>> {
     return member.step >= goal.step;
   }
 
-  // A run that was never interrupted did this work when it got here: it is not counted again.
   void resume(Member<T>& member, const Context& context) override {
-    const double owed = owed_;
-    const std::int64_t evaluations = member.evaluations;
-    if (moved_) interpolate(member, member.step, context);
-    owed_ = owed, member.evaluations = evaluations;
+    account_.free_of_charge(member, [&] {
+      if (moved_) interpolate(member, member.step, context);
+    });
   }
 
-  void serialise(Fields& fields, const Member<T>& member) override {
-    const auto N = static_cast<std::size_t>(size());
+  void serialise(Archive& archive, const Member<T>& member) override {
     constexpr double kMost = std::numeric_limits<double>::max();
-    fields(front_, Index(0), problem_.steps), fields(start_, Index(0), front_);
-    outputs_.serialise(fields, double(front_), member.engine->kept().frames);
-    fields(last_order_, Index(0), std::max<Index>(outputs_.past.known() - 1, 0));
-    fields(length_, 0.0, kMost), next_step_.serialise(fields), fields(owed_, 0.0, 1.0);
-    fields(rounding_, 0.0, kMost), fields(moved_);
-    fields(pause_, Index(1), kLongestPause * shortest_), fields(since_, Index(0), pause_);
+    archive(front_, Index(0), steps_), archive(start_, Index(0), front_);
+    outputs_.serialise(archive, double(front_), member.engine->kept().frames);
+    archive(last_order_, Index(0), std::max<Index>(outputs_.past.known() - 1, 0));
+    archive(length_, 0.0, kMost), next_step_.serialise(archive), account_.serialise(archive);
+    archive(rounding_, 0.0, kMost), archive(moved_);
+    archive(pause_, Index(1), kLongestPause * shortest_), archive(since_, Index(0), pause_);
     bool began = !r_.empty(), summed = !sum_r_.empty(), leapt = !start_r_.empty();
-    fields(began), fields(summed), fields(leapt);
-    fields(r_, began ? N : 0), fields(sum_r_, summed ? N : 0), fields(start_r_, leapt ? N : 0);
-    fields.require((began || outputs_.past.empty()) && (summed || since_ == 0));
-    fields.require(member.diverged || member.step == front_ ||
-                   (moved_ && leapt && start_ <= member.step && member.step < front_));
+    archive(began), archive(summed), archive(leapt);
+    archive(r_, began ? N_ : 0), archive(sum_r_, summed ? N_ : 0);
+    archive(start_r_, leapt ? N_ : 0);
+    archive.require((began || outputs_.past.empty()) && (summed || since_ == 0));
+    archive.require(member.diverged || member.step == front_ ||
+                    (moved_ && leapt && start_ <= member.step && member.step < front_));
   }
 
  private:
@@ -103,7 +98,6 @@ class Leap : public Method<Member<T>> {
   using Solution = Recurrence::Solution;
 
   static constexpr Index kLongestPause = 16;   // between two looks, in leaps as short as may be
-  static constexpr Index kActivation = 8;      // and its slope, in inputs
   static constexpr double kSafety = 0.2;       // of a leap's share of rtol
   static constexpr double kOfCorrected = 0.3;  // a corrected leap's error beside that foretold
   static constexpr double kAccuracy = 0.03;    // of the recurrence, beside a leap's
@@ -116,16 +110,14 @@ class Leap : public Method<Member<T>> {
   static constexpr double kMostCurvature = 1.95;
   static constexpr Index kScratchFrame = TangentHistory::kFrames;  // and the next two
 
-  Index size() const { return problem_.n * problem_.k; }
-  double h() const { return problem_.curvature * problem_.lr; }
   bool leaps() const {
     return length_ >= double(shortest_) && !outputs_.past.empty() &&
-           h() * outputs_.largest_eigenvalue() < kMostCurvature;
+           h_ * outputs_.largest_eigenvalue() < kMostCurvature;
   }
 
   void stand_at(Member<T>& member, Index step) const {
     member.step = step;
-    member.time = problem_.lr * double(step);
+    member.time = lr_ * double(step);
   }
 
   // What rounding alone makes of a defect.
@@ -138,11 +130,11 @@ class Leap : public Method<Member<T>> {
 
   // A leap's share of rtol: transients decay over every scale of time, so equal shares of log k.
   double share(Index steps) const {
-    return kSafety * problem_.rtol * double(steps) / double(front_ + steps);
+    return kSafety * rtol_ * double(steps) / double(front_ + steps);
   }
   double allowed(Index steps) const {
     const double weights = double(std::numeric_limits<T>::epsilon()) *
-                           std::sqrt(double(steps) * h() * outputs_.largest_eigenvalue());
+                           std::sqrt(double(steps) * h_ * outputs_.largest_eigenvalue());
     return (share(steps) + weights) * norm(r_) + rounding_;
   }
 
@@ -175,14 +167,14 @@ class Leap : public Method<Member<T>> {
     member.engine->move({{}, {}, here.frame, false}, context);
     const bool known = keep_matrix(member, Nodes(1, here), r_, share(shortest_), context);
     member.engine->restart(context);
-    charge(member, 2 * gradient_flop());
+    account_.charge(member, 2 * account_.gradient_flop());
     if (context.watch.stopped()) return;
     if (!known) {
       outputs_.past.forget_free_frame();
     } else {
       if (!outputs_.past.empty()) {
         auto errors = outputs_.extrapolation_errors(here, sum_r_, TangentHistory::kMostOrder);
-        for (double& error : errors) error *= (corrects_ ? kOfCorrected : 1) * h();
+        for (double& error : errors) error *= (corrects_ ? kOfCorrected : 1) * h_;
         const Index steps = std::max<Index>(since_, 1);
         length_ = double(steps) *
                   std::clamp(outputs_.past.first_order(errors, share(steps) * norm(r_) + rounding_),
@@ -213,7 +205,7 @@ class Leap : public Method<Member<T>> {
     all.insert(all.end(), past.begin(), past.end());
     Solution found = solve(member, past, front_, steps, r_, tolerated, context);
     engine.save();
-    engine.move({frames_of(past), scaled(found.moments, -h()), ahead.frame, true}, context);
+    engine.move(move_along<T>(past, found.moments, -h_, ahead.frame, true), context);
     moved_ = true;
     if (context.watch.stopped()) return false;
     ++member.evaluations;
@@ -225,7 +217,7 @@ class Leap : public Method<Member<T>> {
     std::vector<double> defect(r);
     for (std::size_t i = 0; i < r.size(); ++i) defect[i] -= found.r[i];
     const double ratio = outputs_.lasting_ratio(
-        defect, r, problem_.steps - front_ - steps,
+        defect, r, steps_ - front_ - steps,
         tolerated > rounding_ ? (tolerated - rounding_) / norm(r_) : 0, rounding_);
     const double loss = engine.loss(), rounding = rounding_of(member);
     if (!(ratio <= 1) || !(loss <= member.loss_limit)) {
@@ -254,7 +246,7 @@ class Leap : public Method<Member<T>> {
       found = solve(member, all, front_, steps, r_, tolerated, context);
       const Index into = part == Part::all ? all[0].frame : -1;
       engine.restore();
-      engine.move({frames_of(all), scaled(found.moments, -h()), into, true}, context);
+      engine.move(move_along<T>(all, found.moments, -h_, into, true), context);
       if (context.watch.stopped()) return false;
       ++member.evaluations;
       r = member.residual();
@@ -266,10 +258,7 @@ class Leap : public Method<Member<T>> {
   // Order and length of the leap after one that was accepted.
   void go_on_from(Member<T>& member, const Node& ahead, const Solution& foretold, double ratio,
                   const Context& context) {
-    std::vector<double> whole(static_cast<std::size_t>(size()));
-    for (std::size_t i = 0; i < foretold.moments.size(); ++i)
-      whole[i % whole.size()] += foretold.moments[i];
-    const auto errors = outputs_.extrapolation_errors(ahead, whole, 1);
+    const auto errors = outputs_.extrapolation_errors(ahead, sum_of_nodes(foretold.moments, N_), 1);
     const auto steps = double(front_ - start_);
     outputs_.past.push(ahead);
     if (foretold.iterations > kPatience) renew_basis(member, context);
@@ -286,7 +275,7 @@ class Leap : public Method<Member<T>> {
 
   // A leap that does not leave a crumb before the end of the run.
   Index fitted() const {
-    const Index left = problem_.steps - front_;
+    const Index left = steps_ - front_;
     if (length_ >= double(left)) return left;
     const auto steps = static_cast<Index>(length_);
     return steps > left / 2 ? (left + 1) / 2 : steps;
@@ -311,76 +300,55 @@ class Leap : public Method<Member<T>> {
   // The error of the outputs there, beside what is allowed.
   double move_back(Member<T>& member, Index step, const Nodes& nodes, const Context& context) {
     const double tolerated =
-        kSafety * problem_.rtol * double(front_ - start_) / double(front_) * norm(r_) + rounding_;
+        kSafety * rtol_ * double(front_ - start_) / double(front_) * norm(r_) + rounding_;
     const Solution there =
         solve(member, nodes, start_, step - start_, start_r_, tolerated, context);
     const Solution rest = solve(member, nodes, step, front_ - step, there.r, tolerated, context);
-    member.engine->move({frames_of(nodes), scaled(rest.moments, h()), -1, false}, context);
+    member.engine->move(move_along<T>(nodes, rest.moments, h_, -1, false), context);
     ++member.evaluations;
     if (context.watch.stopped()) return 0;
     std::vector<double> defect = member.residual();
     for (std::size_t i = 0; i < defect.size(); ++i) defect[i] -= there.r[i];
-    return norm(defect) / (kSafety * problem_.rtol * norm(there.r) + rounding_);
+    return norm(defect) / (kSafety * rtol_ * norm(there.r) + rounding_);
   }
 
   Solution solve(Member<T>& member, const Nodes& nodes, Index from, Index steps,
                  const std::vector<double>& r, double tolerated, const Context& context) {
     Solution solution = outputs_.solve(nodes, from, steps, r, kAccuracy * tolerated, context);
-    charge(member, solution.flop);
+    account_.charge(member, solution.flop);
     return solution;
   }
 
-  static std::vector<Index> frames_of(const Nodes& nodes) {
-    std::vector<Index> frames;
-    for (const Node& node : nodes) frames.push_back(node.frame);
-    return frames;
-  }
-
-  static std::vector<T> scaled(const std::vector<double>& moments, double by) {
-    std::vector<T> u(moments.size());
-    for (std::size_t i = 0; i < u.size(); ++i) u[i] = T(by * moments[i]);
-    return u;
-  }
-
   void renew_basis(Member<T>& member, const Context& context) {
-    charge(member, outputs_.renew_basis(context));
+    account_.charge(member, outputs_.renew_basis(context));
   }
 
   // A at nodes[0], where the engine's base is, with residual r. False: the next step is too long,
   // or the call was abandoned.
   bool keep_matrix(Member<T>& member, const Nodes& nodes, const std::vector<double>& r,
                    double relative, const Context& context, Part part = Part::all) {
-    const auto mean = next_step_.mean(member, nodes, r, h(), relative, kScratchFrame, context);
+    const auto mean = next_step_.mean(member, nodes, r, h_, relative, kScratchFrame, context);
     if (!mean) return false;
     const double steps = std::max(length_, double(shortest_));
-    charge(member, part == Part::all
-                       ? outputs_.keep(*member.engine, *mean, nodes[0], r, steps, context)
-                       : outputs_.renew_strong(*member.engine, *mean, nodes[0], r, context));
+    account_.charge(member,
+                    part == Part::all
+                        ? outputs_.keep(*member.engine, *mean, nodes[0], r, steps, context)
+                        : outputs_.renew_strong(*member.engine, *mean, nodes[0], r, context));
     return !context.watch.stopped();
   }
 
-  double gradient_flop() const {
-    const Problem& p = problem_;
-    return 4 * double(p.n) * double(p.m) * double(p.d + p.k);
-  }
-
-  // Work besides gradients, counted in gradients of the same flop.
-  void charge(Member<T>& member, double flop) {
-    owed_ += flop / gradient_flop();
-    const double whole = std::floor(owed_);
-    member.evaluations += static_cast<std::int64_t>(whole);
-    owed_ -= whole;
-  }
-
-  Problem problem_;
+  Index N_;  // outputs
+  double lr_, h_;
+  Index steps_;  // of the run
+  double rtol_;
+  Account account_;
   Index shortest_;  // leap: in shorter ones, steps are made
   bool corrects_;   // every leap is made twice, the second time with its end among the points
   Update plain_;
-  Index front_ = 0;       // steps done so far, in leaps or one by one
-  Index start_ = 0;       // of the last leap
-  Index last_order_ = 0;  // the same's
-  double length_ = 1;     // of the next leap
-  double owed_ = 0;
+  Index front_ = 0;                  // steps done so far, in leaps or one by one
+  Index start_ = 0;                  // of the last leap
+  Index last_order_ = 0;             // the same's
+  double length_ = 1;                // of the next leap
   double rounding_ = 0;              // of the outputs at the front
   bool moved_ = false;               // the last evaluation was by a move
   Index since_ = 0;                  // steps since the last look

@@ -2,9 +2,9 @@
 // steps a run can be paused, saved and resumed to the same bits.
 #pragma once
 
+#include "archive.hpp"
 #include "asymfast/views.hpp"
 #include "fleet.hpp"
-#include "train/fields.hpp"
 #include "watch.hpp"
 
 namespace asymfast {
@@ -27,7 +27,7 @@ class Method {
   virtual bool step(Member&, const Goal&, const Context&) = 0;
   // Every variable that changes from step to step, with the range it must lie in. The member
   // comes first.
-  virtual void serialise(Fields&, const Member&) {}
+  virtual void serialise(Archive&, const Member&) {}
   // Evaluates where the member stands, after both were read and the engine evaluated at its base.
   virtual void resume(Member&, const Context&) {}
 

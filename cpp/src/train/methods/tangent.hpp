@@ -14,14 +14,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
 #include <limits>
 #include <vector>
 
 #include "train/distance.hpp"
+#include "train/method_choice.hpp"
 #include "train/methods/dense.hpp"
 #include "train/methods/error_control.hpp"
-#include "train/tangent_history.hpp"
+#include "train/methods/frames.hpp"
 #include "train/tangent_ode.hpp"
 #include "train/vectors.hpp"
 
@@ -30,19 +30,17 @@ namespace asymfast {
 template <class T>
 class Tangent : public Dense<T> {
  public:
-  struct Problem {
-    Index n, m, d, k;
-    double curvature;  // s: dL/df = s (f - y)
-  };
-
-  Tangent(const Problem& problem, ErrorControl<T> control, double t_end, double first_step,
+  Tangent(const RunProblem& problem, ErrorControl<T> control, double t_end, double first_step,
           const KernelTable& kernels)
       : Dense<T>(t_end),
-        problem_(problem),
+        N_(problem.outputs()),
+        m_(problem.m),
+        curvature_(loss_curvature(problem.loss, problem.n, problem.k)),
         control_(control),
         first_step_(first_step),
         h_(first_step),
-        past_(problem.n * problem.k),
+        account_(4 * double(problem.n) * double(problem.m) * double(problem.d + problem.k)),
+        past_(N_),
         ode_(kernels) {}
 
   bool attempt(Member<T>& member, const Context& context) override {
@@ -57,7 +55,7 @@ class Tangent : public Dense<T> {
     const double tolerated = allowed(h);
     const Node ahead{this->end_of_step(h), past_.free_frame()};
     const auto predicted = solve(member, past, this->front_, h, r_, tolerated, context);
-    engine.move(move_by(past, predicted.moments, -1, ahead.frame, false), context);
+    engine.move(move_along<T>(past, predicted.moments, -1, ahead.frame, false), context);
     if (context.watch.stopped()) return false;
     ++member.evaluations;
     if (!(engine.loss() <= member.loss_limit))
@@ -68,17 +66,15 @@ class Tangent : public Dense<T> {
     Nodes all(1, ahead);
     all.insert(all.end(), past.begin(), past.end());
     const auto corrected = solve(member, all, this->front_, h, r_, tolerated, context);
-    std::vector<double> whole(r_.size());  // int r dt
-    for (std::size_t i = 0; i < corrected.moments.size(); ++i)
-      whole[i % whole.size()] += corrected.moments[i];
+    const std::vector<double> whole = sum_of_nodes(corrected.moments, N_);  // int r dt
     const auto errors = past_.extrapolation_errors(ahead, whole, 1);
     engine.save();
-    engine.move(move_by(all, corrected.moments, -1, ahead.frame, true), context);
+    engine.move(move_along<T>(all, corrected.moments, -1, ahead.frame, true), context);
     if (context.watch.stopped()) return false;
     ++member.evaluations;
 
     std::vector<double> r = member.residual();
-    const double error = distance(r.data(), corrected.r.data(), size());
+    const double error = distance(r.data(), corrected.r.data(), N_);
     const std::vector<T> W = member.weights();
     for (std::size_t i = 0; i < W.size(); ++i) difference[i] -= W[i];
     const double reach = member.reach(difference.data(), context);
@@ -118,29 +114,25 @@ class Tangent : public Dense<T> {
           solve(member, all, this->start_, time - this->start_, start_r_, accuracy, context);
       std::vector<double> moments(whole.moments);
       for (std::size_t i = 0; i < moments.size(); ++i) moments[i] -= part.moments[i];
-      back = move_by(all, moments, 1, -1, false);
+      back = move_along<T>(all, moments, 1, -1, false);
     }
     member.engine->move(back, context);
   }
 
-  // A run that was never interrupted did this work when it got here: it is not counted again.
   void resume(Member<T>& member, const Context& context) override {
-    const double owed = owed_;
-    const std::int64_t evaluations = member.evaluations;
-    Dense<T>::resume(member, context);
-    owed_ = owed, member.evaluations = evaluations;
+    account_.free_of_charge(member, [&] { Dense<T>::resume(member, context); });
   }
 
-  void serialise(Fields& fields, const Member<T>& member) override {
-    control_.serialise(fields);
-    Dense<T>::serialise(fields, member);
-    fields(h_, 0.0, std::numeric_limits<double>::max()), fields(owed_, 0.0, 1.0);
-    past_.serialise(fields, this->front_, member.engine->kept().frames);
-    const std::size_t N = past_.empty() ? 0 : static_cast<std::size_t>(size());
-    fields(last_order_, Index(0), std::max<Index>(past_.known() - 1, 0));
-    fields(r_, N), fields(start_r_, this->last_h_ > 0 ? N : 0);
-    ode_.serialise(fields, N);
-    fields.require(past_.empty() ? this->front_ == 0 : past_.newest().at == this->front_);
+  void serialise(Archive& archive, const Member<T>& member) override {
+    control_.serialise(archive);
+    Dense<T>::serialise(archive, member);
+    archive(h_, 0.0, std::numeric_limits<double>::max()), account_.serialise(archive);
+    past_.serialise(archive, this->front_, member.engine->kept().frames);
+    const Index N = past_.empty() ? 0 : N_;
+    archive(last_order_, Index(0), std::max<Index>(past_.known() - 1, 0));
+    archive(r_, N), archive(start_r_, this->last_h_ > 0 ? N : 0);
+    ode_.serialise(archive, N);
+    archive.require(past_.empty() ? this->front_ == 0 : past_.newest().at == this->front_);
   }
 
  private:
@@ -157,8 +149,7 @@ class Tangent : public Dense<T> {
   using Nodes = TangentHistory::Nodes;
   using Solution = TangentOde::Solution;
 
-  Index size() const { return problem_.n * problem_.k; }
-  double scaled(double h) const { return problem_.curvature * h; }
+  double scaled(double h) const { return curvature_ * h; }
 
   // What a step of h from the front may err by, in the outputs: its share of rtol, the rounding of
   // the outputs, and that of the weights, which stiff components amplify.
@@ -180,21 +171,12 @@ class Tangent : public Dense<T> {
 
   void keep_theta(Member<T>& member, Index frame, const Context& context) {
     member.engine->frame_ntg({{frame}, {1}}, frame, past_.matrix(frame), context);
-    charge(member, double(size()) * double(size()) * double(problem_.m));
+    account_.charge(member, double(N_) * double(N_) * double(m_));
   }
 
   void renew_basis(Member<T>& member, const Context& context) {
-    ode_.set_basis(past_.matrix(past_.newest().frame), size(), context);
-    charge(member, 9 * std::pow(double(size()), 3));
-  }
-
-  // Work besides gradients, counted in gradients of the same flop.
-  void charge(Member<T>& member, double flop) {
-    const Problem& p = problem_;
-    owed_ += flop / (4 * double(p.n) * double(p.m) * double(p.d + p.k));
-    const double whole = std::floor(owed_);
-    member.evaluations += static_cast<std::int64_t>(whole);
-    owed_ -= whole;
+    ode_.set_basis(past_.matrix(past_.newest().frame), N_, context);
+    account_.charge(member, 9 * std::pow(double(N_), 3));
   }
 
   Solution solve(Member<T>& member, const Nodes& nodes, double from, double h,
@@ -207,16 +189,8 @@ class Tangent : public Dense<T> {
     }
     Solution solution =
         ode_.solve(at, frames, past_.matrices(), r, scaled(h), 1e-3 * tolerated, context);
-    charge(member, ode_.cost(TangentHistory::kFrames, solution.iterations));
+    account_.charge(member, ode_.cost(TangentHistory::kFrames, solution.iterations));
     return solution;
-  }
-
-  static Move<T> move_by(const Nodes& nodes, const std::vector<double>& moments, double sign,
-                         Index into, bool commit) {
-    Move<T> move{{}, std::vector<T>(moments.size()), into, commit};
-    for (const Node& node : nodes) move.frames.push_back(node.frame);
-    for (std::size_t i = 0; i < moments.size(); ++i) move.u[i] = T(sign * moments[i]);
-    return move;
   }
 
   bool reject(Member<T>& member, double h, double factor, double error, const Context& context) {
@@ -226,10 +200,11 @@ class Tangent : public Dense<T> {
     return false;
   }
 
-  Problem problem_;
+  Index N_, m_;       // outputs, nodes
+  double curvature_;  // s: dL/df = s (f - y)
   ErrorControl<T> control_;
   double first_step_, h_;
-  double owed_ = 0;
+  Account account_;
   Index last_order_ = 0;
   std::vector<double> r_, start_r_;  // at the front and at the start of the last step
   TangentHistory past_;              // the newest is the front

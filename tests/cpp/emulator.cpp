@@ -1,4 +1,4 @@
-#include "cuda/emulator.hpp"
+#include "emulator.hpp"
 
 #include <ucontext.h>
 
@@ -14,7 +14,7 @@ namespace asymfast::cuda {
 class Fibers {
  public:
   Fibers(int count, const std::function<void(int, Fibers*)>& work) : work_(work) {
-    order_.resize(static_cast<std::size_t>(count));
+    order_.resize(count);
     std::iota(order_.begin(), order_.end(), 0);
     if (emulation.order == Order::descending) std::reverse(order_.begin(), order_.end());
     fibers_.resize(order_.size());
@@ -27,7 +27,7 @@ class Fibers {
       moved_ = false;
       if (emulation.order == Order::shuffled) shuffle();
       for (const int i : order_) {
-        Fiber& fiber = fibers_[static_cast<std::size_t>(i)];
+        Fiber& fiber = fibers_[i];
         if (fiber.done || (fiber.waits_for && fiber.waits_for->generation == fiber.generation))
           continue;
         fiber.waits_for = nullptr;
@@ -42,7 +42,7 @@ class Fibers {
   }
 
   void wait(Barrier& barrier) {
-    Fiber& fiber = fibers_[static_cast<std::size_t>(current_)];
+    Fiber& fiber = fibers_[current_];
     if (++barrier.arrived == barrier.members) {
       barrier.arrived = 0;
       ++barrier.generation;
@@ -65,7 +65,7 @@ class Fibers {
   };
 
   void start(int i) {
-    Fiber& fiber = fibers_[static_cast<std::size_t>(i)];
+    Fiber& fiber = fibers_[i];
     fiber.stack.reset(new unsigned char[kStack]);  // not touched before it is used
     getcontext(&fiber.context);
     fiber.context.uc_stack.ss_sp = fiber.stack.get();
@@ -85,7 +85,7 @@ class Fibers {
     } catch (...) {
       self->error_ = std::current_exception();
     }
-    self->fibers_[static_cast<std::size_t>(i)].done = true;
+    self->fibers_[i].done = true;
   }
 
   void shuffle() {

@@ -98,9 +98,9 @@ struct EmulatedDevice {
                      const typename Kernel::Args& args) {
     for (Index group = first_group; group < first_group + groups; ++group) {
       std::vector<EmulatedShared> memory;
-      memory.reserve(static_cast<std::size_t>(ranks));
-      std::vector<Barrier> of_blocks(static_cast<std::size_t>(ranks), Barrier{Kernel::kThreads});
-      std::vector<double> exchange(static_cast<std::size_t>(ranks * Kernel::kThreads));
+      memory.reserve(ranks);
+      std::vector<Barrier> of_blocks(ranks, Barrier{Kernel::kThreads});
+      std::vector<double> exchange(ranks * Kernel::kThreads);
       Barrier of_group{ranks * Kernel::kThreads};
       for (int rank = 0; rank < ranks; ++rank) memory.emplace_back(shared);
       run_fibers(ranks * Kernel::kThreads, [&](int fiber, Fibers* fibers) {
