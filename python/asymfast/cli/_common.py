@@ -6,7 +6,8 @@ import argparse
 import csv
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -253,16 +254,33 @@ def require_figures() -> None:
         raise CommandError(f"{missing}, or add --no-figure") from missing
 
 
-def drawn(draw: Callable[[], Sequence[Path]]) -> tuple[list[str], str]:
-    """Draw a figure; return the names of its files, and what went wrong if it could not be drawn.
+def conclude(
+    options: argparse.Namespace,
+    outcome: Outcome,
+    folder: Path,
+    written: Sequence[str],
+    draw: Callable[[], Sequence[Path]],
+) -> None:
+    """Draw the figure, name the files, and raise CommandError unless all was done.
 
     The results are worth more than their picture, which LaTeX and fonts can spoil in many ways.
     """
-    try:
-        return [path.name for path in draw()], ""
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        return [], f"the figure could not be drawn ({reason}); --no-figure leaves it out"
+    sys.stdout.flush()
+    files, problem = list(written), ""
+    if not options.no_figure:
+        try:
+            files += [path.name for path in draw()]
+        except Exception as error:
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            problem = f"the figure could not be drawn ({reason}); --no-figure leaves it out"
+    print(f"written to {folder}: {', '.join(files)}", flush=True)
+    if outcome.exit_code:
+        more = "; the same command resumes" if outcome.exit_code == INTERRUPTED else ""
+        raise CommandError(
+            f"{outcome.message}; the records so far are in {folder}{more}", outcome.exit_code
+        )
+    if problem:
+        raise CommandError(problem, INCOMPLETE)
 
 
 def samples_of(options: argparse.Namespace, test_fraction: float) -> Samples:
@@ -318,12 +336,10 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, text + "\n", errors="backslashreplace")
 
 
-def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_rows(path: Path, names: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
     """Write a CSV file, floats with all their digits, empty cells for what is unknown."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        csv.writer(file, lineterminator="\n").writerows([names, *rows])
 
 
 def _finite(value: Any) -> Any:
@@ -343,20 +359,27 @@ def _finite(value: Any) -> Any:
 # ---------------------------------------------------------------------- the folder of the results
 
 
-def require_folder(folder: Path) -> None:
-    """Create the folder if it is missing, and try that files can be written there."""
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Say that a folder cannot be written to."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / "asymfast.probe") as temporary:
-            temporary.touch()
-        (folder / "asymfast.probe").unlink()
+        yield
     except OSError as refused:
         raise CommandError(
             f"cannot write to the folder {folder}: {refused.strerror or refused}"
         ) from refused
 
 
-_CHECKPOINT = "unfinished.checkpoint"
+def require_folder(folder: Path) -> None:
+    """Create the folder if it is missing, and try that files can be written there."""
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / "asymfast.probe") as temporary:
+            temporary.touch()
+        (folder / "asymfast.probe").unlink()
+
+
+CHECKPOINT = "unfinished.checkpoint"
 _STARTED = "unfinished.json"  # what run it is; both are removed when the results are written
 # Settings that do not change the results, or whose effect on them is compared elsewhere.
 _NOT_COMPARED = {"command", "execute", "out", "overwrite", "no_figure", "threads"}
@@ -371,70 +394,57 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-class Folder:
-    """The folder of the results of one run, which never replaces those of another one unasked."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.checkpoint = path / _CHECKPOINT
-
-    def finished(self) -> None:
-        """Forget that the run is unfinished: its results are written."""
-        self.checkpoint.unlink(missing_ok=True)
-        (self.path / _STARTED).unlink(missing_ok=True)
+def finished(folder: Path) -> None:
+    """Forget that the run in a folder is unfinished: its results are written."""
+    for name in (CHECKPOINT, _STARTED):
+        (folder / name).unlink(missing_ok=True)
 
 
 @contextmanager
 def results_folder(
     options: argparse.Namespace, default: str, files: Sequence[str]
-) -> Iterator[Folder]:
-    """Take a folder for the results of a run."""
+) -> Iterator[Path]:
+    """Take a folder for the results of a run; it never replaces those of another one unasked."""
     run = {**settings_of(options), "sha256": options.file and sha256(options.file)}
-    name = options.out or Path(default)
-    first = _taken(name, run, files, overwrite=options.overwrite)
-    path, number = name, 1
-    other = first
-    while other:
+    name = path = options.out or Path(default)
+    taken = first = _taken(name, run, files, overwrite=options.overwrite)
+    number = 1
+    while taken:
         if options.out is not None:
             raise CommandError(
-                f"{name} {other}; replace it by --overwrite, or name another folder by --out"
+                f"{name} {taken}; replace it by --overwrite, or name another folder by --out"
             )
         number += 1
         path = name.with_name(f"{name.name}-{number}")
-        other = _taken(path, run, files, overwrite=False)
+        taken = _taken(path, run, files, overwrite=False)
     if first:
         print(f"{name} {first}: this run goes to {path}", flush=True)
-    folder = Folder(path)
-    if folder.checkpoint.exists():
-        print(f"resuming from {folder.checkpoint}", flush=True)
+    if (path / CHECKPOINT).exists():
+        print(f"resuming from {path / CHECKPOINT}", flush=True)
     try:
-        yield folder
+        yield path
     finally:
-        if not any((path / file).exists() for file in (*files, _CHECKPOINT)):
+        if not any((path / file).exists() for file in (*files, CHECKPOINT)):
             (path / _STARTED).unlink(missing_ok=True)
 
 
 def _taken(path: Path, run: Mapping[str, Any], files: Sequence[str], *, overwrite: bool) -> str:
     """Take a folder for a run; if another run has it, say which, as in "holds ..."."""
     started = path / _STARTED
-    try:
+    with writing_to(path):
         path.mkdir(parents=True, exist_ok=True)
         if overwrite:
-            Folder(path).finished()
+            finished(path)
         elif not started.exists():
-            found = [name for name in (*files, _CHECKPOINT) if (path / name).exists()]
+            found = [name for name in (*files, CHECKPOINT) if (path / name).exists()]
             if found:
                 return f"holds the results of another run ({', '.join(found)})"
         try:
             with started.open("x", encoding="utf-8") as file:
                 json.dump(run, file, indent=2)
-            return ""
         except FileExistsError:
             return _difference(started, run)
-    except OSError as refused:
-        raise CommandError(
-            f"cannot write to the folder {path}: {refused.strerror or refused}"
-        ) from refused
+    return ""
 
 
 def _difference(started: Path, run: Mapping[str, Any]) -> str:

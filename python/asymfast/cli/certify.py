@@ -69,7 +69,13 @@ def execute(options: argparse.Namespace) -> int:
         sys.stdout.flush()
         record = af.Record(every=options.record_every, ntg_on=len(y), ntg_change_2norm=True)
         outcome = common.trained(
-            options, network, X, y, loss="half_sse", record=record, checkpoint=folder.checkpoint
+            options,
+            network,
+            X,
+            y,
+            loss="half_sse",
+            record=record,
+            checkpoint=folder / common.CHECKPOINT,
         )
         run, message = outcome.run, outcome.message
         if outcome.exit_code == common.INTERRUPTED:
@@ -84,23 +90,14 @@ def execute(options: argparse.Namespace) -> int:
             raise CommandError(text, common.INCOMPLETE) from refused
         print(f"\n{certificate.table()}\n")
         for name in _FIGURES:  # that of an earlier run would pass for one of this run
-            (folder.path / name).unlink(missing_ok=True)
-        run.save(folder.path / "run.npz")
-        common.write_json(folder.path / "certificate.json", certificate.to_dict())
-        common.write_rows(folder.path / "certificate.csv", list(certificate.rows()))
-        folder.finished()
-        written, problem = list(_NUMBERS), ""
-        if not options.no_figure:
-            drawn, problem = common.drawn(
-                lambda: plot.save(certificate.figure(), folder.path / "certificate")
-            )
-            written += drawn
-    print(f"written to {folder.path}: {', '.join(written)}")
-    sys.stdout.flush()
-    if message:
-        raise CommandError(f"{message}; the records so far are in {folder.path}", common.INCOMPLETE)
-    if problem:
-        raise CommandError(problem, common.INCOMPLETE)
+            (folder / name).unlink(missing_ok=True)
+        run.save(folder / "run.npz")
+        common.write_json(folder / "certificate.json", certificate.to_dict())
+        rows = [*certificate.rows()]
+        common.write_rows(folder / "certificate.csv", [*rows[0]], (row.values() for row in rows))
+        common.finished(folder)
+        draw = lambda: plot.save(certificate.figure(), folder / "certificate")  # noqa: E731
+        common.conclude(options, outcome, folder, _NUMBERS, draw)
     return 0
 
 

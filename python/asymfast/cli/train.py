@@ -8,7 +8,7 @@ import math
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,6 @@ import asymfast as af
 from asymfast import _export, plot
 from asymfast._model import Model, load_model
 from asymfast._run_loop import ProgressBar, duration
-from asymfast._storage import replacing
 from asymfast.cli import _common as common
 from asymfast.cli._common import CommandError, Outcome, fraction, natural, number, share
 from asymfast.datasets.tables import Columns, Floats, Samples, listed, read_csv, read_header
@@ -122,27 +121,17 @@ def train(options: argparse.Namespace) -> int:
     with common.results_folder(options, f"asymfast-{options.file.stem}", files) as folder:
         _announce(options, samples)
         started = time.monotonic()
-        outcome = _train(options, samples, network, folder.checkpoint)
+        outcome = _train(options, samples, network, folder / common.CHECKPOINT)
         seconds = time.monotonic() - started
         norm = _initial_ntg_norm(options, samples, network)
-        written = _write(options, folder.path, samples, outcome, norm, seconds)
+        written = _write(options, folder, samples, outcome, norm, seconds)
         if outcome.exit_code != common.INTERRUPTED:
-            folder.finished()
+            common.finished(folder)
         _report(options, samples, outcome.run, norm)
-        sys.stdout.flush()
-        problem = ""
-        if not options.no_figure:
-            drawn, problem = common.drawn(lambda: _draw(options, folder.path, samples, outcome.run))
-            written += drawn
-    print(f"{duration(seconds)} of training; written to {folder.path}: {', '.join(written)}")
-    if outcome.exit_code:
-        more = "; the same command resumes" if outcome.exit_code == common.INTERRUPTED else ""
-        raise CommandError(
-            f"{outcome.message}; the records so far are in {folder.path}{more}", outcome.exit_code
-        )
-    if problem:
-        raise CommandError(problem, common.INCOMPLETE)
-    print(f"to predict the targets of new rows: asymfast predict {folder.path} NEW.csv")
+        print(f"{duration(seconds)} of training; ", end="")
+        draw = lambda: _draw(options, folder, samples, outcome.run)  # noqa: E731
+        common.conclude(options, outcome, folder, written, draw)
+    print(f"to predict the targets of new rows: asymfast predict {folder} NEW.csv")
     return 0
 
 
@@ -267,7 +256,8 @@ def _write(
     if not run.diverged:
         about = {"settings": common.settings_of(options), "seed": options.seed, **run.config}
         Model(run.network, samples.columns, about).save(folder / "model.npz")
-    common.write_rows(folder / "results.csv", list(_records(run, ntg_norm)))
+    columns = _columns(run, ntg_norm)
+    common.write_rows(folder / "results.csv", list(columns), zip(*columns.values(), strict=True))
     common.write_json(
         folder / "summary.json",
         _summary(options, samples, run, ntg_norm, seconds, outcome.message or "finished"),
@@ -286,48 +276,49 @@ def _draw(
     return plot.save(figure, folder / "figure")
 
 
-def _records(run: af.Run, ntg_norm: float | None) -> Iterator[dict[str, float | None]]:
-    """Give the records one by one; None stands for what was not recorded."""
-    for t, step in enumerate(run.steps):
-        change = None if run.ntg_change is None else float(run.ntg_change[t])
-        yield {
-            "step": int(step),
-            "time": float(run.time[t]),
-            "loss": float(run.loss[t]),
-            "test_loss": None if run.test_loss is None else float(run.test_loss[t]),
-            "weight_change_max": float(run.weight_change[t].max()),
-            "weight_change_mean": float(run.weight_change[t].mean()),
-            "ntg_change": change,
-            "ntg_change_relative": change / ntg_norm if change is not None and ntg_norm else None,
-            "ntg_eigmin": None if run.ntg_eigmin is None else float(run.ntg_eigmin[t]),
-        }
+def _columns(run: af.Run, ntg_norm: float | None) -> dict[str, list[Any]]:
+    """The record by columns; None stands for what was not recorded."""
+    change = run.ntg_change
+    columns = {
+        "step": run.steps,
+        "time": run.time,
+        "loss": run.loss,
+        "test_loss": run.test_loss,
+        "weight_change_max": run.weight_change.max(axis=1),
+        "weight_change_mean": run.weight_change.mean(axis=1),
+        "ntg_change": change,
+        "ntg_change_relative": change / ntg_norm if change is not None and ntg_norm else None,
+        "ntg_eigmin": run.ntg_eigmin,
+    }
+    T = len(run.steps)
+    return {name: [None] * T if of is None else of.tolist() for name, of in columns.items()}
 
 
-def _records_table(run: af.Run, ntg_norm: float | None) -> str:
+# Columns on the screen: title and how a number is written.
+_SHOWN: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "step": ("step", str),
+    "time": ("time", number),
+    "loss": ("loss", number),
+    "test_loss": ("test loss", number),
+    "weight_change_max": ("weight change", number),
+    "ntg_change_relative": ("NTG change", common.percent),
+    "ntg_eigmin": ("smallest eigenvalue", number),
+}
+
+
+def _table(columns: dict[str, list[Any]]) -> str:
     """Lay out about a dozen records, evenly spaced over the run, as a table for people."""
-    rows = list(_records(run, ntg_norm))
-    shown = sorted({round(i) for i in np.linspace(0, len(rows) - 1, _ROWS_ON_SCREEN)})
-    columns: dict[str, tuple[str, Callable[[Any], str]]] = {
-        "step": ("step", str),
-        "time": ("time", number),
-        "loss": ("loss", number),
-        "test loss": ("test_loss", number),
-        "weight change": ("weight_change_max", number),
-        "NTG change": ("ntg_change_relative", common.percent),
-        "smallest eigenvalue": ("ntg_eigmin", number),
-    }
-    recorded = {
-        title: column for title, column in columns.items() if rows[0][column[0]] is not None
-    }
-    return common.text_table(
-        list(recorded), [[form(rows[t][key]) for key, form in recorded.values()] for t in shown]
-    )
+    last = len(columns["step"]) - 1
+    places = sorted({round(i) for i in np.linspace(0, last, _ROWS_ON_SCREEN)})
+    shown = [name for name in _SHOWN if columns[name][0] is not None]
+    rows = [[_SHOWN[name][1](columns[name][t]) for name in shown] for t in places]
+    return common.text_table([_SHOWN[name][0] for name in shown], rows)
 
 
 def _report(
     options: argparse.Namespace, samples: Samples, run: af.Run, ntg_norm: float | None
 ) -> None:
-    print(f"\n{_records_table(run, ntg_norm)}\n")
+    print(f"\n{_table(_columns(run, ntg_norm))}\n")
     if ntg_norm is not None and run.ntg_eigmin is not None:
         rounding = float(np.finfo(options.dtype).eps) * ntg_norm
         if np.nanmin(run.ntg_eigmin) < rounding:
@@ -353,11 +344,16 @@ def _summary(
     """Describe a run so that it can be repeated."""
     trained, tested = _root_mean_squares(options.loss, samples, run)
     columns = samples.columns
-    targets = zip(columns.targets, columns.target_mean, columns.target_scale, strict=True)
     described = [
-        {"column": column, "mean": mean, "scale": scale} for column, mean, scale in targets
+        {"column": name, "mean": mean, "scale": scale}
+        for names, means, scales in (
+            (columns.names, columns.input_mean, columns.input_scale),
+            (columns.targets, columns.target_mean, columns.target_scale),
+        )
+        for name, mean, scale in zip(names, means, scales, strict=True)
     ]
-    several = len(described) > 1
+    inputs, targets = described[: len(columns.names)], described[len(columns.names) :]
+    several = len(targets) > 1
     return {
         "ending": ending,
         "seconds": seconds,
@@ -367,20 +363,15 @@ def _summary(
             "training_rows": len(samples.y_train),
             "test_rows": len(samples.y_test),
             "split": "the test rows come first in default_rng([seed, 1]).permutation(rows)",
-            "inputs": [
-                {"column": column, "mean": mean, "scale": scale}
-                for column, mean, scale in zip(
-                    columns.names, columns.input_mean, columns.input_scale, strict=True
-                )
-            ],
-            "target": described if several else described[0],
+            "inputs": inputs,
+            "target": targets if several else targets[0],
             "categories": columns.categories,
             "prediction": "asymfast predict, or asymfast.load_model(folder).predict(table); "
             "target = mean + scale * run.network((inputs - mean) / scale)",
         },
         "ntg_initial_norm": ntg_norm,
         "final": {
-            **list(_records(run, ntg_norm))[-1],
+            **{name: values[-1] for name, values in _columns(run, ntg_norm).items()},
             "training_rmse_in_target_units": trained if several else trained[0],
             "test_rmse_in_target_units": tested if several or tested is None else tested[0],
         },
@@ -441,12 +432,11 @@ def predict(options: argparse.Namespace) -> int:
         ) from refused
     except (ValueError, OverflowError) as wrong:
         raise CommandError(_OF_TRAIN.sub("", str(wrong))) from wrong
-    rows = [columns.targets, *predicted.reshape(len(predicted), -1).tolist()]
+    rows = predicted.reshape(len(predicted), -1).tolist()
     if out is None:
-        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+        csv.writer(sys.stdout, lineterminator="\n").writerows([columns.targets, *rows])
         return 0
-    with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
+    common.write_rows(out, columns.targets, rows)
     print(f"{len(predicted)} predictions of {', '.join(columns.targets)} written to {out}")
     return 0
 
