@@ -423,7 +423,7 @@ def test_panel_without_a_finite_value(made_up):
     found = replace(made_up, runs={**made_up.runs, first: broken})
     place = made_up.experiment.presentation.panels.index("transfer_accuracy")
     axes = experiment_figure(found).axes[place]
-    assert [text.get_text() for text in axes.texts] == ["6 of 24 values not shown"]
+    assert [text.get_text() for text in axes.texts] == ["6 of 24 values not finite: left out"]
 
 
 def test_figure_of_nothing(made_up):

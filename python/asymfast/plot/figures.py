@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,10 +11,8 @@ import numpy.typing as npt
 
 import asymfast.plot.style as style
 from asymfast import _check, _storage
-from asymfast.plot.style import remark
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from asymfast.run import Run
@@ -103,20 +100,43 @@ def training_figure(
         if not len(run.steps):
             raise ValueError(f"{fn}: the run {name!r} has no records to draw")
 
-    with style.drawing(fn) as figure:
-        panels = figure.subplots(2, 2, sharex=True).flat
-        lines = [
-            _Line(style.readable(str(name)), run, against, place)
-            for place, (name, run) in enumerate(runs.items())
+    def lines(values: Callable[[Run], Floats | None]) -> list[style.Line | None]:
+        """Of every run a name, places of the records, and what it has recorded."""
+        return [
+            None if (found := values(run)) is None else (name, _places(run, against), found)
+            for name, run in named.items()
         ]
-        _loss_panel(panels[0], lines)
-        _weight_panel(panels[1], lines, top)
-        _ntg_panels(panels[2], panels[3], lines)
-        for panel in panels[2:4]:
-            panel.set_xlabel("training step" if against == "step" else "training time $t$")
-        style.whole_numbers(panels[3].xaxis)
+
+    with style.drawing(fn) as figure:
+        named = {style.readable(str(name)): run for name, run in runs.items()}
+        loss, weights, change, eigenvalue = figure.subplots(2, 2, sharex=True).flat
+        tests = lines(lambda run: _members(run, run.test_loss))
+        style.panel(loss, lines(lambda run: _members(run, run.loss)), log=True)
+        for line, colour in zip(tests, style.COLOURS, strict=False):
+            if line is not None:
+                loss.plot(line[1], _positive_mean(line[2]), color=colour, linewidth=0.9)
+        loss.set_title(f"(a) training risk{', and test risk (thin)' if any(tests) else ''}")
+        symbols = {_LOSS_SYMBOLS.get(str(run.config.get("loss")), "loss") for run in runs.values()}
+        loss.set_ylabel(symbols.pop() if len(symbols) == 1 else "loss")
+
+        moved = lines(lambda run: _most_moved(_members(run, run.weight_change), top))
+        style.panel(weights, moved)
+        followed = min(line[2].shape[-1] for line in moved if line is not None)
+        weights.set_title(f"(b) weight change of the top {_nodes(followed)}")
+        weights.set_ylabel(r"$\Vert w_{tj} - w_{0j} \Vert$")
+
+        style.panel(change, lines(lambda run: _members(run, run.ntg_change)))
+        change.set_title("(c) change of the NTG matrix")
+        change.set_ylabel(r"$\Vert \widehat{\Theta}_t - \widehat{\Theta}_0 \Vert_F$")
+        style.panel(eigenvalue, lines(lambda run: _members(run, run.ntg_eigmin)), log=True)
+        eigenvalue.set_title("(d) smallest eigenvalue of the NTG matrix")
+        eigenvalue.set_ylabel(r"$\mathrm{eig}_{\min}(\widehat{\Theta}_t)$")
+
+        for axes in (change, eigenvalue):
+            axes.set_xlabel("training step" if against == "step" else "training time $t$")
+        style.whole_numbers(eigenvalue.xaxis)
         if len(runs) > 1:
-            style.legend_below(figure, panels[0])
+            style.legend_below(figure, loss)
         if title:
             figure.suptitle(style.readable(title))
         figure.align_ylabels()
@@ -171,114 +191,36 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
     return png, pdf
 
 
-@dataclass(frozen=True)
-class _Line:
-    """One run, and its place in the order of colours, dashes and markers."""
-
-    name: str
-    run: Run
-    against: str
-    place: int
-
-    @property
-    def x(self) -> npt.NDArray[Any]:
-        """(T,) horizontal positions of the records."""
-        if self.against == "time":
-            return self.run.time
-        steps = self.run.steps  # (T, B) where the members of an ensemble chose their own steps
-        return steps if steps.ndim == 1 else steps.mean(axis=1)
-
-    @property
-    def colour(self) -> str:
-        return style.COLOURS[self.place]
+def _places(run: Run, against: str) -> npt.NDArray[Any]:
+    """(T,) horizontal positions of the records."""
+    steps = run.steps  # (T, B) where the members of an ensemble chose their own steps
+    return run.time if against == "time" else steps if steps.ndim == 1 else steps.mean(axis=1)
 
 
-def _loss_panel(axes: Axes, lines: Sequence[_Line]) -> None:
-    _logarithmic(axes, [(line, line.run.loss) for line in lines])
-    tests = False
-    for line in lines:
-        if line.run.test_loss is not None:
-            tests = True
-            mean = _positive(_by_member(line.run.test_loss).mean(axis=1))
-            axes.plot(line.x, mean, color=line.colour, linewidth=0.9)
-    symbols = {_LOSS_SYMBOLS.get(str(line.run.config.get("loss")), "loss") for line in lines}
-    axes.set_title("(a) training risk" + (", and test risk (thin)" if tests else ""))
-    axes.set_ylabel(symbols.pop() if len(symbols) == 1 else "loss")
+def _members(run: Run, values: Any) -> Any:
+    """(T, ...) or (T, B, ...) records as (B, T, ...); None stays."""
+    if values is None:
+        return None
+    return values[None] if run.loss.ndim == 1 else np.moveaxis(values, 1, 0)
 
 
-def _weight_panel(axes: Axes, lines: Sequence[_Line], top: int) -> None:
-    followed = top
-    for line in lines:
-        moved = _most_moved(line.run.weight_change, top)
-        followed = min(followed, moved.shape[-1])
-        _bold(axes, line, moved[..., 0])
-        axes.plot(line.x, moved[..., 1:].mean(axis=1), color=line.colour, linewidth=0.7, alpha=0.7)
-    nodes = f"{followed} nodes" if followed > 1 else "node"
-    axes.set_title(f"(b) weight change of the top {nodes}")
-    axes.set_ylabel(r"$\Vert w_{tj} - w_{0j} \Vert$")
-    axes.set_ylim(bottom=0)
+def _positive_mean(values: Floats) -> Floats:
+    mean = values.mean(axis=0)
+    return np.where(np.isfinite(mean) & (mean > 0), mean, np.nan)
 
 
-def _ntg_panels(change: Axes, eigenvalue: Axes, lines: Sequence[_Line]) -> None:
-    change.set_title("(c) change of the NTG matrix")
-    change.set_ylabel(r"$\Vert \widehat{\Theta}_t - \widehat{\Theta}_0 \Vert_F$")
-    for line in lines:
-        if line.run.ntg_change is not None:
-            _bold(change, line, _by_member(line.run.ntg_change))
-            change.set_ylim(bottom=0)
-    eigenvalue.set_title("(d) smallest eigenvalue of the NTG matrix")
-    eigenvalue.set_ylabel(r"$\mathrm{eig}_{\min}(\widehat{\Theta}_t)$")
-    recorded = [(line, line.run.ntg_eigmin) for line in lines]
-    _logarithmic(eigenvalue, [(line, values) for line, values in recorded if values is not None])
-    for axes in (change, eigenvalue):
-        if not axes.lines:
-            remark(axes, "not recorded")
+def _nodes(count: int) -> str:
+    return f"{count} nodes" if count > 1 else "node"
 
 
-def _logarithmic(axes: Axes, series: Sequence[tuple[_Line, Floats]]) -> None:
-    """Draw positive values on a logarithmic axis and say how many others there were."""
-    left_out = sum(int(np.isnan(_positive(values)).sum()) for _, values in series)
-    total = sum(values.size for _, values in series)
-    positive = left_out < total
-    for line, values in series:
-        _bold(axes, line, _by_member(values), positive=positive)
-    if positive:
-        axes.set_yscale("log")
-    if left_out:
-        dropped = f"{left_out} of {total} values not positive or not finite: left out"
-        remark(axes, dropped if positive else "no positive value: linear axis")
-
-
-def _bold(axes: Axes, line: _Line, values: Floats, *, positive: bool = False) -> None:
-    """Draw (T, B) values: the mean over members, and the range of the members behind it."""
-    mean, low, high = values.mean(axis=1), values.min(axis=1), values.max(axis=1)
-    if positive:
-        mean, low, high = _positive(mean), _positive(low), _positive(high)
-    axes.plot(line.x, mean, **style.line_style(line.place, line.name, len(line.x)))
-    if values.shape[1] > 1:
-        axes.fill_between(line.x, low, high, color=line.colour, alpha=0.13, linewidth=0)
-
-
-def _by_member(values: Floats) -> Floats:
-    """(T,) or (T, B) records as (T, B); values that are not finite become gaps."""
-    columns = values.reshape(len(values), -1)
-    return np.where(np.isfinite(columns), columns, np.nan)
-
-
-def _positive(values: Floats) -> Floats:
-    return np.where(np.isfinite(values) & (values > 0), values, np.nan)
-
-
-def _most_moved(weight_change: Floats, top: int) -> Floats:
-    """Pick the records (T, B, top) of the nodes that moved most, the farthest first.
+def _most_moved(change: Floats, top: int) -> Floats:
+    """Pick the records (B, T, top) of the nodes that moved most, the farthest first.
 
     Every member ranks its own nodes, at the last record without NaN or infinity: after a
     divergence the final record has no usable values.
     """
-    nodes = weight_change.shape[-1]
-    change = _by_member(weight_change).reshape(len(weight_change), -1, nodes)
-    finite = np.flatnonzero(np.isfinite(change).all(axis=(1, 2)))
+    finite = np.flatnonzero(np.isfinite(change).all(axis=(0, 2)))
     last = finite[-1] if len(finite) else 0
-    order = np.argsort(-change[last], axis=-1, kind="stable")[:, :top]
-    moved: Floats = np.take_along_axis(change, order[None], axis=-1)
+    order = np.argsort(-change[:, last], axis=-1, kind="stable")[:, :top]
+    moved: Floats = np.take_along_axis(change, order[:, None], axis=-1)
     return moved

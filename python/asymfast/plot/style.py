@@ -117,17 +117,53 @@ def readable(text: str) -> str:
     return text
 
 
-def line_style(place: int, label: str, records: int) -> dict[str, Any]:
-    """Keywords of a bold line; the markers of different lines start at different records."""
-    gap = max(1, records // MARKERS_PER_LINE)
-    return {
-        "color": COLOURS[place],
-        "linestyle": DASHES[place % len(DASHES)],
-        "marker": MARKERS[place],
-        "markersize": 4.5,
-        "markevery": (place * gap // 4 % gap, gap),
-        "label": label,
-    }
+Line = tuple[str, npt.NDArray[Any], Floats]  # name, x (T,), values (R, T) or (R, T, nodes)
+
+
+def panel(
+    axes: Axes, lines: Sequence[Line | None], *, log: bool = False, floor: bool = True
+) -> None:
+    """Draw lines: the mean of R repetitions, and behind it the range that they cover.
+
+    Of nodes the first one is bold and the mean of the others thin. The colours are those of the
+    places of the lines, None among them. A logarithmic axis has positive values only, unless there
+    are none; a linear one begins at 0 with `floor`. A remark says how many values are left out.
+    """
+    drawn = [(place, *line) for place, line in enumerate(lines) if line is not None]
+    is_log = log and any((np.isfinite(values) & (values > 0)).any() for *_, values in drawn)
+    total = left_out = 0
+    for place, name, x, values in drawn:
+        others = values[..., 1:].mean(axis=0) if values.ndim == 3 else None
+        values = values if others is None else values[..., 0]
+        shown = np.ma.masked_where(~np.isfinite(values) | (is_log & (values <= 0)), values)
+        total, left_out = total + shown.size, left_out + shown.size - int(shown.count())
+        gap = max(1, len(x) // MARKERS_PER_LINE)
+        axes.plot(
+            x,
+            shown.mean(axis=0).filled(np.nan),
+            color=COLOURS[place],
+            linestyle=DASHES[place % len(DASHES)],
+            marker=MARKERS[place],
+            markersize=4.5,
+            markevery=(place * gap // 4 % gap, gap),  # of different lines at different records
+            label=name,
+        )
+        if others is not None:
+            axes.plot(x, others, color=COLOURS[place], linewidth=0.7, alpha=0.7)
+        if len(values) > 1:
+            low, high = shown.min(axis=0).filled(np.nan), shown.max(axis=0).filled(np.nan)
+            axes.fill_between(x, low, high, color=COLOURS[place], alpha=0.13, linewidth=0)
+    if is_log:
+        axes.set_yscale("log")
+    elif floor and not log:
+        axes.set_ylim(bottom=0)
+    if log and not is_log:
+        remark(axes, "no positive value: linear axis" if drawn else "not recorded")
+    elif left_out:
+        kind = "not positive or not finite" if is_log else "not finite"
+        remark(axes, f"{left_out} of {total} values {kind}: left out")
+    elif not drawn:
+        remark(axes, "not recorded")
 
 
 def remark(axes: Axes, text: str) -> None:

@@ -97,31 +97,19 @@ def figure1() -> Figure:
 
 def _draw(axes: Axes, results: Results, panel: Panel) -> None:
     log, by_steps = panel.scale == "log", panel.along == "steps"
-    total = left_out = 0
-    for place, (setting, arrays) in enumerate(results.runs.items()):
+    lines: list[style.Line | None] = []
+    for setting, arrays in results.runs.items():
         if panel.array not in arrays:
             raise ValueError(f"experiment_figure: the results have no {panel.array}")
-        x, values = arrays[panel.along][0], arrays[panel.array]
-        if values.ndim == 3:  # of the most moved nodes, one bold and the others thin
-            others = values[..., 1:_NODES].mean(axis=0)
-            axes.plot(x, others, color=style.COLOURS[place], linewidth=0.7, alpha=0.7)
-            values = values[..., 0]
-        shown = np.ma.masked_where(~np.isfinite(values) | (log & (values <= 0)), values)
-        total, left_out = total + shown.size, left_out + shown.size - int(shown.count())
-        look = style.line_style(place, setting.name(symbols=True), len(x))
-        if panel.along == "pruning_kept":  # on its axis all markers would gather at the end
-            positions = len(x) ** ((np.arange(6) + (place + 1) / 5) / 6.2) - 1
-            look["markevery"] = sorted({int(position) for position in positions})
-        axes.plot(x, shown.mean(axis=0).filled(np.nan), **look)
-        if len(values) > 1:
-            low, high = shown.min(axis=0).filled(np.nan), shown.max(axis=0).filled(np.nan)
-            axes.fill_between(x, low, high, color=style.COLOURS[place], alpha=0.13, linewidth=0)
-    if log and left_out < total:
-        axes.set_yscale("log")
-    else:
-        axes.set_ylim(bottom=0 if panel.label != "accuracy" else None)
-    if left_out:
-        style.remark(axes, f"{left_out} of {total} values not shown")
+        values = arrays[panel.array]
+        values = values[..., :_NODES] if values.ndim == 3 else values
+        lines.append((setting.name(symbols=True), arrays[panel.along][0], values))
+    style.panel(axes, lines, log=log, floor=panel.label != "accuracy")
+    if panel.along == "pruning_kept":  # on its axis all markers would gather at the end
+        bold = (line for line in axes.lines if line.get_marker() in style.MARKERS)
+        for place, line in enumerate(bold):
+            positions = np.size(line.get_xdata()) ** ((np.arange(6) + (place + 1) / 5) / 6.2) - 1
+            line.set_markevery(sorted({int(position) for position in positions}))
     if panel.along == "pruning_kept" or (by_steps and results.experiment.presentation.log_steps):
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:,g}")
