@@ -100,7 +100,7 @@ def test_strides(foreign):
 
 
 @pytest.mark.parametrize(
-    ("device", "where"), [((2, 0), "CUDA"), ((10, 1), "ROCm"), ((99, 0), "type 99")]
+    ("device", "where"), [((2, 0), "CUDA"), ((10, 1), "type 10"), ((99, 0), "type 99")]
 )
 def test_other_devices_are_refused(device, where):
     with pytest.raises(TypeError, match=rf"Network: X must be in the memory of the CPU.*{where}"):

@@ -548,18 +548,9 @@ def _one_hot(fn: str, net: Any, labels: NDArray[Any], name: str) -> NDArray[Any]
     return np.asarray(hot.astype(net.dtype))
 
 
-# Device types of the DLPack standard: those whose memory the CPU reads, and names for the others.
+# Device types of the DLPack standard, of which the CPU reads CPU, pinned and managed memory.
 CUDA = 2
-_HOST = (1, 3, 11, 13)  # CPU, pinned by CUDA, pinned by ROCm, managed by CUDA
-_NAMES = {
-    CUDA: "CUDA",
-    4: "OpenCL",
-    7: "Vulkan",
-    8: "Metal",
-    10: "ROCm",
-    14: "oneAPI",
-    15: "WebGPU",
-}
+_HOST = (1, 3, 11, 13)
 
 
 def is_foreign(value: Any) -> bool:
@@ -592,5 +583,5 @@ def as_numpy(fn: str, name: str, value: Any) -> NDArray[Any]:
     except Exception as error:  # of the other library, of any type
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise TypeError(f"{fn}: {name} cannot be read by DLPack: {reason}") from error
-    where = _NAMES.get(device, f"DLPack device type {device}")
+    where = "CUDA" if device == CUDA else f"DLPack device type {device}"
     raise TypeError(f"{fn}: {name} must be in the memory of the CPU, got an array on {where}")

@@ -138,7 +138,9 @@ class Model:
         }
         arrays: dict[str, Any] = columns.numbers()
         arrays |= {name: getattr(network, name) for name in ("W", "a", "lam")}
-        _storage.save_npz("Model.save", path, arrays | network._origin(), header)
+        _storage.save_npz(
+            _storage.file_to_write("Model.save", "path", path), arrays | network._origin(), header
+        )
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:

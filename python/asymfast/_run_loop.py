@@ -160,10 +160,8 @@ class Job:
         net, q = self.net, len(self.ntg_on)
         sizes = {"member": net.B or 1, "node": net.m, "input": net.d, "output": net.k}
         sizes |= {"sample": q, "sample2": q, "rank": self.record.top_nodes}
-        missing = {
-            *(["test data"] if self.X_test is None else []),
-            *([] if self.train_output else ["train_output"]),
-        }
+        missing = {"test data"} if self.X_test is None else set()
+        missing |= set() if self.train_output else {"train_output"}
         return {
             name: (column.numpy_dtype(net.dtype), tuple(sizes[axis] for axis in column.axes))
             for name, column in COLUMNS.items()
@@ -196,8 +194,7 @@ class Job:
             columns=list(self.columns()),
             top_nodes=self.record.top_nodes,
         )
-        pulse, close = progress_hooks(self.fn, self.progress)
-        try:
+        with shown(self.fn, self.progress) as pulse:
             writer = _Writer(self, config, schedule)
             limits = self._stop()
             hooks = _core.Hooks(
@@ -218,8 +215,6 @@ class Job:
             rows = writer.rows(result.rows)
             if pulse is not None and result.status == "finished":
                 pulse(1.0, float(rows["loss"][-1, 0]))
-        finally:
-            close()
         run = self._run(result, rows, config)
         if isinstance(result.exception, BaseException):
             result.exception.run = run  # type: ignore[attr-defined]
@@ -236,21 +231,18 @@ class Job:
     @contextmanager
     def at_the_start(self) -> Iterator[None]:
         """Show, before the run begins, that something is being computed; its loss is not known."""
-        pulse, close = progress_hooks(self.fn, self.progress)
-        try:
+        with shown(self.fn, self.progress) as pulse:
             if pulse is not None:
                 pulse(0.0, math.nan)
             yield
-        finally:
-            close()
 
     def _require_finite(self, rows: dict[str, NDArray[Any]], run: Run) -> None:
         """Raise OverflowError if recorded numbers exceed float64 although the loss does not."""
         for name in (one for one in rows if COLUMNS[one].finite):
+            values = rows[name]
             try:
-                values = (
-                    rows[name] if name == "time" else rows[name][:, ~np.atleast_1d(run.diverged)]
-                )
+                if name != "time":
+                    values = values[:, ~np.atleast_1d(run.diverged)]
                 _check.in_range(f"{self.fn}: record of {name}", values)
             except OverflowError as error:
                 error.run = run  # type: ignore[attr-defined]
@@ -712,18 +704,21 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def progress_hooks(
+@contextmanager
+def shown(
     fn: str, progress: bool | Callable[[float, float], object]
-) -> tuple[Callable[[float, float], object] | None, Callable[[], None]]:
-    """Return the callable to report progress to, and the one to call at the end."""
-    progress = bool(progress) if isinstance(progress, np.bool_) else progress
-    if progress is True and _is_terminal(sys.stderr):
-        require("tqdm", "sweep", f"{fn}: progress=True")
-        bar = ProgressBar(fn)
-        return bar, bar.close
-    if not (progress is None or isinstance(progress, bool) or callable(progress)):
+) -> Iterator[Callable[[float, float], object] | None]:
+    """Yield the callable to report progress to, if any."""
+    if not (progress is None or callable(progress) or isinstance(progress, (bool, np.bool_))):
         raise TypeError(f"{fn}: progress must be True, False or callable, got {progress!r}")
-    return progress if callable(progress) else None, lambda: None
+    if callable(progress):
+        yield progress
+    elif progress and _is_terminal(sys.stderr):
+        require("tqdm", "sweep", f"{fn}: progress=True")
+        with ProgressBar(fn) as bar:
+            yield bar
+    else:
+        yield None
 
 
 def _is_terminal(stream: Any) -> bool:

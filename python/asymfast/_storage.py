@@ -144,13 +144,24 @@ _LONGEST_HEADER = 1000  # characters; a long one could exhaust the stack of the 
 
 
 def save_npz(
-    fn: str, path: Any, arrays: Mapping[str, Any], header: Mapping[str, Any] | None = None
+    path: Path,
+    arrays: Mapping[str, Any],
+    header: Mapping[str, Any] | None = None,
+    *,
+    durable: bool = False,
 ) -> None:
     """Write arrays, and a JSON header as one of them, to an .npz file, without pickle."""
-    file = file_to_write(fn, "path", path)
-    entries = {**arrays, "header": np.array(json.dumps(header))} if header else dict(arrays)
-    with replacing(file) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **entries)
+    import zipfile
+
+    entries = {**arrays, "header": np.array(json.dumps(header))} if header else arrays
+    # Not numpy.savez, whose own arguments some names would be.
+    with (
+        replacing(path, durable=durable) as temporary,
+        zipfile.ZipFile(temporary, "w") as archive,
+    ):
+        for name, values in entries.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asanyarray(values), allow_pickle=False)
 
 
 def load_npz(

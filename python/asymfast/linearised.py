@@ -111,7 +111,7 @@ class LinearisedFlow:
         ['eigenvalues', 'f', 'loss', 'time']
         """
         arrays = {name: values for name, (_, values) in self.columns().items()}
-        _storage.save_npz("LinearisedFlow.save", path, arrays)
+        _storage.save_npz(_storage.file_to_write("LinearisedFlow.save", "path", path), arrays)
 
 
 def _linear_loss(fn: str, name: str, loss: Any) -> str:

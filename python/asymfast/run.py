@@ -159,7 +159,7 @@ class Run:
             "stopped_by": self.stopped_by,
             "config": self.config,
         }
-        _storage.save_npz("Run.save", path, arrays, header)
+        _storage.save_npz(_storage.file_to_write("Run.save", "path", path), arrays, header)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Run:

@@ -20,14 +20,12 @@ import os
 import platform
 import re
 import time
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import filelock
-import numpy as np
 from numpy.typing import NDArray
 
 from asymfast import _check, _storage
@@ -35,7 +33,6 @@ from asymfast.study.config import as_plain
 
 _MARKER = "asymfast-store.json"
 _FORMAT = "asymfast store 2"
-_HEADER = "header"  # the one name that no array can have
 _FOLDERS = ("runs", "unfinished", "failures", "locks")
 _ABANDONED = 86400.0  # seconds without a byte more; clocks of hosts may differ
 
@@ -204,21 +201,10 @@ class Store:
             "info": as_plain("Store.save", "info", dict(info or {}), finite=False),
         }
         columns = {name: _column(name, values) for name, values in arrays.items()}
-        columns[_HEADER] = np.array(json.dumps(header))
         path = self.path(config)
-        with (
-            _storage.replacing(path, durable=True) as temporary,
-            # Not numpy.savez, whose own arguments some names would be.
-            zipfile.ZipFile(temporary, "w") as archive,
-        ):
-            for name, values in columns.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                    np.lib.format.write_array(entry, values, allow_pickle=False)
-        for folder, ending in (
-            ("unfinished", ".ckpt"),
-            ("unfinished", ".begun"),
-            ("failures", ".json"),
-        ):
+        _storage.save_npz(path, columns, header, durable=True)
+        unfinished = [("unfinished", ".ckpt"), ("unfinished", ".begun"), ("failures", ".json")]
+        for folder, ending in unfinished:
             self._file(folder, config, ending).unlink(missing_ok=True)
         return path
 
@@ -303,7 +289,7 @@ def _plain_config(config: Any) -> dict[str, Any]:
 
 
 def _column(name: str, values: Any) -> NDArray[Any]:
-    if not isinstance(name, str) or not name or name == _HEADER:
+    if not isinstance(name, str) or not name or name == "header":
         raise ValueError(f"Store.save: arrays must have names, other than 'header', got {name!r}")
     array = _check.as_array("Store.save", f"arrays[{name!r}]", values)
     if array.dtype.hasobject:
