@@ -23,7 +23,14 @@ import numpy as np
 import asymfast as af
 from asymfast import _build
 from asymfast.cli import bench, certify, study, train
-from asymfast.cli._common import INCOMPLETE, INTERRUPTED, CommandError, Parser, text_table
+from asymfast.cli._common import (
+    BAD_INPUT,
+    INCOMPLETE,
+    INTERRUPTED,
+    CommandError,
+    Parser,
+    text_table,
+)
 
 # Extra by extra, what each installs: pip install 'asymfast[plot]'.
 _EXTRAS = {
@@ -93,6 +100,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return INCOMPLETE
         except OSError as refused:  # a full disk, at the end of a run
             return _fail(options.command, f"cannot write the results: {refused}", INCOMPLETE)
+        except (ValueError, ImportError, RuntimeError, OverflowError) as refused:
+            message = str(refused).removeprefix(f"{options.command}: ").removeprefix("asymfast: ")
+            return _fail(options.command, message, BAD_INPUT)
         return code
 
 

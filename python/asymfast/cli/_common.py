@@ -167,10 +167,7 @@ def network_of(options: argparse.Namespace, d: int, rng: Any, **more: Any) -> af
     """Draw the network that the options describe."""
     names = ("gamma", "alpha", "activation", "dtype")
     settings = {name: getattr(options, name) for name in names}
-    try:
-        return af.Network.init(d=d, m=options.width, rng=rng, **settings, **more)
-    except ValueError as wrong:
-        raise CommandError(str(wrong)) from wrong
+    return af.Network.init(d=d, m=options.width, rng=rng, **settings, **more)
 
 
 def announce(options: argparse.Namespace, loss: str) -> None:
@@ -212,8 +209,6 @@ def trained(
         if options.lr == "auto":
             print(f"learning rate {run.config['lr']:.4g}, chosen from the largest eigenvalue")
         return Outcome(run)
-    except (af.CheckpointError, OverflowError, ValueError) as refused:
-        raise CommandError(str(refused)) from refused
     except af.DivergenceError as left:
         remedy = "a smaller --rtol" if options.flow else "a smaller --lr"
         if not options.flow and 0 < left.bound < math.inf:
@@ -235,13 +230,10 @@ def trained(
 
 def require_device(device: str) -> None:
     """Check that the device, or the backend that the environment names, can be used."""
-    try:
-        if device == "cuda":
-            cuda.require("--device cuda")
-        else:
-            backend_name("asymfast", None)
-    except (RuntimeError, ValueError) as missing:
-        raise CommandError(str(missing).removeprefix("asymfast: ")) from missing
+    if device == "cuda":
+        cuda.require("--device cuda")
+    else:
+        backend_name("asymfast", None)
 
 
 def require_figures() -> None:
@@ -292,8 +284,6 @@ def samples_of(options: argparse.Namespace, test_fraction: float) -> Samples:
         raise CommandError(
             f"cannot read {options.file}: {refused.strerror or refused}"
         ) from refused
-    except ValueError as wrong:
-        raise CommandError(str(wrong)) from wrong
 
 
 # ---------------------------------------------------------------------------------- text tables

@@ -107,7 +107,7 @@ def paper(options: argparse.Namespace) -> int:
             "interrupted; finished runs are kept, and the same command resumes the others",
             common.INTERRUPTED,
         ) from None
-    except (ImportError, OSError, RuntimeError, ValueError) as refused:
+    except OSError as refused:
         raise CommandError(str(refused)) from refused
     if result.failures:
         raise CommandError(
@@ -171,8 +171,6 @@ def sweep(options: argparse.Namespace) -> int:
         raise CommandError(
             f"interrupted; {stop.result.summary()}; the same command resumes it", common.INTERRUPTED
         ) from None
-    except (ValueError, TypeError, ImportError) as wrong:
-        raise CommandError(str(wrong).removeprefix("sweep: ")) from wrong
     except FileNotFoundError as missing:
         raise CommandError(
             f"cannot read {missing.filename or options.grid}: {missing}"

@@ -470,8 +470,6 @@ def export(options: argparse.Namespace) -> int:
             write(layers, path, columns, "export")
     except OSError as refused:
         raise CommandError(f"{refused.filename or options.model}: {refused.strerror}") from refused
-    except (ValueError, OverflowError, ImportError) as wrong:
-        raise CommandError(str(wrong).removeprefix("export: ")) from wrong
     print(f"written: {', '.join(map(str, wanted))}")
     return 0
 
