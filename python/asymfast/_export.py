@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,17 +48,6 @@ _C = {  # {0} is "f" in float; erfc keeps the tail of gelu
 }
 
 
-class _Network(Protocol):
-    W: Array
-    a: Array
-    lam: Array
-    activation: str
-    bias: bool
-
-    @property
-    def B(self) -> int | None: ...
-
-
 @dataclass(frozen=True)
 class Layers:
     """f(x) = C^T sigma(V x + b): the network without its scalings, in its dtype.
@@ -73,7 +62,7 @@ class Layers:
     activation: str
 
     @classmethod
-    def from_network(cls, fn: str, net: _Network) -> Layers:
+    def from_network(cls, fn: str, net: Any) -> Layers:
         """Take a single network apart."""
         if net.B is not None:
             raise ValueError(
@@ -111,49 +100,6 @@ def _expansion(columns: Columns) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 # ---- NumPy ---------------------------------------------------------------------------------------
 
-_NUMPY_MODULE = '''"""{title}, as a function of NumPy alone; written by asymfast {version}."""
-
-import base64
-import math  # noqa: F401
-
-import numpy as np
-
-
-def _array(text, dtype, *shape):
-    return np.frombuffer(base64.b64decode(text), dtype).reshape(shape)
-
-
-{arrays}
-
-{predict}'''
-_OF_NETWORK = '''
-def predict(X):
-    """Outputs ({out}) of the network for inputs X (n, {d})."""
-    X = np.asarray(X, V.dtype)
-    with np.errstate(over="ignore"):
-        Z = X @ V.T + b
-        return ({sigma}) @ C
-'''
-_OF_TABLE = '''
-def predict(X):
-    """Targets ({out}) of rows X (n, {d}), in their units.
-
-    {help}
-    """
-    X = np.asarray(X, float)
-    if not np.isfinite(X).all():
-        raise ValueError("predict: X must be finite")
-    for column, count in {counts}:
-        if not np.isin(X[:, column], range(count)).all():
-            raise ValueError(f"predict: X[:, {{column}}] must be a whole number below {{count}}")
-    rows = np.where(code < 0, X[:, source], X[:, source] == code)
-    rows = ((rows - input_mean) / input_scale).astype(V.dtype)
-    with np.errstate(over="ignore"):
-        Z = rows @ V.T + b
-        f = ({sigma}) @ C
-    return f * target_scale + target_mean
-'''
-
 
 def write_numpy(layers: Layers, path: Any, columns: Columns | None, fn: str) -> None:
     """Write a module with a function ``predict``."""
@@ -161,7 +107,8 @@ def write_numpy(layers: Layers, path: Any, columns: Columns | None, fn: str) -> 
     lines = [_as_text(name, values) for name, values in arrays.items()]
     title = _comment(_title(layers, columns))
     text = {"title": title, "version": _version(), "arrays": "\n".join(lines), "predict": predict}
-    _write(fn, path, _NUMPY_MODULE.format(**text))
+    file = _storage.file_to_write(fn, "path", path)
+    _storage.write_text(file, _template("module.py.in").format(**text))
 
 
 def numpy_function(layers: Layers) -> Callable[[Any], Array]:
@@ -179,13 +126,14 @@ def _numpy_parts(layers: Layers, columns: Columns | None) -> tuple[dict[str, Arr
     arrays: dict[str, Array] = {"V": layers.V, "b": layers.b, "C": layers.C}
     text = {"out": out, "d": layers.V.shape[1], "sigma": _NUMPY[layers.activation]}
     if columns is None:
-        body = _OF_NETWORK.format(**text)
+        body = _template("network.py.in").format(**text)
     else:
         arrays["source"], arrays["code"] = _expansion(columns)
         arrays |= columns.numbers()
         counts = {columns.inputs.index(name): len(of) for name, of in columns.categories.items()}
         text |= {"d": len(columns.inputs), "counts": list(counts.items())}
-        body = _OF_TABLE.format(**text, help="\n    ".join(map(_comment, _legend(columns))))
+        legend = "\n    ".join(map(_comment, _legend(columns)))
+        body = _template("table.py.in").format(**text, help=legend)
     return arrays, body
 
 
@@ -421,45 +369,6 @@ def write_onnx(layers: Layers, path: Any, columns: Columns | None, fn: str) -> N
 
 # ---- C -------------------------------------------------------------------------------------------
 
-_HEADER = """/* {title}. Written by asymfast {version}.
- *
- *     int {name}_predict(const {outer} *x, {outer} *y);
- *
-{legend}
- *
- * Returns 0, or i if input i, counted from 1, is not finite or not one of its categories; y is then
- * left as it was. C99, no allocation, no state: link with -lm. Sums over nodes are taken in double.
- */
-#ifndef {guard}
-#define {guard}
-
-#include <math.h>
-
-enum {{ {name}_inputs = {d}, {name}_outputs = {k} }};
-
-{arrays}
-
-static inline int {name}_predict(const {outer} *x, {outer} *y) {{
-  {real} rows[{width}];
-  double f[{k}];
-  int i, j, q;
-  for (i = 0; i < {d}; ++i)
-    if (!(fabs((double)x[i]) <= {largest}){known}) return i + 1;
-  for (i = 0; i < {width}; ++i) rows[i] = {row};
-  for (q = 0; q < {k}; ++q) f[q] = 0;
-  for (j = 0; j < {m}; ++j) {{
-    {real} z = {name}_b[j], s;
-    for (i = 0; i < {width}; ++i) z += {name}_V[j][i] * rows[i];
-    s = {sigma};
-    for (q = 0; q < {k}; ++q) f[q] += (double)s * (double){name}_C[j][q];
-  }}
-  for (q = 0; q < {k}; ++q) y[q] = {target};
-  return 0;
-}}
-
-#endif /* {guard} */
-"""
-
 
 def write_c(layers: Layers, path: Any, columns: Columns | None, fn: str) -> None:
     """Write a header of C99 with the weights and a function ``<name of the file>_predict``."""
@@ -493,7 +402,7 @@ def write_c(layers: Layers, path: Any, columns: Columns | None, fn: str) -> None
             "target": f"f[q] * {name}_target_scale[q] + {name}_target_mean[q]",
         }
     legend = _legend(columns) if columns else [f"x: {width} inputs, y: {C.shape[1]} outputs"]
-    header = _HEADER.format(
+    header = _template("model.h.in").format(
         name=name,
         guard=f"{name.upper()}_H",
         title=_comment(_title(layers, columns)),
@@ -507,7 +416,7 @@ def write_c(layers: Layers, path: Any, columns: Columns | None, fn: str) -> None
         sigma=_C[layers.activation].format(suffix),
         **text,
     )
-    _write(fn, path, header)
+    _storage.write_text(_storage.file_to_write(fn, "path", path), header)
 
 
 def _c_array(name: str, values: Array) -> str:
@@ -546,6 +455,10 @@ def _legend(columns: Columns) -> list[str]:
     return [*lines, *(f"y[{place}] = {name}" for place, name in enumerate(columns.targets))]
 
 
+def _template(name: str) -> str:
+    return (Path(__file__).with_name("templates") / name).read_text(encoding="utf-8")
+
+
 def _comment(text: str) -> str:
     """Text that may stand in a comment, whatever the names of the columns are."""
     return re.sub(r"[^\w .,:;=()\[\]%+-]", "_", text, flags=re.ASCII)
@@ -555,17 +468,11 @@ def _version() -> str:
     return str(_core.build_config()["version"])
 
 
-def _write(fn: str, path: Any, text: str) -> None:
-    _storage.write_text(_storage.file_to_write(fn, "path", path), text)
-
-
 class Exports:
     """The methods of `Network` for other libraries."""
 
     @_check.arguments("Network.to_numpy")
-    def to_numpy(
-        self: _Network, path: str | os.PathLike[str] | None = None
-    ) -> Callable[[ArrayLike], Array]:
+    def to_numpy(self, path: str | os.PathLike[str] | None = None) -> Callable[[ArrayLike], Array]:
         """Function of NumPy alone that computes the outputs.
 
         Parameters
@@ -603,7 +510,7 @@ class Exports:
         return numpy_function(layers)
 
     @_check.arguments("Network.to_torch")
-    def to_torch(self: _Network) -> Any:
+    def to_torch(self) -> Any:
         """Module of PyTorch's own layers with the same outputs (extra ``torch``).
 
         Returns
@@ -631,7 +538,7 @@ class Exports:
         return torch_module(Layers.from_network("Network.to_torch", self))
 
     @_check.arguments("Network.to_onnx")
-    def to_onnx(self: _Network, path: str | os.PathLike[str]) -> None:
+    def to_onnx(self, path: str | os.PathLike[str]) -> None:
         """Write the network as a file of ONNX (extra ``onnx``).
 
         Parameters

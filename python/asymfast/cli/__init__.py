@@ -29,29 +29,20 @@ from asymfast.cli._common import (
     INTERRUPTED,
     CommandError,
     Parser,
+    command,
     text_table,
 )
 
 # Extra by extra, what each installs: pip install 'asymfast[plot]'.
 _EXTRAS = {
-    "plot": ("matplotlib",),
-    "data": ("pandas", "pooch", "openpyxl", "xlrd"),
-    "theory": ("scipy",),
-    "sklearn": ("scikit-learn",),
-    "sweep": (
-        "joblib",
-        "dask",
-        "distributed",
-        "filelock",
-        "jinja2",
-        "msgspec",
-        "pandas",
-        "tqdm",
-        "xarray",
-    ),
-    "mpi": ("mpi4py",),
-    "torch": ("torch",),
-    "onnx": ("onnx",),
+    "plot": "matplotlib",
+    "data": "pandas pooch openpyxl xlrd",
+    "theory": "scipy",
+    "sklearn": "scikit-learn",
+    "sweep": "joblib dask distributed filelock jinja2 msgspec pandas tqdm xarray",
+    "mpi": "mpi4py",
+    "torch": "torch",
+    "onnx": "onnx",
 }
 
 
@@ -155,12 +146,9 @@ def _parser() -> Parser:
         required=True,
         metavar="{train,predict,export,certify,paper,sweep,bench,info}",
     )
-    for command in (train, certify, study, bench):
-        command.register(commands)
-    show = commands.add_parser(
-        "info", help="show version, compiler, instruction set, threads and extras"
-    )
-    show.set_defaults(execute=info)
+    for module in (train, certify, study, bench):
+        module.register(commands)
+    command(commands, info)
     return parser
 
 
@@ -184,7 +172,7 @@ class _Print(argparse.Action):
 
 
 def info(_options: argparse.Namespace) -> int:
-    """Print the build configuration and the optional packages, aligned."""
+    """Show version, compiler, instruction set, threads and extras."""
     rows = [[name, _shown(value)] for name, value in af.build_config().items()]
     rows += [["python", platform.python_version()], ["numpy", np.__version__]]
     rows += [[f"extra: {extra}", _extra(extra, names)] for extra, names in _EXTRAS.items()]
@@ -200,8 +188,8 @@ def _shown(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _extra(extra: str, packages: tuple[str, ...]) -> str:
-    found = {name: _version(name) for name in packages}
+def _extra(extra: str, packages: str) -> str:
+    found = {name: _version(name) for name in packages.split()}
     shown = ", ".join(f"{name} {version or 'missing'}" for name, version in found.items())
     complete = all(found.values())
     return shown if complete else f"{shown}; install with: pip install 'asymfast[{extra}]'"

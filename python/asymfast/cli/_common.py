@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import inspect
 import json
 import math
 import sys
@@ -108,23 +109,25 @@ def some_path(text: str) -> Path:
     return Path(text)
 
 
+def command(commands: Any, function: Callable[[argparse.Namespace], int]) -> Parser:
+    """Add a command that has the name of a function and is described by its docstring."""
+    summary, _, text = inspect.cleandoc(function.__doc__ or "").partition("\n\n")
+    title = summary.removesuffix(".")
+    parser: Parser = commands.add_parser(
+        function.__name__, help=title[:1].lower() + title[1:], description=f"{summary} {text}"
+    )
+    parser.set_defaults(execute=function)
+    return parser
+
+
 def table_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how a CSV file is read."""
     option = parser.add_argument
     option("--drop", action="append", default=[], metavar="COLUMN", help="not used (repeatable)")
-    option(
-        "--one-hot",
-        action="append",
-        default=[],
-        metavar="COLUMN",
-        help="of text: one input of 0 and 1 for each of its values (repeatable)",
-    )
-    option(
-        "--missing",
-        choices=("error", "drop"),
-        default="error",
-        help="what to do about rows with empty cells (error)",
-    )
+    text = "of text: one input of 0 and 1 for each of its values (repeatable)"
+    option("--one-hot", action="append", default=[], metavar="COLUMN", help=text)
+    text = "what to do about rows with empty cells (error)"
+    option("--missing", choices=("error", "drop"), default="error", help=text)
     option("--decimal", choices=(".", ","), default=".", help="decimal sign of the numbers (.)")
 
 

@@ -38,16 +38,7 @@ Ask = Callable[[str, int], tuple[float, float]]  # seconds and that number, of a
 
 def register(commands: Any) -> None:
     """Add the command and its options to the subparsers of ``asymfast``."""
-    parser = commands.add_parser(
-        "bench",
-        help="measure the speed at your own sizes",
-        description="Time a step of gradient descent, a step of RK4, an NTG and its smallest "
-        "eigenvalue at the sizes given, in turns with other libraries: medians and ranges over the "
-        "rounds, useful GFLOP/s, and their share of this machine's peak, measured as NumPy's "
-        "fastest product of matrices. The other libraries compute the same formulas, written by "
-        "hand without autograd, and must agree.",
-    )
-    option = parser.add_argument
+    option = common.command(commands, bench).add_argument
     for name, text in (("n", "samples"), ("d", "inputs"), ("m", "hidden nodes")):
         option(f"--{name}", type=count, required=True, metavar=name.upper(), help=text)
     option("--k", type=count, default=1, metavar="K", help="outputs (1)")
@@ -56,11 +47,16 @@ def register(commands: Any) -> None:
     option("--threads", type=common.threads, metavar="N", help="(all cores)")
     option("--against", default="", metavar="numpy,torch,jax", help="other libraries (none)")
     option("--rounds", type=count, default=7, metavar="N", help="measurements of each (7)")
-    parser.set_defaults(execute=bench)
 
 
 def bench(options: argparse.Namespace) -> int:
-    """Measure and print a table."""
+    """Measure the speed at your own sizes.
+
+    A step of gradient descent, a step of RK4, an NTG and its smallest eigenvalue are timed at the
+    sizes given, in turns with other libraries: medians and ranges over the rounds, useful GFLOP/s,
+    and their share of this machine's peak, measured as NumPy's fastest product of matrices. The
+    other libraries compute the same formulas, written by hand without autograd, and must agree.
+    """
     peers = list(dict.fromkeys(filter(None, options.against.split(","))))
     if unknown := set(peers) - set(PEERS):
         raise CommandError(f"--against knows {', '.join(PEERS)}, got {', '.join(sorted(unknown))}")

@@ -24,36 +24,29 @@ Floats = npt.NDArray[np.float64]
 
 def register(commands: Any) -> None:
     """Add the command and its options to the subparsers of ``asymfast``."""
-    parser = commands.add_parser(
-        "certify",
-        help="compare a run with the convergence theorems",
-        description="Train on the paper's simulated data, or on the rows of a CSV file (a header "
-        "line, then numbers), and compare the run with Theorem H.1 (gradient descent), 4.1 or A.1 "
-        "(gradient flow). The inputs of a file are standardised and then divided by the length of "
-        "the longest row, as Assumption 2.1 asks for; its target is standardised. The verdicts are "
-        "printed and do not change the exit code. After Ctrl-C or a kill, the same command resumes "
-        "from a checkpoint in the folder of the results, which is written every minute.",
-    )
+    parser = common.command(commands, certify)
     option = parser.add_argument
     option("file", type=Path, nargs="?", metavar="FILE.csv", help="the table (simulated data)")
     option("--target", metavar="COLUMN", help="of the file: what to learn from the other columns")
     common.table_options(parser)
     option("--samples", type=count, default=100, metavar="N", help="rows at most (100)")
     option("--inputs", type=count, metavar="D", help="of the simulated data (50)")
-    option(
-        "--delta",
-        type=fraction,
-        default=0.1,
-        metavar="P",
-        help="probability that the theorem may fail with (0.1)",
-    )
+    text = "probability that the theorem may fail with (0.1)"
+    option("--delta", type=fraction, default=0.1, metavar="P", help=text)
     option("--corrected", action="store_true", help="use the true sup |sigma'| instead of 1")
     common.run_options(parser, out="asymfast-certify", seed="data and network")
-    parser.set_defaults(execute=execute)
 
 
-def execute(options: argparse.Namespace) -> int:
-    """Train as the options say, print the certificate, and write it down."""
+def certify(options: argparse.Namespace) -> int:
+    """Compare a run with the convergence theorems.
+
+    The network is trained on the paper's simulated data, or on the rows of a CSV file (a header
+    line, then numbers), and the run compared with Theorem H.1 (gradient descent), 4.1 or A.1
+    (gradient flow). The inputs of a file are standardised and then divided by the length of the
+    longest row, as Assumption 2.1 asks for; its target is standardised. The verdicts are printed
+    and do not change the exit code. After Ctrl-C or a kill, the same command resumes from a
+    checkpoint in the folder of the results, which is written every minute.
+    """
     _check(options)
     if not options.no_figure:
         common.require_figures()

@@ -12,22 +12,13 @@ from asymfast.cli._common import CommandError, count, natural, some_path, thread
 
 def register(commands: Any) -> None:
     """Add both commands and their options to the subparsers of ``asymfast``."""
-    parser = commands.add_parser(
-        "paper",
-        help="repeat experiments of the paper",
-        description="Repeat experiments of the paper: train their settings, prune and transfer, "
-        "write the runs, figures, numbers and a report, and compare with the paper's claims. One "
-        "file a run, named by the hash of its settings: finished runs are skipped, and an "
-        "interrupted one resumes from its checkpoint.",
+    option = common.command(commands, paper).add_argument
+    text = (
+        "fig1, simulated, simulated_authors, concrete, energy, airfoil, plant, mnist, cifar10, "
+        "cifar10_gamma, cifar100; a TOML file of the same form; or all: every one whose data are "
+        "available, the others are named"
     )
-    option = parser.add_argument
-    option(
-        "experiment",
-        nargs="+",
-        help="fig1, simulated, simulated_authors, concrete, energy, airfoil, plant, mnist, cifar10,"
-        " cifar10_gamma, cifar100; a TOML file of the same form; or all: every one whose data are "
-        "available, the others are named",
-    )
+    option("experiment", nargs="+", help=text)
     option("--quick", action="store_true", help="fewer seeds, steps and samples: minutes")
     option("--activation", choices=("swish", "relu"), default="swish", help="of the nodes (swish)")
     option("--seeds", type=count, metavar="N", help="repetitions (5)")
@@ -42,22 +33,10 @@ def register(commands: Any) -> None:
     option("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
     option("--out", type=some_path, metavar="DIR", help="folder for the results (asymfast-paper)")
     option("--no-figure", action="store_true", help="draw no figure; needs no matplotlib")
-    option(
-        "--no-training",
-        action="store_true",
-        help="write tables, figures and report from the finished runs",
-    )
-    parser.set_defaults(execute=paper)
+    text = "write tables, figures and report from the finished runs"
+    option("--no-training", action="store_true", help=text)
 
-    parser = commands.add_parser(
-        "sweep",
-        help="compute the runs of a grid",
-        description="Compute the runs that a TOML file describes, several at a time, each with a "
-        "file for its results. Finished runs are skipped, interrupted ones resume; several such "
-        "commands, also on several hosts, may share a folder and the work. "
-        "In Python: asymfast.load_sweep(DIR).",
-    )
-    option = parser.add_argument
+    option = common.command(commands, sweep).add_argument
     option("grid", type=Path, metavar="GRID.toml", help="base, grid, variants and runs")
     option("--out", type=some_path, metavar="DIR", help="folder for the results (asymfast-GRID)")
     option("--dry-run", action="store_true", help="list the runs, and compute none")
@@ -67,18 +46,17 @@ def register(commands: Any) -> None:
     option("--retries", type=natural, default=2, metavar="N", help="after a worker died (2)")
     option("--no-wait", action="store_true", help="skip runs that another process is working on")
     option("--data-dir", type=Path, metavar="DIR", help="folder of data sets and files")
-    option(
-        "--checkpoint-every",
-        type=common.positive,
-        default=60.0,
-        metavar="S",
-        help="seconds between the checkpoints of a run (60)",
-    )
-    parser.set_defaults(execute=sweep)
+    text = "seconds between the checkpoints of a run (60)"
+    option("--checkpoint-every", type=common.positive, default=60.0, metavar="S", help=text)
 
 
 def paper(options: argparse.Namespace) -> int:
-    """Repeat the chosen experiments one after another."""
+    """Repeat experiments of the paper.
+
+    Their settings are trained, pruned and transferred; runs, figures, numbers and a report are
+    written and compared with the paper's claims. There is one file a run, named by the hash of its
+    settings: finished runs are skipped, and an interrupted one resumes from its checkpoint.
+    """
     try:
         from asymfast import study
 
@@ -141,7 +119,12 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def sweep(options: argparse.Namespace) -> int:
-    """Compute the runs, and say how each went."""
+    """Compute the runs of a grid.
+
+    The runs that a TOML file describes are computed several at a time, each with a file for its
+    results. Finished runs are skipped, interrupted ones resume; several such commands, also on
+    several hosts, may share a folder and the work. In Python: asymfast.load_sweep(DIR).
+    """
     out = options.out or Path(f"asymfast-{options.grid.stem}")
     common.require_device("cpu")
     try:

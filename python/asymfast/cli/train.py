@@ -31,78 +31,49 @@ _FIGURES = ("figure.png", "figure.pdf")
 
 
 def register(commands: Any) -> None:
-    """Add both commands and their options to the subparsers of ``asymfast``."""
-    parser = commands.add_parser(
-        "train",
-        help="train on a CSV file",
-        description="Train on the rows of a CSV file (a header line, then numbers), and write "
-        "run.npz, model.npz, results.csv, summary.json and a figure; `asymfast predict` applies "
-        "the model to new rows. Inputs and targets are standardised by the mean and the standard "
-        "deviation of the training rows. After Ctrl-C or a kill, the same command resumes from a "
-        "checkpoint in the folder of results, which is written every minute.",
-    )
+    """Add the commands and their options to the subparsers of ``asymfast``."""
+    parser = common.command(commands, train)
     option = parser.add_argument
     option("file", type=Path, metavar="FILE.csv", help="the table")
-    option(
-        "--target",
-        required=True,
-        action="append",
-        metavar="COLUMN",
-        help="what to learn from the other columns (repeatable)",
-    )
+    text = "what to learn from the other columns (repeatable)"
+    option("--target", required=True, action="append", metavar="COLUMN", help=text)
     common.table_options(parser)
     option("--bias", action="store_true", help="add an input that is always 1")
     option("--loss", choices=("mse", "half_sse"), default="mse", help="mean or half sum of squares")
-    option(
-        "--method",
-        choices=("step", "leap", "auto"),
-        help="every step, many at a time with a controlled error, or the cheaper one (step)",
-    )
+    text = "every step, many at a time with a controlled error, or the cheaper one (step)"
+    option("--method", choices=("step", "leap", "auto"), help=text)
     option("--rtol", type=fraction, metavar="R", help="tolerance of the flow, and of leaps (1e-6)")
     option("--test-fraction", type=share, default=0.2, metavar="P", help="(0.2)")
     option("--ntg-on", type=natural, metavar="N", help="samples in the NTG (up to 500; 0: no NTG)")
     common.run_options(parser, out="asymfast-FILE", seed="the split and the network")
-    parser.set_defaults(execute=train)
 
-    parser = commands.add_parser(
-        "predict",
-        help="apply a trained model to new rows",
-        description="Predict the targets of the rows of a CSV file by a model of `asymfast train`, "
-        "in the units of the targets. Columns are found by their names; others are ignored.",
-    )
-    option = parser.add_argument
+    option = common.command(commands, predict).add_argument
     option("model", type=Path, metavar="MODEL", help="model.npz, or the folder that has it")
     option("file", type=Path, metavar="NEW.csv", help="a table with the inputs of the model")
     option("--decimal", choices=(".", ","), default=".", help="decimal sign of the numbers (.)")
     option("--threads", type=common.threads, metavar="N", help="(all cores)")
-    option(
-        "--out",
-        type=common.some_path,
-        metavar="FILE.csv",
-        help="where the predictions go (the screen)",
-    )
+    text = "where the predictions go (the screen)"
+    option("--out", type=common.some_path, metavar="FILE.csv", help=text)
     option("--overwrite", action="store_true", help="replace the file of --out")
-    parser.set_defaults(execute=predict)
 
-    parser = commands.add_parser(
-        "export",
-        help="write a trained model for other programs",
-        description="Write a model of `asymfast train`, or the network of a run.npz, as a header "
-        "of C99, a file of ONNX or a module of NumPy alone. A model takes rows in the units of the "
-        "table, columns in the order of training, categories as numbers; the file says which.",
-    )
-    option = parser.add_argument
+    option = common.command(commands, export).add_argument
     option("model", type=Path, metavar="MODEL", help="model.npz, its folder, or run.npz")
     option("--c", type=Path, metavar="FILE.h", help="a header with a function to call")
     option("--onnx", type=Path, metavar="FILE.onnx", help="needs the extra onnx")
     option("--numpy", type=Path, metavar="FILE.py", help="a module with a function predict(X)")
     option("--dtype", choices=("float64", "float32"), help="of the weights (the model's)")
     option("--overwrite", action="store_true", help="replace files that exist")
-    parser.set_defaults(execute=export)
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train as the options say, write the results and print them."""
+    """Train on a CSV file.
+
+    The file has a header line, then numbers. Written are run.npz, model.npz, results.csv,
+    summary.json and a figure; `asymfast predict` applies the model to new rows. Inputs and targets
+    are standardised by the mean and the standard deviation of the training rows. After Ctrl-C or a
+    kill, the same command resumes from a checkpoint in the folder of results, which is written
+    every minute.
+    """
     _check(options)
     with ProgressBar(f"reading {options.file.name}") as bar:
         bar(0.0, None)
@@ -408,7 +379,11 @@ _OF_TRAIN = re.compile(r"; (missing='drop' |if the column holds ).*|; --drop lea
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Apply a model to the rows of a table, and write or print the predictions."""
+    """Apply a trained model to new rows.
+
+    The targets of the rows of a CSV file are predicted by a model of `asymfast train`, in the units
+    of the targets. Columns are found by their names; others are ignored.
+    """
     common.require_device("cpu")
     out = options.out
     if out is not None:
@@ -445,7 +420,12 @@ def predict(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    """Write a model in the formats that the options name."""
+    """Write a trained model for other programs.
+
+    A model of `asymfast train`, or the network of a run.npz, becomes a header of C99, a file of
+    ONNX or a module of NumPy alone. A model takes rows in the units of the table, columns in the
+    order of training, categories as numbers; the file says which.
+    """
     wanted = {
         path: write
         for path, write in (

@@ -15,6 +15,7 @@ from asymfast.datasets.tables import statistics
 
 Array = npt.NDArray[Any]
 _CLASSES = 10
+_PARTS = ("train", "valid", "test")
 
 NAMES = (*TABLES, "mnist")
 """Names that `load` knows."""
@@ -198,19 +199,15 @@ def load(
     values = read(table, data_dir)
     inputs = values[:, : -table.targets]
     outputs = values[:, table.columns.index(target)]
-    train, valid, test = split(len(values), split_seed)
-    x_mean, x_std = statistics(inputs[train])
-    y_mean, y_std = statistics(outputs[train])
+    parts = dict(zip(_PARTS, split(len(values), split_seed), strict=True))
+    x_mean, x_std = statistics(inputs[parts["train"]])
+    y_mean, y_std = statistics(outputs[parts["train"]])
     X = np.ascontiguousarray((inputs - x_mean) / x_std, dtype=dtype)
     y = ((outputs - y_mean) / y_std).astype(dtype)
     return Dataset(
         name=name,
-        X_train=X[train],
-        y_train=y[train],
-        X_valid=X[valid],
-        y_valid=y[valid],
-        X_test=X[test],
-        y_test=y[test],
+        **{f"X_{part}": X[rows] for part, rows in parts.items()},
+        **{f"y_{part}": y[rows] for part, rows in parts.items()},
         feature_names=table.columns[: -table.targets],
         target_names=(target,),
         x_mean=x_mean,
@@ -288,32 +285,28 @@ def load_mnist(
         raise ValueError(f"load_mnist: n_test must be at most {available_test}, got {n_test}")
 
     pixels, labels, test_pixels, test_labels = (read(file, data_dir) for file in MNIST.values())
-    train, valid, test = slice(n_train), slice(n_train, n_train + n_valid), slice(n_test)
+    train, valid = slice(n_train), slice(n_train, n_train + n_valid)
     mean = float(pixels[train].mean(dtype=np.float64))
     std = float(pixels[train].std(dtype=np.float64)) or 1.0
 
-    def inputs(images: Array) -> npt.NDArray[np.floating]:
-        return ((images.reshape(len(images), -1) - mean) / std).astype(dtype)
-
-    def one_hot(digits: Array) -> npt.NDArray[np.floating]:
-        return np.eye(_CLASSES, dtype=dtype)[digits]
+    def part(images: Array, digits: Array, name: str) -> dict[str, Array]:
+        return {
+            f"X_{name}": ((images.reshape(len(images), -1) - mean) / std).astype(dtype),
+            f"y_{name}": np.eye(_CLASSES, dtype=dtype)[digits],
+            f"labels_{name}": digits.astype(np.int64),
+        }
 
     rows, columns = pixels.shape[1:]
+    fields: Any = part(pixels[train], labels[train], "train")
+    fields |= part(pixels[valid], labels[valid], "valid")
+    fields |= part(test_pixels[:n_test], test_labels[:n_test], "test")
     return Dataset(
         name="mnist",
-        X_train=inputs(pixels[train]),
-        y_train=one_hot(labels[train]),
-        X_valid=inputs(pixels[valid]),
-        y_valid=one_hot(labels[valid]),
-        X_test=inputs(test_pixels[test]),
-        y_test=one_hot(test_labels[test]),
+        **fields,
         feature_names=tuple(f"pixel_{i}_{j}" for i in range(rows) for j in range(columns)),
         target_names=tuple(map(str, range(_CLASSES))),
         x_mean=np.full(rows * columns, mean),
         x_std=np.full(rows * columns, std),
         y_mean=0.0,
         y_std=1.0,
-        labels_train=labels[train].astype(np.int64),
-        labels_valid=labels[valid].astype(np.int64),
-        labels_test=test_labels[test].astype(np.int64),
     )
