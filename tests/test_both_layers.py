@@ -278,15 +278,40 @@ def test_stable_step(loss, outputs, dtype, activation):
 
 def test_default_step_is_stable():
     case = simulated(outputs=2)
-    run = af.gradient_descent(case.net, case.X, case.y, steps=200, train_output=True)
+    y = 0.75 * case.y  # not far larger than the outputs
+    run = af.gradient_descent(case.net, case.X, y, steps=200, train_output=True)
     assert run.loss.max() == run.loss[0] > 100 * run.loss[-1]
     expected = 0.2 * case.net.stable_step(case.X, layers="both")
     assert run.config["lr"] == pytest.approx(expected, rel=1e-2)
     with pytest.raises(af.DivergenceError) as caught:
         af.gradient_descent(
-            case.net, case.X, case.y, steps=2000, lr=100 * run.config["lr"], train_output=True
+            case.net, case.X, y, steps=2000, lr=100 * run.config["lr"], train_output=True
         )
     assert caught.value.bound == pytest.approx(5 * expected, rel=0.05)
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+@pytest.mark.parametrize("activation", ["swish", "tanh"])
+def test_default_step_suits_the_weights_that_large_targets_need(activation, scale):
+    """The tangent matrix of both layers grows with them: a fifth of the first bound diverged."""
+    X, y = af.datasets.simulated(n=40, d=20, rng=0)
+    net = af.Network.init(20, 100, 0.5, 0.7, activation, rng=1)
+    still = {"train_output": True, "record": af.Record(ntg=False, eigmin=False)}
+    for run in (
+        af.gradient_descent(net, X, scale * y, steps=300, **still),
+        af.sgd(net, X, scale * y, batch_size=4, epochs=30, **still),
+    ):
+        assert run.loss[-1] < 0.8 * run.loss[0]
+
+
+def test_default_step_of_small_batches_suits_all_of_them():
+    """That of one sample, whose nodes may be saturated, was up to 1e11 times too large."""
+    X, y = af.datasets.simulated(n=20, d=5, rng=0)
+    X[::2] *= 30
+    for seed in range(5):
+        net = af.Network.init(5, 10, 0.5, 0.7, "softplus", rng=seed)
+        run = af.sgd(net, X, y, batch_size=1, epochs=20, rng=seed)
+        assert run.loss[-1] <= 1.01 * run.loss[0]
 
 
 # ---- what is refused -----------------------------------------------------------------------------

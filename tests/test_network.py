@@ -123,6 +123,7 @@ def test_shapes_of_results():
     assert single.net.node_gradients(single.X, single.y).shape == (37, 11)
     assert single.net.features(single.X).shape == (23, 37)
     assert single.net.ntg(single.X, single.X[:4]).shape == (23, 4)
+    assert bool(single.net)
     column = af.Network(single.net.W, single.net.a[:, None], single.net.lam)
     assert column(single.X).shape == (23, 1)
 

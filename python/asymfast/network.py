@@ -336,6 +336,9 @@ class Network(Exports):
             raise TypeError("Network: a single network has no len(); only an ensemble has")
         return self.B
 
+    def __bool__(self) -> bool:  # not by len()
+        return True
+
     def __getitem__(self, b: int) -> Network:
         return self.member(b)
 

@@ -58,7 +58,9 @@ def gradient_descent(
     lr : "auto" or float
         Step size > 0. "auto": half of the largest stable step at the start, 2 / eig_max of the
         loss' Gauss-Newton matrix (`Network.stable_step`), rounded to three digits; with
-        `train_output`, where that matrix changes faster, a fifth, of both layers. An ensemble uses
+        `train_output`, where that matrix changes faster, a fifth, of both layers, and where the
+        outputs are below an eighth of the targets (cross_entropy: of 1), the same at multiples of
+        the weights at which they are not. An ensemble uses
         the smallest of its members' steps (pass that number to reproduce one member alone); with
         `comm` the eigenvalues of the ranks' parts are added, an upper bound. ``run.config["lr"]``
         is the number used. half_sse is a sum over samples, so its largest stable step falls with
@@ -174,7 +176,7 @@ def gradient_descent(
     own = None if lr == "auto" else lr
     if lr == "auto":
         with job.at_the_start():
-            lr = _automatic(_largest_step(job), _BOTH_SAFETY if train_output else _SAFETY)
+            lr = _automatic(_safe_step(job, job.X), _BOTH_SAFETY if train_output else _SAFETY)
     planned = of_steps(
         job.fn,
         job.record,
@@ -210,7 +212,10 @@ _SAFETY = 0.5
 _BATCH_SAFETY = _BOTH_SAFETY = 0.2
 _WARNED_FROM = 10  # steps
 _CHECKED_FROM = 3000  # steps; from there the 30 gradients of an eigenvalue are at most 1 % of a run
+_MOST_DOUBLINGS = 20  # of the weights
+_FAR = 1 / 8  # of the size of the targets
 _BATCH_ROWS = 500  # of a batch of sgd that the step is chosen on
+_FEW_ROWS = 32  # on which it is chosen at least, in several batches
 
 
 def _automatic(largest: float, safety: float) -> float:
@@ -218,7 +223,7 @@ def _automatic(largest: float, safety: float) -> float:
     return float(f"{safety * largest:.3g}") if 0 < largest < math.inf else 1.0
 
 
-def _largest_step(job: Job, X: NDArray[Any] | None = None) -> float:
+def _largest_step(job: Job, X: NDArray[Any] | None = None, net: Network | None = None) -> float:
     """2 / (1.01 eig_max) at the start, of an ensemble the smallest, of ranks a lower bound.
 
     Not looked for while arguments are checked only, where it is infinite.
@@ -226,7 +231,7 @@ def _largest_step(job: Job, X: NDArray[Any] | None = None) -> float:
     if job.checks_only:
         return math.inf
     X = job.X if X is None else X
-    steps = job.net.stable_step(
+    steps = (job.net if net is None else net).stable_step(
         X if len(X) > 1 else X[0],
         job.loss,
         threads=job.threads or None,
@@ -241,12 +246,41 @@ def _largest_step(job: Job, X: NDArray[Any] | None = None) -> float:
     return 1 / inverse if inverse > 0 else math.inf
 
 
-def _largest_batch_step(job: Job, batch_size: int, key: int) -> float:
-    """The same for a batch, measured on at most 500 rows of one, with the output weights."""
-    rows = np.random.default_rng(key).permutation(job.X.shape[1])[:batch_size][:_BATCH_ROWS]
-    X = np.ascontiguousarray(job.X[:, rows])
-    share = len(rows) / batch_size if job.loss == "half_sse" else 1.0
-    return _largest_step(job, X) * share
+def _safe_step(job: Job, X: NDArray[Any]) -> float:
+    """`_largest_step` and, where both layers are trained, also at weights that the targets need.
+
+    The tangent matrix grows with the weights of the other layer. Where the outputs are far smaller
+    than the targets (cross_entropy: than 1, where it bends the most), the step must also suit
+    weights at which they are not.
+    """
+    largest = _largest_step(job, X)
+    if not job.train_output or job.checks_only:
+        return largest
+    rows, threads = (X if len(X) > 1 else X[0]), job.threads or None
+    # beyond the range of numbers no weights are needed
+    with suppress(OverflowError, ValueError), np.errstate(over="ignore"):
+        size = 1.0 if job.loss == "cross_entropy" else np.abs(job.y).mean(dtype=np.float64)
+        for doublings in range(_MOST_DOUBLINGS):
+            W, a = (np.ldexp(one, doublings) for one in (job.net.W, job.net.a))
+            net = job.net.with_weights(W, a)
+            if np.abs(net(rows, threads=threads)).mean(dtype=np.float64) >= _FAR * size:
+                return min(largest, _largest_step(job, X, net)) if doublings else largest
+    return largest
+
+
+def _batches(job: Job, batch_size: int, key: int) -> tuple[list[NDArray[Any]], float]:
+    """Inputs of a batch, at most 500 rows, of small ones of several; and the share of the step."""
+    order = np.random.default_rng(key).permutation(job.X.shape[1])
+    size = min(batch_size, _BATCH_ROWS)
+    starts = range(0, max(size, min(len(order), _FEW_ROWS)), size)
+    share = size / batch_size if job.loss == "half_sse" else 1.0
+    return [np.ascontiguousarray(job.X[:, order[i : i + size]]) for i in starts], share
+
+
+def _safe_batch_step(job: Job, batch_size: int, key: int) -> float:
+    """`_safe_step` for batches, all weights trained."""
+    batches, share = _batches(job, batch_size, key)
+    return share * min(_safe_step(job, X) for X in batches)
 
 
 def automatic_batch_step(
@@ -261,7 +295,7 @@ def automatic_batch_step(
 ) -> float:
     """The step of `sgd` for both layers that is `safety` of the largest stable one."""
     job = Job("sgd", net, X, y, True, loss=loss, threads=threads)
-    return _automatic(_largest_batch_step(job, batch_size, key), safety)
+    return _automatic(_safe_batch_step(job, batch_size, key), safety)
 
 
 def _warning_beyond(
@@ -454,7 +488,8 @@ def sgd(
     lr : "auto", float or callable(epoch) -> float
         Step size > 0; a callable is asked for epochs 0, 1, ... before the run starts. "auto": a
         fifth of the largest stable step of a batch at the start, as in `gradient_descent`, measured
-        on at most 500 of its rows; with `train_output`, of W and a together.
+        on at most 500 of its rows, of batches below 32 rows on several; with `train_output`, of W
+        and a together.
     loss : {"half_sse", "mse", "cross_entropy"}
         Loss of a batch: half_sse is half the sum of squares over its samples; mse and cross_entropy
         are means over its samples, of which the last batch may have fewer.
@@ -517,11 +552,12 @@ def sgd(
     own = rates[0] if rates and not callable(lr) else None
 
     def largest() -> float:
-        return _largest_batch_step(job, batch_size, keys[0])
+        (first, *_), share = _batches(job, batch_size, keys[0])
+        return share * _largest_step(job, first)
 
     if not rates:
         with job.at_the_start():
-            rates = [_automatic(largest(), _BATCH_SAFETY)]
+            rates = [_automatic(_safe_batch_step(job, batch_size, keys[0]), _BATCH_SAFETY)]
     starts = _starts(rates, in_epoch)
     end = float(starts[-1]) * (epochs // len(rates))
     constant = not callable(lr)
