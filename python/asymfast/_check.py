@@ -152,9 +152,9 @@ def number(fn: str, name: str, value: Any, interval: str = "(-inf, inf)") -> flo
 
 
 def integer(
-    fn: str, name: str, value: Any, *, low: int | None = None, high: int | None = None
+    fn: str, name: str, value: Any, *, low: int | None = None, high: int | None = None, of: str = ""
 ) -> int:
-    """Return an integer from `low` to `high`, or to `LARGEST`."""
+    """Return an integer from `low` to `high`, or to `LARGEST`; `of` says what `high` is: "m = "."""
     try:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError
@@ -165,7 +165,7 @@ def integer(
         raise ValueError(f"{fn}: {name} must be at least {low}, got {whole}")
     high = LARGEST if high is None else high
     if whole > high:
-        raise ValueError(f"{fn}: {name} must be at most {high}, got {whole}")
+        raise ValueError(f"{fn}: {name} must be at most {of}{high}, got {whole}")
     return whole
 
 
@@ -425,7 +425,9 @@ def require_room(
         )
 
 
-def slopes_allowed(fn: str, max_memory: Any, fixed: float, least: float, sizes: str) -> float:
+def slopes_allowed(
+    fn: str, max_memory: Any, backend: str, fixed: float, least: float, sizes: str
+) -> float:
     """Bytes that `max_memory` leaves for slopes sigma'(Z); 0.0 means as many as the call likes.
 
     Everything else is `fixed` by the sizes: the core that allocates it says how much it is. Slopes
@@ -434,6 +436,8 @@ def slopes_allowed(fn: str, max_memory: Any, fixed: float, least: float, sizes: 
     """
     if max_memory is None:
         return 0.0
+    if backend == "cuda":
+        raise ValueError(f"{fn}: max_memory must be None on device 'cuda', got {max_memory!r}")
     allowed: float = POSITIVE(fn, "max_memory", max_memory)
     if allowed < fixed + least:
         need = math.ceil(fixed + least)

@@ -131,12 +131,7 @@ class Job:
         self.X_test, self.y_test = self._test_data(X_test, y_test)
         self.ntg_on = self.record.samples(fn, self.X.shape[1])
         self.accuracy = self.record.wants_accuracy(fn, self.loss, net.k)
-        if self.record.top_nodes > net.m:
-            raise ValueError(
-                f"{fn}: record.top_nodes must be at most m = {net.m}, got {self.record.top_nodes}"
-            )
-        if max_memory is not None and self.backend == "cuda":
-            raise ValueError(f"{fn}: max_memory must be None on device 'cuda', got {max_memory!r}")
+        _check.integer(fn, "record.top_nodes", self.record.top_nodes, high=net.m, of="m = ")
         self.progress, self.callback, self.stop = progress, callback, stop
         self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
         self.train_output = train_output
@@ -162,16 +157,12 @@ class Job:
         sizes |= {"sample": q, "sample2": q, "rank": self.record.top_nodes}
         missing = {"test data"} if self.X_test is None else set()
         missing |= set() if self.train_output else {"train_output"}
+        wanted = vars(self.record) | {"accuracy": self.accuracy}
         return {
             name: (column.numpy_dtype(net.dtype), tuple(sizes[axis] for axis in column.axes))
             for name, column in COLUMNS.items()
-            if column.needs not in missing and self._wants(column.field)
+            if column.needs not in missing and (column.field is None or wanted[column.field])
         }
-
-    def _wants(self, field: str | None) -> bool:
-        if field == "accuracy":
-            return self.accuracy
-        return field is None or bool(getattr(self.record, field))
 
     def train(
         self, call: Call, schedule: Schedule, settings: dict[str, Any], step_text: str
@@ -288,7 +279,7 @@ class Job:
         text = f"n = {n}, d = {net.d}, m = {net.m}, B = {B} and its records"
         if self.stop is None and self.callback is None:  # else it may end before all that
             _check.require_room(self.fn, fixed, text)
-        return _check.slopes_allowed(self.fn, self.max_memory, fixed, 0, text)
+        return _check.slopes_allowed(self.fn, self.max_memory, self.backend, fixed, 0, text)
 
     def _arrays(self) -> dict[str, Any]:
         weights = zip(("W", "a", "lam"), self.net._arrays(), strict=True)
@@ -372,13 +363,17 @@ class Job:
     def _config(self) -> dict[str, Any]:
         net = self.net
         core = _core.build_config()
+        record = {name: _as_json(value) for name, value in asdict(self.record).items()}
+        if record["ntg_on"] in (None, "all"):  # the number of samples instead, None: all
+            q = len(self.ntg_on)
+            record["ntg_on"] = None if q == self.X.shape[1] else q
         return {
             "loss": self.loss,
             "n": self.X.shape[1],
             **{name: getattr(net, name) for name in ("d", "m", "k", "B", "activation")},
             **{name: _as_json(getattr(net, name)) for name in ("gamma", "alpha")},
             "dtype": str(net.dtype),
-            "record": self._recorded(),
+            "record": record,
             "device": self.device,
             "backend": self.backend,
             "isa": core["isa"],
@@ -387,14 +382,6 @@ class Job:
             "numpy": np.__version__,
             **self._ranks(),
         }
-
-    def _recorded(self) -> dict[str, Any]:
-        """The settings of the record, with the number of samples in place of a default `ntg_on`."""
-        record = {name: _as_json(value) for name, value in asdict(self.record).items()}
-        if record["ntg_on"] in (None, "all"):
-            q = len(self.ntg_on)
-            record["ntg_on"] = None if q == self.X.shape[1] else q  # None: all
-        return record
 
     def _ranks(self) -> dict[str, Any]:
         if not isinstance(self.net, NetworkPart):

@@ -763,19 +763,14 @@ class Network(Exports):
             return on_gpu.ntg(X2, v)
         left = inputs(fn, self, X)
         right = left if X2 is None else inputs(fn, self, X2, "X2")
-        slopes = 0.0  # as many as the call likes
+        kind, slopes = resolved(fn, **how), 0.0  # as many as the call likes
         if max_memory is not None:
-            if how.get("device") == "cuda":
-                raise ValueError(
-                    f"{fn}: max_memory must be None on device 'cuda', got {max_memory!r}"
-                )
             n, n2 = left.shape[1], right.shape[1]
             need = max(
                 _core.planned_ntg_bytes(n, n2, self.d, v_b, self.dtype.itemsize) for v_b in v
             )
             sizes = f"n = {n}, n2 = {n2}, d = {self.d}, m = {self.m}"
-            slopes = _check.slopes_allowed(fn, max_memory, *need, sizes)
-        kind = resolved(fn, **how)
+            slopes = _check.slopes_allowed(fn, max_memory, kind[0], *need, sizes)
         blocks = [
             _core.ntg(W, v[b], self.activation, row(left, b), row(right, b), *kind, slopes)
             for b, W in enumerate(self._arrays()[0])

@@ -78,13 +78,11 @@ class NTGOperator:
         output = _check.integer(fn, "output", output, low=0, high=net.k - 1)
         v = net._ntg_weights(part, output)[0]
         self._backend, self._threads = resolved(fn, **how)
-        if max_memory is not None and self._backend == "cuda":
-            raise ValueError(f"{fn}: max_memory must be None on device 'cuda', got {max_memory!r}")
         n, size = len(x), net.dtype.itemsize
         team = self._threads or _core.build_config()["threads"]
         sizes = _core.RunSizes(n=n, d=net.d, m=net.m, k=1, B=1, itemsize=size, threads=team)
         shown = f"n = {n}, d = {net.d}, m = {net.m}"
-        slopes = _check.slopes_allowed(fn, max_memory, sizes.operator(), 0, shown)
+        slopes = _check.slopes_allowed(fn, max_memory, self._backend, sizes.operator(), 0, shown)
         kind = _core.NtgOperatorFloat if size == 4 else _core.NtgOperatorDouble
         self._core = kind(net.W, v, net.activation, x, self._backend, self._threads, slopes)
         self.shape = (n, n)

@@ -543,8 +543,7 @@ def sgd(
     rates = [] if lr == "auto" else _rates(fn, lr, epochs)
     job = Job(fn, net, X, y, train_output=train_output, **options)
     n = job.X.shape[1]
-    if batch_size > n:
-        raise ValueError(f"{fn}: batch_size must be at most n = {n}, got {batch_size}")
+    _check.integer(fn, "batch_size", batch_size, high=n, of="n = ")
     if rng is None and job.checkpoint is not None:
         raise ValueError(f"{fn}: checkpoint needs a seed, got rng=None, which differs every time")
     keys = _keys(fn, rng, net.B)
@@ -558,8 +557,14 @@ def sgd(
     if not rates:
         with job.at_the_start():
             rates = [_automatic(_safe_batch_step(job, batch_size, keys[0]), _BATCH_SAFETY)]
-    starts = _starts(rates, in_epoch)
+    with np.errstate(over="ignore"):  # infinite times are found in the record
+        starts = np.concatenate([[0.0], np.cumsum(rates) * in_epoch])  # of epochs, and the end
     end = float(starts[-1]) * (epochs // len(rates))
+
+    def step_at(time: float) -> float:
+        epoch = min(int(np.searchsorted(starts, time, side="right")) - 1, len(rates) - 1)
+        return float(epoch * in_epoch + (time - starts[epoch]) / rates[epoch])
+
     constant = not callable(lr)
     last = min(epochs * in_epoch, _check.LARGEST)
     planned = of_steps(
@@ -569,7 +574,7 @@ def sgd(
         f"the sum of the learning rates, {end:g}"
         if job.record.times is not None
         else f"epochs * ceil(n / batch_size) = {last}",
-        step_at=_step_at(rates, starts, in_epoch),
+        step_at=step_at,
         every=min(in_epoch * -(-epochs // RECORDS), last),
     )
     settings = {
@@ -620,21 +625,3 @@ def _keys(fn: str, rng: Any, B: int | None) -> list[int]:
     if len(rng) != B:
         raise ValueError(f"{fn}: rng must be one seed or a sequence of B = {B}, got {len(rng)}")
     return [key(seed) for seed in rng]
-
-
-def _starts(rates: list[float], in_epoch: int) -> NDArray[np.float64]:
-    """The time at the start of every epoch of `rates`, and at the end of the last one."""
-    with np.errstate(over="ignore"):  # infinite times are found in the record
-        return np.concatenate([[0.0], np.cumsum(rates) * in_epoch])
-
-
-def _step_at(
-    rates: list[float], starts: NDArray[np.float64], in_epoch: int
-) -> Callable[[float], float]:
-    """The step at a time, as `of_steps` wants it."""
-
-    def step_at(time: float) -> float:
-        epoch = min(int(np.searchsorted(starts, time, side="right")) - 1, len(rates) - 1)
-        return epoch * in_epoch + float(time - starts[epoch]) / rates[epoch]
-
-    return step_at

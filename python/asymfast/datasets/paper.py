@@ -277,12 +277,8 @@ def load_mnist(
     load_mnist: n_train + n_valid must be at most 60000, got 64000
     """
     available, available_test = (MNIST[f"{part} labels"].shape[0] for part in ("train", "test"))
-    if n_train + n_valid > available:
-        raise ValueError(
-            f"load_mnist: n_train + n_valid must be at most {available}, got {n_train + n_valid}"
-        )
-    if n_test > available_test:
-        raise ValueError(f"load_mnist: n_test must be at most {available_test}, got {n_test}")
+    _check.integer("load_mnist", "n_train + n_valid", n_train + n_valid, high=available)
+    _check.integer("load_mnist", "n_test", n_test, high=available_test)
 
     pixels, labels, test_pixels, test_labels = (read(file, data_dir) for file in MNIST.values())
     train, valid = slice(n_train), slice(n_train, n_train + n_valid)

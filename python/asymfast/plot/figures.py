@@ -114,7 +114,8 @@ def training_figure(
         style.panel(loss, lines(lambda run: _members(run, run.loss)), log=True)
         for line, colour in zip(tests, style.COLOURS, strict=False):
             if line is not None:
-                loss.plot(line[1], _positive_mean(line[2]), color=colour, linewidth=0.9)
+                mean = np.ma.masked_invalid(line[2].mean(axis=0))
+                loss.plot(line[1], np.ma.masked_less_equal(mean, 0), color=colour, linewidth=0.9)
         loss.set_title(f"(a) training risk{', and test risk (thin)' if any(tests) else ''}")
         symbols = {_LOSS_SYMBOLS.get(str(run.config.get("loss")), "loss") for run in runs.values()}
         loss.set_ylabel(symbols.pop() if len(symbols) == 1 else "loss")
@@ -122,7 +123,8 @@ def training_figure(
         moved = lines(lambda run: _most_moved(_members(run, run.weight_change), top))
         style.panel(weights, moved)
         followed = min(line[2].shape[-1] for line in moved if line is not None)
-        weights.set_title(f"(b) weight change of the top {_nodes(followed)}")
+        nodes = f"{followed} nodes" if followed > 1 else "node"
+        weights.set_title(f"(b) weight change of the top {nodes}")
         weights.set_ylabel(r"$\Vert w_{tj} - w_{0j} \Vert$")
 
         style.panel(change, lines(lambda run: _members(run, run.ntg_change)))
@@ -202,15 +204,6 @@ def _members(run: Run, values: Any) -> Any:
     if values is None:
         return None
     return values[None] if run.loss.ndim == 1 else np.moveaxis(values, 1, 0)
-
-
-def _positive_mean(values: Floats) -> Floats:
-    mean = values.mean(axis=0)
-    return np.where(np.isfinite(mean) & (mean > 0), mean, np.nan)
-
-
-def _nodes(count: int) -> str:
-    return f"{count} nodes" if count > 1 else "node"
 
 
 def _most_moved(change: Floats, top: int) -> Floats:

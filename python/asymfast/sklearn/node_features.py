@@ -91,10 +91,7 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
         k = _check.COUNT(fn, "k", self.k)
         validated(self, X, y, dtype=(np.float64, np.float32), multi_output=True)
         estimator = self._estimator(fn, y)
-        if k > estimator.n_hidden:
-            raise ValueError(
-                f"{fn}: k must be at most the estimator's n_hidden = {estimator.n_hidden}, got {k}"
-            )
+        _check.integer(fn, "k", k, high=estimator.n_hidden, of="the estimator's n_hidden = ")
         self.estimator_ = estimator.fit(X, y)
         network = self.estimator_.network_
         self.nodes_ = network._ranked(self.kind)[:k]

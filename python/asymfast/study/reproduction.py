@@ -372,13 +372,14 @@ def _section(folder: Path, found: Results) -> dict[str, Any]:
         for infos in found.infos.values()
         for info in infos
     }
+    image = folder / f"{experiment.stem}.png"
     return {
         "stem": experiment.stem,
         "heading": f"{experiment.title} ({figure})" if figure else experiment.title,
         "seeds": len(found.seeds),
         "cpu_time": duration(found.cpu_seconds),
         "versions": " and ".join(sorted(versions)),
-        "image": _image(folder / f"{experiment.stem}.png"),
+        "image": base64.b64encode(image.read_bytes()).decode() if image.is_file() else "",
         "tables": {
             title: table.to_html(index=False, border=0)
             for title, table in tables.items()
@@ -398,7 +399,3 @@ def _certificate(certificate: Mapping[str, Any]) -> list[str]:
         {True: "yes", False: "no", None: "cannot be decided"}[certificate["holds"]],
         f"{sum(measured)} of {len(measured)}" if measured else "cannot be decided",
     ]
-
-
-def _image(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode() if path.is_file() else ""

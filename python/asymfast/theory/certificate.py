@@ -473,7 +473,8 @@ def certify(
         "M": assumptions.M,
         "L": max(1.0, assumptions.L) if corrected else 1.0,
     }
-    name = _theorem_name(numbers)
+    name = "Theorem H.1" if numbers.descent else "Theorem 4.1"
+    name = "Theorem A.1" if net.activation == "relu" else name
     theorem = None
     if kappa.positive and numbers.gamma > 0:
         theorem = _theorem(name, kappa.value, constants)
@@ -500,12 +501,6 @@ def certify(
         spectral=numbers.spectral,
         diverged=numbers.diverged,
     )
-
-
-def _theorem_name(numbers: RunNumbers) -> str:
-    if numbers.initial.activation == "relu":
-        return "Theorem A.1"
-    return "Theorem H.1" if numbers.descent else "Theorem 4.1"
 
 
 def _theorem(name: str, kappa: float, constants: dict[str, Any]) -> Theorem:
