@@ -388,7 +388,7 @@ def test_operator_outlives_the_arrays_it_was_made_of():
     ("arguments", "error", "message"),
     [
         ({"output": 1}, ValueError, "NTGOperator: output must be at most 0, got 1"),
-        ({"part": 3}, ValueError, "part must be None, 1 or 2, got 3"),
+        ({"part": 3}, ValueError, "part must be at most 2, got 3"),
         ({"threads": 0}, ValueError, "NTGOperator: threads must be at least 1, got 0"),
     ],
 )
