@@ -13,7 +13,7 @@ SIZES = ["--n", "30", "--d", "4", "--m", "60", "--threads", "1", "--rounds", "1"
 
 @pytest.mark.parametrize(
     "options",
-    [["--dtype", "float64"], ["--k", "3", "--activation", "relu"], ["--activation", "tanh"]],
+    [["--dtype", "float64"], ["--k", "3", "--activation", "relu"]],
     ids=" ".join,
 )
 def test_table(options, capsys, monkeypatch):

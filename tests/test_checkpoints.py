@@ -101,7 +101,7 @@ print(killed, f"{whole:.2f} s")
         ("sgd", "ensemble"),
     ],
 )
-@pytest.mark.parametrize("kills", [6, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.slow)])
 def test_killed_many_times(name, kind, kills, tmp_path):
     """At random moments, some of them before the first checkpoint, some amid the writing of one."""
     done = subprocess.run(
@@ -115,7 +115,7 @@ def test_killed_many_times(name, kind, kills, tmp_path):
     assert done.returncode == 0, done.stderr
     print(done.stdout)
     # a child may have finished before its signal came
-    assert int(done.stdout.split()[0]) >= 0.9 * kills - 3
+    assert int(done.stdout.split()[0]) >= max(1, 0.9 * kills - 3)
     one, other = (af.Run.load(tmp_path / f"{which}.npz") for which in ("whole", "resumed"))
     assert len(one.loss) > 10
     assert_same_run(run_arrays(other), run_arrays(one))

@@ -686,13 +686,15 @@ def test_an_error_while_drawing_keeps_the_results(table, capsys, monkeypatch, tm
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file names there are text")
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "ascii", pytest.param("cp1252", marks=pytest.mark.slow)]
+)
 def test_names_that_cannot_be_shown_are_escaped(encoding, tmp_path):
     path = os.fsencode(tmp_path) + b"/\xff\xce\xb1.csv"
     rows = "\n".join(f"{i},{i * i % 7}" for i in range(12))
     Path(os.fsdecode(path)).write_text(f"größe,日本\n{rows}\n", encoding="utf-8")
     options = ["--target", "日本", "--width", "5", "--steps", "3", "--lr", "1"]
-    options += [] if encoding == "ascii" else ["--no-figure"]
+    options += [] if encoding == "ascii" else ["--no-figure"]  # drawn once
     done = subprocess.run(
         [*PYTHON, "train", path, *options],
         capture_output=True,

@@ -176,7 +176,7 @@ def test_thousand_steps_in_float32(on):
 @pytest.mark.parametrize("flow", [{"dt": 0.5}, {"method": "rk4"}, {"method": "dopri5"}], ids=str)
 def test_flows(on, flow):
     case = simulated(n=9, d=4, m=17)
-    settings = {"t_end": 20.0, "record": af.Record(times=[0, 3.3, 20]), **flow}
+    settings = {"t_end": 8.0, "record": af.Record(times=[0, 3.3, 8]), **flow}
     got = af.gradient_flow(case.net, case.X, case.y, **settings, **on)
     exact = af.gradient_flow(case.net, case.X, case.y, **settings)
     # Chosen steps follow an error estimate, a difference that rounding touches: h varies by 1e-8.
@@ -192,14 +192,14 @@ def test_flow_in_float32(on):
 
 
 # Of runs along Jacobians of the past: a descent in leaps and a flow by the tangent method.
-LONG = {"leap": {"lr": 0.5, "steps": 400}, "tangent": {"t_end": 200.0}}
+LONG = {"leap": {"lr": 0.5, "steps": 150}, "tangent": {"t_end": 60.0}}
 
 
 def long_run(method, case, on, **settings):
     """A run with records on the way, whose steps are the method's own choice."""
     train = af.gradient_descent if method == "leap" else af.gradient_flow
     end = LONG[method].get("steps") or LONG[method]["t_end"]
-    at = {"steps" if method == "leap" else "times": [0, 1, 40, 133, end]}
+    at = {"steps" if method == "leap" else "times": [0, 1, 40, end]}
     settings = {
         **LONG[method],
         "method": method,
@@ -209,8 +209,18 @@ def long_run(method, case, on, **settings):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("size", [(5, 2, 33, 1), (2, 3, 9, 3), (1, 1, 1, 1)], ids=str)
-@pytest.mark.parametrize("method", LONG)
+@pytest.mark.parametrize(
+    ("method", "size"),
+    [
+        *(("leap", size) for size in [(5, 2, 33, 1), (2, 3, 9, 3), (1, 1, 1, 1)]),
+        ("tangent", (4, 2, 9, 1)),
+        *(
+            pytest.param("tangent", size, marks=pytest.mark.slow)
+            for size in [(5, 2, 33, 1), (2, 3, 9, 3), (1, 1, 1, 1)]
+        ),
+    ],
+    ids=str,
+)
 def test_jacobians_of_the_past(on, method, size, dtype):
     case = simulated(*size)
     if dtype == "float32":
@@ -231,10 +241,10 @@ def test_jacobians_of_the_past(on, method, size, dtype):
 @pytest.mark.parametrize("d", [2, 12])
 def test_leaps_of_many_outputs(on, d):
     case = simulated(n=70, d=d, m=8, outputs=3)
-    record = af.Record(steps=[0, 150, 200], weights=True, ntg=False, eigmin=False)
-    settings = {"loss": "mse", "lr": 2.0, "steps": 200, "record": record, "rtol": 1e-9}
+    record = af.Record(steps=[0, 60, 80], weights=True, ntg=False, eigmin=False)
+    settings = {"loss": "mse", "lr": 2.0, "steps": 80, "record": record, "rtol": 1e-6}
     got, exact = long_run("leap", case, on, **settings), long_run("leap", case, {}, **settings)
-    assert got.evaluations[-1] != 200  # steps alone
+    assert got.evaluations[-1] != 80  # steps alone
     assert_close(got.loss, exact.loss, 1e-12)
     assert_close(got.weights, exact.weights, 1e-10)
 
@@ -399,16 +409,16 @@ def test_of_an_ensemble_only_the_divergent_member_stops(on):
     np.testing.assert_array_equal(run.network.W[0], alone.network.W)
 
 
-def test_members_of_an_ensemble_take_their_own_leaps(on):
+@pytest.mark.parametrize("method", ["leap", pytest.param("tangent", marks=pytest.mark.slow)])
+def test_members_of_an_ensemble_take_their_own_leaps(on, method):
     """Their methods run in threads of their own; calls of the device come one after the other."""
-    cases = [simulated(n=6, d=3, m=12, seed=seed) for seed in range(2)]
+    cases = [simulated(n=4, d=2, m=6, seed=seed) for seed in range(2)]
     stack = cases[0]._replace(net=af.Network.stack([case.net for case in cases]))
-    for method in LONG:
-        together = long_run(method, stack, on, threads=2)
-        for b, case in enumerate(cases):
-            alone = long_run(method, cases[0]._replace(net=case.net), on)
-            np.testing.assert_array_equal(alone.loss, together.loss[:, b])
-            np.testing.assert_array_equal(alone.network.W, together.network.W[b])
+    together = long_run(method, stack, on, threads=2)
+    for b, case in enumerate(cases):
+        alone = long_run(method, cases[0]._replace(net=case.net), on)
+        np.testing.assert_array_equal(alone.loss, together.loss[:, b])
+        np.testing.assert_array_equal(alone.network.W, together.network.W[b])
 
 
 # --- memory --------------------------------------------------------------------------------------
@@ -445,8 +455,8 @@ def test_memory_is_what_the_page_says(emulation, dtype, small):
     if dtype == "float32":
         case = as_float32(case)
     data, bare = (case.net, case.X, case.y), {"ntg": False, "eigmin": False}
-    descend = partial(af.gradient_descent, *data, steps=300, record=af.Record(steps=[300], **bare))
-    flow = partial(af.gradient_flow, *data, t_end=60.0, record=af.Record(times=[60], **bare))
+    descend = partial(af.gradient_descent, *data, steps=200, record=af.Record(steps=[200], **bare))
+    flow = partial(af.gradient_flow, *data, t_end=30.0, record=af.Record(times=[30], **bare))
     runs = {
         "step": partial(descend, lr=0.5, **CUDA),
         "leap": partial(descend, lr=0.5, method="leap", **CUDA),

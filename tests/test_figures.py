@@ -307,7 +307,7 @@ def drawn_elsewhere(tmp_path, code, **environment):
 
 @pytest.mark.parametrize(
     "backend",
-    ["module://missing", "nonsense", "qtagg"],
+    ["module://missing", *(pytest.param(b, marks=pytest.mark.slow) for b in ("nonsense", "qtagg"))],
 )
 def test_the_backend_of_the_environment_does_not_matter(tmp_path, backend):
     done = drawn_elsewhere(tmp_path, BUILT, MPLBACKEND=backend)
@@ -369,20 +369,18 @@ def test_tick_labels_stay_apart(last, against):
         assert min(gaps) >= 4, [label.get_text() for label in shown]
 
 
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("price_$_a$b", None),
-        ("cost in $ of \udcff", r"cost in $ of \xff"),
-        ("$a_$ and $", r"\$a_\$ and \$"),
-        (r"$\gamma$ = 0.5", r"$\gamma$ = 0.5"),
-        ("a\tb", r"a\tb"),
-        (r"$\nosuch$", r"\$\nosuch\$"),
-    ],
-)
-def test_names_that_are_not_formulas_are_text(name, shown):
-    figure = plot.training_figure({name: made_up_run(), "b": made_up_run()}, title=name)
-    assert shown is None or figure.get_suptitle() == shown
+def test_names_that_are_not_formulas_are_text():
+    names = {
+        "cost in $ of \udcff": r"cost in $ of \xff",
+        "$a_$ and $": r"\$a_\$ and \$",
+        r"$\gamma$ = 0.5": r"$\gamma$ = 0.5",
+        "a\tb": r"a\tb",
+        r"$\nosuch$": r"\$\nosuch\$",
+    }
+    run = made_up_run()
+    for name, shown in names.items():
+        assert plot.training_figure({"run": run}, title=name).get_suptitle() == shown
+    figure = plot.training_figure(dict.fromkeys(["price_$_a$b", *names], run), title="price_$_a$b")
     figure.draw_without_rendering()
 
 

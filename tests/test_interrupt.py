@@ -129,8 +129,17 @@ def fail():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
-@pytest.mark.parametrize("name", LENGTHS)
-@pytest.mark.parametrize(("act", "kind"), [(press_ctrl_c, "single"), (fail, "ensemble")])
+@pytest.mark.parametrize(
+    ("act", "kind", "name"),
+    [
+        *((press_ctrl_c, "single", name) for name in LENGTHS),
+        *((fail, "ensemble", name) for name in ("descent", "tangent flow", "sgd")),
+        *(
+            pytest.param(fail, "ensemble", name, marks=pytest.mark.slow)
+            for name in ("fixed flow", "rk4 flow", "dopri5 flow")
+        ),
+    ],
+)
 def test_interrupted_run_keeps_its_steps(name, kind, act, tmp_path):
     """The run resumes where it was interrupted, not at its start, and ends with the same bits."""
     train, given = TRAINERS[name], data(kind)

@@ -233,8 +233,14 @@ def once():
 """
 
 
-@pytest.mark.parametrize("other", OTHERS)
-@pytest.mark.parametrize("first", ["ours", "theirs"])
+@pytest.mark.parametrize(
+    ("first", "other"),
+    [
+        *(("ours", other) for other in OTHERS),
+        ("theirs", "numpy"),
+        *(pytest.param("theirs", other, marks=pytest.mark.slow) for other in ("torch", "sklearn")),
+    ],
+)
 def test_beside_other_libraries(other, first):
     """With their OpenMP or BLAS loaded before or after ours: the same bits, no hang."""
     pytest.importorskip(other)

@@ -288,7 +288,7 @@ def test_two_sweeps_share_a_folder(tmp_path):
 
 
 @POSIX
-@pytest.mark.parametrize("group", [False, True])
+@pytest.mark.parametrize("group", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_interrupted_sweep_resumes(tmp_path, group):
     """Ctrl-C: finished runs are kept, the others have written a checkpoint.
 
