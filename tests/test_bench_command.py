@@ -13,7 +13,10 @@ SIZES = ["--n", "30", "--d", "4", "--m", "60", "--threads", "1", "--rounds", "1"
 
 @pytest.mark.parametrize(
     "options",
-    [["--dtype", "float64"], ["--k", "3", "--activation", "relu"]],
+    [
+        ["--k", "3", "--activation", "relu", "--dtype", "float64"],
+        pytest.param(["--activation", "tanh"], marks=pytest.mark.slow),
+    ],
     ids=" ".join,
 )
 def test_table(options, capsys, monkeypatch):

@@ -160,13 +160,13 @@ CALLS = {
         net, X, y, lr=0.05, steps=600, train_output=True, **more
     ),
     "fixed flow": lambda net, X, y, **more: af.gradient_flow(
-        net, X, y, t_end=30.0, dt=0.1, train_output=True, **more
+        net, X, y, t_end=12.0, dt=0.1, train_output=True, **more
     ),
     "rk4 flow": lambda net, X, y, **more: af.gradient_flow(
-        net, X, y, t_end=30.0, method="rk4", train_output=True, **more
+        net, X, y, t_end=12.0, method="rk4", train_output=True, **more
     ),
     "dopri5 flow": lambda net, X, y, **more: af.gradient_flow(
-        net, X, y, t_end=30.0, train_output=True, **more
+        net, X, y, t_end=12.0, train_output=True, **more
     ),
 }
 calls = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
@@ -179,7 +179,7 @@ def test_members_and_threads_have_the_same_bits(call, dtype):
     if dtype == "float32":
         cases = [as_float32(case) for case in cases]
     nets, X, y = af.Network.stack([case.net for case in cases]), cases[0].X, cases[0].y
-    times = af.Record(times=[0.0, 10.0, 20.0, 30.0])
+    times = af.Record(times=[0.0, 4.0, 8.0, 12.0])
     whole = call(nets, X, y, record=times, threads=1)
     for threads in THREADS:
         assert_same_run(
@@ -194,7 +194,7 @@ def test_members_and_threads_have_the_same_bits(call, dtype):
 @calls
 def test_resumed_runs_have_the_same_bits(call, tmp_path):
     case = simulated(outputs=2)
-    record = af.Record(times=np.linspace(0, 30, 7))
+    record = af.Record(times=np.linspace(0, 12, 7))
     whole = call(case.net, case.X, case.y, record=record)
     seen = []
 

@@ -337,10 +337,8 @@ def test_the_environment_is_as_before(monkeypatch):
     assert "MKL_NUM_THREADS" not in os.environ
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["concrete", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mnist", "cifar10"))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["concrete", "mnist", "cifar10"])
 def test_real_data(name, data_dir, capsys):
     """Every stage, at a size that takes seconds."""
     options = ["--data", data_dir, "--quick", "--seeds", "1", "--epochs", "1", "--samples", "80"]

@@ -281,7 +281,13 @@ WORK = {
 }
 
 
-@pytest.mark.parametrize("call", WORK.values(), ids=WORK.keys())
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(call, id=name, marks=() if name in ("descent", "ntg") else pytest.mark.slow)
+        for name, call in WORK.items()
+    ],
+)
 def test_main_thread_ends_before_a_daemon_thread(call):
     done = subprocess.run(
         [sys.executable, "-c", DAEMON.format(call=call)],
