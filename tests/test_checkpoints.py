@@ -89,20 +89,25 @@ print(killed, f"{whole:.2f} s")
 """
 
 
+KINDS = {
+    "descent": "single",
+    "leaps": "single",
+    "fixed flow": "single",
+    "rk4 flow": "ensemble",
+    "dopri5 flow": "ensemble",
+    "tangent flow": "single",
+    "sgd": "ensemble",
+}
+
+
 @POSIX
 @pytest.mark.parametrize(
-    ("name", "kind"),
+    ("name", "kind", "kills"),
     [
-        ("descent", "single"),
-        ("leaps", "single"),
-        ("fixed flow", "single"),
-        ("rk4 flow", "ensemble"),
-        ("dopri5 flow", "ensemble"),
-        ("tangent flow", "single"),
-        ("sgd", "ensemble"),
+        *((name, KINDS[name], 4) for name in ("leaps", "tangent flow", "sgd")),
+        *(pytest.param(*each, 50, marks=pytest.mark.slow) for each in KINDS.items()),
     ],
 )
-@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.slow)])
 def test_killed_many_times(name, kind, kills, tmp_path):
     """At random moments, some of them before the first checkpoint, some amid the writing of one."""
     done = subprocess.run(

@@ -252,6 +252,7 @@ def test_a_new_run_leaves_no_figure_of_an_old_one(table, undrawn):
     assert not list((table.parent / "here").glob("figure.*"))
 
 
+@pytest.mark.slow
 def test_dollar_signs_in_a_column_name_are_no_mathematics(table):
     text = table.read_text().replace("speed", "a$b$\\bad$").replace("lift", "$\\frac{$")
     table.write_text(text)
@@ -687,14 +688,20 @@ def test_an_error_while_drawing_keeps_the_results(table, capsys, monkeypatch, tm
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file names there are text")
 @pytest.mark.parametrize(
-    "encoding", ["utf-8", "ascii", pytest.param("cp1252", marks=pytest.mark.slow)]
+    ("encoding", "drawn"),
+    [
+        ("utf-8", False),
+        ("ascii", False),
+        pytest.param("ascii", True, marks=pytest.mark.slow),
+        pytest.param("cp1252", False, marks=pytest.mark.slow),
+    ],
 )
-def test_names_that_cannot_be_shown_are_escaped(encoding, tmp_path):
+def test_names_that_cannot_be_shown_are_escaped(encoding, drawn, tmp_path):
     path = os.fsencode(tmp_path) + b"/\xff\xce\xb1.csv"
     rows = "\n".join(f"{i},{i * i % 7}" for i in range(12))
     Path(os.fsdecode(path)).write_text(f"größe,日本\n{rows}\n", encoding="utf-8")
     options = ["--target", "日本", "--width", "5", "--steps", "3", "--lr", "1"]
-    options += [] if encoding == "ascii" else ["--no-figure"]  # drawn once
+    options += [] if drawn else ["--no-figure"]
     done = subprocess.run(
         [*PYTHON, "train", path, *options],
         capture_output=True,

@@ -238,7 +238,7 @@ def test_jacobians_of_the_past(on, method, size, dtype):
 
 
 # More than 200 outputs: products with some vectors, by way of the matrix where inputs are many.
-@pytest.mark.parametrize("d", [2, 12])
+@pytest.mark.parametrize("d", [2, pytest.param(12, marks=pytest.mark.slow)])
 def test_leaps_of_many_outputs(on, d):
     case = simulated(n=70, d=d, m=8, outputs=3)
     record = af.Record(steps=[0, 60, 80], weights=True, ntg=False, eigmin=False)
@@ -300,7 +300,7 @@ def runs_of_every_kind(**on):
 
 
 # Room for small problems in shared memory, and none, so that tiles pass through it.
-@pytest.mark.parametrize("shared", [1 << 16, 3000])
+@pytest.mark.parametrize("shared", [1 << 16, pytest.param(3000, marks=pytest.mark.slow)])
 def test_no_result_depends_on_blocks_or_on_the_order_of_threads(emulation, shared):
     """Where the order of threads between two barriers matters, one of them is missing."""
     emulation(shared_memory=shared)
@@ -450,10 +450,11 @@ def planned_bytes(method, n, d, m, k, dtype, small):
 @pytest.mark.parametrize(
     ("dtype", "small"),
     [
-        ("float64", True),
         ("float32", False),
-        pytest.param("float32", True, marks=pytest.mark.slow),
-        pytest.param("float64", False, marks=pytest.mark.slow),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (("float32", True), ("float64", True), ("float64", False))
+        ),
     ],
 )
 def test_memory_is_what_the_page_says(emulation, dtype, small):

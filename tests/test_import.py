@@ -75,6 +75,7 @@ def test_submodules_of_extras_say_what_is_missing(name, needs, extra):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sklearn", "torch"])
 def test_submodules_of_extras_arrive_on_first_use(name):
     pytest.importorskip(name)

@@ -133,10 +133,11 @@ def fail():
     ("act", "kind", "name"),
     [
         *((press_ctrl_c, "single", name) for name in LENGTHS),
-        *((fail, "ensemble", name) for name in ("descent", "tangent flow", "sgd")),
+        (fail, "ensemble", "sgd"),
         *(
             pytest.param(fail, "ensemble", name, marks=pytest.mark.slow)
-            for name in ("fixed flow", "rk4 flow", "dopri5 flow")
+            for name in LENGTHS
+            if name != "sgd"
         ),
     ],
 )
@@ -164,8 +165,14 @@ def test_interrupted_run_keeps_its_steps(name, kind, act, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
-@pytest.mark.parametrize("folder", [False, True])
-@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(
+    ("folder", "count"),
+    [
+        (False, 1),
+        (True, 3),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in ((False, 3), (True, 1))),
+    ],
+)
 def test_interrupted_while_recording(count, folder, tmp_path):
     """Nearly all of this run's time goes into records; the one that was abandoned is made again."""
     case = simulated(n=200, d=5, m=400)

@@ -127,7 +127,14 @@ print(peak() - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.xdist_group("memory")
-@pytest.mark.parametrize("call", ["forward", "loss", "node_gradients", "pullback", "features"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "node_gradients",
+        "features",
+        *(pytest.param(call, marks=SLOW) for call in ("forward", "loss", "pullback")),
+    ],
+)
 def test_the_work_space_of_a_call_is_bounded(call):
     """Not a sum of outputs for each share of the nodes (256 MB), nor a copy of X (160 MB).
 
@@ -249,10 +256,7 @@ RUNS = {
 @pytest.mark.xdist_group("memory")
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=() if name in ("descent", "rk4 with dt", "sgd") else SLOW)
-        for name in RUNS
-    ],
+    [pytest.param(name, marks=() if name in ("descent", "sgd") else SLOW) for name in RUNS],
 )
 def test_the_peak_of_a_run_is_that_of_the_formula(name):
     """Refused below it; and what is said to be needed is needed, within 20 %."""

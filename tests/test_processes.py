@@ -173,7 +173,7 @@ def test_fork_while_another_thread_trains():
     assert run_python(code, OMP_NUM_THREADS="2").split() == ["0"]
 
 
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize("method", ["spawn", pytest.param("forkserver", marks=pytest.mark.slow)])
 def test_process_pools(method):
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip("not on this system")
@@ -236,9 +236,12 @@ def once():
 @pytest.mark.parametrize(
     ("first", "other"),
     [
-        *(("ours", other) for other in OTHERS),
-        ("theirs", "numpy"),
-        *(pytest.param("theirs", other, marks=pytest.mark.slow) for other in ("torch", "sklearn")),
+        ("ours", "torch"),
+        *((first, "numpy") for first in ("ours", "theirs")),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (("theirs", "torch"), ("ours", "sklearn"), ("theirs", "sklearn"))
+        ),
     ],
 )
 def test_beside_other_libraries(other, first):
@@ -341,8 +344,10 @@ def test_a_handler_that_raises_ends_the_run():
     "call",
     [
         "net.ntg(X)",
-        "af.min_eigenvalue(K)",
-        "af.NTGOperator(net, X) @ X",
+        *(
+            pytest.param(call, marks=pytest.mark.slow)
+            for call in ("af.min_eigenvalue(K)", "af.NTGOperator(net, X) @ X")
+        ),
     ],
 )
 def test_kernels_can_be_interrupted(call):

@@ -239,6 +239,7 @@ def test_runs_of_killed_workers_resume(tmp_path):
 
 
 @POSIX
+@pytest.mark.slow
 def test_a_run_that_kills_its_workers_is_given_up(tmp_path):
     """But not the run beside it, whose worker is lost at the same time."""
     grid = {**LONG, "grid": {"seed": [0, 1]}}

@@ -73,6 +73,7 @@ def test_with_a_client_beside_a_local_sweep(cluster, tmp_path):
     assert len(list(Store(tmp_path).items())) == 16
 
 
+@pytest.mark.slow
 def test_a_run_that_kills_its_workers_is_given_up(cluster, tmp_path):
     """The scheduler repeats it as often as it may; the others are repeated whatever happens."""
     grid = {"runs": [LONG["base"], *(changed({"seed": seed}) for seed in range(1, 5))]}
