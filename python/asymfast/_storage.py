@@ -195,7 +195,7 @@ def read_npz(path: str | os.PathLike[str], *, compressed: bool = False) -> dict[
         raise ValueError("it is not a regular file")
     with opened_zip(Path(path)) as archive:
         members = _members(archive, Path(path).stat().st_size, compressed)
-        return {_name(info): _array(archive, info) for info in members}
+        return {info.filename.removesuffix(".npy"): _array(archive, info) for info in members}
 
 
 @contextmanager
@@ -226,6 +226,8 @@ def _members(archive: zipfile.ZipFile, size: int, compressed: bool) -> list[zipf
     if len(set(names)) < len(names):
         raise ValueError("two of its members have one name")
     for info in members:
+        if not info.filename.endswith(".npy"):
+            raise ValueError(f"its member {info.filename!r} is not an array")
         if info.compress_type == zipfile.ZIP_STORED:
             most = info.compress_size
         elif compressed and info.compress_type == zipfile.ZIP_DEFLATED:
@@ -238,12 +240,6 @@ def _members(archive: zipfile.ZipFile, size: int, compressed: bool) -> list[zipf
     if total > size:  # members may overlap
         raise ValueError(f"its members announce {total} bytes, but the file has {size}")
     return members
-
-
-def _name(info: zipfile.ZipInfo) -> str:
-    if not info.filename.endswith(".npy"):
-        raise ValueError(f"its member {info.filename!r} is not an array")
-    return info.filename.removesuffix(".npy")
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
