@@ -40,7 +40,12 @@ PYTHON = [
         "return np.asarray(gamma / m + gamma",
         "test_scaling.py",
     ),
-    Mutant("pruning.py", "order = np.argsort(-net", "order = np.argsort(net", "test_pruning.py"),
+    Mutant(
+        "network.py",
+        "np.argsort(-self._lam64",
+        "np.argsort(self._lam64",
+        "test_pruning.py",
+    ),
     Mutant("pruning.py", "losses /= n * net.k", "losses /= n", "test_pruning.py"),
     Mutant(
         "linearised.py",
