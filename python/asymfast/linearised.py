@@ -88,17 +88,7 @@ class LinearisedFlow:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all arrays to one .npz file, without pickle; `numpy.load` reads it.
 
-        Parameters
-        ----------
-        path : path-like
-            The file; replaced only once everything is written, untouched if something fails.
-
-        Raises
-        ------
-        TypeError, ValueError
-            `path` is not a valid path.
-        OSError
-            The folder does not exist or cannot be written to, or `path` is a folder.
+        The path and the errors are those of `Run.save`.
 
         Examples
         --------
