@@ -47,7 +47,7 @@ class Layout:
         if trainer == "sgd":
             self.fields("VVVV")
         else:
-            self.fields("VV")
+            self.fields("V")
             for _ in ("gradients", "frames"):
                 for _ in range(self.scalar("q")):
                     self.fields("V")

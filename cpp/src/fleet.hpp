@@ -14,7 +14,7 @@
 namespace asymfast {
 
 // `steps` times the updates of a step, each followed by an evaluation at the new eval.
-struct March {
+struct StepPlan {
   std::vector<Update> step;
   Index steps = 0;
   // Of stochastic gradient descent: the learning rate of each step, which multiplies
@@ -24,8 +24,8 @@ struct March {
   std::vector<std::int32_t> sizes;  // (steps + 1,)
 };
 
-// One member on a march.
-struct Marcher {
+// What one member does of a plan.
+struct MemberSteps {
   bool runs = true;       // else it stays where it is
   double loss_limit = 0;  // the first step that ends beyond it, or at NaN, is its last
   double last_loss = 0;   // the last within the limit, before and after
@@ -41,13 +41,13 @@ class Fleet {
   Fleet& operator=(const Fleet&) = delete;
   virtual ~Fleet() = default;
 
-  // A member as an engine of its own; it must not outlive the fleet. Marches move it along.
+  // A member as an engine of its own; it must not outlive the fleet, which moves it along.
   virtual std::unique_ptr<Engine<T>> engine(Index b) = 0;
   virtual std::unique_ptr<BatchEngine<T>> batch_engine(Index b) = 0;
 
   // meanwhile(): what the host has to do itself, while the device works.
-  virtual void march(const March& march, std::vector<Marcher>& members,
-                     const std::function<void()>& meanwhile) = 0;
+  virtual void run_steps(const StepPlan& plan, std::vector<MemberSteps>& members,
+                         const std::function<void()>& meanwhile) = 0;
 };
 
 }  // namespace asymfast

@@ -36,7 +36,9 @@ class Parts {
 
   bool empty() const { return lists_[0].empty(); }
   // In rising order.
-  const std::vector<Index>& operator[](Part part) const { return lists_[static_cast<std::size_t>(part)]; }
+  const std::vector<Index>& operator[](Part part) const {
+    return lists_[static_cast<std::size_t>(part)];
+  }
 
  private:
   std::array<std::vector<Index>, 3> lists_;

@@ -60,7 +60,7 @@ inline constexpr Index kNodesAtOnce = 64, kNodesOfTask = 4 * kNodesAtOnce;
 // Nodes of a group of the matrix of all outputs: 512 doubles of a row are 4 KB.
 inline constexpr Index kNodesOfGroup = 512;
 
-// ---- leaps (train/leading_outputs.hpp, cpu/ntg_product.cpp)
+// ---- leaps (train/leading_outputs.hpp, cpu/ntg_of_slopes.cpp)
 
 // Outputs n k of which all are treated as fast, the most directions that are where there are more,
 // and the most outputs whose matrix is made where that is less work than products with it.

@@ -21,8 +21,7 @@ inline void activate_and_keep(const T* Z, Index rows, const T* c, Index k, T* va
     v[2 * i + 1] = right.value;
     s[2 * i] = left.slope;
     s[2 * i + 1] = right.slope;
-    for (Index q = 0; q < k; ++q)
-      F[i * k + q] += fma(left.value, scale[2 * q], right.value * scale[2 * q + 1]);
+    add_outputs<T>(left.value, right.value, scale, k, F + i * k);
   }
 }
 

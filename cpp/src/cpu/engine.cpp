@@ -11,7 +11,7 @@
 
 #include "backend.hpp"
 #include "cpu/network.hpp"
-#include "cpu/ntg_product.hpp"
+#include "cpu/ntg_of_slopes.hpp"
 #include "cpu/sample_pass.hpp"
 #include "losses.hpp"
 #include "ranks.hpp"
@@ -36,18 +36,19 @@ class CpuEngine final : public Engine<T> {
   CpuEngine(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y, Loss loss,
             double slopes_memory)
       : sweep_(net, X),
-        at_(sweep_.layout),
+        layout_(sweep_.layout),
         pass_(sweep_, y, loss),
         y_(y),
         kind_(loss),
-        base_(packed_weights(at_, net.W.data)),
+        base_(packed_weights(layout_, net.W.data)),
         lost_(base_.size()),
         point_(base_.data()),
-        remembered_(remembers_slopes(at_, slopes_memory) ? at_.n * at_.blocks * kBlock<T> : 0),
-        outputs_(at_.n * at_.k),
-        residual_(at_.n * at_.k),
+        remembered_(
+            remembers_slopes(layout_, slopes_memory) ? layout_.n * layout_.blocks * kBlock<T> : 0),
+        outputs_(layout_.n * layout_.k),
+        residual_(layout_.n * layout_.k),
         gradients_(base_.size()),
-        frames_(at_.n * at_.blocks * kBlock<T>) {
+        frames_(layout_.n * layout_.blocks * kBlock<T>) {
     this->f_ = outputs_.data();
   }
 
@@ -91,11 +92,11 @@ class CpuEngine final : public Engine<T> {
   }
 
   void combine(const std::vector<double>& along, T* out) const override {
-    Buffer<T> sum(at_.blocks_per_chunk * at_.weights_per_block());
-    for (Index chunk = 0; chunk < at_.chunks; ++chunk) {
-      const Range blocks = at_.blocks_of_chunk(chunk);
+    Buffer<T> sum(layout_.blocks_per_chunk * layout_.weights_per_block());
+    for (Index chunk = 0; chunk < layout_.chunks; ++chunk) {
+      const Range blocks = layout_.blocks_of_chunk(chunk);
       add_gradients(along, chunk, sum.data());
-      unpack_weights(at_, sum.data(), blocks, out);
+      unpack_weights(layout_, sum.data(), blocks, out);
     }
   }
 
@@ -113,15 +114,13 @@ class CpuEngine final : public Engine<T> {
   }
 
   void frame_ntg(const Blend& left, Index right, double* K, const Context& context) override {
-    cpu::ntg_of_slopes(at_, Slopes<T>{frames(left.frames), left.shares}, frames_[right],
-                       sweep_.c(0), blocks_of(left.nodes), sweep_.x(), K, context);
-    sum_over_ranks(K, at_.n * at_.k * at_.n * at_.k, context);
+    cpu::ntg_of_slopes(jacobians(left, right), K, context);
+    sum_over_ranks(K, layout_.n * layout_.k * layout_.n * layout_.k, context);
   }
 
   void frame_product(const Blend& left, Index right, MatrixView<const double> V, double* out,
                      const Context& context) override {
-    cpu::ntg_product(at_, Slopes<T>{frames(left.frames), left.shares}, frames_[right], sweep_.c(0),
-                     blocks_of(left.nodes), sweep_.x(), V, out, context);
+    cpu::ntg_product(jacobians(left, right), V, out, context);
     sum_over_ranks(out, V.size(), context);
   }
 
@@ -154,7 +153,9 @@ class CpuEngine final : public Engine<T> {
 
   typename Engine<T>::Kept kept() const override { return {gradients_.count(), frames_.count()}; }
 
-  void copy_eval_to(T* W) const override { unpack_weights(at_, point_, {0, at_.blocks}, W); }
+  void copy_eval_to(T* W) const override {
+    unpack_weights(layout_, point_, {0, layout_.blocks}, W);
+  }
 
  private:
   // update(chunk, G) for every chunk, G being its gradient if that is needed, and then, unless `to`
@@ -183,9 +184,9 @@ class CpuEngine final : public Engine<T> {
   const std::vector<Index>& blocks_of(Part part) {
     if (parts_.empty()) {
       std::vector<double> strength;
-      for (Index block = 0; block < at_.blocks; ++block) {
+      for (Index block = 0; block < layout_.blocks; ++block) {
         double most = 0;
-        for (Index i = 0; i < at_.k * kBlock<T>; ++i)
+        for (Index i = 0; i < layout_.k * kBlock<T>; ++i)
           most = std::max(most, std::abs(double(sweep_.c(block)[i])));
         strength.push_back(most);
       }
@@ -199,11 +200,20 @@ class CpuEngine final : public Engine<T> {
     for (const Index l : which) all.push_back(frames_[l]);
     return all;
   }
+  Jacobians<T> jacobians(const Blend& left, Index right) {
+    return {layout_,
+            {frames(left.frames), left.shares},
+            {{frames_[right]}, {1}},
+            sweep_.c(0),
+            blocks_of(left.nodes),
+            sweep_.x()};
+  }
 
   // First weight of a chunk and how many it has, in the packed order.
   std::pair<Index, Index> weights_of(Index chunk) const {
-    const Range blocks = at_.blocks_of_chunk(chunk);
-    return {blocks.first * at_.weights_per_block(), blocks.size() * at_.weights_per_block()};
+    const Range blocks = layout_.blocks_of_chunk(chunk);
+    return {blocks.first * layout_.weights_per_block(),
+            blocks.size() * layout_.weights_per_block()};
   }
 
   // sum (of a chunk) = sum_s along[s] gradients[s]; rejected stages may have left NaN in a slot.
@@ -271,7 +281,7 @@ class CpuEngine final : public Engine<T> {
 
   void sum_outputs(double* out, const Context& context) const {
     sweep_.sum_outputs(out);
-    sum_over_ranks(out, at_.n * at_.k, context);
+    sum_over_ranks(out, layout_.n * layout_.k, context);
   }
 
   // A process that shares the nodes with others has the outputs only after all of them.
@@ -282,11 +292,11 @@ class CpuEngine final : public Engine<T> {
   void finish(const Context& context) {
     sum_outputs(outputs_.data(), context);
     this->own_loss_ =
-        loss_and_residual<T>(kind_, {outputs_.data(), at_.n, at_.k}, y_, residual_.data());
+        loss_and_residual<T>(kind_, {outputs_.data(), layout_.n, layout_.k}, y_, residual_.data());
   }
 
   Sweep<T> sweep_;
-  const Layout<T>& at_;
+  const Layout<T>& layout_;
   SamplePass<T> pass_;
   MatrixView<const T> y_;
   Loss kind_;

@@ -1,7 +1,7 @@
 // The second form of Eq. (5): the matrix of all outputs (n k, n k), whole and in double, from
-// slopes that an engine has kept; used by the tangent method, whose n k is at most some hundreds.
-// What users see, records included, is cpu/ntg.cpp: of one pair of outputs, from weights, for any
-// n.
+// slopes that an engine has kept, and its products with vectors; used by the tangent method and by
+// leaps. What users see, records included, is cpu/ntg.cpp: of one pair of outputs, from weights,
+// for any n.
 #pragma once
 
 #include <vector>
@@ -20,24 +20,30 @@ struct Slopes {
   std::vector<double> shares;
 };
 
-// Blocks are taken by groups, whose c s are formed first. Rows of these 4 KB apart would all
-// compete for the same places of a cache.
+// Two Jacobians of one network, by their slopes s and s'.
 template <class T>
-inline constexpr Index kBlocksOfGroup = tuning::kNodesOfGroup / kBlock<T>;
-inline constexpr Index kRowOfGroup = tuning::kNodesOfGroup + 8;
+struct Jacobians {
+  const Layout<T>& layout;
+  Slopes<T> left, right;
+  const T* c;                        // sqrt(lambda) a: [block][q][node]
+  const std::vector<Index>& blocks;  // of nodes, that are summed over
+  Samples<T> X;                      // (n, d) / sqrt(d)
 
-// c s of `count` blocks, c [block][q][node]: out (n k, kRowOfGroup), row i k + q.
-template <class T>
-void weigh(const Layout<T>& layout, const Slopes<T>& from, const T* c, const Index* blocks,
-           Index count, double* out, const Context& context);
+  Index size() const { return layout.n * layout.k; }
+  bool symmetric() const { return left.slopes == right.slopes; }
+};
 
 // K (n k, n k), row and column i k + q:
-//   K = (x_i.x_l / d) sum_j c_jq c_jp s_ij s'_lj,   c = sqrt(lambda) a,   j in `blocks`,
-// with the slopes s of the left Jacobian and s' of the right one; X (n, d) divided by sqrt(d).
-// Symmetric where the left one is the right one.
+//   K = (x_i.x_l / d) sum_j c_jq c_jp s_ij s'_lj,
+// exactly symmetric where the left Jacobian is the right one, which is a single one.
 template <class T>
-void ntg_of_slopes(const Layout<T>& layout, const Slopes<T>& left, const T* right, const T* c,
-                   const std::vector<Index>& blocks, Samples<T> X, double* K,
-                   const Context& context);
+void ntg_of_slopes(const Jacobians<T>& J, double* K, const Context& context);
+
+// out = K V, V (n k, count); without the matrix itself, by
+//   J^T V = sum_i,q c_jq s_ij x_i V_iq,
+// where that is less work.
+template <class T>
+void ntg_product(const Jacobians<T>& J, MatrixView<const double> V, double* out,
+                 const Context& context);
 
 }  // namespace asymfast::cpu

@@ -11,17 +11,12 @@
 namespace asymfast::cpu {
 
 template <class T>
-void pack_weights(const Layout<T>& layout, const T* W, T* packed) {
-  for (Index j = 0; j < layout.m; ++j) {
-    T* column = packed + (j / kBlock<T>)*layout.weights_per_block() + j % kBlock<T>;
-    for (Index l = 0; l < layout.d; ++l) column[l * kBlock<T>] = W[j * layout.d + l];
-  }
-}
-
-template <class T>
 Buffer<T> packed_weights(const Layout<T>& layout, const T* W) {
   Buffer<T> packed(layout.blocks * layout.weights_per_block());
-  pack_weights(layout, W, packed.data());
+  for (Index j = 0; j < layout.m; ++j) {
+    T* column = packed.data() + (j / kBlock<T>)*layout.weights_per_block() + j % kBlock<T>;
+    for (Index l = 0; l < layout.d; ++l) column[l * kBlock<T>] = W[j * layout.d + l];
+  }
   return packed;
 }
 

@@ -96,24 +96,24 @@ class DeviceFleet final : public Fleet<T> {
   std::unique_ptr<Engine<T>> engine(Index b) override;
   std::unique_ptr<BatchEngine<T>> batch_engine(Index b) override;
 
-  void march(const March& march, std::vector<Marcher>& members,
-             const std::function<void()>& meanwhile) override {
+  void run_steps(const StepPlan& steps, std::vector<MemberSteps>& members,
+                 const std::function<void()>& meanwhile) override {
     const DeviceLock lock(device_mutex());
-    Plan<T> plan = plan_of(march);
+    Plan<T> plan = plan_of(steps);
     std::vector<Progress> progress;
     for (Index b = 0; b < B_; ++b) {
-      const Marcher& member = members[at(b)];
-      progress.push_back({member.loss_limit, member.runs, 0, losses_[at(b)], member.last_loss});
+      const MemberSteps& member = members[b];
+      progress.push_back({member.loss_limit, member.runs, 0, losses_[b], member.last_loss});
     }
     progress_.copy_in(progress.data(), 0, B_);
     launch(problem_, plan, 0, B_, progress_.data());
     meanwhile();
     progress_.copy_out(progress.data(), 0, B_);
     for (Index b = 0; b < B_; ++b) {
-      if (!members[at(b)].runs) continue;
-      members[at(b)].steps = static_cast<Index>(progress[at(b)].steps);
-      members[at(b)].last_loss = progress[at(b)].last_loss;
-      members[at(b)].loss = losses_[at(b)] = progress[at(b)].loss;
+      if (!members[b].runs) continue;
+      members[b].steps = static_cast<Index>(progress[b].steps);
+      members[b].last_loss = progress[b].last_loss;
+      members[b].loss = losses_[b] = progress[b].loss;
     }
     if (!plan.rows) f_.copy_out(host_f_.data(), 0, f_.size());
   }
@@ -141,10 +141,10 @@ class DeviceFleet final : public Fleet<T> {
   // too, so that a resumed run goes through the same code.
   void advance(Index b, const Update& update) {
     need_base();
-    March march;
-    march.step = {update};
-    march.steps = 1;
-    const Plan<T> plan = plan_of(march);
+    StepPlan one;
+    one.step = {update};
+    one.steps = 1;
+    const Plan<T> plan = plan_of(one);
     go(b, of_member(b), plan);
   }
 
@@ -211,10 +211,10 @@ class DeviceFleet final : public Fleet<T> {
     if (!archive.reading()) return;
     go_back(b);
     if (!train_output_) return;
-    std::vector<T> a(at(output_weights())), root(at(problem_.m)), c;
+    std::vector<T> a(output_weights()), root(problem_.m), c;
     a_.copy_out(a.data(), b * output_weights(), output_weights());
     root_lam_.copy_out(root.data(), b * problem_.m, problem_.m);
-    for (std::size_t e = 0; e < a.size(); ++e) c.push_back(root[e / at(problem_.k)] * a[e]);
+    for (std::size_t e = 0; e < a.size(); ++e) c.push_back(root[e / problem_.k] * a[e]);
     c_.copy_in(c.data(), b * output_weights(), output_weights());
   }
 
@@ -239,7 +239,7 @@ class DeviceFleet final : public Fleet<T> {
   Index outputs() const { return problem_.n * problem_.k; }         // of a member
   const double* host_f(Index b) const { return host_f_.data() + b * outputs(); }
   // Where the loss of a member stands after every launch that moved it.
-  const double* loss(Index b) const { return &losses_[at(b)]; }
+  const double* loss(Index b) const { return &losses_[b]; }
   const Mem<T>& eval() const { return eval_; }
   const Mem<T>& base() const { return base_; }
   const Mem<T>& values() const { return values_; }
@@ -252,17 +252,15 @@ class DeviceFleet final : public Fleet<T> {
   }
   Index members() const { return B_; }
   Index samples_at_once() const { return problem_.n; }
-  static std::size_t bytes(Index count) { return at(count) * sizeof(T); }
+  static std::size_t bytes(Index count) { return static_cast<std::size_t>(count) * sizeof(T); }
 
  private:
-  static std::size_t at(Index i) { return static_cast<std::size_t>(i); }
-
-  Plan<T> plan_of(const March& march) {
+  Plan<T> plan_of(const StepPlan& steps) {
     Plan<T> plan{};
-    plan.steps = march.steps;
+    plan.steps = steps.steps;
     plan.train_output = train_output_;
-    if (march.step.size() > std::size(plan.stage)) throw std::logic_error("cuda: too many stages");
-    for (const Update& update : march.step) {
+    if (steps.step.size() > std::size(plan.stage)) throw std::logic_error("cuda: too many stages");
+    for (const Update& update : steps.step) {
       plan.stage[plan.stages++] = update;
       if (!update.commit) need_base();
       if (update.uses_sum() && sum_.empty()) {
@@ -270,10 +268,10 @@ class DeviceFleet final : public Fleet<T> {
         problem_.sum = sum_.data();
       }
     }
-    if (!march.scales.empty()) scales_.assign(march.scales), plan.scales = scales_.data();
-    if (!march.rows.empty()) {
-      rows_.assign(march.rows), plan.rows = rows_.data();
-      sizes_.assign(march.sizes), plan.sizes = sizes_.data();
+    if (!steps.scales.empty()) scales_.assign(steps.scales), plan.scales = scales_.data();
+    if (!steps.rows.empty()) {
+      rows_.assign(steps.rows), plan.rows = rows_.data();
+      sizes_.assign(steps.sizes), plan.sizes = sizes_.data();
     }
     return plan;
   }
@@ -283,7 +281,7 @@ class DeviceFleet final : public Fleet<T> {
     launch_one(problem, plan);
     Progress progress;
     alone_.copy_out(&progress, 0, 1);
-    losses_[at(b)] = progress.loss;
+    losses_[b] = progress.loss;
     if (!plan.rows && problem_.k > 0)
       f_.copy_out(host_f_.data() + b * outputs(), b * outputs(), outputs());
   }
@@ -365,7 +363,7 @@ class DeviceFleet final : public Fleet<T> {
 
   static void visit(Archive& archive, Mem<T>& memory, Index b, Index size) {
     if (memory.empty()) return;
-    std::vector<T> host(at(size));
+    std::vector<T> host(size);
     if (!archive.reading()) memory.copy_out(host.data(), b * size, size);
     archive.array(host.data(), size);
     if (archive.reading()) memory.copy_in(host.data(), b * size, size);
@@ -381,7 +379,7 @@ class DeviceFleet final : public Fleet<T> {
   Mem<T> base_transposed_, lost_transposed_, sum_transposed_;
   Mem<double> partial_, f_, loss_parts_, scales_;
   Mem<std::int32_t> rows_, sizes_;
-  Mem<Progress> progress_, alone_;  // of all members on a march, of one by itself
+  Mem<Progress> progress_, alone_;  // of all members, of one by itself
   std::vector<double> host_f_, losses_;
 };
 

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <vector>
 
 #include "cuda/block.hpp"
+#include "cuda/memory.hpp"
 #include "math/activations.hpp"
 
 namespace asymfast::cuda {
@@ -37,6 +39,62 @@ template <class Device, class Each>
 void for_elements(Index size, const Each& each) {
   Device::template launch<Elements<Each>>(0, 1, blocks_for(size), 0, {size, each});
 }
+
+// results[rank] = each.element(e), over the elements of a block, put together two at a time by
+// each.both, in an order of its own; each.start() of none.
+template <class Each>
+struct Reduction {
+  using Result = typename Each::Result;
+  static constexpr int kThreads = 256;
+  static constexpr int kBlocks = 1;
+  static constexpr bool kCooperative = false;
+  static constexpr std::size_t kShared = kThreads * sizeof(Result) + kSharedAlignment;
+
+  struct Args {
+    Index size;
+    Each each;
+    Result* results;  // (blocks,)
+  };
+
+  template <class Block>
+  ASYMFAST_DEVICE static void run(Block& block, const Args& at) {
+    Carver carver(block.shared);
+    Result* of_threads = carver.take<Result>(kThreads);
+    Result result = at.each.start();
+    for (Index e = Index(block.rank) * kThreads + block.thread; e < at.size;
+         e += Index(block.ranks) * kThreads)
+      result = at.each.both(result, at.each.element(e));
+    of_threads[block.thread] = result;
+    block.sync();
+    if (block.thread != 0) return;
+    for (int t = 1; t < kThreads; ++t) result = at.each.both(result, of_threads[t]);
+    at.results[block.rank] = result;
+  }
+};
+
+// The results of all blocks.
+template <class Device, class Each>
+std::vector<typename Each::Result> reduce(Index size, const Each& each) {
+  using Kernel = Reduction<Each>;
+  const int blocks = blocks_for(size);
+  const Memory<Device, typename Each::Result> results(blocks);
+  Device::template launch<Kernel>(0, 1, blocks, Kernel::kShared, {size, each, results.data()});
+  std::vector<typename Each::Result> of_blocks(blocks);
+  results.copy_out(of_blocks.data(), 0, blocks);
+  return of_blocks;
+}
+
+// Where x is NaN or infinite, and the first such place; `size`: there is none.
+template <class T>
+struct FirstBad {
+  using Result = Index;
+  const T* x;
+  Index size;
+
+  ASYMFAST_DEVICE Index start() const { return size; }
+  ASYMFAST_DEVICE Index element(Index e) const { return x[e] - x[e] == T(0) ? size : e; }
+  ASYMFAST_DEVICE Index both(Index a, Index b) const { return a < b ? a : b; }
+};
 
 // eval <- base + sum_s along[s] slots[s], with what rounding has kept out of base (float); base <-
 // eval, if commit. base may be null: 0.

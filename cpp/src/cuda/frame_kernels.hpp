@@ -170,37 +170,18 @@ struct OverInputs {
   }
 };
 
-// sums[rank] = sum of (one_e - other_e)^8 over the elements of a block.
+// (one_e - other_e)^8, and its sum.
 template <class T>
 struct SlopeDistance {
-  static constexpr int kThreads = 256;
-  static constexpr int kBlocks = 1;
-  static constexpr bool kCooperative = false;
-  static constexpr std::size_t kShared = kThreads * sizeof(double) + kSharedAlignment;
+  using Result = double;
+  const T *one, *other;
 
-  struct Args {
-    const T *one, *other;
-    Index size;
-    double* sums;  // (blocks,)
-  };
-
-  template <class Block>
-  ASYMFAST_DEVICE static void run(Block& block, const Args& at) {
-    Carver carver(block.shared);
-    double* of_threads = carver.take<double>(kThreads);
-    double sum = 0;
-    for (Index e = Index(block.rank) * kThreads + block.thread; e < at.size;
-         e += Index(block.ranks) * kThreads) {
-      const double difference = double(at.one[e]) - double(at.other[e]);
-      const double square = difference * difference;
-      sum += square * square * square * square;
-    }
-    of_threads[block.thread] = sum;
-    block.sync();
-    if (block.thread != 0) return;
-    for (int t = 1; t < kThreads; ++t) sum += of_threads[t];
-    at.sums[block.rank] = sum;
+  ASYMFAST_DEVICE double start() const { return 0; }
+  ASYMFAST_DEVICE double element(Index e) const {
+    const double difference = double(one[e]) - double(other[e]), square = difference * difference;
+    return square * square * square * square;
   }
+  ASYMFAST_DEVICE double both(double a, double b) const { return a + b; }
 };
 
 }  // namespace asymfast::cuda

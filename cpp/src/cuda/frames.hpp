@@ -63,13 +63,8 @@ class Frames {
   }
 
   double distance(Index one, Index other) const {
-    const int blocks = blocks_for(slots.size());
-    const Doubles sums(blocks);
-    Device::template launch<SlopeDistance<T>>(
-        0, 1, blocks, SlopeDistance<T>::kShared,
-        {slots[one], slots[other], slots.size(), sums.data()});
-    std::vector<double> of_blocks(blocks);
-    sums.copy_out(of_blocks.data(), 0, blocks);
+    const std::vector<double> of_blocks =
+        reduce<Device>(slots.size(), SlopeDistance<T>{slots[one], slots[other]});
     return std::pow(std::accumulate(of_blocks.begin(), of_blocks.end(), 0.0), 0.125);
   }
 

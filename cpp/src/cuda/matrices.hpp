@@ -1,5 +1,4 @@
-// Kernels on whole matrices beside the training kernels: the NTG, and a search for what is not a
-// finite number.
+// The kernel of the NTG, beside the training kernels.
 #pragma once
 
 #include "cuda/tile.hpp"
@@ -63,36 +62,6 @@ struct Ntg {
           if (at.symmetric) at.K[l * at.n2 + i] = k;
         }
     }
-  }
-};
-
-// where[rank]: the first element that is NaN or infinite among those of a block, or `size`.
-template <class T>
-struct FirstBad {
-  static constexpr int kThreads = 256;
-  static constexpr int kBlocks = 1;
-  static constexpr bool kCooperative = false;
-  static constexpr std::size_t kShared = kThreads * sizeof(Index) + kSharedAlignment;
-
-  struct Args {
-    const T* x;
-    Index size;
-    Index* where;  // (blocks,)
-  };
-
-  template <class Block>
-  ASYMFAST_DEVICE static void run(Block& block, const Args& at) {
-    Carver carver(block.shared);
-    Index* firsts = carver.take<Index>(kThreads);
-    Index first = at.size;
-    for (Index e = Index(block.rank) * kThreads + block.thread; e < at.size && first == at.size;
-         e += Index(block.ranks) * kThreads)
-      if (!(at.x[e] - at.x[e] == T(0))) first = e;
-    firsts[block.thread] = first;
-    block.sync();
-    if (block.thread != 0) return;
-    for (int t = 1; t < block.threads; ++t) first = firsts[t] < first ? firsts[t] : first;
-    at.where[block.rank] = first;
   }
 };
 

@@ -91,12 +91,7 @@ void ntg_on_device(const NetworkView<T>& net, const double* v, MatrixView<const 
 // Where the first element is that is NaN or infinite; `size`: there is none.
 template <class Setup, class T>
 Index first_bad(const T* x, Index size) {
-  const int blocks = blocks_for(size);
-  const Memory<typename Setup::Device, Index> where(blocks);
-  Setup::Device::template launch<FirstBad<T>>(0, 1, blocks, FirstBad<T>::kShared,
-                                              {x, size, where.data()});
-  std::vector<Index> firsts(blocks);
-  where.copy_out(firsts.data(), 0, blocks);
+  const std::vector<Index> firsts = reduce<typename Setup::Device>(size, FirstBad<T>{x, size});
   return *std::min_element(firsts.begin(), firsts.end());
 }
 

@@ -11,49 +11,51 @@ namespace asymfast::cuda {
 // it.
 inline constexpr Index kSamplesAtOnce = 4096;
 
-template <class Setup, class T>
-void forward(const NetworkView<T>& net, MatrixView<const T> X, double* f, const Context& context) {
+// work(X of the piece, its first row) for pieces of the samples.
+template <class T, class Work>
+void in_pieces(MatrixView<const T> X, const Context& context, Work&& work) {
   const DeviceLock lock(device_mutex());
   for (Index first = 0; first < X.rows && !context.watch.stopped(); first += kSamplesAtOnce) {
     context.watch.tick();
-    const Index rows = std::min(kSamplesAtOnce, X.rows - first);
-    auto fleet = fleet_of<Setup, T>(net, {X.row(first), rows, X.cols});
-    fleet.evaluate(0);
-    std::copy_n(fleet.host_f(0), rows * net.k(), f + first * net.k());
+    work(MatrixView<const T>{X.row(first), std::min(kSamplesAtOnce, X.rows - first), X.cols},
+         first);
   }
+}
+
+template <class Setup, class T>
+void forward(const NetworkView<T>& net, MatrixView<const T> X, double* f, const Context& context) {
+  in_pieces(X, context, [&](MatrixView<const T> piece, Index first) {
+    auto fleet = fleet_of<Setup, T>(net, piece);
+    fleet.evaluate(0);
+    std::copy_n(fleet.host_f(0), piece.rows * net.k(), f + first * net.k());
+  });
 }
 
 // The pieces' gradients are added in double, in their order.
 template <class Setup, class T>
 void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* residual,
                     MatrixView<T> G, const Context& context) {
-  const DeviceLock lock(device_mutex());
-  const Memory<typename Setup::Device, T> gradient(G.size());
   std::vector<double> sums(G.size());
-  for (Index first = 0; first < X.rows && !context.watch.stopped(); first += kSamplesAtOnce) {
-    context.watch.tick();
-    const Index rows = std::min(kSamplesAtOnce, X.rows - first);
-    auto fleet = fleet_of<Setup, T>(net, {X.row(first), rows, X.cols});
+  in_pieces(X, context, [&](MatrixView<const T> piece, Index first) {
+    auto fleet = fleet_of<Setup, T>(net, piece);
     fleet.evaluate(0);
-    const Memory<typename Setup::Device, T> r(residual + first * net.k(), rows * net.k());
+    using Mem = Memory<typename Setup::Device, T>;
+    const Mem gradient(G.size()), r(residual + first * net.k(), piece.rows * net.k());
     fleet.gradient(0, gradient.data(), r.data());
     gradient.copy_out(G.data, 0, G.size());
     for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += double(G.data[i]);
-  }
+  });
   for (std::size_t i = 0; i < sums.size(); ++i) G.data[i] = T(sums[i]);
 }
 
 template <class Setup, class T>
 void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
               const Context& context) {
-  const DeviceLock lock(device_mutex());
-  for (Index first = 0; first < X.rows && !context.watch.stopped(); first += kSamplesAtOnce) {
-    context.watch.tick();
-    const Index rows = std::min(kSamplesAtOnce, X.rows - first);
-    const Memory<typename Setup::Device, T> held(rows * net.m());
-    features_on_device<Setup, T>(net, {X.row(first), rows, X.cols}, held.data());
+  in_pieces(X, context, [&](MatrixView<const T> piece, Index first) {
+    const Memory<typename Setup::Device, T> held(piece.rows * net.m());
+    features_on_device<Setup, T>(net, piece, held.data());
     held.copy_out(H.row(first), 0, held.size());
-  }
+  });
 }
 
 template <class Setup, class T, class E>

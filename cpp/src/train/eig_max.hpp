@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "backend.hpp"
@@ -19,25 +20,19 @@ double ntg_eig_max(Engine<T>& engine, Index size, const KernelTable& kernels,
                    const Context& context) {
   constexpr Index kMost = 30;
   const Index most = std::min(size, kMost);
-  const auto count = static_cast<std::size_t>(size);
-  const auto dot = [count](const std::vector<double>& a, const std::vector<double>& b) {
-    double sum = 0;
-    for (std::size_t i = 0; i < count; ++i) sum += a[i] * b[i];
-    return sum;
+  const auto dot = [](const std::vector<double>& a, const std::vector<double>& b) {
+    return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
   };
 
-  std::vector<std::vector<double>> basis;
-  std::vector<double> diagonal, off_diagonal, w(count);
-  std::vector<T> u(count);
-  basis.emplace_back(count);
-  for (std::size_t i = 0; i < count;
-       ++i)  // a fixed vector that no symmetry of the data annihilates
-    basis[0][i] = 1 + 0.5 * std::sin(double(i + 1) * 1.7);
+  std::vector<std::vector<double>> basis(1);
+  std::vector<double> diagonal, off_diagonal, w(size);
+  for (Index i = 0; i < size; ++i)  // a fixed vector that no symmetry of the data annihilates
+    basis[0].push_back(1 + 0.5 * std::sin(double(i + 1) * 1.7));
   double norm = norm_of_any_size(basis[0]);
   for (Index j = 0; j < most; ++j) {
     std::vector<double>& q = basis.back();
     for (double& x : q) x /= norm;
-    for (std::size_t i = 0; i < count; ++i) u[i] = T(q[i]);
+    const std::vector<T> u(q.begin(), q.end());
     engine.ntg_product(u.data(), w.data(), context);
     if (context.watch.stopped()) return 0;
     diagonal.push_back(dot(q, w));
@@ -45,7 +40,7 @@ double ntg_eig_max(Engine<T>& engine, Index size, const KernelTable& kernels,
     for (int pass = 0; pass < 2; ++pass)
       for (const auto& b : basis) {
         const double along = dot(b, w);
-        for (std::size_t i = 0; i < count; ++i) w[i] -= along * b[i];
+        for (Index i = 0; i < size; ++i) w[i] -= along * b[i];
       }
     norm = norm_of_any_size(w);
     if (!(norm > 1e-6 * std::abs(diagonal[0])) || j + 1 == most) break;
@@ -55,7 +50,7 @@ double ntg_eig_max(Engine<T>& engine, Index size, const KernelTable& kernels,
 
   // -T has the wanted eigenvalue as its smallest.
   const Index steps = static_cast<Index>(diagonal.size());
-  std::vector<double> minus_T(diagonal.size() * diagonal.size());
+  std::vector<double> minus_T(steps * steps);
   for (Index i = 0; i < steps; ++i) {
     minus_T[i * steps + i] = -diagonal[i];
     if (i > 0) minus_T[i * steps + i - 1] = -off_diagonal[i - 1];

@@ -40,10 +40,10 @@ struct Standing {
       diverged = true;
   }
 
-  // The same after the steps of a march.
-  void check(const Marcher& marcher) {
-    last_loss = marcher.last_loss;
-    check(marcher.loss);
+  // The same after the steps of a plan.
+  void check(const MemberSteps& taken) {
+    last_loss = taken.last_loss;
+    check(taken.loss);
   }
 
   // Of a run that ends at last_step or t_end.

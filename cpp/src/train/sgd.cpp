@@ -39,33 +39,33 @@ class SgdMethod : public Method<BatchMember<T>> {
 
   bool side_by_side() const override { return true; }
   Index steps_to(const BatchMember<T>& member, const Goal& goal) override {
-    // The batches of a march are listed: some megabytes of them at most.
+    // The batches of a plan are listed: some megabytes of them at most.
     const Index most = std::max<Index>(1, (Index(1) << 20) / batch_size_);
     return std::clamp<Index>(goal.step - member.step, 0, most);
   }
-  void plan(BatchMember<T>& member, Index b, const Goal&, March& march) override {
+  void plan(BatchMember<T>& member, Index b, const Goal&, StepPlan& plan) override {
     Update update;
     update.along_gradient = -1;
     update.commit = true;
-    march.step = {update};
-    march.scales.clear(), march.sizes.clear();
-    const auto size = static_cast<std::size_t>((march.steps + 1) * batch_size_);
-    march.rows.resize(std::max(march.rows.size(), static_cast<std::size_t>(b + 1) * size));
-    auto rows = march.rows.begin() + b * static_cast<Index>(size);
-    for (Index s = 0; s <= march.steps; ++s, rows += batch_size_) {
+    plan.step = {update};
+    plan.scales.clear(), plan.sizes.clear();
+    const auto size = static_cast<std::size_t>((plan.steps + 1) * batch_size_);
+    plan.rows.resize(std::max(plan.rows.size(), static_cast<std::size_t>(b + 1) * size));
+    auto rows = plan.rows.begin() + b * static_cast<Index>(size);
+    for (Index s = 0; s <= plan.steps; ++s, rows += batch_size_) {
       const Batch batch = member.batch(member.step + s);
       std::copy_n(batch.rows, batch.size, rows);
-      march.sizes.push_back(static_cast<std::int32_t>(batch.size));
-      if (s < march.steps) march.scales.push_back(stretch_of(member.step + s).lr);
+      plan.sizes.push_back(static_cast<std::int32_t>(batch.size));
+      if (s < plan.steps) plan.scales.push_back(stretch_of(member.step + s).lr);
     }
   }
-  void marched(BatchMember<T>& member, const Marcher& marcher) override {
-    if (marcher.steps == 0) return;
-    const Stretch& last = stretch_of(member.step + marcher.steps - 1);
-    member.evaluations += marcher.steps;
-    member.step += marcher.steps;
+  void took_steps(BatchMember<T>& member, const MemberSteps& taken) override {
+    if (taken.steps == 0) return;
+    const Stretch& last = stretch_of(member.step + taken.steps - 1);
+    member.evaluations += taken.steps;
+    member.step += taken.steps;
     member.time = last.time_at(member.step);
-    member.check(marcher);
+    member.check(taken);
   }
 
  private:

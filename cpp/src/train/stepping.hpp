@@ -162,21 +162,21 @@ class Stepping {
     const auto first = static_cast<Index>(front - members_.data());
     const Index left = method(first).steps_to(member(first), goal);
     if (left == 0) return true;
-    March march;
-    march.steps = std::min(left, steps_of_slice_);
-    std::vector<Marcher> marchers(members_.size());
+    StepPlan plan;
+    plan.steps = std::min(left, steps_of_slice_);
+    std::vector<MemberSteps> of_members(members_.size());
     for (Index b = 0; b < count(); ++b) {
       Member& one = member(b);
-      marchers[b] = {!one.diverged, one.loss_limit, one.last_loss, 0, 0};
-      if (!one.diverged) method(b).plan(one, b, goal, march);
+      of_members[b] = {!one.diverged, one.loss_limit, one.last_loss, 0, 0};
+      if (!one.diverged) method(b).plan(one, b, goal, plan);
     }
     const auto start = Clock::now();
-    source_.fleet->march(march, marchers, meanwhile);
+    source_.fleet->run_steps(plan, of_members, meanwhile);
     const auto took = Clock::now() - start;
-    if (took < slice / 2 && march.steps == steps_of_slice_) steps_of_slice_ *= 2;
+    if (took < slice / 2 && plan.steps == steps_of_slice_) steps_of_slice_ *= 2;
     if (took > slice) steps_of_slice_ = std::max<Index>(1, steps_of_slice_ / 2);
     for (Index b = 0; b < count(); ++b)
-      if (!member(b).diverged) method(b).marched(member(b), marchers[b]);
+      if (!member(b).diverged) method(b).took_steps(member(b), of_members[b]);
     publish();
     watch_.tick();
     return !front->diverged && method(first).steps_to(member(first), goal) == 0;

@@ -31,12 +31,12 @@ class DescentByStep : public Method<Member<T>> {
   Index steps_to(const Member<T>& member, const Goal& goal) override {
     return std::max<Index>(goal.step - member.step, 0);
   }
-  void plan(Member<T>&, Index, const Goal&, March& march) override { march.step = {update_}; }
-  void marched(Member<T>& member, const Marcher& marcher) override {
-    member.evaluations += marcher.steps;
-    member.step += marcher.steps;
+  void plan(Member<T>&, Index, const Goal&, StepPlan& plan) override { plan.step = {update_}; }
+  void took_steps(Member<T>& member, const MemberSteps& taken) override {
+    member.evaluations += taken.steps;
+    member.step += taken.steps;
     member.time = lr_ * double(member.step);
-    member.check(marcher);
+    member.check(taken);
   }
 
  private:

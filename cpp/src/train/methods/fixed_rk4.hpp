@@ -32,15 +32,15 @@ class FixedRk4 : public Method<Member<T>> {
     enter_leg(member, goal);
     return std::min(static_cast<Index>(steps_ - done_), goal.step - member.step);
   }
-  void plan(Member<T>& member, Index, const Goal& goal, March& march) override {
+  void plan(Member<T>& member, Index, const Goal& goal, StepPlan& plan) override {
     enter_leg(member, goal);
     const auto stages = rk4_stages(h());
-    march.step.assign(stages.begin(), stages.end());
+    plan.step.assign(stages.begin(), stages.end());
   }
-  void marched(Member<T>& member, const Marcher& marcher) override {
-    member.evaluations += 4 * marcher.steps;
-    take(member, marcher.steps);
-    member.check(marcher);
+  void took_steps(Member<T>& member, const MemberSteps& taken) override {
+    member.evaluations += 4 * taken.steps;
+    take(member, taken.steps);
+    member.check(taken);
   }
 
   void serialise(Archive& archive, const Member<T>& member) override {

@@ -36,10 +36,10 @@ class Method {
   virtual bool side_by_side() const { return false; }
   // Steps left; 0: the goal is reached.
   virtual Index steps_to(const Member&, const Goal&) { return 0; }
-  // Adds to a march what member b is to do.
-  virtual void plan(Member&, Index /* b */, const Goal&, March&) {}
+  // Adds to a plan what member b is to do.
+  virtual void plan(Member&, Index /* b */, const Goal&, StepPlan&) {}
   // Takes note of what the member did.
-  virtual void marched(Member&, const Marcher&) {}
+  virtual void took_steps(Member&, const MemberSteps&) {}
 };
 
 }  // namespace asymfast
