@@ -55,6 +55,8 @@ develop: $(DEVELOP)/.installed
 	  -DCMAKE_MAKE_PROGRAM=$(abspath $(DEVELOP)/bin/ninja) > build/develop.log
 	$(DEVELOP)/bin/cmake --build build/develop
 	ln -sf $(CURDIR)/build/develop/_core*.so python/asymfast/
+	mkdir -p build/develop/lib  # where the installed package has them: for the tests of the C interface
+	ln -sf $(CURDIR)/build/develop/libasymfast.* build/develop/lib/
 
 # Of the package itself only the path to its Python files.
 $(DEVELOP)/.installed: pyproject.toml

@@ -100,10 +100,13 @@ VALUE_ERRORS = {
     "y columns": (lambda: MULTI.net.loss(X, MULTI.y[:, :2]), r"y .*\(7, 3\).*\(7, 2\)"),
     "y nan": (lambda: NET.node_gradients(X, with_value(Y, np.nan)), r"y .*finite"),
     "loss": (lambda: NET.loss(X, Y, loss="hinge"), r"loss .*hinge"),
-    "one class": (lambda: NET.loss(X, LABELS * 0, loss="cross_entropy"), r"cross_entropy"),
+    "one class": (
+        lambda: NET.loss(X, LABELS * 0, loss="cross_entropy"),
+        r"cross_entropy.*outputs=2",
+    ),
     "label above": (
         lambda: MULTI.net.loss(X, with_value(LABELS, 3), loss="cross_entropy"),
-        r"y .*3",
+        r"y must hold labels from 0 to 2, got 3; count classes from 0, or make the network with",
     ),
     "label below": (
         lambda: MULTI.net.loss(X, with_value(LABELS, -1), loss="cross_entropy"),
@@ -165,7 +168,19 @@ def test_value_error(call, message):
 TYPE_ERRORS = {
     "labels that are no integers": (
         lambda: MULTI.net.loss(X, LABELS.astype(float), loss="cross_entropy"),
-        r"y must hold integer labels",
+        r"y must hold integer labels .* got float64 of shape \(7,\); pass y\.astype\(int\)",
+    ),
+    "labels of text": (
+        lambda: MULTI.net.loss(X, list("abcabca"), loss="cross_entropy"),
+        r"y must hold integer labels .*; pass np\.unique\(y, return_inverse=True\)\[1\]",
+    ),
+    "stack one": (
+        lambda: af.Network.stack(NET),
+        r"stack: nets must be a sequence of networks, got",
+    ),
+    "grid rng": (
+        lambda: af.grid(3, 5, gamma=[0.5], alpha=[0.7], seeds=2, rng=1),
+        r"grid: rng must not be given; seeds",
     ),
     "gamma text": (lambda: af.node_scaling(4, "half", 0.7), r"node_scaling: gamma"),
     "m real": (lambda: af.node_scaling(4.5, 0.5, 0.7), r"node_scaling: m "),

@@ -525,9 +525,11 @@ def targets(fn: str, net: Any, y: ArrayLike, n: int, loss: str, name: str = "y")
         require_shape(fn, name, given.shape, *labels, *shapes)
         given = _one_hot(fn, net, given, name) if given.shape in labels else given
     elif loss == "cross_entropy" and given.ndim < 2:
+        numeric = given.dtype.kind in "bf"
+        remedy = f"{name}.astype(int)" if numeric else f"np.unique({name}, return_inverse=True)[1]"
         raise TypeError(
             f"{fn}: {name} must hold integer labels or (n, k) probabilities for cross_entropy, "
-            f"got {given.dtype} of shape {given.shape}"
+            f"got {given.dtype} of shape {given.shape}; pass {remedy}"
         )
     require_shape(fn, name, given.shape, *shapes)
     checked = array(fn, name, given, dtype=net.dtype)
@@ -539,7 +541,10 @@ def targets(fn: str, net: Any, y: ArrayLike, n: int, loss: str, name: str = "y")
 def require_outputs(fn: str, net: Any, loss: str) -> None:
     """Raise ValueError where the loss needs more outputs than the network has."""
     if loss == "cross_entropy" and net.k < 2:
-        raise ValueError(f"{fn}: cross_entropy needs a network with k >= 2 outputs, got k = 1")
+        raise ValueError(
+            f"{fn}: cross_entropy needs a network with k >= 2 outputs, got k = 1; "
+            "make it with outputs=2 or more, one for each class"
+        )
 
 
 def _one_hot(fn: str, net: Any, labels: NDArray[Any], name: str) -> NDArray[Any]:
@@ -547,7 +552,10 @@ def _one_hot(fn: str, net: Any, labels: NDArray[Any], name: str) -> NDArray[Any]
     require_room(fn, need, f"{labels.size} labels of {net.k} classes", "pass fewer")
     for label in (labels.min(), labels.max()):
         if not 0 <= label < net.k:
-            raise ValueError(f"{fn}: {name} must hold labels from 0 to {net.k - 1}, got {label}")
+            raise ValueError(
+                f"{fn}: {name} must hold labels from 0 to {net.k - 1}, got {label}; count classes "
+                "from 0, or make the network with more outputs"
+            )
     hot = labels[..., None] == np.arange(net.k, dtype=labels.dtype)
     return np.asarray(hot.astype(net.dtype))
 

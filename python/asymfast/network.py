@@ -271,7 +271,7 @@ class Network(Exports):
         Network(B=2, m=10, d=3, k=1, activation='swish', dtype='float64')
         """
         fn = "Network.stack"
-        if not isinstance(nets, Iterable):
+        if not isinstance(nets, Iterable) or (isinstance(nets, Network) and nets.B is None):
             raise TypeError(f"{fn}: nets must be a sequence of networks, got {nets!r}")
         members = list(nets)
         if not members:

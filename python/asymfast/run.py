@@ -427,6 +427,8 @@ def grid(
     (10, {'record': 11, 'gamma': 3, 'alpha': 2, 'seed': 2})
     """
     fn = "grid"
+    if "rng" in settings:
+        raise TypeError(f"{fn}: rng must not be given; seeds holds its values")
     if np.ndim(_check.as_array(fn, "seeds", seeds)) == 0:
         seeds = np.arange(_check.COUNT(fn, "seeds", seeds))
     axes = {"gamma": gamma, "alpha": alpha, "seeds": seeds}

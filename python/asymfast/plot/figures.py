@@ -185,6 +185,7 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
     if stem.suffix in (".png", ".pdf"):
         stem = stem.with_suffix("")
     png, pdf = (stem.with_name(stem.name + ending) for ending in (".png", ".pdf"))
+    _storage.file_to_write("plot.save", "path", png)
     with style.drawing("plot.save"):
         with _storage.replacing(png) as temporary:
             figure.savefig(temporary, dpi=150)
