@@ -53,7 +53,7 @@ def test_info_lists_the_extras_as_they_are():
     shown = set(EXTRAS) - DEVELOPERS - {"all"}
     assert set(cli._EXTRAS) == shown
     for extra in shown:
-        assert set(cli._EXTRAS[extra]) == set(packages(EXTRAS[extra])), extra
+        assert set(cli._EXTRAS[extra].split()) == set(packages(EXTRAS[extra])), extra
 
 
 def test_the_test_extra_stays_light():

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypedDict, cast
+from typing import Any, NamedTuple, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,8 +61,7 @@ _ALL_STREAMS = 0  # of the device
 _DLPACK_FLOAT = 2
 
 
-@dataclass(frozen=True)
-class DeviceView:
+class DeviceView(NamedTuple):
     """An array on the GPU, C-contiguous and aligned.
 
     Its work on `stream` must be done before it is read; 0 means all streams, None that it is ready.

@@ -7,9 +7,8 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,8 +47,7 @@ _C = {  # {0} is "f" in float; erfc keeps the tail of gelu
 }
 
 
-@dataclass(frozen=True)
-class Layers:
+class Layers(NamedTuple):
     """f(x) = C^T sigma(V x + b): the network without its scalings, in its dtype.
 
     V (m, d) is W / sqrt(d) without the column of a constant input, which is b (m,), or zeros;

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,7 @@ from .network import Network
 NTG_SAMPLES = 500  # that the NTG is measured on unless Record(ntg_on=...) says otherwise
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """One recorded quantity: a row of the table `COLUMNS`, which mirrors the core's.
 
     `name` is that of the attribute of `Run`; `axes` are those beyond the records: member, node,
