@@ -19,7 +19,7 @@ def failed(*args, **keywords):
     return {check.asks: check for check in theory.check_assumptions(*args, **keywords).failures}
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, ">f4"])
 def test_the_papers_setting_holds(dtype):
     """Unit rows are of length 1 within the rounding of their type."""
     X = unit_rows(60, 30, dtype=dtype)

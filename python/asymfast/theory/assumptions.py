@@ -217,7 +217,8 @@ class Assumptions:
 def _in_own_precision(fn: str, name: str, values: Array, sizes: Sizes) -> Array:
     """Inputs as in other statements, but float32 ones stay float32, exactly."""
     X: Array = SAMPLES.check(fn, name, values, sizes)
-    return X.astype(np.float32) if np.asarray(values).dtype == np.float32 else X
+    is_single = np.asarray(values).dtype.newbyteorder("=") == np.float32
+    return X.astype(np.float32) if is_single else X
 
 
 @statement(
