@@ -295,7 +295,7 @@ class Mutator {
   static bool looks_like_an_integer(const char* at) {
     std::int64_t value;
     std::memcpy(&value, at, 8);
-    return value != 0 && std::abs(value) < 1'000'000;
+    return value != 0 && value > -1'000'000 && value < 1'000'000;
   }
 
   std::int64_t integer(const char* at) {
