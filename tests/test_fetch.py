@@ -255,7 +255,11 @@ def test_bad_archives_are_refused(content, reason, server, expect, cache):
 
 
 @pytest.mark.parametrize("name", ["concrete.xls", "energy.xlsx"])
-@pytest.mark.parametrize("content", [b"", b"<html></html>", as_zip("x", b"y"), b"\0" * 999])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"<html></html>", as_zip("x", b"y"), b"\0" * 999],
+    ids=["nothing", "page", "archive", "zeros"],  # an archive has the time in it
+)
 def test_no_spreadsheet(name, content, server, expect, cache):
     with pytest.raises(ValueError, match="could not be downloaded"):
         files.fetch(expect(name.split(".")[0], server.serve(f"/{name}", content)))
