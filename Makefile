@@ -24,7 +24,7 @@ test test-all: export OPENBLAS_NUM_THREADS = 1
 test test-all: export OMP_WAIT_POLICY = passive
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadgroup
 
-# Some four minutes on two cores. Notes which tests it skips.
+# Under three minutes on two cores. Notes which tests it skips.
 test: $(VENV)/.installed
 	$(PYTEST) --durations=25 --note-left-out=$(VENV)/.tested
 
