@@ -213,8 +213,8 @@ def test_out_of_time(train, kind, seconds, tmp_path):
 @pytest.mark.parametrize("train", CHOOSING)
 def test_taken_up_where_only_some_members_have_arrived(train, tmp_path):
     """A call is over after a millisecond, one or two steps of the reference backend."""
-    record = af.Record(times=[0.0, 0.3, 2.0, 6.0], weights=True)
-    settings = {"t_end": 14.0, "record": record, "backend": "reference", "threads": 1}
+    record = af.Record(times=[0.0, 0.3, 2.0, 9.0], weights=True)
+    settings = {"t_end": 20.0, "record": record, "backend": "reference", "threads": 1}
     whole = train(*data("ensemble"), **settings)
     settings |= {"checkpoint": tmp_path / "run.ckpt", "checkpoint_every": 1e-3}
     calls = 0

@@ -14,7 +14,11 @@ pexpect = pytest.importorskip("pexpect")
 pytest.importorskip("tqdm")
 
 BAR = r" +(\d+) %\|"
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX terminal")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX terminal"),
+    # JAX, where another test has loaded it, warns of every fork; what comes after it starts anew.
+    pytest.mark.filterwarnings(r"ignore:os.fork\(\) was called:RuntimeWarning"),
+]
 
 
 @pytest.fixture
