@@ -313,17 +313,14 @@ def _summary(
     ending: str,
 ) -> dict[str, Any]:
     """Describe a run so that it can be repeated."""
+
+    def described(names: Any, means: Any, scales: Any) -> list[dict[str, Any]]:
+        each = zip(names, means, scales, strict=True)
+        return [{"column": name, "mean": mean, "scale": scale} for name, mean, scale in each]
+
     trained, tested = _root_mean_squares(options.loss, samples, run)
     columns = samples.columns
-    described = [
-        {"column": name, "mean": mean, "scale": scale}
-        for names, means, scales in (
-            (columns.names, columns.input_mean, columns.input_scale),
-            (columns.targets, columns.target_mean, columns.target_scale),
-        )
-        for name, mean, scale in zip(names, means, scales, strict=True)
-    ]
-    inputs, targets = described[: len(columns.names)], described[len(columns.names) :]
+    targets = described(columns.targets, columns.target_mean, columns.target_scale)
     several = len(targets) > 1
     return {
         "ending": ending,
@@ -334,7 +331,7 @@ def _summary(
             "training_rows": len(samples.y_train),
             "test_rows": len(samples.y_test),
             "split": "the test rows come first in default_rng([seed, 1]).permutation(rows)",
-            "inputs": inputs,
+            "inputs": described(columns.names, columns.input_mean, columns.input_scale),
             "target": targets if several else targets[0],
             "categories": columns.categories,
             "prediction": "asymfast predict, or asymfast.load_model(folder).predict(table); "

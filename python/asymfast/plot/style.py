@@ -121,13 +121,19 @@ Line = tuple[str, npt.NDArray[Any], Floats]  # name, x (T,), values (R, T) or (R
 
 
 def panel(
-    axes: Axes, lines: Sequence[Line | None], *, log: bool = False, floor: bool = True
+    axes: Axes,
+    lines: Sequence[Line | None],
+    *,
+    log: bool = False,
+    floor: bool = True,
+    along_log: bool = False,
 ) -> None:
     """Draw lines: the mean of R repetitions, and behind it the range that they cover.
 
     Of nodes the first one is bold and the mean of the others thin. The colours are those of the
     places of the lines, None among them. A logarithmic axis has positive values only, unless there
-    are none; a linear one begins at 0 with `floor`. A remark says how many values are left out.
+    are none; a linear one begins at 0 with `floor`. The markers suit a horizontal axis that is
+    linear, or logarithmic with `along_log`. A remark says how many values are left out.
     """
     drawn = [(place, *line) for place, line in enumerate(lines) if line is not None]
     is_log = log and any((np.isfinite(values) & (values > 0)).any() for *_, values in drawn)
@@ -137,7 +143,6 @@ def panel(
         values = values if others is None else values[..., 0]
         shown = np.ma.masked_where(~np.isfinite(values) | (is_log & (values <= 0)), values)
         total, left_out = total + shown.size, left_out + shown.size - int(shown.count())
-        gap = max(1, len(x) // MARKERS_PER_LINE)
         axes.plot(
             x,
             shown.mean(axis=0).filled(np.nan),
@@ -145,7 +150,7 @@ def panel(
             linestyle=DASHES[place % len(DASHES)],
             marker=MARKERS[place],
             markersize=4.5,
-            markevery=(place * gap // 4 % gap, gap),  # of different lines at different records
+            markevery=_markers(place, len(x), along_log),
             label=name,
         )
         if others is not None:
@@ -164,6 +169,15 @@ def panel(
         remark(axes, f"{left_out} of {total} values {kind}: left out")
     elif not drawn:
         remark(axes, "not recorded")
+
+
+def _markers(place: int, records: int, along_log: bool) -> list[int] | tuple[int, int]:
+    """Records with a marker, which of different lines are different ones."""
+    if along_log:  # evenly spaced records would gather at the end
+        shares = (np.arange(MARKERS_PER_LINE) + (place + 1) / 5) / (MARKERS_PER_LINE + 0.2)
+        return sorted({int(position) for position in records**shares - 1})
+    gap = max(1, records // MARKERS_PER_LINE)
+    return place * gap // 4 % gap, gap
 
 
 def remark(axes: Axes, text: str) -> None:

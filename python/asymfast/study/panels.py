@@ -104,13 +104,9 @@ def _draw(axes: Axes, results: Results, panel: Panel) -> None:
         values = arrays[panel.array]
         values = values[..., :_NODES] if values.ndim == 3 else values
         lines.append((setting.name(symbols=True), arrays[panel.along][0], values))
-    style.panel(axes, lines, log=log, floor=panel.label != "accuracy")
-    if panel.along == "pruning_kept":  # on its axis all markers would gather at the end
-        bold = (line for line in axes.lines if line.get_marker() in style.MARKERS)
-        for place, line in enumerate(bold):
-            positions = np.size(line.get_xdata()) ** ((np.arange(6) + (place + 1) / 5) / 6.2) - 1
-            line.set_markevery(sorted({int(position) for position in positions}))
-    if panel.along == "pruning_kept" or (by_steps and results.experiment.presentation.log_steps):
+    pruned = panel.along == "pruning_kept"  # a record for each number of nodes
+    style.panel(axes, lines, log=log, floor=panel.label != "accuracy", along_log=pruned)
+    if pruned or (by_steps and results.experiment.presentation.log_steps):
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:,g}")
         if by_steps and log:
