@@ -48,10 +48,10 @@ void register_planned_bytes(py::module_& module) {
           "method"_a, "dt"_a)
       .def(
           "sgd",
-          [](const Plan& plan, Index batch_size, bool train_output) {
-            return planned_bytes(plan.sizes, Sgd{{}, 1, batch_size, train_output, {}});
+          [](const Plan& plan, Index batch_size) {
+            return planned_bytes(plan.sizes, Sgd{{}, 1, batch_size, plan.train_output, {}});
           },
-          "batch_size"_a, "train_output"_a)
+          "batch_size"_a)
       .def("operator", [](const Plan& plan) { return planned_operator_bytes(plan.sizes); });
   module.def(
       "planned_ntg_bytes",

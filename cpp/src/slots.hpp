@@ -8,7 +8,12 @@
 
 namespace asymfast {
 
-// Array(size): zeros, at data().
+template <class Array>
+void serialise_array(Archive& archive, Array& array, Index size) {
+  archive.array(array.data(), size);
+}
+
+// Array(size): zeros, at data(); cuda/memory.hpp has one of a device, and its serialise_array.
 template <class Array>
 class Slots {
  public:
@@ -25,7 +30,7 @@ class Slots {
   void serialise(Archive& archive) {
     Index all = count();
     archive(all);
-    for (Index l = 0; l < all; ++l) archive.array(make(l), size_);
+    for (Index l = 0; l < all; ++l) make(l), serialise_array(archive, arrays_[l], size_);
   }
 
  private:

@@ -265,7 +265,7 @@ class Job:
             train_output=self.train_output,
         )
         if self.fn == "sgd":
-            fixed = plan.sgd(settings["batch_size"], self.train_output)
+            fixed = plan.sgd(settings["batch_size"])
         elif self.fn == "gradient_descent":
             fixed = plan.gradient_descent(settings.get("descent", "step"))
         else:

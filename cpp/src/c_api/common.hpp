@@ -78,13 +78,16 @@ inline Index count(const char* who, const char* name, int64_t value) {
 // ---- structs of any version up to this one
 
 template <class Struct>
-Struct filled(const char* who, const char* name, const Struct* given) {
-  Struct own{};
-  if (!given) return own;
-  if (given->struct_size != sizeof(Struct))  // there has been one version only
+const Struct& of_this_version(const char* who, const char* name, const Struct& given) {
+  if (given.struct_size != sizeof(Struct))  // there has been one version only
     refuse(who, std::string(name) + "->struct_size must be " + std::to_string(sizeof(Struct)) +
-                    ", got " + std::to_string(given->struct_size));
-  return *given;
+                    ", got " + std::to_string(given.struct_size));
+  return given;
+}
+
+template <class Struct>
+Struct filled(const char* who, const char* name, const Struct* given) {
+  return given ? of_this_version(who, name, *given) : Struct{};
 }
 
 inline constexpr double kNan = std::numeric_limits<double>::quiet_NaN();

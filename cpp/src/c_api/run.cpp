@@ -3,6 +3,7 @@
 
 using asymfast::refuse;
 using asymfast::c_api::guarded;
+using asymfast::c_api::of_this_version;
 using asymfast::c_api::required;
 
 void asymfast_run_free(asymfast_run* run) {
@@ -36,9 +37,7 @@ asymfast_status asymfast_run_column(const asymfast_run* run, const char* name,
   return guarded([&] {
     const char* who = "run_column";
     required(who, "run", run), required(who, "name", name), required(who, "column", column);
-    if (column->struct_size != sizeof(asymfast_column))
-      refuse(who, "column->struct_size must be " + std::to_string(sizeof(asymfast_column)) +
-                      ", got " + std::to_string(column->struct_size));
+    of_this_version(who, "column", *column);
     for (const asymfast_run::Column& one : run->columns)
       if (one.name == name) {
         *column = one.at;

@@ -197,6 +197,7 @@ class CpuEngine final : public Engine<T> {
 
   std::vector<const T*> frames(const std::vector<Index>& which) const {
     std::vector<const T*> all;
+    all.reserve(which.size());
     for (const Index l : which) all.push_back(frames_[l]);
     return all;
   }

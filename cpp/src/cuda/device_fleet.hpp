@@ -170,15 +170,15 @@ class DeviceFleet final : public Fleet<T> {
   }
 
   // eval <- base + sum_s along[s] slots[s]; base <- eval, if commit.
-  void shift(Index b, const std::vector<double>& along, const Slots<Device, T>& slots,
+  void shift(Index b, const std::vector<double>& along, const Slots<Slot<Device, T>>& slots,
              bool commit) {
     need_base();
     const Problem<T> p = of_member(b);
     combine(along, slots, p.base, p.lost, p.eval, commit);
   }
 
-  void combine(const std::vector<double>& along, const Slots<Device, T>& slots, T* base, T* lost,
-               T* to, bool commit) const {
+  void combine(const std::vector<double>& along, const Slots<Slot<Device, T>>& slots, T* base,
+               T* lost, T* to, bool commit) const {
     Combine<T> each{0, {}, {}, base, lost, to, commit};
     for (std::size_t s = 0; s < along.size(); ++s) {
       if (along[s] == 0) continue;
@@ -362,11 +362,7 @@ class DeviceFleet final : public Fleet<T> {
   }
 
   static void visit(Archive& archive, Mem<T>& memory, Index b, Index size) {
-    if (memory.empty()) return;
-    std::vector<T> host(size);
-    if (!archive.reading()) memory.copy_out(host.data(), b * size, size);
-    archive.array(host.data(), size);
-    if (archive.reading()) memory.copy_in(host.data(), b * size, size);
+    if (!memory.empty()) memory.serialise(archive, b * size, size);
   }
 
   Index B_;

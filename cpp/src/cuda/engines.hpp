@@ -142,8 +142,8 @@ class MemberEngine final : public Engine<T> {
   std::unique_ptr<Fleet> own_;
   Fleet& fleet_;
   Index b_;
-  Slots<Device, T> gradients_;
-  Slots<Device, T> change_;  // of the weights, in a move
+  Slots<Slot<Device, T>> gradients_;
+  Slots<Slot<Device, T>> change_;  // of the weights, in a move
   Frames<Setup, T> frames_;
   Mem saved_, saved_lost_;
 };

@@ -68,7 +68,7 @@ class Frames {
     return std::pow(std::accumulate(of_blocks.begin(), of_blocks.end(), 0.0), 0.125);
   }
 
-  Slots<Device, T> slots;
+  Slots<Slot<Device, T>> slots;
 
  private:
   // Nodes whose weighed slopes are written down at a time, and numbers of an array (n k, d, count):

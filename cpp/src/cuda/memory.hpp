@@ -4,8 +4,8 @@
 #include <utility>
 #include <vector>
 
-#include "archive.hpp"
 #include "asymfast/views.hpp"
+#include "slots.hpp"
 
 namespace asymfast::cuda {
 
@@ -45,6 +45,13 @@ class Memory {
   void copy_out(U* host, Index first, Index count) const {
     if (count > 0) Device::copy_out(host, data_ + first, bytes(count));
   }
+  // Elements go into an archive, and come back, by way of the host.
+  void serialise(Archive& archive, Index first, Index count) {
+    std::vector<U> host(count);
+    if (!archive.reading()) copy_out(host.data(), first, count);
+    archive.array(host.data(), count);
+    if (archive.reading()) copy_in(host.data(), first, count);
+  }
   // Takes the contents of a vector, and its size where that is larger than what there is.
   void assign(const std::vector<U>& host) {
     const auto count = static_cast<Index>(host.size());
@@ -59,37 +66,15 @@ class Memory {
   Index size_ = 0;
 };
 
-// What an engine keeps from one call to the next: arrays of one size, which come into being in
-// their order, or all those before with them.
+// One of `Slots`: zeros at first.
 template <class Device, class U>
-class Slots {
- public:
-  explicit Slots(Index size) : size_(size) {}
-
-  U* make(Index index) {
-    while (count() <= index) arrays_.push_back(Memory<Device, U>::zeros(size_));
-    return arrays_[index].data();
-  }
-  const U* operator[](Index index) const { return arrays_.at(index).data(); }
-  Index count() const { return static_cast<Index>(arrays_.size()); }
-  Index size() const { return size_; }  // of each
-
-  void serialise(Archive& archive) {
-    Index all = count();
-    archive(all);
-    std::vector<U> host(size_);
-    for (Index l = 0; l < all; ++l) {
-      if (!archive.reading()) arrays_[l].copy_out(host.data(), 0, size_);
-      archive.array(host.data(), size_);
-      if (!archive.reading()) continue;
-      make(l);
-      arrays_[l].copy_in(host.data(), 0, size_);
-    }
-  }
-
- private:
-  Index size_;
-  std::vector<Memory<Device, U>> arrays_;
+struct Slot : Memory<Device, U> {
+  explicit Slot(Index size) : Memory<Device, U>(Memory<Device, U>::zeros(size)) {}
 };
+
+template <class Device, class U>
+void serialise_array(Archive& archive, Slot<Device, U>& slot, Index size) {
+  slot.serialise(archive, 0, size);
+}
 
 }  // namespace asymfast::cuda

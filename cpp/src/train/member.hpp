@@ -131,6 +131,7 @@ struct Member : Standing {
     std::vector<T> H(piece * m);
     std::vector<double> sums(n * k);
     std::vector<double> lengths;
+    lengths.reserve(m);
     for (Index j = 0; j < m; ++j) lengths.push_back(length(now.W.row(j)));
     for (Index first = 0; first < n; first += piece) {
       const Index rows = std::min(piece, n - first);

@@ -117,6 +117,7 @@ struct Recurrence::Collocation {
 void Recurrence::interpolate(Collocation& c, Work& work) const {
   const Index N = c.N, N2 = N * N, slots = static_cast<Index>(work.matrices.size()) / N2;
   std::vector<double> places;
+  places.reserve(c.p.ends.size());
   for (const Index end : c.p.ends) places.push_back(double(end - 1) / double(c.p.steps));
   const std::vector<double> share = lagrange_shares(c.c, work.slots, slots, places);
   c.A = product(*kernels_, c.P, slots, N2, share.data(), work.matrices.data());
@@ -220,6 +221,7 @@ bool Recurrence::collocate(const Panel& panel, Work& work) {
   Collocation c{p, basis_.size(), static_cast<Index>(p.ends.size()),
                 static_cast<Index>(work.at.size())};
   std::vector<double> at;
+  at.reserve(work.at.size());
   for (const double place : work.at)
     at.push_back((place - double(panel.first)) / double(panel.steps));
   c.c = lagrange_coefficients(at);

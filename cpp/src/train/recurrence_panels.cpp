@@ -5,7 +5,6 @@
 #include "train/polynomials.hpp"
 #include "train/radau.hpp"
 #include "train/recurrence.hpp"
-#include "train/vectors.hpp"
 
 namespace asymfast {
 

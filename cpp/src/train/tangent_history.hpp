@@ -69,11 +69,14 @@ class TangentHistory {
     Errors errors{};
     const std::vector<double> actual = times(ahead.frame, whole);
     std::vector<std::vector<double>> past;
+    std::vector<double> at;  // of the q newest
     const Index most = std::min({order_ + by, known(), kMostOrder});
+    past.reserve(most), at.reserve(most);
     for (Index i = 0; i < most; ++i) past.push_back(times(nodes_[i].frame, whole));
-    for (Index q = std::max<Index>(1, order_ - by); q <= most; ++q) {
-      std::vector<double> difference = actual, at;
-      for (Index i = 0; i < q; ++i) at.push_back(nodes_[i].at);
+    for (Index q = 1; q <= most; ++q) {
+      at.push_back(nodes_[q - 1].at);
+      if (q < order_ - by) continue;
+      std::vector<double> difference = actual;
       for (Index i = 0; i < q; ++i) {
         const double share = lagrange(at, i, ahead.at);
         for (std::size_t l = 0; l < difference.size(); ++l) difference[l] -= share * past[i][l];

@@ -89,8 +89,7 @@ class Dopri5 : public Dense<T> {
     constexpr double kMost = std::numeric_limits<double>::max();
     control_.serialise(archive);
     Dense<T>::serialise(archive, member);
-    archive(h_, 0.0, std::numeric_limits<double>::max()), archive(last_ratio_, 1e-4, 1.0),
-        archive(rejected_), archive(began_);
+    archive(h_, 0.0, kMost), archive(last_ratio_, 1e-4, 1.0), archive(rejected_), archive(began_);
     archive(residual_, 0.0, kMost);
     for (Index& slot : slots_) archive(slot, Index(0), static_cast<Index>(kStages));
     std::array<bool, kStages + 1> taken{};

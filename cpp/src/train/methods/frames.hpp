@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "train/member.hpp"
+#include "train/method_choice.hpp"
 #include "train/tangent_history.hpp"
 
 namespace asymfast {
@@ -31,9 +32,10 @@ inline std::vector<double> sum_of_nodes(const std::vector<double>& u, Index N) {
 // Work besides gradients, counted in gradients of the same flop.
 class Account {
  public:
-  explicit Account(double gradient_flop) : gradient_(gradient_flop) {}
+  explicit Account(const RunProblem& p)
+      : gradient_(4 * double(p.n) * double(p.m) * double(p.d + p.k)) {}
 
-  double gradient_flop() const { return gradient_; }
+  double unit() const { return gradient_; }  // flop of a gradient, without activations
 
   void charge(Standing& member, double flop) {
     owed_ += flop / gradient_;

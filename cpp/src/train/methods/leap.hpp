@@ -39,7 +39,7 @@ class Leap : public Method<Member<T>> {
         h_(loss_curvature(problem.loss, problem.n, problem.k) * descent.lr),
         steps_(descent.steps),
         rtol_(descent.rtol),
-        account_(4 * double(problem.n) * double(problem.m) * double(problem.d + problem.k)),
+        account_(problem),
         outputs_(N_, problem.m, problem.d, h_, kernels) {
     const double gradient = problem.gradient_flop();
     shortest_ = static_cast<Index>(std::ceil(4 + outputs_.flop_of_a_point() / gradient / 2));
@@ -167,7 +167,7 @@ class Leap : public Method<Member<T>> {
     member.engine->move({{}, {}, here.frame, false}, context);
     const bool known = keep_matrix(member, Nodes(1, here), r_, share(shortest_), context);
     member.engine->restart(context);
-    account_.charge(member, 2 * account_.gradient_flop());
+    account_.charge(member, 2 * account_.unit());
     if (context.watch.stopped()) return;
     if (!known) {
       outputs_.past.forget_free_frame();

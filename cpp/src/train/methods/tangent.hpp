@@ -39,7 +39,7 @@ class Tangent : public Dense<T> {
         control_(control),
         first_step_(first_step),
         h_(first_step),
-        account_(4 * double(problem.n) * double(problem.m) * double(problem.d + problem.k)),
+        account_(problem),
         past_(N_),
         ode_(kernels) {}
 
