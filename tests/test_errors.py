@@ -185,7 +185,7 @@ TYPE_ERRORS = {
     "gamma text": (lambda: af.node_scaling(4, "half", 0.7), r"node_scaling: gamma"),
     "m real": (lambda: af.node_scaling(4.5, 0.5, 0.7), r"node_scaling: m "),
     "W large integer": (lambda: af.Network([[2**53 + 1]], [1], [1]), r"W.* got int64 beyond 9007"),
-    "W half": (lambda: af.Network(W.astype(np.float16), A, LAM), r"W.* got float16"),
+    "W half": (lambda: af.Network(W.astype(np.float16), A, LAM), r"W.* got float16; pass W.astype"),
     "W complex": (lambda: af.Network(W + 0j, A, LAM), r"W.* got complex128"),
     "a double": (
         lambda: af.Network(W.astype(np.float32), A, LAM),
@@ -455,3 +455,25 @@ def test_messages_begin_with_the_statement_that_was_called(statement):
     more = () if statement in ("kappa_n", "c_0", "mean_ntg") else (0.5, 0.5)
     with pytest.raises(ValueError, match=f"^{statement}: the rows of X are too long"):
         getattr(af.theory, statement)(1e5 * np.eye(3), *more)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: af.Record(evry=3), "Record: got .* 'evry'; did you mean 'every'?"),
+        (lambda: af.Stop(los=1.0), "Stop: got .* 'los'; did you mean 'loss'?"),
+        (lambda: af.Network.init(5, 9, 1.0, seed=1), "Network.init: .* 'seed'; known are d, m, .*"),
+        (lambda: af.load_model(file="."), "load_model: got .* 'file'; known are path"),
+        (lambda: NET(X[:, None], y=X), "Network: got .* 'y'; known are X, .*"),
+    ],
+)
+def test_unknown_keywords_are_answered_with_the_known_ones(call, message):
+    with pytest.raises(TypeError, match=f"^{message.replace('?', '[?]')}$"):
+        call()
+
+
+@pytest.mark.parametrize("value", [None, {1.0, 2.0}, iter([1.0])])
+def test_what_is_no_array_is_named(value):
+    kind = "None" if value is None else type(value).__name__
+    with pytest.raises(TypeError, match=f"y must be an array or .* numbers, got {kind}$"):
+        NET.loss(X, value)

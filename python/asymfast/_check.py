@@ -98,10 +98,11 @@ def _checking(function: F, fn: str, checks: Mapping[str, Check]) -> F:
 def unknown_keyword(fn: str, given: Iterable[str], known: Iterable[str]) -> TypeError:
     import difflib
 
-    name = next(one for one in given if one not in known)
-    close = difflib.get_close_matches(name, known, 1)
-    remedy = f"; did you mean {close[0]!r}?" if close else ""
-    return TypeError(f"{fn}: got an unexpected keyword argument {name!r}{remedy}")
+    names = [one for one in known if one not in ("self", "cls")]
+    name = next(one for one in given if one not in names)
+    close = difflib.get_close_matches(name, names, 1)
+    remedy = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"
+    return TypeError(f"{fn}: got an unexpected keyword argument {name!r}; {remedy}")
 
 
 def fields(instance: Any, **checks: Check) -> None:
@@ -129,7 +130,7 @@ def guarded(api: T) -> T:
     if hasattr(api, "is_guarded"):
         return api
     function: Any = api
-    return _checking(function, function.__qualname__, {})  # type: ignore[no-any-return]
+    return _checking(function, function.__qualname__.removesuffix(".__init__"), {})  # type: ignore[no-any-return]
 
 
 def number(fn: str, name: str, value: Any, interval: str = "(-inf, inf)") -> float:
@@ -313,7 +314,9 @@ def _require_exact(
     """Raise TypeError unless values of another dtype become the first accepted one exactly."""
     dtype = accepted[0]
     remedy = ""
-    if dtype.kind == "f" and values.dtype.kind in "iuf":
+    if values.dtype == np.float16:  # exact, but seldom what was meant
+        remedy = f"; pass {name}.astype({dtype.name!r})"
+    elif dtype.kind == "f" and values.dtype.kind in "iuf":
         if values.dtype.newbyteorder("=") in FLOATS and np.can_cast(values.dtype, dtype):
             return
         if values.dtype.kind in "iu":
@@ -333,7 +336,10 @@ def as_array(fn: str, name: str, value: Any) -> NDArray[Any]:
     # NumPy would drop the mask.
     several = value if isinstance(value, (list, tuple)) else [value]
     if any(isinstance(one, np.ma.MaskedArray) for one in several):
-        raise TypeError(f"{fn}: {name} must be a plain array, got a masked one")
+        raise TypeError(
+            f"{fn}: {name} must be a plain array, got a masked one; leave out what is masked, or "
+            f"pass {name}.filled(value)"
+        )
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         raise TypeError(
             f"{fn}: {name} must be a dense array, got a sparse {type(value).__name__}; "
@@ -347,9 +353,13 @@ def as_array(fn: str, name: str, value: Any) -> NDArray[Any]:
     if is_foreign(value):
         return as_numpy(fn, name, value)
     try:
-        return np.asarray(value)
+        given = np.asarray(value)
     except ValueError:
         raise ValueError(f"{fn}: {name} must have rows of one length") from None
+    if given.dtype == object and given.ndim == 0 and not isinstance(value, np.ndarray):
+        kind = "None" if value is None else type(value).__name__
+        raise TypeError(f"{fn}: {name} must be an array or a sequence of numbers, got {kind}")
+    return given
 
 
 def require_shape(

@@ -17,6 +17,7 @@ from asymfast.network import Network
 _FORMAT = "asymfast model 1"
 
 
+@_check.guarded
 class Model:
     """A network that predicts the targets of a table, in their units.
 
@@ -143,6 +144,7 @@ class Model:
         )
 
 
+@_check.guarded
 def load_model(path: str | os.PathLike[str]) -> Model:
     """Read a model that `asymfast train` or `Model.save` has written.
 

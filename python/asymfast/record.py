@@ -67,6 +67,7 @@ COLUMNS = {
 }
 
 
+@_check.guarded
 @dataclass(frozen=True)
 class Record:
     """Schedule and contents of a run's record. Immutable; checks itself.

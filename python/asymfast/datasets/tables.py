@@ -334,6 +334,7 @@ class Samples:
         return tuple(name for name, value in names if value > 0.95)
 
 
+@_check.guarded
 def read_samples(
     path: str | Path,
     target: str | Sequence[str],

@@ -60,6 +60,7 @@ def _annealed(rate: float, epochs: int) -> Callable[[int], float]:
     return lambda epoch: rate * (1 - epoch / epochs)
 
 
+@_check.guarded
 class AsymmetricNetEstimator(BaseEstimator):
     """Common part of `AsymmetricNetRegressor` and `AsymmetricNetClassifier`.
 

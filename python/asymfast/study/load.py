@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from asymfast import _storage
+from asymfast import _check, _storage
 from asymfast._optional import require
 from asymfast.run import Run
 from asymfast.study.config import Config, as_table, flat, parse, sections
@@ -72,6 +72,7 @@ def _ambiguous() -> frozenset[str]:
     return frozenset({*repeated, *_AXES, *(field.name for field in fields(Run))})
 
 
+@_check.guarded
 def load_sweep(
     folder: str | os.PathLike[str], configs: Sequence[Mapping[str, Any]] | None = None
 ) -> xarray.Dataset:

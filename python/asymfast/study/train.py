@@ -41,6 +41,7 @@ Array = NDArray[Any]
 PathLike = str | os.PathLike[str]
 
 
+@_check.guarded
 def train_config(
     config: Mapping[str, Any],
     *,
