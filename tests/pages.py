@@ -36,7 +36,7 @@ def blocks(text):
         line = text[: fence.start()].count("\n") + 2
         if kind == "python":
             between = text[fence.end() : following.start()].strip() if following else None
-            output = between in ("", "prints") and following.group(1) == "text"
+            output = between in ("", "prints", "which print") and following.group(1) == "text"
             found.append(Block(kind, body, following.group(2) if output else None, line))
         elif kind == "console":
             for command in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
