@@ -6,7 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-LARGEST = 5_000_000
+LARGEST = 4_700_000
 NEEDED = {
     "_core": ("_core.",),
     "headers": ("asymfast/include/asymfast/asymfast.h", "asymfast/include/asymfast/asymfast.hpp"),
