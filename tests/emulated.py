@@ -17,26 +17,28 @@ from asymfast import _core
 
 
 @lru_cache(maxsize=1)
-def module():
-    """The extension module beside the compiled core, or None where it was not built."""
+def modules():
+    """`_cuda` on the emulated device and what sets it, `_emulated`; None where not built."""
     for path in Path(_core.__file__).resolve().parent.glob("_emulated*.so"):
-        spec = importlib.util.spec_from_file_location("_emulated", path)
-        extension = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(extension)
-        return extension
+        loaded = []
+        for name in ("_cuda", "_emulated"):  # one library has both
+            spec = importlib.util.spec_from_file_location(name, path)
+            loaded.append(importlib.util.module_from_spec(spec))
+            spec.loader.exec_module(loaded[-1])
+        return loaded
     return None
 
 
 @contextmanager
 def device():
-    """Let ``device="cuda"`` be the emulated one; yields its module."""
-    extension = module()
+    """Let ``device="cuda"`` be the emulated one; yields the module that sets it."""
+    extension, emulated = modules()
     with (
         mock.patch.object(af.cuda, "module", return_value=extension),
         mock.patch.object(af.cuda, "_join"),
     ):
         _core.use_cuda(extension.module())
-        extension.emulation()
-        yield extension
+        emulated.emulation()
+        yield emulated
     if af.cuda.is_available():  # the GPU's own kernels again
         _core.use_cuda(af.cuda.module().module())

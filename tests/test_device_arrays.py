@@ -6,6 +6,7 @@ import gc
 import weakref
 
 import asymfast as af
+import emulated
 import numpy as np
 import pytest
 from asymfast import _device as arrays
@@ -42,21 +43,33 @@ class Dlpack:
 
 
 def view(value):
-    return arrays.device_view("fn", "X", value)
+    """The array, which must not be read, and its stream."""
+    return arrays.device_array("fn", "X", value)
 
 
 def test_interface():
-    value = Interface()
-    got = view(value)
-    assert (got.pointer, got.shape, got.dtype, got.stream) == (0x7000, (3, 5), np.float32, None)
-    assert got.owner is value
-    assert view(Interface(stream=2)).stream == 2
-    assert view(Interface(typestr="<f8", strides=(40, 8))).dtype == np.float64
+    got, stream = view(Interface())
+    assert (got.ctypes.data, got.shape, got.dtype, stream) == (0x7000, (3, 5), np.float32, None)
+    assert view(Interface(stream=2))[1] == 2
+    assert view(Interface(typestr="<f8", strides=(40, 8)))[0].dtype == np.float64
     # Version 2 does not say which stream fills the array: all are waited for.
-    assert view(Interface(version=2)).stream == 0
-    assert view(Interface(version=3)).stream is None
+    assert view(Interface(version=2))[1] == 0
+    assert view(Interface(version=3))[1] is None
     # A stride over an axis of length 1 means nothing.
-    assert view(Interface(shape=(1, 5), strides=(999, 4))).shape == (1, 5)
+    assert view(Interface(shape=(1, 5), strides=(999, 4)))[0].shape == (1, 5)
+    assert repr(got) == str(got) == "OnDevice(shape=(3, 5), dtype=float32)"
+
+
+def test_an_interface_keeps_its_owner():
+    value = Interface()
+    alive, (got, _) = weakref.ref(value), view(value)
+    part = got[1:]
+    del value, got
+    gc.collect()
+    assert alive() is not None
+    del part
+    gc.collect()
+    assert alive() is None
 
 
 def test_the_protocol_that_waits_for_streams_comes_first():
@@ -66,7 +79,7 @@ def test_the_protocol_that_waits_for_streams_comes_first():
             Dlpack.__init__(self, np.ones((2, 3)))
 
     value = Both()
-    assert view(value).shape == (2, 3)
+    assert view(value)[0].shape == (2, 3)
     assert value.asked == [1]  # the legacy default stream, on which our kernels run
 
 
@@ -95,11 +108,12 @@ def test_what_an_interface_must_not_say(changed, kind, message):
 def test_dlpack(dtype):
     array = np.arange(15, dtype=dtype).reshape(3, 5)
     value = Dlpack(array)
-    got = view(value)
-    assert (got.pointer, got.shape, got.dtype) == (array.ctypes.data, (3, 5), array.dtype)
+    got, stream = view(value)
+    assert (got.ctypes.data, got.shape, got.dtype) == (array.ctypes.data, (3, 5), array.dtype)
+    assert stream is None
     assert value.asked == [1]  # the producer is told the stream that the kernels run on
     part = np.arange(30, dtype=dtype).reshape(6, 5)[2:4]
-    assert view(Dlpack(part)).pointer == part.ctypes.data
+    assert view(Dlpack(part))[0].ctypes.data == part.ctypes.data
 
 
 def test_dlpack_keeps_its_memory_as_long_as_the_view_lives():
@@ -134,10 +148,10 @@ def test_what_dlpack_must_not_say(value, kind, message):
 
 def test_a_capsule_is_taken_once():
     capsule = np.ones(3).__dlpack__()
-    af._core.dlpack_tensor(capsule)
+    af._core.dlpack_array(capsule)
     for used in (capsule, object(), None):
         with pytest.raises(TypeError, match="capsule"):
-            af._core.dlpack_tensor(used)
+            af._core.dlpack_array(used)
 
 
 def test_calls_on_the_cpu_refuse_what_is_on_a_gpu():
@@ -161,6 +175,113 @@ def test_arrays_on_a_gpu_need_cuda_as_well():
     ):
         with pytest.raises(RuntimeError, match="device='cuda' needs"):
             call()
+
+
+# --- on the emulated device ----------------------------------------------------------------------
+
+
+class OnGpu:
+    """An array in the emulated device's memory, which is the host's."""
+
+    def __init__(self, array):
+        self.array = np.ascontiguousarray(array)
+        self.__cuda_array_interface__ = {**self.array.__array_interface__, "stream": None}
+
+
+@pytest.fixture
+def emulation():
+    if emulated.modules() is None:
+        pytest.skip("no emulated device: CMake option ASYMFAST_EMULATED")
+    with emulated.device():
+        yield
+
+
+def ensemble():
+    """Two members, each with inputs of its own."""
+    one, two = (problem(outputs=3, seed=seed) for seed in range(2))
+    return one._replace(
+        net=af.Network.stack([one.net, two.net]),
+        X=np.stack([one.X, two.X]),
+        y=np.stack([one.y, two.y]),
+    )
+
+
+@pytest.mark.parametrize("case", [problem(), problem(dtype="float32"), ensemble()])
+def test_results_stay_on_the_device(emulation, case):
+    X, y, on = OnGpu(case.X), OnGpu(case.y), {"device": "cuda"}
+    two = case.X[..., :2, :]
+    rtol = 1e-5 if case.net.dtype == np.float32 else 1e-12
+    for got, exact in [
+        (case.net(X, **on), case.net(case.X)),
+        (case.net.features(X, **on), case.net.features(case.X)),
+        (case.net.node_gradients(X, y, **on), case.net.node_gradients(case.X, case.y)),
+        (case.net.ntg(X, **on), case.net.ntg(case.X)),
+        (case.net.ntg(X, OnGpu(two), **on), case.net.ntg(case.X, two)),
+    ]:
+        assert not isinstance(got, np.ndarray)
+        assert (got.shape, got.dtype) == (exact.shape, exact.dtype)
+        assert got.__dlpack_device__() == (2, 0)
+        taken = arrays.to_host("fn", "X", got), arrays.to_host("fn", "X", Interfaced(got))
+        for there in (*taken, got.numpy()):
+            np.testing.assert_allclose(there, exact, rtol=rtol, atol=rtol)
+    np.testing.assert_allclose(case.net.loss(X, y, **on), case.net.loss(case.X, case.y), rtol=rtol)
+    K = case.net.ntg(X, **on).numpy()
+    np.testing.assert_array_equal(K, K.swapaxes(-1, -2))
+
+
+class Interfaced:
+    """An array's `__cuda_array_interface__` alone."""
+
+    def __init__(self, array):
+        self.array, self.__cuda_array_interface__ = array, array.__cuda_array_interface__
+
+
+def test_inputs_on_the_device_are_checked(emulation):
+    case, on = problem(), {"device": "cuda"}
+    for X, kind, message in [
+        (case.X.astype(np.float32), TypeError, "X: expected dtype float64, got float32"),
+        (case.X[:, 1:], ValueError, r"X must have shape \(n, "),
+    ]:
+        with pytest.raises(kind, match=message):
+            case.net(OnGpu(X), **on)
+    bad = case.X.copy()
+    bad[1, 2] = np.nan
+    with pytest.raises(ValueError, match=r"X must be finite, got NaN or inf at index \(1, 2\)"):
+        case.net(OnGpu(bad), **on)
+    with pytest.raises(ValueError, match="y must have shape"):
+        case.net.loss(OnGpu(case.X), OnGpu(case.y[1:]), **on)
+
+
+def test_a_consumer_may_ask_for_a_copy(emulation):
+    case = problem()
+    result = case.net.features(OnGpu(case.X), device="cuda")
+
+    def pointer(**settings):
+        return af._core.dlpack_array(result.__dlpack__(**settings)).ctypes.data
+
+    own = result.__cuda_array_interface__["data"][0]
+    assert pointer() == pointer(copy=False, stream=1, max_version=(1, 0)) == own
+    assert pointer(dl_device=(2, 0)) == own
+    assert pointer(copy=True) != own
+    with pytest.raises(BufferError, match=r"dl_device.*device 0, \(2, 0\), got \(1, 0\); numpy"):
+        result.__dlpack__(dl_device=(1, 0))
+
+
+def test_memory_of_a_result_is_released_with_its_last_user(emulation):
+    case, (_, device) = problem(), emulated.modules()
+    device.most_memory()
+    before = device.most_memory()
+    result = case.net.features(OnGpu(case.X), device="cuda")
+    user = af._core.dlpack_array(result.__dlpack__())
+    size = user.nbytes
+    del result
+    gc.collect()
+    device.most_memory()
+    assert device.most_memory() == before + size
+    del user
+    gc.collect()
+    device.most_memory()
+    assert device.most_memory() == before
 
 
 # --- on a GPU ------------------------------------------------------------------------------------

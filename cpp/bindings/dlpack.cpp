@@ -1,5 +1,5 @@
-// DLPack: the tensor in a capsule.
-#include "dlpack.hpp"
+// DLPack, version 0: the tensor in a capsule named "dltensor".
+#include <cstdint>
 
 #include "arrays.hpp"
 #include "register.hpp"
@@ -10,34 +10,67 @@ using namespace py::literals;
 
 namespace {
 
-py::object as_tuple(const std::int64_t* values, std::int32_t count) {
-  if (!values) return py::none();
-  py::tuple tuple(count);
-  for (std::int32_t i = 0; i < count; ++i) tuple[i] = values[i];
-  return std::move(tuple);
-}
+// The structs that the standard fixes.
+struct DlTensor {
+  void* data;
+  std::int32_t device_type, device_id;
+  std::int32_t ndim;
+  std::uint8_t code, bits;
+  std::uint16_t lanes;
+  std::int64_t* shape;
+  std::int64_t* strides;  // in elements; null: C-contiguous
+  std::uint64_t byte_offset;
+};
 
-// Takes the tensor out of the capsule: it lives as long as "owner".
-py::dict dlpack_tensor(const py::object& capsule) {
+struct DlManagedTensor {
+  DlTensor tensor;
+  void* context;
+  void (*deleter)(DlManagedTensor*);
+};
+
+constexpr std::uint8_t kFloat = 2;
+constexpr std::int32_t kCuda = 2;
+
+DlManagedTensor* unused(const py::object& capsule) {
   if (!PyCapsule_IsValid(capsule.ptr(), "dltensor"))
     throw py::type_error("expected an unused DLPack capsule named 'dltensor'");
-  auto* managed = static_cast<DlManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
+  return static_cast<DlManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
+}
+
+// Takes the tensor out of the capsule, as an array that owns it. Its memory may be on a device: the
+// host must not read it then.
+py::array dlpack_array(const py::object& capsule) {
+  auto* managed = unused(capsule);
+  const DlTensor& t = managed->tensor;
+  if (t.code != kFloat || (t.bits != 32 && t.bits != 64) || t.lanes != 1)
+    throw py::type_error("expected dtype float64 or float32, got DLPack dtype (" +
+                         std::to_string(t.code) + ", " + std::to_string(t.bits) + ", " +
+                         std::to_string(t.lanes) + ")");
   PyCapsule_SetName(capsule.ptr(), "used_dltensor");
   const py::capsule owner(managed, [](void* p) {
     auto* tensor = static_cast<DlManagedTensor*>(p);
     if (tensor->deleter) tensor->deleter(tensor);
   });
-  const DlTensor& t = managed->tensor;
-  return py::dict("pointer"_a = reinterpret_cast<std::uintptr_t>(t.data) + t.byte_offset,
-                  "shape"_a = as_tuple(t.shape, t.ndim), "strides"_a = as_tuple(t.strides, t.ndim),
-                  "dtype"_a = py::make_tuple(int(t.code), int(t.bits), int(t.lanes)),
-                  "device"_a = py::make_tuple(t.device_type, t.device_id), "owner"_a = owner);
+  const py::dtype dtype("f" + std::to_string(t.bits / 8));
+  std::vector<py::ssize_t> strides;
+  for (int axis = 0; t.strides && axis < t.ndim; ++axis)
+    strides.push_back(t.strides[axis] * dtype.itemsize());
+  return {dtype, std::vector<py::ssize_t>(t.shape, t.shape + t.ndim), std::move(strides),
+          static_cast<const char*>(t.data) + t.byte_offset, owner};
+}
+
+// NumPy's capsule of an array that lies on the first CUDA device.
+py::object dlpack_on_cuda(const py::object& capsule) {
+  DlTensor& tensor = unused(capsule)->tensor;
+  tensor.device_type = kCuda, tensor.device_id = 0;
+  return capsule;
 }
 
 }  // namespace
 
 void register_dlpack(py::module_& module) {
-  module.def("dlpack_tensor", &dlpack_tensor, "capsule"_a);
+  module.def("dlpack_array", &dlpack_array, "capsule"_a);
+  module.def("dlpack_on_cuda", &dlpack_on_cuda, "capsule"_a);
 }
 
 }  // namespace asymfast::bindings

@@ -1,5 +1,9 @@
 #include "asymfast/network.hpp"
 
+#include <pybind11/stl.h>
+
+#include <optional>
+
 #include "arrays.hpp"
 #include "register.hpp"
 
@@ -27,12 +31,15 @@ void define(py::module_& module, const char* name, Call call, const Named&... na
       "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, named..., "backend"_a, "threads"_a);
 }
 
-// A new matrix that fill(matrix) writes to without the GIL.
+using MaybeArray = std::optional<py::array>;
+
+// The matrix that fill(matrix) writes to without the GIL: `out`, or a new one.
 template <class T, class Fill>
-py::array filled(Index rows, Index cols, Fill&& fill) {
-  py::array_t<T> array({rows, cols});
-  const auto out = mutable_matrix(array);
-  without_gil([&] { fill(out); });
+py::array filled(Index rows, Index cols, Fill&& fill, const MaybeArray& out = {}) {
+  py::array array = out ? *out : py::array_t<T>({rows, cols});
+  data_of<T>(array, "out", 2);
+  const MatrixView<T> view{static_cast<T*>(array.mutable_data()), array.shape(0), array.shape(1)};
+  without_gil([&] { fill(view); });
   return array;
 }
 
@@ -45,14 +52,14 @@ double computed(Compute&& compute) {
 
 py::array ntg_py(const py::array& W, const py::array& v, const std::string& activation,
                  const py::array& X, const py::array& X2, const std::string& backend, int threads,
-                 double slopes_memory) {
+                 double slopes_memory, const MaybeArray& out) {
   return with_dtype(W, "W", [&](auto zero) {
     using T = decltype(zero);
     const auto net = hidden_layer<T>(W, activation);
     const double* scales = vector<double>(v, "v", net.m());
     const auto x = matrix<T>(X, "X"), x2 = matrix<T>(X2, "X2");
     const Execution exec = execution(backend, threads, slopes_memory);
-    return filled<T>(x.rows, x2.rows, [&](auto K) { ntg(net, scales, x, x2, K, exec); });
+    return filled<T>(x.rows, x2.rows, [&](auto K) { ntg(net, scales, x, x2, K, exec); }, out);
   });
 }
 
@@ -78,10 +85,13 @@ void register_network(py::module_& module) {
     using T = ElementOf<decltype(net)>;
     return filled<T>(X.rows, net.k(), [&](auto f) { forward<T>(net, X, f, exec); });
   });
-  define(module, "features", [](const auto& net, const auto& X, const Execution& exec) {
-    using T = ElementOf<decltype(net)>;
-    return filled<T>(X.rows, net.m(), [&](auto H) { features<T>(net, X, H, exec); });
-  });
+  define<MaybeArray>(
+      module, "features",
+      [](const auto& net, const auto& X, const Execution& exec, const MaybeArray& out) {
+        using T = ElementOf<decltype(net)>;
+        return filled<T>(X.rows, net.m(), [&](auto H) { features<T>(net, X, H, exec); }, out);
+      },
+      "out"_a);
   define<py::array, std::string>(
       module, "loss",
       [](const auto& net, const auto& X, const Execution& exec, const py::array& y,
@@ -121,7 +131,7 @@ void register_network(py::module_& module) {
       },
       "loss"_a, "both_layers"_a);
   module.def("ntg", &ntg_py, "W"_a, "v"_a, "activation"_a, "X"_a, "X2"_a, "backend"_a, "threads"_a,
-             "slopes_memory"_a);
+             "slopes_memory"_a, "out"_a);
   module.def("activation", &activation_py, "name"_a, "z"_a, "order"_a, "backend"_a = "cpu");
 }
 

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, Unpack, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check, _core
 from ._check import inputs, is_on_cuda, require_outputs, targets
-from ._device import DeviceCalls, How, resolved
+from ._device import (
+    DeviceArray,
+    How,
+    OnDevice,
+    beside,
+    device_inputs,
+    empty_on_device,
+    resolved,
+    to_host,
+)
 from ._export import Exports
 from .scaling import node_scaling
 
@@ -434,10 +443,9 @@ class Network(Exports):
 
             require_cpu("Network", how)
             return summed(part_of("Network", self, comm)(X, **how), comm)
-        if on_gpu := self._on_gpu("Network", X, how):
-            return on_gpu.outputs()
-        f = self._each("Network", _core.forward, [inputs("Network", self, X)], how)
-        return f[..., 0] if self._is_flat else f
+        x = self._inputs("Network", X, how)
+        f = self._each("Network", _core.forward, [x], how)
+        return beside(x, f[..., 0] if self._is_flat else f)
 
     @_check.arguments(options=resolved)
     def loss(
@@ -496,13 +504,11 @@ class Network(Exports):
             from .mpi import require_cpu
 
             require_cpu(fn, how)
-            target = self._data(fn, X, y, loss)[1][0]
+            target = self._data(fn, X, y, loss, how)[1][0]
             f = self(X, comm=comm, **how).reshape(target.shape)
             counted = {"mse": f.size, "cross_entropy": len(f)}
             return sum_of_losses(f, target, loss) / counted.get(loss, 1)
-        if on_gpu := self._on_gpu(fn, X, how):
-            return on_gpu.loss(y, loss)
-        values = self._each(fn, _core.loss, self._data(fn, X, y, loss), how, loss)
+        values = self._each(fn, _core.loss, self._data(fn, X, y, loss, how), how, loss)
         return float(values) if self.B is None else values
 
     @_check.arguments(options=resolved)
@@ -541,9 +547,8 @@ class Network(Exports):
         ((100, 3), True)
         """
         fn = "Network.node_gradients"
-        if on_gpu := self._on_gpu(fn, X, how):
-            return on_gpu.node_gradients(y, loss)
-        return self._each(fn, _core.node_gradients, self._data(fn, X, y, loss), how, loss)
+        data = self._data(fn, X, y, loss, how)
+        return beside(data[0], self._each(fn, _core.node_gradients, data, how, loss))
 
     @_check.arguments(options=resolved, wrt=_check.one_of("W", "a", "X"))
     def pullback(
@@ -682,9 +687,10 @@ class Network(Exports):
         True
         """
         fn = "Network.features"
-        if on_gpu := self._on_gpu(fn, X, how):
-            return on_gpu.features()
-        return self._each(fn, _core.features, [inputs(fn, self, X)], how)
+        x = self._inputs(fn, X, how)
+        out = self._room(x, x.shape[1], self.m)
+        results = self._results(fn, _core.features, [x, out], how)
+        return self._whole(fn, results) if out is None else self._result(out)
 
     @_check.arguments(options=resolved)
     def ntg(
@@ -759,10 +765,9 @@ class Network(Exports):
                 raise ValueError(f"{fn}: part and max_memory must be None with layers='both'")
             return self._ntg_of_both(X, X2, output, how)
         v = self._ntg_weights(part, output)
-        if on_gpu := self._on_gpu(fn, X, how):
-            return on_gpu.ntg(X2, v)
-        left = inputs(fn, self, X)
-        right = left if X2 is None else inputs(fn, self, X2, "X2")
+        left = self._inputs(fn, X, how)
+        right = left if X2 is None else self._inputs(fn, X2, how, "X2")
+        out = self._room(left, left.shape[1], right.shape[1])
         kind, slopes = resolved(fn, **how), 0.0  # as many as the call likes
         if max_memory is not None:
             n, n2 = left.shape[1], right.shape[1]
@@ -772,9 +777,13 @@ class Network(Exports):
             sizes = f"n = {n}, n2 = {n2}, d = {self.d}, m = {self.m}"
             slopes = _check.slopes_allowed(fn, max_memory, kind[0], *need, sizes)
         blocks = [
-            _core.ntg(W, v[b], self.activation, row(left, b), row(right, b), *kind, slopes)
+            _core.ntg(
+                W, v[b], self.activation, row(left, b), row(right, b), *kind, slopes, row(out, b)
+            )
             for b, W in enumerate(self._arrays()[0])
         ]
+        if out is not None:
+            return self._result(out)
         whole = blocks[0] if self.B is None else np.stack(blocks)
         is_gram = X2 is None and bool((v >= 0).all())
         return (_check.gram_in_range if is_gram else _check.in_range)(fn, whole)
@@ -928,13 +937,27 @@ class Network(Exports):
         shapes = self.W.shape, self.a.shape
         return *shapes, self.lam.dtype, self.dtype, self.activation, self.bias
 
-    def _on_gpu(self, fn: str, X: Any, how: How) -> DeviceCalls | None:
-        """The calls whose results stay on the GPU, where X lies there and ``device=`` says so."""
-        return DeviceCalls(fn, self, X) if how.get("device") == "cuda" and is_on_cuda(X) else None
+    def _inputs(self, fn: str, X: Any, how: How, name: str = "X") -> NDArray[Any]:
+        """X (1 or B, n, d); where it lies on the GPU and ``device=`` says so, it stays there."""
+        there = how.get("device") == "cuda" and is_on_cuda(X)
+        return device_inputs(fn, self, X, name) if there else inputs(fn, self, X, name)
 
-    def _data(self, fn: str, X: ArrayLike, y: ArrayLike, loss: str) -> list[NDArray[Any]]:
-        x = inputs(fn, self, X)
+    def _data(self, fn: str, X: ArrayLike, y: Any, loss: str, how: How) -> list[NDArray[Any]]:
+        x = self._inputs(fn, X, how)
+        if how.get("device") == "cuda" and is_on_cuda(y):
+            y = to_host(fn, "y", y)
         return [x, targets(fn, self, y, x.shape[1], loss)]
+
+    # ---- results are on the GPU where X is; to the type checker they are arrays of NumPy's
+
+    def _room(self, x: NDArray[Any], *shape: int) -> NDArray[Any] | None:
+        """Where kernels write (B, *shape) numbers on the GPU; None, where x is on the host."""
+        if not isinstance(x, OnDevice):
+            return None
+        return empty_on_device((self.B or 1, *shape), self.dtype)
+
+    def _result(self, there: NDArray[Any]) -> NDArray[Any]:
+        return cast("NDArray[Any]", DeviceArray(there if self.B is not None else there[0]))
 
     def _arrays(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]:
         """W (B, m, d), a (B, m, k) and lam (B, m) as the kernels take them; B = 1 if single."""
@@ -950,11 +973,23 @@ class Network(Exports):
         *rest: str | bool,
     ) -> NDArray[Any]:
         """Call a kernel for every member, with that member's share of the data."""
+        return self._whole(fn, self._results(fn, kernel, data, how, *rest))
+
+    def _results(
+        self,
+        fn: str,
+        kernel: Callable[..., Any],
+        data: Sequence[NDArray[Any] | None],
+        how: How,
+        *rest: str | bool,
+    ) -> list[Any]:
         more = *rest, *resolved(fn, **how)
-        results = [
+        return [
             kernel(W, a, lam, self.activation, *(row(part, b) for part in data), *more)
             for b, (W, a, lam) in enumerate(zip(*self._arrays(), strict=True))
         ]
+
+    def _whole(self, fn: str, results: list[Any]) -> NDArray[Any]:
         whole = np.asarray(results[0]) if self.B is None else np.stack(results)
         return _check.in_range(fn, whole)
 
@@ -991,9 +1026,9 @@ def _both(fn: str, layers: str, how: How) -> bool:
     return both
 
 
-def row(values: NDArray[Any], b: int) -> NDArray[Any]:
-    """Member b's part of data with a leading axis of length 1 (shared) or B."""
-    return np.asarray(values[b if values.shape[0] > 1 else 0])
+def row(values: Any, b: int) -> Any:
+    """Member b's part of data with a leading axis of length 1 (shared) or B; of None, None."""
+    return None if values is None else np.asarray(values[b if values.shape[0] > 1 else 0])
 
 
 def in_float64(net: Network) -> Network:

@@ -7,9 +7,6 @@
 #include <mutex>
 #include <stdexcept>
 
-#include "asymfast/activation.hpp"
-#include "asymfast/execution.hpp"
-#include "asymfast/loss.hpp"
 #include "cuda/module.hpp"
 
 namespace {
@@ -33,19 +30,7 @@ extern "C" void open_the_gate() {
   opened.notify_all();
 }
 
-namespace asymfast {
-
-Activation activation_from_name(std::string_view) {
-  return {};
-}
-Loss loss_from_name(std::string_view) {
-  return {};
-}
-Backend backend_from_name(std::string_view) {
-  return {};
-}
-
-namespace cuda {
+namespace asymfast::cuda {
 
 Module module() {
   return {};
@@ -70,60 +55,16 @@ void* allocate(std::size_t bytes) {
 void release(void* memory) noexcept {
   std::free(memory);
 }
-void copy_to_host(void* host, const void* device, std::size_t bytes) {
-  pass_the_gate();
-  std::memcpy(host, device, bytes);
-}
-void copy_on_device(void* to, const void* from, std::size_t bytes) {
+void copy(void* to, const void* from, std::size_t bytes) {
   pass_the_gate();
   std::memcpy(to, from, bytes);
 }
 void wait_for(std::uintptr_t) {
   pass_the_gate();
 }
-
-template <class T>
-void forward_on_device(const NetworkView<T>&, MatrixView<const T>, T*) {
-  pass_the_gate();
-}
-template <class T>
-double loss_on_device(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, Loss) {
-  pass_the_gate();
-  return 0;
-}
-template <class T>
-void node_gradients_on_device(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, Loss,
-                              T*) {
-  pass_the_gate();
-}
-template <class T>
-void features_on_device(const NetworkView<T>&, MatrixView<const T>, T*) {
-  pass_the_gate();
-}
-template <class T>
-void ntg_on_device(const NetworkView<T>&, const double*, MatrixView<const T>, MatrixView<const T>,
-                   T*) {
-  pass_the_gate();
-}
-template <class T>
-Index first_bad(const T*, Index size) {
+Index first_bad(const void*, Index size, std::size_t) {
   pass_the_gate();
   return size;
 }
 
-#define STAND_IN(T)                                                                               \
-  template void forward_on_device(const NetworkView<T>&, MatrixView<const T>, T*);                \
-  template double loss_on_device(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, \
-                                 Loss);                                                           \
-  template void node_gradients_on_device(const NetworkView<T>&, MatrixView<const T>,              \
-                                         MatrixView<const T>, Loss, T*);                          \
-  template void features_on_device(const NetworkView<T>&, MatrixView<const T>, T*);               \
-  template void ntg_on_device(const NetworkView<T>&, const double*, MatrixView<const T>,          \
-                              MatrixView<const T>, T*);                                           \
-  template Index first_bad(const T*, Index);
-STAND_IN(float)
-STAND_IN(double)
-
-}  // namespace cuda
-
-}  // namespace asymfast
+}  // namespace asymfast::cuda

@@ -1,10 +1,10 @@
-// The kernels of the CUDA backend on the emulated device, for tests: a module like `_cuda`, which
-// is never shipped (tests/emulated.py loads it).
+// The CUDA backend on the emulated device, for tests, and never shipped: a library of two modules,
+// `_cuda` as it is (cpp/bindings/cuda_module.cpp) and `_emulated` (tests/emulated.py loads them).
 #include <pybind11/pybind11.h>
 
 #include <utility>
 
-#include "asymfast/cuda.hpp"
+#include "cuda/module.hpp"
 #include "cuda/table.hpp"
 #include "emulator.hpp"
 #include "interface_hash.hpp"
@@ -48,17 +48,41 @@ std::size_t most_memory() {
 
 }  // namespace
 
+Module module() {
+  return {kInterfaceHash, &table};
+}
+int runtime_version() {
+  return 0;
+}
+int driver_version() {
+  return 0;
+}
+std::vector<DeviceInfo> devices() {
+  return {};
+}
+std::string what_is_missing() {
+  return "";
+}
+void* allocate(std::size_t bytes) {
+  return EmulatedDevice::allocate(bytes);
+}
+void release(void* memory) noexcept {
+  EmulatedDevice::release(memory);
+}
+void copy(void* to, const void* from, std::size_t bytes) {
+  EmulatedDevice::copy(to, from, bytes);
+}
+void wait_for(std::uintptr_t) {}
+Index first_bad(const void* x, Index size, std::size_t itemsize) {
+  return first_bad<EmulatedDevice>(x, size, itemsize);
+}
+
 }  // namespace asymfast::cuda
 
 PYBIND11_MODULE(_emulated, module) {
   namespace cuda = asymfast::cuda;
   using namespace pybind11::literals;
-  module.doc() = "CUDA kernels of asymfast on a device emulated on the host, for tests.";
-  module.def("module", [] {
-    static const cuda::Module own{asymfast::kInterfaceHash, &cuda::table};
-    return pybind11::capsule(&own);
-  });
-  module.def("what_is_missing", [] { return ""; });
+  module.doc() = "How the device of the module `_cuda` beside this one is emulated.";
   module.def("most_memory", &cuda::most_memory);
   module.def("emulation", &cuda::set_emulation, "order"_a = "ascending", "blocks"_a = 4,
              "shared_memory"_a = std::size_t(1) << 16);

@@ -85,7 +85,7 @@ std::string what_is_missing() {
   return "";
 }
 
-// ---- calls on data that lie on the device
+// ---- memory
 
 // Python's arrays are read on streams that the pool knows nothing of: cudaFree waits for them.
 void* allocate(std::size_t bytes) {
@@ -100,12 +100,8 @@ void release(void* memory) noexcept {
   cudaFree(memory);
 }
 
-void copy_to_host(void* host, const void* device, std::size_t bytes) {
-  CudaDevice::copy_out(host, device, bytes);
-}
-
-void copy_on_device(void* to, const void* from, std::size_t bytes) {
-  CudaDevice::copy_in(to, from, bytes);
+void copy(void* to, const void* from, std::size_t bytes) {
+  CudaDevice::copy_out(to, from, bytes);
 }
 
 void wait_for(std::uintptr_t stream) {
@@ -115,67 +111,8 @@ void wait_for(std::uintptr_t stream) {
         "stream");
 }
 
-namespace {
-
-// The call has ended when it returns.
-template <class Call>
-void ended(Call&& call) {
-  const DeviceLock lock(device_mutex());
-  const OnFirstDevice device;
-  call();
-  check(cudaStreamSynchronize(current_stream()), "kernel");
+Index first_bad(const void* x, Index size, std::size_t itemsize) {
+  return first_bad<CudaDevice>(x, size, itemsize);
 }
-
-}  // namespace
-
-template <class T>
-void forward_on_device(const NetworkView<T>& net, MatrixView<const T> X, T* f) {
-  ended([&] { forward_on_device<Cuda, T>(net, X, f); });
-}
-
-template <class T>
-double loss_on_device(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
-                      Loss loss) {
-  const DeviceLock lock(device_mutex());
-  return loss_on_device<Cuda, T>(net, X, y, loss);
-}
-
-template <class T>
-void node_gradients_on_device(const NetworkView<T>& net, MatrixView<const T> X,
-                              MatrixView<const T> y, Loss loss, T* G) {
-  ended([&] { node_gradients_on_device<Cuda, T>(net, X, y, loss, G); });
-}
-
-template <class T>
-void features_on_device(const NetworkView<T>& net, MatrixView<const T> X, T* H) {
-  ended([&] { features_on_device<Cuda, T>(net, X, H); });
-}
-
-template <class T>
-void ntg_on_device(const NetworkView<T>& net, const double* v, MatrixView<const T> X,
-                   MatrixView<const T> X2, T* K) {
-  const bool symmetric = X.data == X2.data && X.rows == X2.rows;
-  ended([&] { ntg_on_device<Cuda, T, T>(net, v, X, X2, symmetric, K); });
-}
-
-template <class T>
-Index first_bad(const T* x, Index size) {
-  const DeviceLock lock(device_mutex());
-  return first_bad<Cuda, T>(x, size);
-}
-
-#define ASYMFAST_INSTANTIATE(T)                                                                   \
-  template void forward_on_device(const NetworkView<T>&, MatrixView<const T>, T*);                \
-  template double loss_on_device(const NetworkView<T>&, MatrixView<const T>, MatrixView<const T>, \
-                                 Loss);                                                           \
-  template void node_gradients_on_device(const NetworkView<T>&, MatrixView<const T>,              \
-                                         MatrixView<const T>, Loss, T*);                          \
-  template void features_on_device(const NetworkView<T>&, MatrixView<const T>, T*);               \
-  template void ntg_on_device(const NetworkView<T>&, const double*, MatrixView<const T>,          \
-                              MatrixView<const T>, T*);                                           \
-  template Index first_bad(const T*, Index);
-
-ASYMFAST_INSTANTIATE(float)
-ASYMFAST_INSTANTIATE(double)
 
 }  // namespace asymfast::cuda

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <mutex>
 #include <stdexcept>
 #include <utility>
 
@@ -18,13 +17,6 @@
 #include "fleet.hpp"
 
 namespace asymfast::cuda {
-
-// Calls of one process to a device come one after the other.
-inline std::recursive_mutex& device_mutex() {
-  static std::recursive_mutex mutex;
-  return mutex;
-}
-using DeviceLock = std::lock_guard<std::recursive_mutex>;
 
 template <class Setup, class T>
 class DeviceFleet final : public Fleet<T> {
@@ -243,7 +235,6 @@ class DeviceFleet final : public Fleet<T> {
   const Mem<T>& eval() const { return eval_; }
   const Mem<T>& base() const { return base_; }
   const Mem<T>& values() const { return values_; }
-  const Mem<double>& outputs_on_device() const { return f_; }
   Mem<T>& lost() { return lost_; }
   const Mem<T>& output_layer() const { return a_; }
   bool trains_output() const { return train_output_; }

@@ -96,6 +96,17 @@ struct FirstBad {
   ASYMFAST_DEVICE Index both(Index a, Index b) const { return a < b ? a : b; }
 };
 
+// Of floats, or of doubles.
+template <class Device>
+Index first_bad(const void* x, Index size, std::size_t itemsize) {
+  const DeviceLock lock(device_mutex());
+  const std::vector<Index> firsts =
+      itemsize == sizeof(float)
+          ? reduce<Device>(size, FirstBad<float>{static_cast<const float*>(x), size})
+          : reduce<Device>(size, FirstBad<double>{static_cast<const double*>(x), size});
+  return *std::min_element(firsts.begin(), firsts.end());
+}
+
 // eval <- base + sum_s along[s] slots[s], with what rounding has kept out of base (float); base <-
 // eval, if commit. base may be null: 0.
 template <class T>

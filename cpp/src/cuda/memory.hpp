@@ -1,6 +1,7 @@
-// Arrays in the memory of a device.
+// Arrays in the memory of a device, and the lock of those who use it.
 #pragma once
 
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -8,6 +9,13 @@
 #include "slots.hpp"
 
 namespace asymfast::cuda {
+
+// Calls of one process to a device come one after the other.
+inline std::recursive_mutex& device_mutex() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
+using DeviceLock = std::lock_guard<std::recursive_mutex>;
 
 template <class Device, class U>
 class Memory {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "asymfast/cuda.hpp"
-#include "asymfast/network.hpp"
+#include "asymfast/views.hpp"
 
 namespace asymfast::cuda {
 
@@ -26,30 +26,14 @@ std::vector<DeviceInfo> devices();  // empty where there are none, or no driver
 // "... needs"; empty: nothing.
 std::string what_is_missing();
 
-// ---- calls on data that lie on the device 0: X, y and results are in its memory, shapes as in
-// network.hpp. They have ended when they return.
+// ---- the memory of device 0, where a network's inputs and results may lie, too. Calls have ended
+// when they return.
 
 void* allocate(std::size_t bytes);
 void release(void* memory) noexcept;
-void copy_to_host(void* host, const void* device, std::size_t bytes);
-void copy_on_device(void* to, const void* from, std::size_t bytes);
+void copy(void* to, const void* from, std::size_t bytes);  // between any of device and host
 void wait_for(std::uintptr_t stream);  // until the work of a stream is done; 0: of all of them
-
-template <class T>
-void forward_on_device(const NetworkView<T>& net, MatrixView<const T> X, T* f);
-template <class T>
-double loss_on_device(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
-                      Loss loss);
-template <class T>
-void node_gradients_on_device(const NetworkView<T>& net, MatrixView<const T> X,
-                              MatrixView<const T> y, Loss loss, T* G);
-template <class T>
-void features_on_device(const NetworkView<T>& net, MatrixView<const T> X, T* H);
-template <class T>
-void ntg_on_device(const NetworkView<T>& net, const double* v, MatrixView<const T> X,
-                   MatrixView<const T> X2, T* K);
-// Index of the first element that is NaN or infinite; `size`: there is none.
-template <class T>
-Index first_bad(const T* x, Index size);
+// Index of the first element, a float or a double, that is NaN or infinite; `size`: there is none.
+Index first_bad(const void* x, Index size, std::size_t itemsize);
 
 }  // namespace asymfast::cuda

@@ -1,11 +1,32 @@
 // What a device has: each call of src/backend.hpp by what the device runs.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <vector>
+
 #include "backend.hpp"
 #include "cuda/engines.hpp"
-#include "cuda/on_device.hpp"
 
 namespace asymfast::cuda {
+
+// One network as an ensemble of one.
+template <class T>
+EnsembleView<T> alone(const NetworkView<T>& net) {
+  return {1, net.m(), net.d(), net.k(), net.W.data, net.a.data, net.lam, net.activation};
+}
+
+// A network on samples, evaluated, for a single call.
+template <class Setup, class T>
+std::unique_ptr<DeviceFleet<Setup, T>> evaluated(const NetworkView<T>& net, MatrixView<const T> X,
+                                                 bool keep_values = false) {
+  const DataView<T> data{X, {nullptr, X.rows, net.k()}};
+  auto fleet = std::make_unique<DeviceFleet<Setup, T>>(alone(net), data, Loss::half_sse, X.rows,
+                                                       false, keep_values);
+  fleet->evaluate(0);
+  return fleet;
+}
 
 // Samples are worked on by so many at once: a call's memory is bounded, its bits do not depend on
 // it.
@@ -25,9 +46,8 @@ void in_pieces(MatrixView<const T> X, const Context& context, Work&& work) {
 template <class Setup, class T>
 void forward(const NetworkView<T>& net, MatrixView<const T> X, double* f, const Context& context) {
   in_pieces(X, context, [&](MatrixView<const T> piece, Index first) {
-    auto fleet = fleet_of<Setup, T>(net, piece);
-    fleet.evaluate(0);
-    std::copy_n(fleet.host_f(0), piece.rows * net.k(), f + first * net.k());
+    const auto fleet = evaluated<Setup, T>(net, piece);
+    std::copy_n(fleet->host_f(0), piece.rows * net.k(), f + first * net.k());
   });
 }
 
@@ -37,11 +57,10 @@ void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* r
                     MatrixView<T> G, const Context& context) {
   std::vector<double> sums(G.size());
   in_pieces(X, context, [&](MatrixView<const T> piece, Index first) {
-    auto fleet = fleet_of<Setup, T>(net, piece);
-    fleet.evaluate(0);
+    const auto fleet = evaluated<Setup, T>(net, piece);
     using Mem = Memory<typename Setup::Device, T>;
     const Mem gradient(G.size()), r(residual + first * net.k(), piece.rows * net.k());
-    fleet.gradient(0, gradient.data(), r.data());
+    fleet->gradient(0, gradient.data(), r.data());
     gradient.copy_out(G.data, 0, G.size());
     for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += double(G.data[i]);
   });
@@ -51,19 +70,38 @@ void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* r
 template <class Setup, class T>
 void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
               const Context& context) {
+  using Mem = Memory<typename Setup::Device, T>;
+  std::vector<T> root_lam(net.m());
+  std::transform(net.lam, net.lam + net.m(), root_lam.begin(),
+                 [](double lam) { return T(std::sqrt(lam)); });
   in_pieces(X, context, [&](MatrixView<const T> piece, Index first) {
-    const Memory<typename Setup::Device, T> held(piece.rows * net.m());
-    features_on_device<Setup, T>(net, piece, held.data());
-    held.copy_out(H.row(first), 0, held.size());
+    const auto fleet = evaluated<Setup, T>(net, piece, true);
+    const Mem roots(root_lam);
+    const Mem& values = fleet->values();
+    for_elements<typename Setup::Device>(
+        values.size(), Scale<T, T>{values.data(), 1, roots.data(), net.m(), values.data()});
+    values.copy_out(H.row(first), 0, values.size());
   });
 }
 
 template <class Setup, class T, class E>
 void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, MatrixView<const T> X2,
          bool symmetric, MatrixView<E> K, const Context&) {
+  using Device = typename Setup::Device;
+  using Kernel = Ntg<typename Setup::NtgShape, T, E>;
+  constexpr Index tile = Setup::NtgShape::tile;
   const DeviceLock lock(device_mutex());
-  const Memory<typename Setup::Device, E> held(K.size());
-  ntg_on_device<Setup, T, E>(net, v, X, X2, symmetric, held.data());
+  const NetworkView<T> slopes_alone{net.W, {nullptr, net.m(), 0}, nullptr, net.activation};
+  const auto left = evaluated<Setup, T>(slopes_alone, X);
+  const auto right = symmetric ? nullptr : evaluated<Setup, T>(slopes_alone, X2);
+  const Problem<T> a = left->of_member(0), b = symmetric ? a : right->of_member(0);
+  const Memory<Device, double> weights(v, net.m());
+  const Memory<Device, E> held(K.size());
+  const Index tiles = ((X.rows + tile - 1) / tile) * ((X2.rows + tile - 1) / tile);
+  Device::template launch<Kernel>(0, 1, static_cast<int>(std::min<Index>(tiles, 1 << 15)),
+                                  Kernel::kShared,
+                                  {X.rows, X2.rows, net.d(), net.m(), symmetric, a.X, b.X, a.slopes,
+                                   b.slopes, weights.data(), held.data()});
   held.copy_out(K.data, 0, K.size());
 }
 
