@@ -142,19 +142,19 @@ CORE = [
         "test_activation_kernels.py",
     ),
     Mutant(
-        "train/distance.hpp",
+        "train/vectors.hpp",
         "sum < 1e-270",
         "sum < 0",
         "test_training.py test_divergence.py test_records.py",
     ),
     Mutant(
-        "train/goals.hpp",
+        "train/stepping.hpp",
         "std::upper_bound(schedule_.times",
         "std::lower_bound(schedule_.times",
         "test_flow.py",
     ),
     Mutant(
-        "train/goals.hpp",
+        "train/stepping.hpp",
         "schedule_.every - step % schedule_.every",
         "schedule_.every",
         "test_records.py test_checkpoints.py",
@@ -173,7 +173,7 @@ CORE = [
         "test_records.py",
     ),
     Mutant(
-        "train/polynomials.cpp",
+        "train/polynomials.hpp",
         "((2 * l + 1) * x * now - l * before) / (l + 1)",
         "((2 * l + 1) * x * now - l * before) / l",
         "test_flow_methods.py test_flow.py",

@@ -10,7 +10,7 @@ import pytest
 
 mp = pytest.importorskip("mpmath")
 
-RADAU = Path(__file__).parents[1] / "cpp/src/train/radau.hpp"
+RADAU = Path(__file__).parents[1] / "cpp/src/train/polynomials.hpp"
 
 
 def numbers(path, name):

@@ -10,7 +10,7 @@
 #include "losses.hpp"
 #include "refuse.hpp"
 #include "train/both_layers.hpp"
-#include "train/eig_max.hpp"
+#include "train/eigenvectors.hpp"
 
 namespace asymfast {
 

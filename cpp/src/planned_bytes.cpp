@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "train/method_choice.hpp"
+#include "train/requirements.hpp"
 #include "train/tangent_history.hpp"
 #include "tuning.hpp"
 

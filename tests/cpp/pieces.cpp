@@ -9,7 +9,7 @@
 
 #include "archive.hpp"
 #include "check.hpp"
-#include "train/goals.hpp"
+#include "train/stepping.hpp"
 
 namespace {
 

@@ -4,10 +4,8 @@
 #include <string>
 
 #include "names.hpp"
-#include "train/method_choice.hpp"
-#include "train/methods/adaptive_rk4.hpp"
 #include "train/methods/dopri5.hpp"
-#include "train/methods/fixed_rk4.hpp"
+#include "train/methods/rk4.hpp"
 #include "train/methods/tangent.hpp"
 #include "train/requirements.hpp"
 #include "train/run.hpp"

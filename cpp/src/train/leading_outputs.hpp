@@ -15,10 +15,10 @@
 #include <vector>
 
 #include "engine.hpp"
+#include "train/eigenvectors.hpp"
 #include "train/next_step.hpp"
 #include "train/polynomials.hpp"
 #include "train/recurrence.hpp"
-#include "train/subspace.hpp"
 #include "train/tangent_history.hpp"
 #include "train/vectors.hpp"
 #include "tuning.hpp"

@@ -15,7 +15,7 @@
 #include "fleet.hpp"
 #include "losses.hpp"
 #include "ranks.hpp"
-#include "train/eig_max.hpp"
+#include "train/eigenvectors.hpp"
 
 namespace asymfast {
 
@@ -132,12 +132,12 @@ struct Member : Standing {
     std::vector<double> sums(n * k);
     std::vector<double> lengths;
     lengths.reserve(m);
-    for (Index j = 0; j < m; ++j) lengths.push_back(length(now.W.row(j)));
+    for (Index j = 0; j < m; ++j) lengths.push_back(norm(now.W.row(j), net_.d()));
     for (Index first = 0; first < n; first += piece) {
       const Index rows = std::min(piece, n - first);
       kernels_->of<T>().features(now, {X_.row(first), rows, X_.cols}, {H.data(), rows, m}, context);
       for (Index i = 0; i < rows; ++i) {
-        const double scale = length(X_.row(first + i)) / std::sqrt(double(X_.cols));
+        const double scale = norm(X_.row(first + i), X_.cols) / std::sqrt(double(X_.cols));
         double* sum = sums.data() + (first + i) * k;
         for (Index j = 0; j < m; ++j) {
           const double z = scale * lengths[j];
@@ -169,7 +169,7 @@ struct Member : Standing {
     for (Index j = 0; j < net_.m(); ++j) {
       double a2 = 0;
       for (Index q = 0; q < net_.k(); ++q) a2 += std::pow(double(a(j, q)), 2);
-      sum += std::sqrt(net_.lam[j] * a2) * length(E + j * d);
+      sum += std::sqrt(net_.lam[j] * a2) * norm(E + j * d, d);
     }
     sum_over_ranks(&sum, 1, context);
     for (Index i = 0; i < X_.size(); ++i) inputs2 += std::pow(double(X_.data[i]), 2);
@@ -200,12 +200,6 @@ struct Member : Standing {
     MatrixView<const T> a = net_.a;
     if (const T* trained = engine->output_weights()) a.data = trained;
     return a;
-  }
-
-  double length(const T* row) const {
-    double sum = 0;
-    for (Index l = 0; l < net_.d(); ++l) sum += std::pow(double(row[l]), 2);
-    return std::sqrt(sum);
   }
 
   const KernelTable* kernels_;

@@ -9,7 +9,7 @@
 #include "asymfast/train.hpp"
 #include "backend.hpp"
 #include "ranks.hpp"
-#include "train/distance.hpp"
+#include "train/vectors.hpp"
 
 namespace asymfast {
 
@@ -20,8 +20,6 @@ class NtgMeasures {
 
   NtgMeasures(const DataView<T>& train, const Recording& recording, const KernelTable& kernels)
       : train_(train), recording_(recording), kernels_(kernels) {}
-
-  bool wanted() const { return recording_.needs_ntg(); }
 
   Matrix matrix(Index b, const NetworkView<T>& net, const Context& context) const {
     const DataView<T> data = train_.member(b);

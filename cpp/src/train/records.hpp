@@ -1,15 +1,22 @@
-// The rows of a run's record: measured at a goal, completed, shown to the caller, handed over.
+// The rows of a run's record: measured of every member at a goal, completed, shown to the caller,
+// handed over.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
+#include <numeric>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "asymfast/snapshot.hpp"
 #include "asymfast/train.hpp"
-#include "train/recorder.hpp"
+#include "ranks.hpp"
+#include "train/ntg_measures.hpp"
 #include "train/stepping.hpp"
+#include "train/vectors.hpp"
 
 namespace asymfast {
 
@@ -17,19 +24,28 @@ template <class T, class Member>
 class Records {
  public:
   Records(const Training<T>& training, Watch& watch, Ranks& ranks, RunResult<T>& result)
-      : B_(training.nets.B),
-        hooks_(training.hooks),
+      : training_(training),
         watch_(watch),
         ranks_(ranks),
         result_(result),
-        recorder_(training, result) {}
+        rows_(result),
+        ntg_(training.train, training.recording, kernels_),
+        W_(nets_.W, nets_.W + nets_.B * nets_.m * nets_.d),
+        a_(nets_.a, nets_.a + nets_.B * nets_.m * nets_.k),
+        initial_ntg_(nets_.B),
+        taken_ntg_(nets_.B) {
+    result_.W = W_, result_.a = a_;
+  }
 
   bool any() const { return any_; }  // has been recorded, in this call or before it was resumed
   double last_time() const { return last_time_; }
   bool lost() const { return lost_; }  // rows could not be handed over
 
-  // NTG_0, from which its change is measured.
-  void keep_initial_ntg(Index b, const Context& context) { recorder_.keep_initial_ntg(b, context); }
+  // NTG_0, from which the change is measured; to be called once, before the first step.
+  void keep_initial_ntg(Index b, const Context& context) {
+    if (recording_.ntg_change || recording_.ntg_change_2norm)
+      initial_ntg_[b] = ntg_.matrix(b, nets_.member(b), context);
+  }
 
   // Measures all members; those whose weights are not finite have diverged. False: interrupted, and
   // the row is incomplete.
@@ -37,45 +53,45 @@ class Records {
     stepping.for_members([&](Index b, const Context& context) {
       Member& member = stepping.member(b);
       member.evaluate_for_record(context);
-      if (!member.diverged) member.diverged = !recorder_.take_weights(b, member);
+      if (!member.diverged) member.diverged = !take_weights(b, member);
     });
     if (watch_.stopped()) return false;
     if (!stepping.first_running()) return true;
-    recorder_.open_row(stepping.members(), rows());
+    open_row(stepping.members(), rows_);
     stepping.for_members([&](Index b, const Context& context) {
       if (stepping.member(b).diverged) return;
-      recorder_.measure(b, stepping.member(b), context);
-      if (!stepping.side_by_side()) recorder_.measure_spectrum(b, context);
+      measure_member(b, stepping.member(b), context);
+      if (!stepping.side_by_side()) measure_spectrum(b, context);
     });
     if (watch_.stopped()) return false;
     row_is_open_ = true;
     if (!stepping.side_by_side() && !finish_row(stepping)) return false;
     any_ = true;
-    last_time_ = rows().time.back();
-    last_loss_.assign(rows().loss.end() - B_, rows().loss.end());
+    last_time_ = rows_.time.back();
+    last_loss_.assign(rows_.loss.end() - nets_.B, rows_.loss.end());
     return true;
   }
 
-  // Completes the last row. What the CPU has to do for it may wait until a device is busy with the
-  // steps that follow. False: interrupted.
+  // Completes the last row, whose weights are then those of the result. What the CPU has to do for
+  // it may wait until a device is busy with the steps that follow. False: interrupted.
   bool finish_row(Stepping<T, Member>& stepping) {
     if (!row_is_open_) return true;
     if (stepping.side_by_side())
-      stepping.for_members(
-          [&](Index b, const Context& context) { recorder_.measure_spectrum(b, context); });
+      stepping.for_members([&](Index b, const Context& context) { measure_spectrum(b, context); });
     if (watch_.stopped()) return false;
     row_is_open_ = false;
     ++complete_rows_;
-    recorder_.close_row();
+    result_.W = W_, result_.a = a_;
     return true;
   }
 
   // Shows the last row to the callback. False: the run is to end here.
   bool show_last() {
-    const Snapshot numbers{Index(*(rows().steps.end() - B_)), last_time_, last_loss_.data(),
-                           rows().test_loss.empty() ? nullptr : &*(rows().test_loss.end() - B_)};
-    const WeightsSnapshot<T> snapshot{numbers, recorder_.taken_W(), recorder_.taken_a()};
-    if (!ranks_.any(hooks_.on_record && !hooks_.on_record(snapshot))) return true;
+    const Snapshot numbers{Index(last(rows_.steps, 0)), last_time_, last_loss_.data(),
+                           rows_.test_loss.empty() ? nullptr : &last(rows_.test_loss, 0)};
+    const WeightsSnapshot<T> snapshot{numbers, W_.data(), a_.data()};
+    const Hooks& hooks = training_.hooks;
+    if (!ranks_.any(hooks.on_record && !hooks.on_record(snapshot))) return true;
     result_.stopped_by = "callback";
     return false;
   }
@@ -83,10 +99,11 @@ class Records {
   // Whether `stop` ends the run at the last record.
   bool stops() {
     if (!any_) return false;
-    const auto low = [this](double loss) { return !(loss > hooks_.stop.loss); };  // NaN: diverged
+    const Stop& stop = training_.hooks.stop;
+    const auto low = [&](double loss) { return !(loss > stop.loss); };  // NaN: diverged
     if (std::all_of(last_loss_.begin(), last_loss_.end(), low))
       result_.stopped_by = "loss";
-    else if (last_time_ >= hooks_.stop.time)
+    else if (last_time_ >= stop.time)
       result_.stopped_by = "time";
     return *result_.stopped_by != '\0';
   }
@@ -94,67 +111,187 @@ class Records {
   // Whether so many rows are in memory that they are to be handed over.
   bool are_many() {
     std::size_t bytes = 0;
-    rows().for_columns(
+    rows_.for_columns(
         [&](const char*, auto& column) { bytes += column.size() * sizeof(column[0]); });
-    return bytes > hooks_.rows_bytes;
+    return bytes > training_.hooks.rows_bytes;
   }
 
   // Complete rows leave the memory, if anybody takes them. False: they could not be taken.
   bool hand_over() {
-    if (!hooks_.take_rows || complete_rows_ == 0) return true;
+    if (!training_.hooks.take_rows || complete_rows_ == 0) return true;
     std::vector<Column> columns;
-    rows().for_columns([&](const char* name, auto& column) {
+    rows_.for_columns([&](const char* name, auto& column) {
       columns.push_back({name, column.data(), column.size() * sizeof(column[0])});
     });
-    if (!hooks_.take_rows(columns)) {
-      lost_ = true;
-      return false;
-    }
-    rows().for_columns([](const char*, auto& column) { column.clear(); });
+    lost_ = !training_.hooks.take_rows(columns);
+    if (lost_) return false;
+    rows_.for_columns([](const char*, auto& column) { column.clear(); });
     complete_rows_ = 0;
     return true;
   }
 
   // An interrupted measurement leaves a row half filled; a resumed run makes this record again.
   void drop_incomplete_row() {
-    const std::size_t count = rows().time.size();
+    const std::size_t count = rows_.time.size();
     if (count == 0) return;
-    rows().for_columns(
+    rows_.for_columns(
         [&](const char*, auto& column) { column.resize(column.size() / count * complete_rows_); });
   }
 
   // The rows in memory, and the weights and losses of the last one. Of a run until t_end.
   void serialise(Archive& archive, const std::vector<Member>& members, double t_end) {
     Rows<T> one;  // for the lengths of a row's columns
-    recorder_.open_row(members, one);
+    open_row(members, one);
     std::vector<std::size_t> widths;
     one.for_columns([&](const char*, auto& column) { widths.push_back(column.size()); });
     archive(complete_rows_);
     auto width = widths.begin();
-    rows().for_columns([&](const char*, auto& column) {
+    rows_.for_columns([&](const char*, auto& column) {
       archive(column);
       archive.require(column.size() == *width++ * complete_rows_);
     });
-    const auto finite = [](T weight) { return std::isfinite(weight); };
     for (std::vector<T>* weights : {&result_.W, &result_.a}) {
       archive.array(weights->data(), static_cast<Index>(weights->size()));
-      archive.require(std::all_of(weights->begin(), weights->end(), finite));
+      archive.require(all_finite(weights->data(), static_cast<Index>(weights->size())));
     }
     archive(any_), archive(last_time_, 0.0, t_end);
-    last_loss_.resize(B_);
-    archive.array(last_loss_.data(), B_);
-    if (archive.reading()) recorder_.resume();
+    last_loss_.resize(nets_.B);
+    archive.array(last_loss_.data(), nets_.B);
+    if (archive.reading()) W_ = result_.W, a_ = result_.a;  // members that have diverged keep these
   }
 
  private:
-  Rows<T>& rows() { return result_; }
+  static bool all_finite(const T* values, Index count) {
+    return std::all_of(values, values + count, [](T value) { return std::isfinite(value); });
+  }
 
-  Index B_;
-  const Hooks& hooks_;
+  // Element 0 of member b in the last row of a column that has `width` elements a member.
+  template <class U>
+  U& last(std::vector<U>& column, Index b, Index width = 1) const {
+    return *(column.end() - (nets_.B - b) * width);
+  }
+
+  // The weights of the row to come. False: they are numbers no more, which a bounded activation
+  // hides from the loss; the row before keeps its own.
+  bool take_weights(Index b, const Member& member) {
+    const Index W_size = nets_.m * nets_.d, a_size = nets_.m * nets_.k;
+    T *W = W_.data() + b * W_size, *a = a_.data() + b * a_size;
+    member.copy_weights_to(W, a);
+    if (all_finite(W, W_size) && all_finite(a, a_size)) return true;
+    std::copy_n(result_.W.data() + b * W_size, W_size, W);
+    std::copy_n(result_.a.data() + b * a_size, a_size, a);
+    return false;
+  }
+
+  // A row of NaN for every member; `measure_member` fills in those that are still running.
+  void open_row(const std::vector<Member>& members, Rows<T>& rows) const {
+    const ColumnSizes sizes{nets_.B,
+                            nets_.m,
+                            nets_.d,
+                            nets_.k,
+                            static_cast<Index>(recording_.ntg_on.size()),
+                            recording_.top_nodes};
+    Rows<T>::table(rows, [&](const ColumnInfo& info, auto& column) {
+      using U = typename std::decay_t<decltype(column)>::value_type;
+      const U missing = std::is_integral_v<U> ? U(-1) : std::numeric_limits<U>::quiet_NaN();
+      if (info.wanted(recording_, !training_.test.empty()))
+        column.resize(column.size() + sizes.of(info.axes), missing);
+    });
+    rows.time.back() = 0;
+    for (Index b = 0; b < nets_.B; ++b) {
+      const Member& member = members[b];
+      last(rows.steps, b) = member.step;
+      last(rows.evaluations, b) = member.evaluations;
+      if (!member.diverged) rows.time.back() = member.time;
+    }
+  }
+
+  // Member b's part of the last row, at the weights taken, but for what `measure_spectrum` adds;
+  // different members may be measured at the same time.
+  void measure_member(Index b, const Member& member, const Context& context) {
+    NetworkView<T> net = nets_.member(b);
+    const T* W0 = net.W.data;
+    net.W.data = W_.data() + b * net.W.size();
+    net.a.data = a_.data() + b * net.a.size();
+
+    last(rows_.loss, b) = member.loss();
+    if (recording_.accuracy)
+      last(rows_.accuracy, b) = accuracy(member.outputs(), training_.train.member(b).y);
+    if (recording_.weights)
+      std::copy_n(net.W.data, net.W.size(), &last(rows_.weights, b, net.W.size()));
+    if (recording_.output_weights)
+      std::copy_n(net.a.data, net.a.size(), &last(rows_.output_weights, b, net.a.size()));
+    measure_change(b, W0, net.W.data);
+    if (!training_.test.empty()) measure_test(b, net, context);
+    if (recording_.needs_ntg()) taken_ntg_[b] = ntg_.matrix(b, net, context);
+  }
+
+  // Eigenvalues and norms of the NTG that was taken: the CPU's part.
+  void measure_spectrum(Index b, const Context& context) {
+    const std::vector<double> K = std::exchange(taken_ntg_[b], {});
+    if (K.empty() || context.watch.stopped()) return;
+    const std::vector<double>& K0 = initial_ntg_[b];
+    if (recording_.ntg_change) last(rows_.ntg_change, b) = ntg_.frobenius_distance(K, K0);
+    if (recording_.ntg_change_2norm)
+      last(rows_.ntg_change_2norm, b) = ntg_.spectral_distance(K, K0, context);
+    if (recording_.eigmin) last(rows_.ntg_eigmin, b) = ntg_.eigmin(K, context);
+    if (recording_.eigmax || recording_.effective_rank) {
+      const double eigmax = ntg_.eigmax(K, context);
+      if (recording_.eigmax) last(rows_.ntg_eigmax, b) = eigmax;
+      if (recording_.effective_rank) last(rows_.effective_rank, b) = ntg_.trace(K) / eigmax;
+    }
+    if (recording_.alignment) last(rows_.alignment, b) = ntg_.alignment(b, K);
+    if (recording_.ntg_matrix)
+      std::copy(K.begin(), K.end(), &last(rows_.ntg_matrix, b, static_cast<Index>(K.size())));
+  }
+
+  // |w_tj - w_0j| of every node, and the nodes where it is largest; of equal ones the first.
+  void measure_change(Index b, const T* W0, const T* W) {
+    double* change = &last(rows_.weight_change, b, nets_.m);
+    for (Index j = 0; j < nets_.m; ++j)
+      change[j] = distance(W + j * nets_.d, W0 + j * nets_.d, nets_.d);
+    if (recording_.top_nodes == 0) return;
+    std::vector<std::int64_t> order(nets_.m);
+    std::iota(order.begin(), order.end(), 0);
+    const auto top = order.begin() + recording_.top_nodes;
+    std::partial_sort(order.begin(), top, order.end(), [=](std::int64_t i, std::int64_t j) {
+      return change[i] != change[j] ? change[i] > change[j] : i < j;
+    });
+    std::copy(order.begin(), top, &last(rows_.top_nodes, b, recording_.top_nodes));
+  }
+
+  void measure_test(Index b, const NetworkView<T>& net, const Context& context) {
+    const DataView<T> data = training_.test.member(b);
+    std::vector<double> f(data.y.size());
+    kernels_.of<T>().forward(net, data.X, f.data(), context);
+    sum_over_ranks(f.data(), data.y.size(), context);
+    last(rows_.test_loss, b) =
+        loss_and_residual<T>(training_.loss, {f.data(), data.y.rows, data.y.cols}, data.y, nullptr);
+    if (recording_.accuracy) last(rows_.test_accuracy, b) = accuracy(f.data(), data.y);
+  }
+
+  // The share of samples whose largest output is that of the largest target, the first of equals.
+  static double accuracy(const double* f, MatrixView<const T> y) {
+    Index right = 0;
+    for (Index i = 0; i < y.rows; ++i) {
+      const double* fi = f + i * y.cols;
+      right += std::max_element(fi, fi + y.cols) - fi ==
+               std::max_element(y.row(i), y.row(i) + y.cols) - y.row(i);
+    }
+    return double(right) / double(y.rows);
+  }
+
+  const Training<T>& training_;
+  const EnsembleView<T>& nets_ = training_.nets;
+  const Recording& recording_ = training_.recording;
+  const KernelTable& kernels_ = kernel_table(training_.exec.backend);
   Watch& watch_;
   Ranks& ranks_;
   RunResult<T>& result_;
-  Recorder<T> recorder_;
+  Rows<T>& rows_;
+  NtgMeasures<T> ntg_;
+  std::vector<T> W_, a_;  // (B, m, d), (B, m, k) of the row being measured
+  std::vector<std::vector<double>> initial_ntg_, taken_ntg_;
   std::size_t complete_rows_ = 0;  // that are in memory
   bool row_is_open_ = false;       // there is one more
   bool any_ = false, lost_ = false;

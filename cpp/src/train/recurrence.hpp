@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "train/eigenbasis.hpp"
+#include "train/eigenvectors.hpp"
 
 namespace asymfast {
 

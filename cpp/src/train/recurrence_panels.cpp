@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "train/polynomials.hpp"
-#include "train/radau.hpp"
 #include "train/recurrence.hpp"
 
 namespace asymfast {

@@ -2,11 +2,16 @@
 // stopped, interrupted or have all diverged.
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <limits>
+#include <stdexcept>
+#include <string>
+#include <utility>
 
 #include "asymfast/train.hpp"
 #include "train/batch_member.hpp"
-#include "train/pulse.hpp"
+#include "train/both_layers.hpp"
 #include "train/records.hpp"
 #include "train/stepping.hpp"
 
@@ -18,35 +23,199 @@ inline constexpr double kNoTimeLimit = std::numeric_limits<double>::infinity();
 template <class T, class Member>
 class Run {
  public:
+  using MakeMethod = typename Stepping<T, Member>::MakeMethod;
+
   // Goes to last_step or t_end, whichever the method can reach; the other is infinite.
-  Run(const Training<T>& training, Index last_step, double t_end, MemberSource<T, Member> source);
+  Run(const Training<T>& training, Index last_step, double t_end, MemberSource<T, Member> source)
+      : hooks_(training.hooks),
+        goals_(training.recording.schedule, last_step, t_end),
+        pulse_(hooks_),
+        watch_([this] { return pulse_(); }, bool(hooks_.sum_over_ranks)),
+        ranks_(hooks_.sum_over_ranks, watch_),
+        nodes_(training.nets.m),
+        stepping_(std::move(source), training.nets.B, training.exec, goals_, pulse_, watch_,
+                  ranks_),
+        records_(training, watch_, ranks_, result_) {}
 
   // make_method(b) for each member, which stands at the start; stability: the largest h eig_max of
   // the method.
-  RunResult<T> operator()(double stability,
-                          const typename Stepping<T, Member>::MakeMethod& make_method);
+  RunResult<T> operator()(double stability, const MakeMethod& make_method) {
+    stepping_.for_members([&](Index b, const Context& context) {
+      stepping_.member(b).start(context);
+      records_.keep_initial_ntg(b, context);
+    });
+    stepping_.choose_methods(make_method);
+    if (!watch_.stopped() && resume()) {
+      pulse_.set_between_steps(false);
+      run_to_the_end();
+      if (pulse_.interrupted() && !pulse_.state_is_lost() && !records_.lost() && !state_refused_) {
+        records_.drop_incomplete_row();
+        keep_state();
+      }
+    }
+    watch_.rethrow();
+    finish(stability);
+    return std::move(result_);
+  }
+
+  // The nodes of all ranks.
+  Index nodes() {
+    double m = double(nodes_);
+    ranks_.sum(&m, 1);
+    return Index(m);
+  }
 
   // Largest eigenvalue of the loss' Gauss-Newton matrix at the start of member b.
   double eig_max(Index b) { return stepping_.member(b).curvature(stepping_.context()); }
 
-  // The nodes of all ranks.
-  Index nodes();
-
  private:
   using Clock = Watch::Clock;
+  static constexpr auto kSlice = std::chrono::milliseconds(50);
 
-  void run_to_the_end();
-  bool advance_to(const Goal& goal);
-  bool at_the_end() const;
-  bool time_is_up() const;
-  bool record();
-  void serialise(Archive& archive);
-  bool resume();
-  bool keep_state();
-  Clock::duration checkpoint_interval() const;
-  void end_before_the_goal();
-  void finish(double stability);
-  bool interrupted() const;
+  static Clock::duration seconds(double count) {
+    constexpr double kLongest = 1e9;  // 30 years; beyond 290 the clock's own count overflows
+    return std::chrono::duration_cast<Clock::duration>(
+        std::chrono::duration<double>(std::min(count, kLongest)));
+  }
+
+  // ---- from record to record
+
+  void run_to_the_end() {
+    if (!records_.any() && goals_.wants_the_start() && !record()) return;
+    if (hooks_.checkpoints.resume_from.empty() && !keep_state()) return;
+    while (under_way_ || !(at_the_end() || records_.stops())) {
+      const Member* front = stepping_.first_running();
+      if (!under_way_) goal_ = goals_.after(front->step, front->time);
+      under_way_ = true;
+      const bool reached = advance_to(goal_);
+      if (interrupted()) return;
+      if (!reached) return end_before_the_goal();
+      if (!record()) return;
+      under_way_ = false;
+      if (time_is_up() && !at_the_end()) return end_before_the_goal();
+      if (Clock::now() >= checkpoint_due_ && !keep_state()) return;
+    }
+    keep_state();
+  }
+
+  // False: interrupted, or the time was up before all members had reached the goal.
+  bool advance_to(const Goal& goal) {
+    const auto pauses = [this] {
+      return pulse_.interrupted() || time_is_up() ||
+             (Clock::now() >= checkpoint_due_ && !keep_state());
+    };
+    return stepping_.advance_to(goal, std::min<Clock::duration>(kSlice, checkpoint_interval()),
+                                pauses, [this] { records_.finish_row(stepping_); });
+  }
+
+  bool at_the_end() const {
+    const Member* front = stepping_.first_running();
+    return !front || goals_.is_the_end(front->step, front->time);
+  }
+
+  // Makes a record. False: the run is to end here.
+  bool record() {
+    if (!records_.finish_row(stepping_)) return false;
+    pulse_.set_between_steps(true);
+    const bool measured = records_.measure(stepping_);
+    pulse_.set_between_steps(false);
+    if (!measured) return false;
+    if (!stepping_.first_running()) return true;
+    under_way_ = false;
+    if (!records_.show_last()) {
+      if (!watch_.stopped()) keep_state();
+      return false;
+    }
+    if (watch_.stopped()) return false;
+    return !records_.are_many() || (records_.finish_row(stepping_) && records_.hand_over());
+  }
+
+  // ---- checkpoints
+
+  void serialise(Archive& archive) {
+    stepping_.serialise(archive);
+    records_.serialise(archive, stepping_.members(), goals_.t_end());
+    archive(under_way_), archive(goal_.leg_end, 0.0, goals_.t_end());
+    archive(goal_.step, Index(0), goals_.last_step());
+    archive.end();
+  }
+
+  // Goes to where a checkpoint was written, if there is one. False: interrupted.
+  bool resume() {
+    if (hooks_.checkpoints.resume_from.empty()) return true;
+    Archive archive(hooks_.checkpoints.resume_from);
+    serialise(archive);
+    stepping_.resume();
+    return !watch_.stopped();
+  }
+
+  // Between two steps: writes a checkpoint, if anybody wants one. False: the run is to end here.
+  bool keep_state() {
+    if (!hooks_.checkpoints.write || closing_) return true;
+    if (!records_.finish_row(stepping_) || !records_.hand_over()) return false;
+    std::string text;
+    Archive archive(text);
+    serialise(archive);
+    state_refused_ = !hooks_.checkpoints.write(text);
+    checkpoint_due_ = Clock::now() + checkpoint_interval();
+    return !state_refused_;
+  }
+
+  Clock::duration checkpoint_interval() const {
+    if (!hooks_.checkpoints.write) return seconds(kNoTimeLimit);
+    return std::max<Clock::duration>(seconds(hooks_.checkpoints.every),
+                                     std::chrono::milliseconds(1));
+  }
+
+  // ---- the end
+
+  // Members on the way to the closing record get a little more: one of them may be far behind.
+  bool time_is_up() const {
+    const double limit = hooks_.stop.wall_seconds;
+    return Clock::now() - start_ > seconds(closing_ ? 1.1 * limit + 5 : limit);
+  }
+
+  // The clock has run out on the way to the goal. A resumed run continues from here; only the run
+  // that ends makes a closing record, for which its members must meet.
+  void end_before_the_goal() {
+    if (!keep_state()) return;
+    result_.stopped_by = "wall_seconds";
+    closing_ = true;
+    if (!stepping_.first_running()) return;
+    const Index step = stepping_.farthest([](const Member& m) { return m.step; });
+    if (!advance_to({goal_.leg_end, step}) || !stepping_.first_running()) return;
+    // Members that choose their own steps stand at different times even so.
+    const double time = stepping_.farthest([](const Member& m) { return m.time; });
+    const auto behind = [=](const Member& m) { return !m.diverged && m.time < time; };
+    const auto& members = stepping_.members();
+    if (std::any_of(members.begin(), members.end(), behind) && !advance_to({time, kNoStepLimit}))
+      return;
+    if (!(records_.any() && time == records_.last_time())) record();
+  }
+
+  bool interrupted() const {
+    return watch_.stopped() || pulse_.interrupted() || records_.lost() || state_refused_;
+  }
+
+  void finish(double stability) {
+    if (!watch_.stopped()) records_.finish_row(stepping_);
+    records_.drop_incomplete_row();
+    if (!records_.lost() && !state_refused_) records_.hand_over();
+    for (Index b = 0; b < stepping_.count(); ++b) {
+      const Member& member = stepping_.member(b);
+      result_.diverged.push_back(member.diverged);
+      if (!member.diverged || result_.diverged_step >= 0) continue;
+      result_.diverged_step = member.step;
+      result_.last_loss = member.last_loss;
+      if (!watch_.stopped() && !pulse_.interrupted())
+        result_.step_bound =
+            stability / (1.01 * stepping_.another(b).curvature(stepping_.context()));
+    }
+    result_.status = interrupted()                 ? Status::interrupted
+                     : result_.diverged_step >= 0  ? Status::diverged
+                     : *result_.stopped_by != '\0' ? Status::stopped
+                                                   : Status::finished;
+  }
 
   const Hooks& hooks_;
   Goals goals_;
@@ -69,6 +238,22 @@ class Run {
 
 // The members of methods that use all samples in a step.
 template <class T>
-MemberSource<T, Member<T>> members_on_all_samples(const Training<T>& training, bool train_output);
+MemberSource<T, Member<T>> members_on_all_samples(const Training<T>& training, bool train_output) {
+  const KernelTable& kernels = kernel_table(training.exec.backend);
+  const auto make_fleet = kernels.of<T>().make_fleet;
+  if (train_output && make_fleet)
+    throw std::invalid_argument(
+        std::string("train_output is for the CPU, it is not available on ") + kernels.isa);
+  const double slopes_memory = training.exec.slopes_memory / double(training.nets.B);
+  return {make_fleet ? make_fleet(training.nets, training.train, training.loss) : nullptr,
+          [&training, &kernels, train_output, slopes_memory](Index b, Fleet<T>* fleet) {
+            const NetworkView<T> net = training.nets.member(b);
+            const DataView<T> data = training.train.member(b);
+            auto engine = fleet ? fleet->engine(b)
+                                : make_engine<T>(kernels, net, data.X, data.y, training.loss,
+                                                 train_output, slopes_memory);
+            return Member<T>(kernels, std::move(engine), net, data, training.loss);
+          }};
+}
 
 }  // namespace asymfast

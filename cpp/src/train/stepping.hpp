@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -16,11 +18,82 @@
 #include "asymfast/train.hpp"
 #include "backend.hpp"
 #include "ranks.hpp"
-#include "train/goals.hpp"
 #include "train/methods/method.hpp"
-#include "train/pulse.hpp"
 
 namespace asymfast {
+
+// The sequence of points at which a run is recorded.
+class Goals {
+ public:
+  // Until `last_step` or `t_end`, whichever the method can reach; the other is infinite.
+  Goals(const Schedule& schedule, Index last_step, double t_end)
+      : schedule_(schedule), last_step_(last_step), t_end_(t_end) {}
+
+  bool wants_the_start() const {
+    return schedule_.every > 0 || (!schedule_.steps.empty() && schedule_.steps.front() == 0) ||
+           (!schedule_.times.empty() && schedule_.times.front() == 0);
+  }
+
+  // The first point after (step, time).
+  Goal after(Index step, double time) const {
+    Goal goal{t_end_, last_step_};
+    if (schedule_.every > 0 && step < last_step_)
+      goal.step = step + std::min(last_step_ - step, schedule_.every - step % schedule_.every);
+    const auto next_step = std::upper_bound(schedule_.steps.begin(), schedule_.steps.end(), step);
+    if (next_step != schedule_.steps.end()) goal.step = std::min(last_step_, *next_step);
+    const auto next_time = std::upper_bound(schedule_.times.begin(), schedule_.times.end(), time);
+    if (next_time != schedule_.times.end()) goal.leg_end = std::min(t_end_, *next_time);
+    return goal;
+  }
+
+  Index last_step() const { return last_step_; }
+  double t_end() const { return t_end_; }
+  bool is_the_end(Index step, double time) const { return step >= last_step_ || time >= t_end_; }
+
+  // Of the way, at (step, time).
+  double fraction(Index step, double time) const {
+    return std::isfinite(t_end_) ? time / t_end_ : double(step) / double(last_step_);
+  }
+
+ private:
+  const Schedule& schedule_;
+  Index last_step_;
+  double t_end_;
+};
+
+// What a run tells its caller while it works, and what follows when the caller interrupts it.
+class Pulse {
+ public:
+  explicit Pulse(const Hooks& hooks) : hooks_(hooks) {}
+
+  // Asked by the watch. False: the kernels return at once. With checkpoints, an interrupted run
+  // completes the steps in progress first, so that its state can be kept; a second interrupt does
+  // not wait for them.
+  bool operator()() {
+    if (!hooks_.pulse || hooks_.pulse(fraction_, loss_)) return true;
+    const bool again = interrupted_.exchange(true);
+    if (between_steps_) return false;
+    if (hooks_.checkpoints.write && !again) return true;
+    state_is_lost_ = true;
+    return false;
+  }
+
+  // What is shown next time: the fraction of the run that is done, and the loss.
+  void publish(double fraction, double loss) { fraction_ = fraction, loss_ = loss; }
+
+  // Between two steps an interrupt costs nothing but the record in progress.
+  void set_between_steps(bool are) { between_steps_ = are; }
+
+  bool interrupted() const { return interrupted_; }
+  // A step was abandoned, and with it the state after whole steps.
+  bool state_is_lost() const { return state_is_lost_; }
+
+ private:
+  const Hooks& hooks_;
+  std::atomic<double> fraction_{0}, loss_{std::numeric_limits<double>::quiet_NaN()};
+  std::atomic<bool> interrupted_{false};
+  bool between_steps_ = true, state_is_lost_ = false;
+};
 
 // Where the members of a run come from: a fleet that steps all of them, or null, and a function
 // that makes member b, a part of the fleet or, if that is null, one by itself.

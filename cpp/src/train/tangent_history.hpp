@@ -1,20 +1,22 @@
-// What a method in the tangent spaces of past points remembers of them: where each lies, the frame
-// that keeps its Jacobian, and its matrix, Theta = J J^T or one like it. From how well each order
-// would have foretold a new matrix follow the order and the length of the next step.
+// What leaps and the tangent method share: the points of the past, moves along their Jacobians, and
+// the account of their work.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <vector>
 
-#include "archive.hpp"
-#include "engine.hpp"
+#include "train/member.hpp"
 #include "train/polynomials.hpp"
-#include "train/vectors.hpp"
+#include "train/requirements.hpp"
 
 namespace asymfast {
 
+// What a method remembers of past points: where each lies, the frame that keeps its Jacobian, and
+// its matrix, Theta = J J^T or one like it. From how well each order would have foretold a new
+// matrix follow the order and the length of the next step.
 class TangentHistory {
  public:
   static constexpr Index kMostOrder = 8;
@@ -165,6 +167,53 @@ class TangentHistory {
   Index order_ = 1;
   Nodes nodes_;                   // the newest first
   std::vector<double> matrices_;  // (frame, N, N)
+};
+
+// Moves the weights by `by` sum_l J_l^T u_l, J_l the Jacobians of the nodes, u (nodes, N).
+template <class T>
+Move<T> move_along(const TangentHistory::Nodes& nodes, const std::vector<double>& u, double by,
+                   Index into, bool commit) {
+  Move<T> move{{}, std::vector<T>(u.size()), into, commit};
+  for (const TangentHistory::Node& node : nodes) move.frames.push_back(node.frame);
+  for (std::size_t i = 0; i < u.size(); ++i) move.u[i] = T(by * u[i]);
+  return move;
+}
+
+// sum_l u_l of u (nodes, N).
+inline std::vector<double> sum_of_nodes(const std::vector<double>& u, Index N) {
+  std::vector<double> sum(N);
+  for (std::size_t i = 0; i < u.size(); ++i) sum[i % N] += u[i];
+  return sum;
+}
+
+// Work besides gradients, counted in gradients of the same flop.
+class Account {
+ public:
+  explicit Account(const RunProblem& p)
+      : gradient_(4 * double(p.n) * double(p.m) * double(p.d + p.k)) {}
+
+  double unit() const { return gradient_; }  // flop of a gradient, without activations
+
+  void charge(Standing& member, double flop) {
+    owed_ += flop / gradient_;
+    const double whole = std::floor(owed_);
+    member.evaluations += static_cast<std::int64_t>(whole);
+    owed_ -= whole;
+  }
+
+  // work(), which a run that was never interrupted did when it got here: it is not counted again.
+  template <class Work>
+  void free_of_charge(Standing& member, Work&& work) {
+    const double owed = owed_;
+    const std::int64_t evaluations = member.evaluations;
+    work();
+    owed_ = owed, member.evaluations = evaluations;
+  }
+
+  void serialise(Archive& archive) { archive(owed_, 0.0, 1.0); }
+
+ private:
+  double gradient_, owed_ = 0;
 };
 
 }  // namespace asymfast

@@ -5,7 +5,6 @@
 #include <limits>
 
 #include "train/polynomials.hpp"
-#include "train/radau.hpp"
 #include "train/vectors.hpp"
 
 namespace asymfast {

@@ -4,8 +4,8 @@
 
 #include <vector>
 
-#include "train/eigenbasis.hpp"
-#include "train/radau.hpp"
+#include "train/eigenvectors.hpp"
+#include "train/polynomials.hpp"
 
 namespace asymfast {
 

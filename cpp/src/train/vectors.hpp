@@ -1,8 +1,9 @@
-// What the methods do with vectors of the outputs' size.
+// What the methods do with vectors of the outputs' size, and lengths of any vectors.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "backend.hpp"
@@ -32,9 +33,11 @@ inline std::vector<double> symmetric_part(const double* A, Index N) {
   return out;
 }
 
-inline double norm(const double* v, Index count) {
+// |v| of `count` numbers.
+template <class T>
+double norm(const T* v, Index count) {
   double sum = 0;
-  for (Index i = 0; i < count; ++i) sum += v[i] * v[i];
+  for (Index i = 0; i < count; ++i) sum += double(v[i]) * double(v[i]);
   return std::sqrt(sum);
 }
 
@@ -42,15 +45,32 @@ inline double norm(const std::vector<double>& v) {
   return norm(v.data(), static_cast<Index>(v.size()));
 }
 
-// The same where squares may leave the range of a double: they are not formed.
-inline double norm_of_any_size(const std::vector<double>& v) {
+// Whether a sum of squares kept its precision: it neither lost terms below the range of double nor
+// left it above. True of NaN, which no other scale would repair.
+inline bool has_precision(double sum) {
+  return !(sum < 1e-270) && !(sum > std::numeric_limits<double>::max());
+}
+
+// The length of n numbers at(i). Where squares leave the range, the numbers are divided by the
+// largest first.
+template <class At>
+double length(Index n, At&& at) {
+  const auto sum_over = [&](double unit) {
+    double sum = 0;
+    for (Index i = 0; i < n; ++i) sum += std::pow(at(i) / unit, 2);
+    return sum;
+  };
+  const double sum = sum_over(1);
+  if (has_precision(sum)) return std::sqrt(sum);
   double largest = 0;
-  for (const double x : v) largest = std::max(largest, std::abs(x));
-  const double unit = largest > 1e-140 && largest < 1e140 ? 1 : largest;
-  if (!(unit > 0)) return 0;
-  double sum = 0;
-  for (const double x : v) sum += (x / unit) * (x / unit);
-  return unit * std::sqrt(sum);
+  for (Index i = 0; i < n; ++i) largest = std::max(largest, std::abs(at(i)));
+  return largest > 0 && std::isfinite(largest) ? largest * std::sqrt(sum_over(largest)) : largest;
+}
+
+// |a - b| of two rows of n numbers.
+template <class T>
+double distance(const T* a, const T* b, Index n) {
+  return length(n, [=](Index i) { return double(a[i]) - double(b[i]); });
 }
 
 }  // namespace asymfast

@@ -12,7 +12,6 @@
 #include <utility>
 #include <vector>
 
-#include "train/methods/dense.hpp"
 #include "train/methods/error_control.hpp"
 
 namespace asymfast {

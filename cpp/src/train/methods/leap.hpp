@@ -22,10 +22,10 @@
 #include <vector>
 
 #include "train/leading_outputs.hpp"
-#include "train/method_choice.hpp"
-#include "train/methods/frames.hpp"
 #include "train/methods/method.hpp"
 #include "train/next_step.hpp"
+#include "train/requirements.hpp"
+#include "train/tangent_history.hpp"
 #include "train/vectors.hpp"
 
 namespace asymfast {

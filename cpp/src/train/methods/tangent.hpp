@@ -17,11 +17,9 @@
 #include <limits>
 #include <vector>
 
-#include "train/distance.hpp"
-#include "train/method_choice.hpp"
-#include "train/methods/dense.hpp"
 #include "train/methods/error_control.hpp"
-#include "train/methods/frames.hpp"
+#include "train/requirements.hpp"
+#include "train/tangent_history.hpp"
 #include "train/tangent_ode.hpp"
 #include "train/vectors.hpp"
 

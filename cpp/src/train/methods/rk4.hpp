@@ -1,0 +1,172 @@
+// The classical Runge-Kutta method of order 4, with equal steps or by step doubling.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "train/methods/error_control.hpp"
+
+namespace asymfast {
+
+// W_{t+h} = W_t - h/6 (g1 + 2 g2 + 2 g3 + g4).
+inline std::array<Update, 4> rk4_stages(double h) {
+  return {{{-0.5 * h, 0, 0, 1, false},
+           {-0.5 * h, 0, 1, 2, false},
+           {-h, 0, 1, 2, false},
+           {0, -1.0 / 6 * h, 1, 1, true}}};
+}
+
+template <class T>
+void rk4_step(Member<T>& member, double h, const Context& context) {
+  for (const Update& stage : rk4_stages(h)) {
+    member.engine->advance(stage, context);
+    if (context.watch.stopped()) return;
+    ++member.evaluations;
+  }
+}
+
+// Equal steps of at most dt on each leg, the last of which ends exactly at its end.
+template <class T>
+class FixedRk4 : public Method<Member<T>> {
+ public:
+  explicit FixedRk4(double dt) : dt_(dt) {}
+
+  bool step(Member<T>& member, const Goal& goal, const Context& context) override {
+    if (member.time >= goal.leg_end || member.step >= goal.step) return true;
+    enter_leg(member, goal);
+    rk4_step(member, h(), context);
+    if (context.watch.stopped()) return false;
+    take(member, 1);
+    member.check();
+    return member.time >= goal.leg_end || member.step >= goal.step;
+  }
+
+  bool side_by_side() const override { return true; }
+  Index steps_to(const Member<T>& member, const Goal& goal) override {
+    if (member.time >= goal.leg_end || member.step >= goal.step) return 0;
+    enter_leg(member, goal);
+    return std::min(static_cast<Index>(steps_ - done_), goal.step - member.step);
+  }
+  void plan(Member<T>& member, Index, const Goal& goal, StepPlan& plan) override {
+    enter_leg(member, goal);
+    const auto stages = rk4_stages(h());
+    plan.step.assign(stages.begin(), stages.end());
+  }
+  void took_steps(Member<T>& member, const MemberSteps& taken) override {
+    member.evaluations += 4 * taken.steps;
+    take(member, taken.steps);
+    member.check(taken);
+  }
+
+  void serialise(Archive& archive, const Member<T>& member) override {
+    constexpr double kMost = std::numeric_limits<double>::max();
+    archive(leg_start_, 0.0, kMost), archive(leg_end_, -1.0, kMost);
+    archive(steps_, 0.0, kMost), archive(done_, 0.0, steps_);
+    archive.require(leg_end_ == -1 || (leg_start_ <= member.time && member.time <= leg_end_ &&
+                                       steps_ == steps_of_leg() && done_ == std::floor(done_)));
+  }
+
+ private:
+  void enter_leg(const Member<T>& member, const Goal& goal) {
+    if (goal.leg_end == leg_end_) return;
+    leg_start_ = member.time;
+    leg_end_ = goal.leg_end;
+    steps_ = steps_of_leg();
+    done_ = 0;
+  }
+
+  double steps_of_leg() const { return std::ceil((leg_end_ - leg_start_) / dt_ * (1 - 1e-12)); }
+
+  double h() const { return (leg_end_ - leg_start_) / steps_; }
+
+  void take(Member<T>& member, Index steps) {
+    done_ += double(steps);
+    member.step += steps;
+    member.time =
+        done_ == steps_ ? leg_end_ : leg_start_ + (leg_end_ - leg_start_) * (done_ / steps_);
+  }
+
+  double dt_;
+  double leg_start_ = 0, leg_end_ = -1, steps_ = 0, done_ = 0;
+};
+
+// Step doubling: two steps of h against one of 2 h; the difference of the outputs over 15 is the
+// error of the two. It is held below rtol / 10 of the residual |f - y| times the share 2h / (t +
+// 2h) of the time so far. The two steps are kept, the long one is thrown away.
+template <class T>
+class AdaptiveRk4 : public Method<Member<T>> {
+ public:
+  AdaptiveRk4(ErrorControl<T> control, double first_step)
+      : control_(control), first_step_(first_step), h_(first_step) {}
+
+  bool step(Member<T>& member, const Goal& goal, const Context& context) override {
+    if (member.time >= goal.leg_end || member.step >= goal.step) return true;
+    Engine<T>& engine = *member.engine;
+    const double left = goal.leg_end - member.time;
+    const double pairs = std::fmax(1, std::ceil(left / (2 * h_) * (1 - 1e-12)));
+    const double h = left / (2 * pairs);
+    if (hopeless(h, member.time, first_step_)) {
+      member.diverged = true;
+      return true;
+    }
+    const auto size = static_cast<std::size_t>(member.y.size());
+    if (control_.rounding() == 0) control_.begin(member, context);
+    const double residual = residual_norm(engine.outputs(), member.y);
+    engine.save();
+    rk4_step(member, 2 * h, context);
+    if (context.watch.stopped()) return false;
+    long_step_.assign(engine.outputs(), engine.outputs() + size);
+    std::vector<T> difference = member.weights();
+    start_again(engine, context);
+    rk4_step(member, h, context);
+    if (context.watch.stopped()) return false;
+    rk4_step(member, h, context);
+    if (context.watch.stopped()) return false;
+
+    double error2 = 0;
+    for (std::size_t i = 0; i < size; ++i)
+      error2 += std::pow(engine.outputs()[i] - long_step_[i], 2);
+    const std::vector<T> W = member.weights();
+    for (std::size_t i = 0; i < W.size(); ++i) difference[i] -= W[i];
+    const double reach = member.reach(difference.data(), context);
+    const double allowed =
+        0.1 * control_.share(2 * h, member.time) * residual + control_.rounding();
+    const double ratio = std::max(std::sqrt(error2), reach / kReach) / 15 / allowed;
+    const double factor = ratio > 0 ? 0.9 * std::pow(ratio, -0.2) : 4;
+    if (!control_.keeps(member, h, ratio, std::sqrt(error2) / 15)) {
+      h_ = control_.shorter(h, factor < 0.9 ? std::fmax(factor, 0.2) : 0.2);
+      start_again(engine, context);
+      control_.reject(member, std::sqrt(error2) / 15, context);
+      return false;
+    }
+    control_.accept(member, allowed, context);
+    member.step += 2;
+    member.time = pairs == 1 ? goal.leg_end : member.time + 2 * h;
+    member.check();
+    h_ = std::fmax(std::fmax(h_, h) * std::fmin(std::fmax(factor, 0.2), 4.0), control_.shortest());
+    h_ = std::fmin(h_, kLongest);  // short legs do not keep it from growing
+    return member.time >= goal.leg_end || member.step >= goal.step;
+  }
+
+  void serialise(Archive& archive, const Member<T>&) override {
+    control_.serialise(archive);
+    archive(h_, 0.0, kLongest);
+  }
+
+ private:
+  static constexpr double kLongest = 1e150;
+
+  static void start_again(Engine<T>& engine, const Context& context) {
+    engine.restore();
+    engine.restart(context);
+  }
+
+  ErrorControl<T> control_;
+  double first_step_, h_;
+  std::vector<double> long_step_;  // within a step only
+};
+
+}  // namespace asymfast
