@@ -142,3 +142,21 @@ def test_results_go_to_jax():
     for result in (CASE.net(CASE.X), CASE.net.ntg(CASE.X), run.loss, run.weight_change):
         assert_same_bits(np.asarray(jax.numpy.from_dlpack(result)), result)
     assert_same_bits(np.asarray(jax.numpy.asarray(run.network.W)), run.network.W)
+
+
+def test_scalars_and_dtypes_of_other_libraries():
+    class Key:  # such as JAX's: it has a len(), which raises
+        ndim = 0
+
+        def __len__(self):
+            raise TypeError("len() of unsized object")
+
+    with pytest.raises(TypeError, match="rng must be a seed >= 0 or a generator, got .*Key"):
+        af.Network.init(5, 6, 1.0, rng=Key())
+
+    class Float32:
+        def __str__(self):
+            return "torch.float32"
+
+    with pytest.raises(TypeError, match="dtype must be float64 or float32, .*; pass 'float32'$"):
+        af.Network.init(5, 6, 1.0, dtype=Float32())

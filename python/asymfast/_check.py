@@ -185,7 +185,7 @@ def is_sequence(value: Any) -> bool:
     """Whether a value stands for several: a list, tuple, range, array with axes ..., not a text."""
     if isinstance(value, (str, bytes, Mapping, Set)) or not hasattr(value, "__len__"):
         return False
-    return not isinstance(value, np.ndarray) or value.ndim > 0
+    return bool(getattr(value, "ndim", 1) > 0)  # arrays of one number have a len() that raises
 
 
 def choice(fn: str, name: str, value: Any, options: Iterable[str]) -> str:
@@ -203,7 +203,9 @@ def float_dtype(fn: str, name: str, value: DTypeLike) -> np.dtype[Any]:
     except (TypeError, ValueError):  # the latter of np.dtype(1e16)
         kind = np.dtype(object)
     if kind not in FLOATS:
-        raise TypeError(f"{fn}: {name} must be float64 or float32, got {value!r}")
+        own = str(value).rpartition(".")[2]  # torch.float32
+        remedy = f"; pass {own!r}" if own in ("float64", "float32") else ""
+        raise TypeError(f"{fn}: {name} must be float64 or float32, got {value!r}{remedy}")
     return kind
 
 

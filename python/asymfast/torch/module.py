@@ -260,8 +260,7 @@ class AsymmetricNet(torch.nn.Module):
         cls, net: Network, *, train_output: bool = False, threads: int | None = None
     ) -> AsymmetricNet:
         """Module with copies of a single network's W, a and lam; ValueError of an ensemble."""
-        fn = "AsymmetricNet.from_network"
-        _check.instance(fn, "net", net, kind=Network)
+        _check.instance("AsymmetricNet.from_network", "net", net, kind=Network)
         module = cls.__new__(cls)
         torch.nn.Module.__init__(module)
         module._take(net, train_output, threads)
@@ -274,8 +273,9 @@ class AsymmetricNet(torch.nn.Module):
             raise ValueError(
                 "AsymmetricNet: must be a network without bias=True; Network.to_torch takes it"
             )
+        train_output = _check.flag("AsymmetricNet", "train_output", train_output)
         self.W = torch.nn.Parameter(torch.tensor(net.W))
-        self.a = torch.nn.Parameter(torch.tensor(net.a), requires_grad=bool(train_output))
+        self.a = torch.nn.Parameter(torch.tensor(net.a), requires_grad=train_output)
         self.register_buffer("lam", torch.tensor(net.lam))
         self.activation, self.threads = net.activation, threads
         self.gamma, self.alpha = net.gamma, net.alpha
