@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import io
 import json
 import os
 import re
@@ -839,6 +841,16 @@ def test_as_a_module(tmp_path):
     wrong = subprocess.run([*PYTHON, "train"], capture_output=True, text=True)
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("asymfast train: ")
+
+
+def test_a_full_standard_output_is_not_a_full_folder(table, capsys, monkeypatch):
+    class Full(io.StringIO):
+        def flush(self):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert train(table, "--no-figure") == 1
+    assert "cannot write to the standard output: [Errno 28]" in capsys.readouterr().err
 
 
 def test_a_closed_pipe_is_no_crash():

@@ -90,7 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return INCOMPLETE
         except OSError as refused:  # a full disk, at the end of a run
-            return _fail(options.command, f"cannot write the results: {refused}", INCOMPLETE)
+            what = "the results" if refused.filename else "to the standard output"
+            return _fail(options.command, f"cannot write {what}: {refused}", INCOMPLETE)
         except (ValueError, ImportError, RuntimeError, OverflowError) as refused:
             message = str(refused).removeprefix(f"{options.command}: ").removeprefix("asymfast: ")
             return _fail(options.command, message, BAD_INPUT)
