@@ -151,12 +151,12 @@ def test_scalars_and_dtypes_of_other_libraries():
         def __len__(self):
             raise TypeError("len() of unsized object")
 
-    with pytest.raises(TypeError, match="rng must be a seed >= 0 or a generator, got .*Key"):
+    with pytest.raises(TypeError, match=r"rng must be a seed >= 0 or a generator, got .*Key"):
         af.Network.init(5, 6, 1.0, rng=Key())
 
     class Float32:
         def __str__(self):
             return "torch.float32"
 
-    with pytest.raises(TypeError, match="dtype must be float64 or float32, .*; pass 'float32'$"):
+    with pytest.raises(TypeError, match=r"dtype must be float64 or float32, .*; pass 'float32'$"):
         af.Network.init(5, 6, 1.0, dtype=Float32())
