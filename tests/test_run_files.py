@@ -7,6 +7,7 @@ import json
 import asymfast as af
 import numpy as np
 import pytest
+from asymfast._storage import read_npz, save_npz
 from cases import as_float32, assert_same_bits, assert_same_run, run_arrays, simulated
 
 FULL = af.Record(every=5, weights=True)
@@ -105,6 +106,63 @@ def test_foreign_files_are_refused(tmp_path):
     for path in (text, arrays, pickled):
         with pytest.raises(ValueError, match=path.name):
             af.Run.load(path)
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    """Arrays and header of a file, and the arrays of a run of another seed."""
+    return [stored(seed, tmp_path_factory.mktemp("run") / "run.npz") for seed in (1, 2)]
+
+
+def stored(seed, path):
+    case = simulated(seed=seed)
+    test = {"X_test": case.X, "y_test": case.y}
+    record = af.Record(every=5, weights=True, top_nodes=2)
+    af.gradient_descent(case.net, case.X, case.y, lr=0.1, steps=12, record=record, **test).save(
+        path
+    )
+    arrays = read_npz(path)
+    return arrays, json.loads(str(arrays.pop("header")))
+
+
+def first_is(value):
+    return lambda values: np.r_[value, values[1:]].astype(values.dtype)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        *((name, None) for name in ("W", "W0", "a", "weight_change", "weights")),
+        *((name, lambda values: -values) for name in ("steps", "time", "evaluations", "loss")),
+        *((name, lambda values: -values) for name in ("test_loss", "weight_change", "ntg_change")),
+        *((name, lambda values: values[::-1]) for name in ("steps", "time", "evaluations")),
+        *((name, first_is(np.nan)) for name in ("time", "loss", "test_loss")),
+        ("weights", lambda values: np.where(np.arange(len(values)) == 0, np.nan, values.T).T),
+        ("time", lambda values: 2 * values),
+        ("steps", lambda values: 2 * values),
+        ("W0", lambda values: 1e300 * values),
+        ("top_nodes", lambda values: values + 1000),
+        ("gamma", lambda values: values / 2),
+        ("header", {"lr": 0.2}),
+        ("header", {"d": 1}),
+        ("header", {"m": "all"}),
+        ("header", {"activation": "relu"}),
+        ("header", {"dtype": "float32"}),
+        ("header", {"alpha": None}),
+        ("header", {"best_record": 17}),
+        ("header", {"best_record": [0, 1]}),
+    ],
+)
+def test_a_file_of_two_runs_is_refused(content, name, change, tmp_path):
+    """Arrays or settings that are another run's; the file itself is sound."""
+    (arrays, header), (others, _) = content
+    if name == "header":
+        header = {**header, "config": {**header["config"], **change}}
+    else:
+        arrays = {**arrays, name: change(arrays[name]) if change else others[name]}
+    save_npz(tmp_path / "run.npz", arrays, header)
+    with pytest.raises(ValueError, match=r"run\.npz is not a file of Run\.save: "):
+        af.Run.load(tmp_path / "run.npz")
 
 
 def test_missing_file(tmp_path):

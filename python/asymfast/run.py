@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _FORMAT = "asymfast run 1"
+_REASONS = (None, "callback", "loss", "time", "wall_seconds", "patience")
 
 
 @_check.guarded
@@ -182,7 +183,7 @@ class Run:
         TypeError
             `path` is not a valid path.
         ValueError
-            The file is damaged, or was not written by `save`.
+            The file is damaged, was not written by `save`, or its numbers contradict each other.
 
         Examples
         --------
@@ -215,11 +216,12 @@ class Run:
             initial=Network._from_arrays(stored, header, "W0", "a0" if "a0" in stored else "a"),
             network=Network._from_arrays(stored, header),
             diverged=diverged if diverged.ndim else diverged.item(),
-            stopped=bool(header["stopped"]),
+            stopped=header["stopped"],
             stopped_by=header.get("stopped_by"),
             config=header["config"],
         )
         run._require_shapes()
+        run._require_consistent()
         return run
 
     def _require_shapes(self) -> None:
@@ -244,6 +246,61 @@ class Run:
             raise ValueError(f"its diverged has dtype {diverged.dtype}, shape {diverged.shape}")
         if not (isinstance(self.config, dict) and isinstance(self.config.get("record", {}), dict)):
             raise ValueError("its config, or the record in it, is not a table")
+
+    def _require_consistent(self) -> None:
+        """Raise ValueError where numbers contradict each other, as those of two runs do."""
+        net, config = self.network, self.config
+        own = {name: getattr(net, name) for name in ("d", "m", "k", "B", "activation")}
+        own |= {"dtype": str(net.dtype)}
+        for name, value in own.items():
+            if config.get(name, value) != value:
+                raise ValueError(f"its network has {name} = {value}, its config {config[name]!r}")
+        for name in ("gamma", "alpha"):
+            one, other = (np.array(of, np.float64) for of in (getattr(net, name), config.get(name)))
+            if name in config and not np.array_equal(one, other, equal_nan=True):
+                raise ValueError(f"its network has {name} = {one}, its config {other}")
+        if not (config.get("train_output") or np.array_equal(net.a, self.initial.a)):
+            raise ValueError("its output weights have changed, although they were not trained")
+        if not (isinstance(self.stopped, bool) and self.stopped_by in _REASONS):
+            raise ValueError(f"it ended by {self.stopped_by!r}, stopped = {self.stopped!r}")
+        for name in ("steps", "time", "evaluations"):
+            values = getattr(self, name)
+            if not ((values >= 0).all() and (values[1:] >= values[:-1]).all()):
+                raise ValueError(f"its {name} must be >= 0 and increase")
+        for name in ("loss", "test_loss", "weight_change", "ntg_change", "ntg_change_2norm"):
+            if (values := getattr(self, name)) is not None and (values < 0).any():
+                raise ValueError(f"its {name} must be >= 0, got {np.nanmin(values):g}")
+        for name in ("loss", "test_loss", "weight_change", "weights"):
+            values = getattr(self, name)
+            if values is not None and np.isnan(values[:, ~np.asarray(self.diverged)]).any():
+                raise ValueError(f"its {name} must be a number where no member has diverged")
+        if self.top_nodes is not None and not (abs(2 * self.top_nodes + 1 - net.m) <= net.m).all():
+            raise ValueError(f"its top_nodes must be nodes, of which there are {net.m}")
+        lr = config.get("lr")
+        if type(lr) is float and not np.allclose(self.time, lr * self.steps, 1e-9, 0):
+            raise ValueError(f"its time must be lr * step, with the lr of its config, {lr:g}")
+        self._require_weights()
+
+    def _require_weights(self) -> None:
+        """Raise ValueError unless the final weights are those that the record ends with."""
+        records = np.asarray(self.config.get("best_record", len(self.time) - 1))
+        if not len(self.time) or np.any(self.diverged):
+            return
+        members = () if self.network.B is None else (self.network.B,)
+        if records.dtype.kind != "i" or not (0 <= records.min() <= records.max() < len(self.time)):
+            raise ValueError(f"its best_record must be a record, got {records}")
+        where: Any = np.broadcast_to(records, members), *np.ogrid[tuple(map(slice, members))]
+        W, W0 = (net.W.astype(np.float64) for net in (self.network, self.initial))
+        eps = np.finfo(self.network.dtype).eps
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved, recorded = np.linalg.norm(W - W0, axis=-1), self.weight_change[where]
+            size = np.linalg.norm(W, axis=-1) + np.linalg.norm(W0, axis=-1)
+            right = abs(moved - recorded) <= (16 + self.network.d) * eps * size
+            right &= np.isfinite(moved) | ~np.isfinite(recorded)
+        if not right.all():
+            raise ValueError("its weight_change is not that from its first to its last weights")
+        if self.weights is not None and not np.array_equal(self.weights[where], self.network.W):
+            raise ValueError("its weights do not end with those of its network")
 
     def columns(self) -> dict[str, tuple[tuple[str, ...], NDArray[Any]]]:
         """Return everything recorded: names, and for each the names of its axes and its values.
