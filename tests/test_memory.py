@@ -54,7 +54,7 @@ def test_a_run_without_slopes_has_the_same_bits(dtype, d, m):
     case = problem(n=101, d=d, m=m, dtype=dtype)
     bare = af.Record(every=5, eigmin=False, ntg=False)
     sizes = {"n": 101, "d": d, "m": m, "k": 1, "B": 1, "itemsize": case.net.dtype.itemsize}
-    fixed = _core.RunSizes(**sizes, rows=6, threads=2).gradient_descent("step")
+    fixed = _core.planned_bytes("gradient_descent", **sizes, rows=6, threads=2)
     fixed += 6 * 4 * 8  # the rows' steps, times, losses and counts of evaluations
 
     def run(**limits):
@@ -362,7 +362,7 @@ def test_operator_against_the_oracle_and_for_any_threads():
 
 def test_operator_without_room_for_slopes_has_the_same_bits():
     case = problem(n=90, d=30, m=500)
-    fixed = _core.RunSizes(n=90, d=30, m=500, k=1, B=1, itemsize=8, threads=1).operator()
+    fixed = _core.planned_bytes("NTGOperator", n=90, d=30, m=500, k=1, B=1, itemsize=8)
     one, other = (af.NTGOperator(case.net, case.X, max_memory=b) for b in (None, fixed))
     assert_same_bits(one @ case.y, other @ case.y)
     with pytest.raises(ValueError, match="NTGOperator: max_memory must be at least"):

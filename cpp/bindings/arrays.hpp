@@ -41,11 +41,6 @@ const T* vector(const py::array& array, const char* name, Index size) {
   return data;
 }
 
-template <class T>
-MatrixView<T> mutable_matrix(py::array_t<T>& array) {
-  return {array.mutable_data(), Index(array.shape(0)), Index(array.shape(1))};
-}
-
 // The array owns the vector's memory from now on.
 template <class T>
 py::array_t<T> take(std::vector<T>&& values, std::vector<py::ssize_t> shape) {
@@ -71,24 +66,6 @@ inline Execution execution(const std::string& backend, int threads, double slope
             return PyErr_CheckSignals() == 0;
           },
           slopes_memory};
-}
-
-template <class T>
-NetworkView<T> network(const py::array& W, const py::array& a, const py::array& lam,
-                       const std::string& activation) {
-  const auto weights = matrix<T>(W, "W");
-  return {weights, matrix<T>(a, "a"), vector<double>(lam, "lam", weights.rows),
-          activation_from_name(activation)};
-}
-
-template <class Net>
-using ElementOf = std::decay_t<decltype(*std::decay_t<Net>{}.W.data)>;
-
-// One whose output weights and scalings are not read: NTGs have scales v of their own.
-template <class T>
-NetworkView<T> hidden_layer(const py::array& W, const std::string& activation) {
-  const auto weights = matrix<T>(W, "W");
-  return {weights, {nullptr, weights.rows, 0}, nullptr, activation_from_name(activation)};
 }
 
 // f() without the GIL; a call that a signal handler abandoned raises the handler's exception.

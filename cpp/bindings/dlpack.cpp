@@ -2,7 +2,6 @@
 #include <cstdint>
 
 #include "arrays.hpp"
-#include "register.hpp"
 
 namespace asymfast::bindings {
 

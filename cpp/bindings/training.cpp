@@ -7,23 +7,12 @@
 #include "arrays.hpp"
 #include "asymfast/snapshot.hpp"
 #include "asymfast/train.hpp"
-#include "register.hpp"
 
 namespace asymfast::bindings {
 
 using namespace py::literals;
 
 namespace {
-
-const char* name_of(Status status) {
-  switch (status) {
-    case Status::finished: return "finished";
-    case Status::stopped: return "stopped";
-    case Status::interrupted: return "interrupted";
-    case Status::diverged: return "diverged";
-  }
-  return "";
-}
 
 // What Python gives to a run: when to stop, where its state goes, and its callbacks. The first
 // exception of a callback or of a signal handler ends the run and is kept, so that the caller gets
@@ -33,15 +22,15 @@ class RunHooks {
   using Callback = std::optional<py::function>;
 
   RunHooks(Callback pulse, Callback on_record, Callback take_rows, Callback checkpoint,
-           Callback sum_over_ranks, const Stop& stop, std::size_t rows_bytes,
-           double checkpoint_every, py::bytes resume_from)
+           Callback sum_over_ranks, double stop_loss, double stop_time, double stop_wall_seconds,
+           std::size_t rows_bytes, double checkpoint_every, py::bytes resume_from)
       : pulse_(std::move(pulse)),
         on_record_(std::move(on_record)),
         take_rows_(std::move(take_rows)),
         checkpoint_(std::move(checkpoint)),
         sum_over_ranks_(std::move(sum_over_ranks)),
         resume_from_(std::move(resume_from)) {
-    hooks_.stop = stop;
+    hooks_.stop = {stop_loss, stop_time, stop_wall_seconds};
     hooks_.rows_bytes = rows_bytes;
     hooks_.checkpoints.every = checkpoint_every;
     hooks_.checkpoints.resume_from = std::string_view(resume_from_);
@@ -149,25 +138,14 @@ class RunHooks {
   bool told_ = false;  // the run knows of the error
 };
 
-// Networks and data, as Python's arrays.
+// Networks and data, as Python's arrays, and how to run them.
 struct Problem {
   py::array W, a, lam;
   std::string activation;
   py::array X, y;
   std::optional<py::array> X_test, y_test;
   std::string loss;
-};
-
-// How a run ended, and what is left in memory of its record.
-struct Result {
-  std::string status, stopped_by;
-  py::dict rows;  // by the column's name, flat
-  py::array W, a;
-  std::vector<bool> diverged;
-  std::int64_t diverged_step;
-  double last_loss, step_bound;
-  std::vector<std::string> methods;
-  py::object exception;
+  Execution execution;
 };
 
 template <class T>
@@ -211,27 +189,25 @@ py::dict columns(Rows<T>& rows) {
   return named;
 }
 
+// How a run ended, and what is left in memory of its record.
 template <class T>
-Result result(RunResult<T>&& run, const EnsembleView<T>& nets, const py::object& exception) {
-  std::vector<std::string> methods;
-  for (const std::string_view method : run.methods) methods.emplace_back(method);
-  return {name_of(run.status),
-          run.stopped_by,
-          columns<T>(run),
-          take(std::move(run.W), {nets.B, nets.m, nets.d}),
-          take(std::move(run.a), {nets.B, nets.m, nets.k}),
-          {run.diverged.begin(), run.diverged.end()},
-          run.diverged_step,
-          run.last_loss,
-          run.step_bound,
-          std::move(methods),
-          exception};
+py::dict result(RunResult<T>&& run, const EnsembleView<T>& nets, const py::object& exception) {
+  static constexpr const char* kNames[] = {"finished", "stopped", "interrupted", "diverged"};
+  py::list methods;
+  for (const std::string_view method : run.methods) methods.append(method);
+  return py::dict(
+      "status"_a = kNames[static_cast<int>(run.status)], "stopped_by"_a = run.stopped_by,
+      "rows"_a = columns<T>(run), "W"_a = take(std::move(run.W), {nets.B, nets.m, nets.d}),
+      "a"_a = take(std::move(run.a), {nets.B, nets.m, nets.k}),
+      "diverged"_a = std::vector<bool>(run.diverged.begin(), run.diverged.end()),
+      "diverged_step"_a = run.diverged_step, "last_loss"_a = run.last_loss,
+      "step_bound"_a = run.step_bound, "methods"_a = methods, "exception"_a = exception);
 }
 
 // method(training) on the element type of W.
 template <class Method>
-Result train(const Problem& problem, const Recording& recording, RunHooks& callbacks,
-             const Execution& execution, Method&& method) {
+py::dict train(const Problem& problem, const Recording& recording, RunHooks& callbacks,
+               Method&& method) {
   return with_dtype(problem.W, "W", [&](auto zero) {
     using T = decltype(zero);
     Training<T> training{ensemble<T>(problem.W, problem.a, problem.lam, problem.activation)};
@@ -240,7 +216,7 @@ Result train(const Problem& problem, const Recording& recording, RunHooks& callb
     if (problem.X_test && problem.y_test)
       training.test = data<T>(*problem.X_test, *problem.y_test, nets);
     training.loss = loss_from_name(problem.loss);
-    training.recording = recording, training.exec = execution;
+    training.recording = recording, training.exec = problem.execution;
     training.hooks = callbacks.hooks(nets);
     RunResult<T> run;
     {
@@ -249,21 +225,6 @@ Result train(const Problem& problem, const Recording& recording, RunHooks& callb
     }
     return result(std::move(run), nets, callbacks.exception());
   });
-}
-
-// A method of training by name; `settings` makes those of the run from what Python gives.
-template <class... Given, class Method, class Settings, class... Named>
-void define(py::module_& module, const char* name, Method method, Settings settings,
-            const Named&... named) {
-  module.def(
-      name,
-      [=](const Problem& problem, const Recording& recording, RunHooks& hooks,
-          const Execution& execution, const Given&... given) {
-        const auto own = settings(given...);
-        return train(problem, recording, hooks, execution,
-                     [&](const auto& training) { return method(training, own); });
-      },
-      "problem"_a, "recording"_a, "hooks"_a, "execution"_a, named...);
 }
 
 // ---- recording
@@ -302,44 +263,29 @@ py::list recorded_columns() {
 
 void register_arguments(py::module_& module) {
   py::class_<Problem>(module, "Problem")
-      .def(py::init<py::array, py::array, py::array, std::string, py::array, py::array,
-                    std::optional<py::array>, std::optional<py::array>, std::string>(),
-           "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "y"_a, "X_test"_a, "y_test"_a, "loss"_a);
+      .def(py::init([](py::array W, py::array a, py::array lam, std::string activation, py::array X,
+                       py::array y, std::optional<py::array> X_test,
+                       std::optional<py::array> y_test, std::string loss,
+                       const std::string& backend, int threads, double slopes_memory) {
+             return Problem{
+                 std::move(W),      std::move(a),
+                 std::move(lam),    std::move(activation),
+                 std::move(X),      std::move(y),
+                 std::move(X_test), std::move(y_test),
+                 std::move(loss),   {backend_from_name(backend), threads, {}, slopes_memory}};
+           }),
+           "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "y"_a, "X_test"_a, "y_test"_a, "loss"_a,
+           "backend"_a, "threads"_a, "slopes_memory"_a);
   py::class_<Recording>(module, "Recording")
       .def(py::init(&recording), "every"_a, "steps"_a, "times"_a, "ntg_on"_a, "columns"_a,
            "top_nodes"_a);
+  using Callback = RunHooks::Callback;
   py::class_<RunHooks>(module, "Hooks")
-      .def(py::init([](RunHooks::Callback pulse, RunHooks::Callback on_record,
-                       RunHooks::Callback take_rows, RunHooks::Callback checkpoint,
-                       RunHooks::Callback sum_over_ranks, double stop_loss, double stop_time,
-                       double stop_wall_seconds, std::size_t rows_bytes, double checkpoint_every,
-                       py::bytes resume_from) {
-             return std::make_unique<RunHooks>(
-                 std::move(pulse), std::move(on_record), std::move(take_rows),
-                 std::move(checkpoint), std::move(sum_over_ranks),
-                 Stop{stop_loss, stop_time, stop_wall_seconds}, rows_bytes, checkpoint_every,
-                 std::move(resume_from));
-           }),
+      .def(py::init<Callback, Callback, Callback, Callback, Callback, double, double, double,
+                    std::size_t, double, py::bytes>(),
            "pulse"_a, "on_record"_a, "take_rows"_a, "checkpoint"_a, "sum_over_ranks"_a,
            "stop_loss"_a, "stop_time"_a, "stop_wall_seconds"_a, "rows_bytes"_a,
            "checkpoint_every"_a, "resume_from"_a);
-  py::class_<Execution>(module, "Execution")
-      .def(py::init([](const std::string& backend, int threads, double slopes_memory) {
-             return Execution{backend_from_name(backend), threads, {}, slopes_memory};
-           }),
-           "backend"_a, "threads"_a, "slopes_memory"_a);
-  py::class_<Result>(module, "Result")
-      .def_readonly("status", &Result::status)
-      .def_readonly("stopped_by", &Result::stopped_by)
-      .def_readonly("rows", &Result::rows)
-      .def_readonly("W", &Result::W)
-      .def_readonly("a", &Result::a)
-      .def_readonly("diverged", &Result::diverged)
-      .def_readonly("diverged_step", &Result::diverged_step)
-      .def_readonly("last_loss", &Result::last_loss)
-      .def_readonly("step_bound", &Result::step_bound)
-      .def_readonly("methods", &Result::methods)
-      .def_readonly("exception", &Result::exception);
 }
 
 }  // namespace
@@ -347,27 +293,37 @@ void register_arguments(py::module_& module) {
 void register_training(py::module_& module) {
   register_arguments(module);
   module.def("recorded_columns", &recorded_columns);
-  define<double, Index, std::string, double, bool>(
-      module, "gradient_descent",
-      [](const auto& training, const Descent& how) { return gradient_descent(training, how); },
-      [](double lr, Index steps, const std::string& method, double rtol, bool train_output) {
-        return Descent{lr, steps, descent_method_from_name(method), rtol, train_output};
+  module.def(
+      "gradient_descent",
+      [](const Problem& problem, const Recording& recording, RunHooks& hooks, double lr,
+         Index steps, const std::string& method, double rtol, bool train_output) {
+        const Descent how{lr, steps, descent_method_from_name(method), rtol, train_output};
+        return train(problem, recording, hooks,
+                     [&](const auto& training) { return gradient_descent(training, how); });
       },
-      "lr"_a, "steps"_a, "method"_a, "rtol"_a, "train_output"_a);
-  define<std::string, double, double, double, bool>(
-      module, "gradient_flow",
-      [](const auto& training, const Flow& how) { return gradient_flow(training, how); },
-      [](const std::string& method, double t_end, double dt, double rtol, bool train_output) {
-        return Flow{flow_method_from_name(method), t_end, dt, rtol, train_output};
+      "problem"_a, "recording"_a, "hooks"_a, "lr"_a, "steps"_a, "method"_a, "rtol"_a,
+      "train_output"_a);
+  module.def(
+      "gradient_flow",
+      [](const Problem& problem, const Recording& recording, RunHooks& hooks,
+         const std::string& method, double t_end, double dt, double rtol, bool train_output) {
+        const Flow how{flow_method_from_name(method), t_end, dt, rtol, train_output};
+        return train(problem, recording, hooks,
+                     [&](const auto& training) { return gradient_flow(training, how); });
       },
-      "method"_a, "t_end"_a, "dt"_a, "rtol"_a, "train_output"_a);
-  define<std::vector<double>, Index, Index, bool, std::vector<std::uint64_t>>(
-      module, "sgd", [](const auto& training, const Sgd& how) { return sgd(training, how); },
-      [](const std::vector<double>& lr, Index epochs, Index batch_size, bool train_output,
-         const std::vector<std::uint64_t>& keys) {
-        return Sgd{lr, epochs, batch_size, train_output, keys};
+      "problem"_a, "recording"_a, "hooks"_a, "method"_a, "t_end"_a, "dt"_a, "rtol"_a,
+      "train_output"_a);
+  module.def(
+      "sgd",
+      [](const Problem& problem, const Recording& recording, RunHooks& hooks,
+         std::vector<double> lr, Index epochs, Index batch_size, bool train_output,
+         std::vector<std::uint64_t> keys) {
+        const Sgd how{std::move(lr), epochs, batch_size, train_output, std::move(keys)};
+        return train(problem, recording, hooks,
+                     [&](const auto& training) { return sgd(training, how); });
       },
-      "lr"_a, "epochs"_a, "batch_size"_a, "train_output"_a, "keys"_a);
+      "problem"_a, "recording"_a, "hooks"_a, "lr"_a, "epochs"_a, "batch_size"_a, "train_output"_a,
+      "keys"_a);
 }
 
 }  // namespace asymfast::bindings

@@ -9,30 +9,26 @@ Array = NDArray[Any]
 Callback = Callable[..., Any] | None
 
 def build_config() -> dict[str, Any]: ...
-
-class RunSizes:
-    def __init__(
-        self,
-        n: int,
-        d: int,
-        m: int,
-        k: int,
-        B: int,
-        itemsize: int,
-        ntg_samples: int = 0,
-        rows: int = 0,
-        test_samples: int = 0,
-        threads: int = 1,
-        alone: bool = True,
-        loss: str = "half_sse",
-        activation: str = "swish",
-        train_output: bool = False,
-    ) -> None: ...
-    def gradient_descent(self, method: str) -> float: ...
-    def gradient_flow(self, method: str, dt: float) -> float: ...
-    def sgd(self, batch_size: int) -> float: ...
-    def operator(self) -> float: ...
-
+def planned_bytes(
+    fn: str,
+    n: int,
+    d: int,
+    m: int,
+    k: int,
+    B: int,
+    itemsize: int,
+    ntg_samples: int = 0,
+    rows: int = 0,
+    test_samples: int = 0,
+    threads: int = 1,
+    alone: bool = True,
+    loss: str = "half_sse",
+    activation: str = "swish",
+    train_output: bool = False,
+    method: str = "step",
+    dt: float = 0.0,
+    batch_size: int = 1,
+) -> float: ...
 def planned_ntg_bytes(n: int, n2: int, d: int, v: Array, itemsize: int) -> tuple[float, float]: ...
 def use_isa(isa: str) -> None: ...
 def use_cuda(module: object) -> None: ...
@@ -113,6 +109,9 @@ class Problem:
         X_test: Array | None,
         y_test: Array | None,
         loss: str,
+        backend: str,
+        threads: int,
+        slopes_memory: float,
     ) -> None: ...
 
 class Recording:
@@ -142,67 +141,37 @@ class Hooks:
         resume_from: bytes,
     ) -> None: ...
 
-class Execution:
-    def __init__(self, backend: str, threads: int, slopes_memory: float) -> None: ...
-
-class Result:
-    @property
-    def status(self) -> str: ...
-    @property
-    def stopped_by(self) -> str: ...
-    @property
-    def rows(self) -> dict[str, Any]: ...
-    @property
-    def W(self) -> Array: ...
-    @property
-    def a(self) -> Array: ...
-    @property
-    def diverged(self) -> list[bool]: ...
-    @property
-    def diverged_step(self) -> int: ...
-    @property
-    def last_loss(self) -> float: ...
-    @property
-    def step_bound(self) -> float: ...
-    @property
-    def methods(self) -> list[str]: ...
-    @property
-    def exception(self) -> object: ...
-
 def recorded_columns() -> list[Any]: ...
 def gradient_descent(
     problem: Problem,
     recording: Recording,
     hooks: Hooks,
-    execution: Execution,
     lr: float,
     steps: int,
     method: str,
     rtol: float,
     train_output: bool,
-) -> Result: ...
+) -> dict[str, Any]: ...
 def gradient_flow(
     problem: Problem,
     recording: Recording,
     hooks: Hooks,
-    execution: Execution,
     method: str,
     t_end: float,
     dt: float,
     rtol: float,
     train_output: bool,
-) -> Result: ...
+) -> dict[str, Any]: ...
 def sgd(
     problem: Problem,
     recording: Recording,
     hooks: Hooks,
-    execution: Execution,
     lr: list[float],
     epochs: int,
     batch_size: int,
     train_output: bool,
     keys: list[int],
-) -> Result: ...
+) -> dict[str, Any]: ...
 
 class NtgOperatorFloat:
     def __init__(

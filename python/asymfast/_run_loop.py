@@ -27,7 +27,23 @@ from .run import DivergenceError, Run
 
 _DATA = ("X", "y", "X_test", "y_test")
 Columns = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
-Call = Callable[[_core.Problem, _core.Recording, _core.Hooks, _core.Execution], _core.Result]
+Call = Callable[[_core.Problem, _core.Recording, _core.Hooks], dict[str, Any]]
+
+
+class _Result(NamedTuple):
+    """How a run of the core ended, and what is left in memory of its record."""
+
+    status: str
+    stopped_by: str
+    rows: dict[str, NDArray[Any]]  # by column, flat
+    W: NDArray[Any]
+    a: NDArray[Any]
+    diverged: list[bool]
+    diverged_step: int
+    last_loss: float
+    step_bound: float
+    methods: list[str]
+    exception: BaseException | None
 
 
 class _CheckedError(Exception):
@@ -173,10 +189,14 @@ class Job:
         config = {**settings, **self._config()}
         if self.comm is not None:
             self._agree(config, schedule)
-        execution = _core.Execution(
-            self.backend, self.threads, self._slopes_memory(schedule, settings)
+        problem = _core.Problem(
+            **self._arrays(),
+            activation=self.net.activation,
+            loss=self.loss,
+            backend=self.backend,
+            threads=self.threads,
+            slopes_memory=self._slopes_memory(schedule, settings),
         )
-        problem = _core.Problem(**self._arrays(), activation=self.net.activation, loss=self.loss)
         recording = _core.Recording(
             every=schedule.record_every,
             steps=schedule.record_steps,
@@ -202,12 +222,12 @@ class Job:
                 resume_from=writer.resume_from,
             )
             with writer.explaining():
-                result = call(problem, recording, hooks, execution)
+                result = _Result(**call(problem, recording, hooks))
             rows = writer.rows(result.rows)
             if pulse is not None and result.status == "finished":
                 pulse(1.0, float(rows["loss"][-1, 0]))
         run = self._run(result, rows, config)
-        if isinstance(result.exception, BaseException):
+        if result.exception is not None:
             result.exception.run = run  # type: ignore[attr-defined]
             raise result.exception
         if result.status == "diverged" and self.on_divergence == "raise":
@@ -253,7 +273,9 @@ class Job:
         net, columns = self.net, self.columns()
         B, n, itemsize = net.B or 1, self.X.shape[1], net.dtype.itemsize
         rows = 0 if self.record.folder is not None else _rows(schedule, settings, n)
-        plan = _core.RunSizes(
+        flow = self.fn == "gradient_flow"
+        fixed = _core.planned_bytes(
+            self.fn,
             **{"n": n, "d": net.d, "m": net.m, "k": net.k, "B": B, "itemsize": itemsize},
             ntg_samples=len(self.ntg_on) if any(COLUMNS[c].needs == "NTG" for c in columns) else 0,
             rows=min(rows, _check.LARGEST),
@@ -263,13 +285,10 @@ class Job:
             loss=self.loss,
             activation=net.activation,
             train_output=self.train_output,
+            method=settings["method"] if flow else settings.get("descent", "step"),
+            dt=settings.get("dt") or 0.0,
+            batch_size=settings.get("batch_size", 1),
         )
-        if self.fn == "sgd":
-            fixed = plan.sgd(settings["batch_size"])
-        elif self.fn == "gradient_descent":
-            fixed = plan.gradient_descent(settings.get("descent", "step"))
-        else:
-            fixed = plan.gradient_flow(settings["method"], settings["dt"] or 0.0)
         others = sum(
             dtype.itemsize * math.prod(shape)
             for name, (dtype, shape) in columns.items()
@@ -326,9 +345,7 @@ class Job:
         outputs = a.reshape(self.net.a.shape) if self.train_output else None
         return self.net.with_weights(W.reshape(self.net.W.shape), outputs)
 
-    def _run(
-        self, result: _core.Result, rows: dict[str, NDArray[Any]], config: dict[str, Any]
-    ) -> Run:
+    def _run(self, result: _Result, rows: dict[str, NDArray[Any]], config: dict[str, Any]) -> Run:
         single = self.net.B is None
         columns: dict[str, Any] = {}
         alike = config.get("dt", 0) is not None  # members step, but for the diverged ones
@@ -389,7 +406,7 @@ class Job:
         ranks = 1 if self.comm is None else self.comm.Get_size()
         return {"ranks": ranks, "first_node": self.net.first, "total_nodes": self.net.total}
 
-    def _divergence(self, result: _core.Result, run: Run, step_text: str) -> DivergenceError:
+    def _divergence(self, result: _Result, run: Run, step_text: str) -> DivergenceError:
         step, last, bound = result.diverged_step, result.last_loss, result.step_bound
         which = "" if run.network.B is None else f" of member {int(np.argmax(run.diverged))}"
         stable = (

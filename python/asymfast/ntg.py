@@ -80,9 +80,9 @@ class NTGOperator:
         self._backend, self._threads = resolved(fn, **how)
         n, size = len(x), net.dtype.itemsize
         team = self._threads or _core.build_config()["threads"]
-        sizes = _core.RunSizes(n=n, d=net.d, m=net.m, k=1, B=1, itemsize=size, threads=team)
+        fixed = _core.planned_bytes(fn, n, net.d, net.m, k=1, B=1, itemsize=size, threads=team)
         shown = f"n = {n}, d = {net.d}, m = {net.m}"
-        slopes = _check.slopes_allowed(fn, max_memory, self._backend, sizes.operator(), 0, shown)
+        slopes = _check.slopes_allowed(fn, max_memory, self._backend, fixed, 0, shown)
         kind = _core.NtgOperatorFloat if size == 4 else _core.NtgOperatorDouble
         self._core = kind(net.W, v, net.activation, x, self._backend, self._threads, slopes)
         self.shape = (n, n)
