@@ -104,7 +104,7 @@ KINDS = {
 @pytest.mark.parametrize(
     ("name", "kind", "kills"),
     [
-        *((name, KINDS[name], 4) for name in ("leaps", "tangent flow", "sgd")),
+        ("leaps", KINDS["leaps"], 4),
         *(pytest.param(*each, 50, marks=pytest.mark.slow) for each in KINDS.items()),
     ],
 )
@@ -210,7 +210,9 @@ def test_out_of_time(train, kind, seconds, tmp_path):
     assert_same_run(run_arrays(run), run_arrays(whole))
 
 
-@pytest.mark.parametrize("train", CHOOSING)
+@pytest.mark.parametrize(
+    "train", [CHOOSING[0], *(pytest.param(train, marks=pytest.mark.slow) for train in CHOOSING[1:])]
+)
 def test_taken_up_where_only_some_members_have_arrived(train, tmp_path):
     """A call is over after a millisecond, one or two steps of the reference backend."""
     record = af.Record(times=[0.0, 0.3, 2.0, 9.0], weights=True)

@@ -212,11 +212,13 @@ def long_run(method, case, on, **settings):
 @pytest.mark.parametrize(
     ("method", "size"),
     [
-        *(("leap", size) for size in [(5, 2, 33, 1), (2, 3, 9, 3), (1, 1, 1, 1)]),
+        ("leap", (2, 3, 9, 3)),
         ("tangent", (4, 2, 9, 1)),
+        pytest.param("tangent", (2, 3, 9, 3), marks=pytest.mark.slow),
         *(
-            pytest.param("tangent", size, marks=pytest.mark.slow)
-            for size in [(5, 2, 33, 1), (2, 3, 9, 3), (1, 1, 1, 1)]
+            pytest.param(method, size, marks=pytest.mark.slow)
+            for method in ("leap", "tangent")
+            for size in [(5, 2, 33, 1), (1, 1, 1, 1)]
         ),
     ],
     ids=str,
@@ -300,7 +302,8 @@ def runs_of_every_kind(**on):
 
 
 # Room for small problems in shared memory, and none, so that tiles pass through it.
-@pytest.mark.parametrize("shared", [1 << 16, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("shared", [1 << 16, 3000])
 def test_no_result_depends_on_blocks_or_on_the_order_of_threads(emulation, shared):
     """Where the order of threads between two barriers matters, one of them is missing."""
     emulation(shared_memory=shared)

@@ -104,6 +104,7 @@ def test_ctypes_example(installed):
     assert "refused: activation must be one of" in out
 
 
+@pytest.mark.slow
 def test_cpp_example_from_an_install_tree(install_tree, tmp_path):
     """Moved after it was installed, and with the shared library."""
     moved = tmp_path / "elsewhere"

@@ -461,6 +461,7 @@ def _open(folder):
     Store(folder).save({"pid": os.getpid()}, {})
 
 
+@pytest.mark.slow
 def test_many_open_a_new_folder_at_once(tmp_path):
     spawn = multiprocessing.get_context("spawn")
     with spawn.Pool(4) as pool:

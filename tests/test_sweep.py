@@ -225,6 +225,7 @@ def test_a_failing_run_is_recorded_and_not_fatal(tmp_path):
     assert (len(again.found), len(again.failed)) == (2, 1)
 
 
+@pytest.mark.slow
 @POSIX
 def test_runs_of_killed_workers_resume(tmp_path):
     """From their checkpoints, to the same bits."""
