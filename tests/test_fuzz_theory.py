@@ -304,7 +304,7 @@ def check_theorem(said, times, loss, total):
     30,
     given=constants(L=reals(0.0)),
     m=reals(1.0, 1e308).map(lambda m: float(round(m)) if ordinary(m) else m),
-    deviation=reals(0.0, 1.0),
+    deviation=reals(0.0),
     mu=reals(0.0),
     R=reals(0.0),
 )

@@ -218,6 +218,23 @@ def test_proposition_b1_bounds_sums_of_projections(n):
 def test_proposition_b1_at_the_ends():
     assert theory.proposition_b1(0.0, n=3, mu=5.0, R=1.0) == (1.0, 1.0)
     assert theory.proposition_b1(1.0, n=3, mu=5.0, R=1.0)[0] == pytest.approx(3 * math.exp(-5))
+    assert theory.proposition_b1(1e308, n=3, mu=5.0, R=1.0) == (0.0, 0.0)
+    assert theory.proposition_b1(2.0, n=3, mu=0.0, R=1.0) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("delta", [1e-9, 1e-3, 0.0099, 0.011, 0.9999, 1.5, 40.0])
+def test_proposition_b1_at_small_and_large_deviations(delta):
+    """Exponents -1, where delta + (1 - delta) log(1 - delta) cancels; the upper bound above 1."""
+    with mp.workdps(40):
+        x = mp.mpf(delta)
+        low, high = (
+            s * x + (1 - s * x) * mp.log(1 - s * x) if s * x < 1 else mp.inf for s in (1, -1)
+        )
+        for index, rate in enumerate((low, high)):
+            mu = float(1 / rate) or 1.0
+            exact = min(1.0, float(2 * mp.exp(-mu * rate)))
+            bounds = theory.proposition_b1(delta, n=2, mu=mu, R=1.0)
+            assert bounds[index] == pytest.approx(exact, rel=1e-13)
 
 
 GOOD = {"n": 5, "d": 3, "kappa": 0.01, "gamma": 0.5, "delta": 0.1}

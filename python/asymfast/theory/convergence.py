@@ -251,14 +251,14 @@ class PropositionD1:
         return min(1.0, math.exp(min(0.0, math.log(self.n) + self.log_failure_per_node * m)))
 
 
-@statement(delta=number("[0, 1]"), mu=NOT_NEGATIVE, R=POSITIVE)
+@statement(delta=NOT_NEGATIVE, mu=NOT_NEGATIVE, R=POSITIVE)
 def proposition_b1(delta: float, *, n: int, mu: float, R: float) -> tuple[float, float]:
     """Matrix Chernoff bounds (Tropp) for a sum of independent matrices, 0 <= X_j <= R.
 
     Parameters
     ----------
     delta : float
-        Relative deviation of the eigenvalue, in [0, 1].
+        Relative deviation of the eigenvalue, >= 0.
     n : int
         Size of the matrices.
     mu : float
@@ -270,7 +270,8 @@ def proposition_b1(delta: float, *, n: int, mu: float, R: float) -> tuple[float,
     -------
     lower, upper : float
         Bounds, at most 1, of Pr(eig_min <= (1 - delta) mu_min) = n [e^-delta / (1-delta)^(1-delta)]
-        ^(mu/R) and of Pr(eig_max >= (1 + delta) mu_max), the same with -delta for delta.
+        ^(mu/R) and of Pr(eig_max >= (1 + delta) mu_max), the same with -delta for delta. For
+        delta > 1 and mu > 0, `lower` is 0: no eigenvalue is negative.
 
     Notes
     -----
@@ -286,10 +287,15 @@ def proposition_b1(delta: float, *, n: int, mu: float, R: float) -> tuple[float,
     """
 
     def bound(x: float) -> float:
-        entropy = (1 - x) * math.log1p(-x) if x < 1 else 0.0
-        return min(1.0, math.exp(min(0.0, math.log(n) - mu / R * (x + entropy))))
+        if abs(x) < 1e-2:  # x + (1 - x) log(1 - x), which cancel
+            rate = math.fsum(x**k / (k * (k - 1)) for k in range(2, 10))
+        else:
+            rate = x + (1 - x) * math.log1p(-x) if x < 1 else x
+        return min(1.0, math.exp(min(0.0, math.log(n) - mu / R * rate)))
 
-    return bound(delta), bound(-delta)
+    if mu == 0:
+        return 1.0, 1.0
+    return 0.0 if delta > 1 else bound(delta), bound(-delta)
 
 
 @statement(gamma=_ABOVE_0)
