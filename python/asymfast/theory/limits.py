@@ -16,6 +16,7 @@ from asymfast.theory.activations import ACTIVATIONS, Floats
 from asymfast.theory.checks import FLAG, Array, count, mirrored, number, optional, statement
 from asymfast.theory.expectations import RowGeometry, row_geometry
 from asymfast.theory.scaling import (
+    ZIPF,
     feature_learning_measure,
     node_scaling_parts,
     normalised,
@@ -256,7 +257,7 @@ def _spread(X: Floats, activation: str, K: Floats) -> float:
     return math.sqrt(max(0.0, float(np.sum(second - (K / unit) ** 2))))
 
 
-@statement()
+@statement(alpha=optional(ZIPF))
 def ntg_variance(
     X: Array,
     gamma: float,
@@ -307,7 +308,7 @@ class Truncation(NamedTuple):
     sure: float
 
 
-@statement(terms=optional(count(1, _MOST_TERMS)), return_bound=FLAG)
+@statement(alpha=optional(ZIPF), terms=optional(count(1, _MOST_TERMS)), return_bound=FLAG)
 def limiting_ntg(
     X: Array,
     gamma: float,
@@ -551,7 +552,7 @@ def min_eigenvalue_law(
     Parameters
     ----------
     m : int, optional
-        Width of the networks; None for the limit of Proposition 3.1.
+        Width of the networks; None for the limit of Proposition 3.1, which needs alpha < 1.
     terms : int, optional
         For the limit, as in `limiting_ntg`.
 
