@@ -829,10 +829,18 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"asymfast {af.__version__}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["predict"], ["certify"], ["paper"], ["info"]])
+VERBS = ("train", "predict", "export", "certify", "paper", "sweep", "bench", "info")
+
+
+@pytest.mark.parametrize("command", [[], *([verb] for verb in VERBS)])
 def test_help(command, capsys):
+    """The help of every option says what it is, not only what its default is."""
     assert main([*command, "--help"]) == 0
-    assert "usage: " + " ".join(["asymfast", *command]) in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "usage: " + " ".join(["asymfast", *command]) in text
+    options = re.findall(r"^  (--\S+)(?: (?:\{.*\}|[A-Z]\S*))?\s+(.*)$", text, re.MULTILINE)
+    assert len(options) > 1 or command == ["info"]
+    assert all(re.match(r"[a-z]+ ", said) for _, said in options), options
 
 
 def test_as_a_module(tmp_path):

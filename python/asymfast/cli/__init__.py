@@ -149,7 +149,7 @@ def _parser() -> Parser:
     )
     for module in (train, certify, study, bench):
         module.register(commands)
-    command(commands, info)
+    command(commands, info).epilog = None  # it has no options
     return parser
 
 

@@ -114,7 +114,10 @@ def command(commands: Any, function: Callable[[argparse.Namespace], int]) -> Par
     summary, _, text = inspect.cleandoc(function.__doc__ or "").partition("\n\n")
     title = summary.removesuffix(".")
     parser: Parser = commands.add_parser(
-        function.__name__, help=title[:1].lower() + title[1:], description=f"{summary} {text}"
+        function.__name__,
+        help=title[:1].lower() + title[1:],
+        description=f"{summary} {text}",
+        epilog="Defaults are in parentheses.",
     )
     parser.set_defaults(execute=function)
     return parser
@@ -123,30 +126,74 @@ def command(commands: Any, function: Callable[[argparse.Namespace], int]) -> Par
 def table_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how a CSV file is read."""
     option = parser.add_argument
-    option("--drop", action="append", default=[], metavar="COLUMN", help="not used (repeatable)")
-    text = "of text: one input of 0 and 1 for each of its values (repeatable)"
+    option(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="leave this column out (repeatable)",
+    )
+    text = "a column of text: each of its values becomes an input of 0 and 1 (repeatable)"
     option("--one-hot", action="append", default=[], metavar="COLUMN", help=text)
-    text = "what to do about rows with empty cells (error)"
+    text = "refuse rows with empty cells, or leave them out (error)"
     option("--missing", choices=("error", "drop"), default="error", help=text)
-    option("--decimal", choices=(".", ","), default=".", help="decimal sign of the numbers (.)")
+    option("--decimal", choices=(".", ","), default=".", help="decimal sign in the file (.)")
 
 
 def run_options(parser: argparse.ArgumentParser, *, out: str, seed: str) -> None:
     """Add the options of network and training that every training command has."""
     option = parser.add_argument
-    option("--gamma", type=unit, default=0.5, metavar="G", help="even part (0.5)")
-    option("--alpha", type=positive, default=0.7, metavar="A", help="decay of the rest (0.7)")
-    option("--width", type=count, default=2000, metavar="M", help="hidden nodes (2000)")
-    option("--activation", choices=ACTIVATIONS, default="swish", help="of the hidden nodes (swish)")
-    option("--lr", type=rate, default="auto", metavar="L", help="learning rate (auto)")
-    option("--steps", type=count, default=2000, metavar="N", help="training steps (2000)")
+    option(
+        "--gamma",
+        type=unit,
+        default=0.5,
+        metavar="G",
+        help="share of the scaling that all nodes get alike, 0 to 1 (0.5)",
+    )
+    option(
+        "--alpha",
+        type=positive,
+        default=0.7,
+        metavar="A",
+        help="the rest falls like j^(-1/alpha) (0.7)",
+    )
+    option("--width", type=count, default=2000, metavar="M", help="number of hidden nodes (2000)")
+    option(
+        "--activation",
+        choices=ACTIVATIONS,
+        default="swish",
+        help="function of the hidden nodes (swish)",
+    )
+    option(
+        "--lr",
+        type=rate,
+        default="auto",
+        metavar="L",
+        help="learning rate, a number or auto (auto)",
+    )
+    option("--steps", type=count, default=2000, metavar="N", help="number of training steps (2000)")
     option("--flow", action="store_true", help="gradient flow instead of gradient descent")
-    option("--t-end", type=positive, metavar="T", help="end of the flow (steps)")
-    option("--record-every", type=count, metavar="N", help="steps (about 50 records in all)")
-    option("--seed", type=natural, default=0, metavar="N", help=f"of {seed} (0)")
-    option("--threads", type=threads, metavar="N", help="(all cores)")
-    option("--device", choices=("cpu", "cuda"), default="cpu", help="what trains (cpu)")
-    option("--dtype", choices=("float64", "float32"), default="float64", help="precision (float64)")
+    option(
+        "--t-end",
+        type=positive,
+        metavar="T",
+        help="time at which the flow ends (steps times learning rate)",
+    )
+    option(
+        "--record-every",
+        type=count,
+        metavar="N",
+        help="steps between two records (about 50 records in all)",
+    )
+    option("--seed", type=natural, default=0, metavar="N", help=f"random seed of {seed} (0)")
+    option("--threads", type=threads, metavar="N", help="how many threads to use (all cores)")
+    option("--device", choices=("cpu", "cuda"), default="cpu", help="where to train (cpu)")
+    option(
+        "--dtype",
+        choices=("float64", "float32"),
+        default="float64",
+        help="precision of the numbers (float64)",
+    )
     option("--out", type=some_path, metavar="DIR", help=f"folder for the results ({out})")
     option("--overwrite", action="store_true", help="replace the results of another run there")
     option("--no-figure", action="store_true", help="draw no figure; needs no matplotlib")

@@ -40,13 +40,24 @@ def register(commands: Any) -> None:
     """Add the command and its options to the subparsers of ``asymfast``."""
     option = common.command(commands, bench).add_argument
     for name, text in (("n", "samples"), ("d", "inputs"), ("m", "hidden nodes")):
-        option(f"--{name}", type=count, required=True, metavar=name.upper(), help=text)
-    option("--k", type=count, default=1, metavar="K", help="outputs (1)")
-    option("--activation", choices=_ACTIVATIONS, default="swish", help="of the nodes (swish)")
-    option("--dtype", choices=("float32", "float64"), default="float32", help="(float32)")
-    option("--threads", type=common.threads, metavar="N", help="(all cores)")
-    option("--against", default="", metavar="numpy,torch,jax", help="other libraries (none)")
-    option("--rounds", type=count, default=7, metavar="N", help="measurements of each (7)")
+        option(
+            f"--{name}", type=count, required=True, metavar=name.upper(), help=f"number of {text}"
+        )
+    option("--k", type=count, default=1, metavar="K", help="number of outputs (1)")
+    option(
+        "--activation", choices=_ACTIVATIONS, default="swish", help="function of the nodes (swish)"
+    )
+    option("--dtype", choices=("float32", "float64"), default="float32", help="precision (float32)")
+    option(
+        "--threads", type=common.threads, metavar="N", help="how many threads to use (all cores)"
+    )
+    option(
+        "--against",
+        default="",
+        metavar="NAMES",
+        help="libraries to compare with, such as numpy,torch,jax (none)",
+    )
+    option("--rounds", type=count, default=7, metavar="N", help="how often each is measured (7)")
 
 
 def bench(options: argparse.Namespace) -> int:

@@ -26,11 +26,13 @@ def register(commands: Any) -> None:
     """Add the command and its options to the subparsers of ``asymfast``."""
     parser = common.command(commands, certify)
     option = parser.add_argument
-    option("file", type=Path, nargs="?", metavar="FILE.csv", help="the table (simulated data)")
-    option("--target", metavar="COLUMN", help="of the file: what to learn from the other columns")
+    option(
+        "file", type=Path, nargs="?", metavar="FILE.csv", help="the table (default: simulated data)"
+    )
+    option("--target", metavar="COLUMN", help="what to learn from the other columns of the file")
     common.table_options(parser)
-    option("--samples", type=count, default=100, metavar="N", help="rows at most (100)")
-    option("--inputs", type=count, metavar="D", help="of the simulated data (50)")
+    option("--samples", type=count, default=100, metavar="N", help="number of rows, at most (100)")
+    option("--inputs", type=count, metavar="D", help="number of inputs of the simulated data (50)")
     text = "probability that the theorem may fail with (0.1)"
     option("--delta", type=fraction, default=0.1, metavar="P", help=text)
     option("--corrected", action="store_true", help="use the true sup |sigma'| instead of 1")

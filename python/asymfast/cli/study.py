@@ -20,32 +20,73 @@ def register(commands: Any) -> None:
     )
     option("experiment", nargs="+", help=text)
     option("--quick", action="store_true", help="fewer seeds, steps and samples: minutes")
-    option("--activation", choices=("swish", "relu"), default="swish", help="of the nodes (swish)")
-    option("--seeds", type=count, metavar="N", help="repetitions (5)")
-    option("--steps", type=count, metavar="N", help="of gradient descent (the paper's)")
-    option("--epochs", type=count, metavar="N", help="of stochastic gradient descent (50)")
-    option("--width", type=count, metavar="M", help="hidden nodes (2000)")
-    option("--samples", type=count, metavar="N", help="of simulated data, MNIST and features")
-    option("--dtype", choices=("float64", "float32"), help="precision (the experiment's)")
-    option("--data", type=Path, metavar="DIR", help="folder of the data (ASYMFAST_DATA)")
-    option("--jobs", type=count, metavar="N", help="processes (one for each core)")
-    option("--threads", type=count, metavar="N", help="of all processes together (all cores)")
-    option("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
+    option(
+        "--activation",
+        choices=("swish", "relu"),
+        default="swish",
+        help="function of the nodes (swish)",
+    )
+    option(
+        "--seeds", type=count, metavar="N", help="number of repetitions, each with its own seed (5)"
+    )
+    option(
+        "--steps",
+        type=count,
+        metavar="N",
+        help="steps of gradient descent (as many as in the paper)",
+    )
+    option("--epochs", type=count, metavar="N", help="epochs of stochastic gradient descent (50)")
+    option("--width", type=count, metavar="M", help="number of hidden nodes (2000)")
+    option(
+        "--samples",
+        type=count,
+        metavar="N",
+        help="rows of the simulated data, of MNIST and of features",
+    )
+    option(
+        "--dtype",
+        choices=("float64", "float32"),
+        help="precision of the numbers (that of the experiment)",
+    )
+    option(
+        "--data", type=Path, metavar="DIR", help="folder of the data sets (that in ASYMFAST_DATA)"
+    )
+    option("--jobs", type=count, metavar="N", help="how many processes to use (one for each core)")
+    option(
+        "--threads", type=count, metavar="N", help="threads of all processes together (all cores)"
+    )
+    option("--device", choices=("cpu", "cuda"), default="cpu", help="where to train (cpu)")
     option("--out", type=some_path, metavar="DIR", help="folder for the results (asymfast-paper)")
     option("--no-figure", action="store_true", help="draw no figure; needs no matplotlib")
     text = "write tables, figures and report from the finished runs"
     option("--no-training", action="store_true", help=text)
 
     option = common.command(commands, sweep).add_argument
-    option("grid", type=Path, metavar="GRID.toml", help="base, grid, variants and runs")
+    option(
+        "grid",
+        type=Path,
+        metavar="GRID.toml",
+        help="a file that describes the runs; see docs/sweeps.md",
+    )
     option("--out", type=some_path, metavar="DIR", help="folder for the results (asymfast-GRID)")
     option("--dry-run", action="store_true", help="list the runs, and compute none")
-    option("--jobs", type=count, metavar="N", help="runs at a time (one a core)")
-    option("--threads", type=threads, metavar="N", help="of each run (cores / jobs)")
-    option("--address", metavar="URL", help="of a Dask scheduler, such as tcp://host:8786")
-    option("--retries", type=natural, default=2, metavar="N", help="after a worker died (2)")
+    option("--jobs", type=count, metavar="N", help="how many runs at a time (one for each core)")
+    option(
+        "--threads",
+        type=threads,
+        metavar="N",
+        help="threads of each run (the cores, shared among the jobs)",
+    )
+    option("--address", metavar="URL", help="address of a Dask scheduler, such as tcp://host:8786")
+    option(
+        "--retries",
+        type=natural,
+        default=2,
+        metavar="N",
+        help="how often to repeat a run whose process died (2)",
+    )
     option("--no-wait", action="store_true", help="skip runs that another process is working on")
-    option("--data-dir", type=Path, metavar="DIR", help="folder of data sets and files")
+    option("--data-dir", type=Path, metavar="DIR", help="folder of the data sets and tables")
     text = "seconds between the checkpoints of a run (60)"
     option("--checkpoint-every", type=common.positive, default=60.0, metavar="S", help=text)
 

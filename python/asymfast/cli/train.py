@@ -34,34 +34,68 @@ def register(commands: Any) -> None:
     """Add the commands and their options to the subparsers of ``asymfast``."""
     parser = common.command(commands, train)
     option = parser.add_argument
-    option("file", type=Path, metavar="FILE.csv", help="the table")
+    option("file", type=Path, metavar="FILE.csv", help="the table to learn from")
     text = "what to learn from the other columns (repeatable)"
     option("--target", required=True, action="append", metavar="COLUMN", help=text)
     common.table_options(parser)
     option("--bias", action="store_true", help="add an input that is always 1")
-    option("--loss", choices=("mse", "half_sse"), default="mse", help="mean or half sum of squares")
-    text = "every step, many at a time with a controlled error, or the cheaper one (step)"
+    option(
+        "--loss",
+        choices=("mse", "half_sse"),
+        default="mse",
+        help="mean of the squared errors, or half their sum (mse)",
+    )
+    text = "single steps, leaps over many with a controlled error, or the cheaper one (step)"
     option("--method", choices=("step", "leap", "auto"), help=text)
-    option("--rtol", type=fraction, metavar="R", help="tolerance of the flow, and of leaps (1e-6)")
-    option("--test-fraction", type=share, default=0.2, metavar="P", help="(0.2)")
-    option("--ntg-on", type=natural, metavar="N", help="samples in the NTG (up to 500; 0: no NTG)")
+    option(
+        "--rtol",
+        type=fraction,
+        metavar="R",
+        help="relative error allowed in the flow or in leaps (1e-6)",
+    )
+    option(
+        "--test-fraction",
+        type=share,
+        default=0.2,
+        metavar="P",
+        help="share of the rows kept for the test (0.2)",
+    )
+    option(
+        "--ntg-on",
+        type=natural,
+        metavar="N",
+        help="rows to measure the NTG on (at most 500); 0: no NTG",
+    )
     common.run_options(parser, out="asymfast-FILE", seed="the split and the network")
 
     option = common.command(commands, predict).add_argument
     option("model", type=Path, metavar="MODEL", help="model.npz, or the folder that has it")
     option("file", type=Path, metavar="NEW.csv", help="a table with the inputs of the model")
-    option("--decimal", choices=(".", ","), default=".", help="decimal sign of the numbers (.)")
-    option("--threads", type=common.threads, metavar="N", help="(all cores)")
-    text = "where the predictions go (the screen)"
+    option("--decimal", choices=(".", ","), default=".", help="decimal sign in the file (.)")
+    option(
+        "--threads", type=common.threads, metavar="N", help="how many threads to use (all cores)"
+    )
+    text = "file to write the predictions to (the screen)"
     option("--out", type=common.some_path, metavar="FILE.csv", help=text)
     option("--overwrite", action="store_true", help="replace the file of --out")
 
     option = common.command(commands, export).add_argument
     option("model", type=Path, metavar="MODEL", help="model.npz, its folder, or run.npz")
-    option("--c", type=Path, metavar="FILE.h", help="a header with a function to call")
-    option("--onnx", type=Path, metavar="FILE.onnx", help="needs the extra onnx")
-    option("--numpy", type=Path, metavar="FILE.py", help="a module with a function predict(X)")
-    option("--dtype", choices=("float64", "float32"), help="of the weights (the model's)")
+    option("--c", type=Path, metavar="FILE.h", help="write a C header with a function to call")
+    option(
+        "--onnx", type=Path, metavar="FILE.onnx", help="write an ONNX file; needs the extra onnx"
+    )
+    option(
+        "--numpy",
+        type=Path,
+        metavar="FILE.py",
+        help="write a Python module with a function predict(X)",
+    )
+    option(
+        "--dtype",
+        choices=("float64", "float32"),
+        help="precision of the weights (that of the model)",
+    )
     option("--overwrite", action="store_true", help="replace files that exist")
 
 
