@@ -400,7 +400,12 @@ def test_other_dialects_give_the_same_run(change, options, table):
         (["--rtol", "0.1"], "--rtol needs --flow, or --method leap or auto"),
         (["--flow", "--method", "leap"], "--method is for gradient descent, not for --flow"),
         (["--method", "jump"], "argument --method: invalid choice: 'jump'"),
-        (["--wid", "3"], "unrecognized arguments: --wid 3"),
+        (
+            ["--wid", "3"],
+            "unrecognized arguments: --wid 3; did you mean --width? (see asymfast train",
+        ),
+        (["more.csv"], "unrecognized arguments: more.csv (see asymfast train --help)"),
+        (["--target", "speed", "--target", "heat", "--target", "tilt"], "only the target columns "),
     ],
 )
 def test_wrong_options(table, capsys, options, sentence):
@@ -439,6 +444,22 @@ def test_wrong_tables(table, capsys, content, sentence):
     assert sentence in err
     assert err.count("\n") == 1
     assert [path.name for path in table.parent.iterdir()] == ["small.csv"]
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["train", "", "--target", "lift"], "FILE.csv"),
+        (["predict", "", "small.csv"], "MODEL"),
+        (["export", "small.csv", "--c", ""], "--c"),
+        (["certify", "", "--target", "lift"], "FILE.csv"),
+        (["paper", "simulated", "--data", ""], "--data"),
+        (["sweep", ""], "GRID.toml"),
+    ],
+)
+def test_empty_paths_as_of_unset_variables_are_refused(table, capsys, words, name):
+    assert main(words) == 2
+    assert f"argument {name}: must not be empty" in capsys.readouterr().err
 
 
 def test_missing_file(table, capsys):
@@ -858,7 +879,7 @@ def test_a_full_standard_output_is_not_a_full_folder(table, capsys, monkeypatch)
 
     monkeypatch.setattr(sys, "stdout", Full())
     assert train(table, "--no-figure") == 1
-    assert "cannot write to the standard output: [Errno 28]" in capsys.readouterr().err
+    assert "cannot write to stdout: [Errno 28]" in capsys.readouterr().err
 
 
 def test_a_closed_pipe_is_no_crash():

@@ -299,6 +299,13 @@ def test_named_experiment_without_data_is_an_error(capsys):
     assert "asymfast paper: the file cifar100_*.npz" in capsys.readouterr().err
     assert paper("--no-figure", experiment="energy") == 2
     assert "energy.csv, which does not exist" in capsys.readouterr().err
+    assert not list(Path().iterdir())
+
+
+def test_nothing_finished_and_no_training_is_not_success(capsys):
+    assert paper("--no-training") == 1
+    err = capsys.readouterr().err
+    assert err.startswith("asymfast paper: simulated: no seed is finished in all settings")
 
 
 @pytest.mark.parametrize("command", ["paper simulated --seeds 1", "sweep grid.toml --jobs 1"])

@@ -69,10 +69,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     with _streams():
         try:
-            options = _parser().parse_args(argv)
+            options, unknown = _parser().parse_known_args(argv)
+            if unknown:
+                options.parser.unknown(unknown)
         except SystemExit as leaving:  # --help, --version or a mistake, which argparse reports
             return int(leaving.code or 0)
         vars(options).pop("options_seen", None)
+        del options.parser
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _warn
@@ -90,8 +93,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return INCOMPLETE
         except OSError as refused:  # a full disk, at the end of a run
-            what = "the results" if refused.filename else "to the standard output"
-            return _fail(options.command, f"cannot write {what}: {refused}", INCOMPLETE)
+            what = ""
+            if refused.errno is not None:  # None: of a library, such as a time-out of Dask
+                what = f"cannot write {'the results' if refused.filename else 'to stdout'}: "
+            return _fail(options.command, f"{what}{refused}", INCOMPLETE)
         except (ValueError, ImportError, RuntimeError, OverflowError) as refused:
             message = str(refused).removeprefix(f"{options.command}: ").removeprefix("asymfast: ")
             return _fail(options.command, message, BAD_INPUT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import difflib
 import inspect
 import json
 import math
@@ -53,6 +54,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print ``asymfast train: <message>`` and leave with exit code 2."""
         self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+    def unknown(self, arguments: Sequence[str]) -> NoReturn:
+        """Refuse arguments that the command does not have."""
+        known = self._option_string_actions
+        near = difflib.get_close_matches(arguments[0].partition("=")[0], known, 1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        self.error(f"unrecognized arguments: {' '.join(arguments)}{meant}")
 
 
 class _Once(argparse.Action):
@@ -119,7 +127,7 @@ def command(commands: Any, function: Callable[[argparse.Namespace], int]) -> Par
         description=f"{summary} {text}",
         epilog="Defaults are in parentheses.",
     )
-    parser.set_defaults(execute=function)
+    parser.set_defaults(execute=function, parser=parser)
     return parser
 
 

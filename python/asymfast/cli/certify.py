@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,11 @@ def register(commands: Any) -> None:
     parser = common.command(commands, certify)
     option = parser.add_argument
     option(
-        "file", type=Path, nargs="?", metavar="FILE.csv", help="the table (default: simulated data)"
+        "file",
+        type=common.some_path,
+        nargs="?",
+        metavar="FILE.csv",
+        help="the table (default: simulated data)",
     )
     option("--target", metavar="COLUMN", help="what to learn from the other columns of the file")
     common.table_options(parser)

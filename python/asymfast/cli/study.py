@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,10 @@ def register(commands: Any) -> None:
         help="precision of the numbers (that of the experiment)",
     )
     option(
-        "--data", type=Path, metavar="DIR", help="folder of the data sets (that in ASYMFAST_DATA)"
+        "--data",
+        type=some_path,
+        metavar="DIR",
+        help="folder of the data sets (that in ASYMFAST_DATA)",
     )
     option("--jobs", type=count, metavar="N", help="how many processes to use (one for each core)")
     option(
@@ -64,7 +68,7 @@ def register(commands: Any) -> None:
     option = common.command(commands, sweep).add_argument
     option(
         "grid",
-        type=Path,
+        type=some_path,
         metavar="GRID.toml",
         help="a file that describes the runs; see docs/sweeps.md",
     )
@@ -86,7 +90,7 @@ def register(commands: Any) -> None:
         help="how often to repeat a run whose process died (2)",
     )
     option("--no-wait", action="store_true", help="skip runs that another process is working on")
-    option("--data-dir", type=Path, metavar="DIR", help="folder of the data sets and tables")
+    option("--data-dir", type=some_path, metavar="DIR", help="folder of the data sets and tables")
     text = "seconds between the checkpoints of a run (60)"
     option("--checkpoint-every", type=common.positive, default=60.0, metavar="S", help=text)
 
@@ -98,12 +102,13 @@ def paper(options: argparse.Namespace) -> int:
     written and compared with the paper's claims. There is one file a run, named by the hash of its
     settings: finished runs are skipped, and an interrupted one resumes from its checkpoint.
     """
+    out = options.out or Path("asymfast-paper")
+    new = not out.exists()
     try:
         from asymfast import study
 
         names = [name for one in options.experiment for name in one.split(",") if name]
         _require_known(names)
-        out = options.out or Path("asymfast-paper")
         if not options.no_figure:
             common.require_figures()
         common.require_device(options.device)
@@ -128,6 +133,10 @@ def paper(options: argparse.Namespace) -> int:
         ) from None
     except OSError as refused:
         raise CommandError(str(refused)) from refused
+    finally:
+        if new:
+            with suppress(OSError):  # it holds something
+                out.rmdir()
     if result.failures:
         raise CommandError(
             f"{'; '.join(result.failures)}; the other runs are kept", common.INCOMPLETE

@@ -34,7 +34,7 @@ def register(commands: Any) -> None:
     """Add the commands and their options to the subparsers of ``asymfast``."""
     parser = common.command(commands, train)
     option = parser.add_argument
-    option("file", type=Path, metavar="FILE.csv", help="the table to learn from")
+    option("file", type=common.some_path, metavar="FILE.csv", help="the table to learn from")
     text = "what to learn from the other columns (repeatable)"
     option("--target", required=True, action="append", metavar="COLUMN", help=text)
     common.table_options(parser)
@@ -69,8 +69,15 @@ def register(commands: Any) -> None:
     common.run_options(parser, out="asymfast-FILE", seed="the split and the network")
 
     option = common.command(commands, predict).add_argument
-    option("model", type=Path, metavar="MODEL", help="model.npz, or the folder that has it")
-    option("file", type=Path, metavar="NEW.csv", help="a table with the inputs of the model")
+    option(
+        "model", type=common.some_path, metavar="MODEL", help="model.npz, or the folder that has it"
+    )
+    option(
+        "file",
+        type=common.some_path,
+        metavar="NEW.csv",
+        help="a table with the inputs of the model",
+    )
     option("--decimal", choices=(".", ","), default=".", help="decimal sign in the file (.)")
     option(
         "--threads", type=common.threads, metavar="N", help="how many threads to use (all cores)"
@@ -80,14 +87,24 @@ def register(commands: Any) -> None:
     option("--overwrite", action="store_true", help="replace the file of --out")
 
     option = common.command(commands, export).add_argument
-    option("model", type=Path, metavar="MODEL", help="model.npz, its folder, or run.npz")
-    option("--c", type=Path, metavar="FILE.h", help="write a C header with a function to call")
     option(
-        "--onnx", type=Path, metavar="FILE.onnx", help="write an ONNX file; needs the extra onnx"
+        "model", type=common.some_path, metavar="MODEL", help="model.npz, its folder, or run.npz"
+    )
+    option(
+        "--c",
+        type=common.some_path,
+        metavar="FILE.h",
+        help="write a C header with a function to call",
+    )
+    option(
+        "--onnx",
+        type=common.some_path,
+        metavar="FILE.onnx",
+        help="write an ONNX file; needs the extra onnx",
     )
     option(
         "--numpy",
-        type=Path,
+        type=common.some_path,
         metavar="FILE.py",
         help="write a Python module with a function predict(X)",
     )

@@ -410,7 +410,8 @@ def read_samples(
     inputs = tuple(name for name in table.columns if name not in targets)
     if not inputs:
         raise ValueError(
-            f"{path} has only the target column {', '.join(map(repr, targets))}, and no inputs"
+            f"{path} has only the target column{'s' if len(targets) > 1 else ''} "
+            f"{', '.join(map(repr, targets))}, and no inputs"
         )
     rows = len(table.values)
     held_out = round(test_fraction * rows)

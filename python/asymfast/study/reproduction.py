@@ -148,6 +148,8 @@ def paper(
         if train:
             outcome.failures += _run(experiment, plan, store, data_dir, jobs, threads, say)
         found.append(results(experiment, store))
+        if not (train or found[-1].seeds):
+            outcome.failures.append(f"{experiment.name}: no seed is finished in all settings")
         _show(found[-1], folder, draw, say)
     if found := [one for one in found if one.seeds]:
         _write_report(folder / "report.html", found)
