@@ -185,7 +185,7 @@ CORE = [
         "test_leaps.py",
     ),
     Mutant(
-        "train/recurrence.cpp",
+        "train/recurrence.hpp",
         "of_v0[i] += weight;",
         "of_v0[i] -= weight;",
         "test_leaps.py",

@@ -56,6 +56,8 @@ struct Blend {
   std::vector<Index> frames;
   std::vector<double> shares;
   Part nodes = Part::all;
+
+  void add(Index frame, double share) { frames.push_back(frame), shares.push_back(share); }
 };
 
 template <class T>

@@ -66,6 +66,14 @@ class Eigenbasis {
   std::vector<double> values_, vectors_, transposed_;  // U diag(values) U^T; U; U^T
 };
 
+// The solution of a small problem on one step or leap: r at its end, and its moments, the integrals
+// or sums of r times the Lagrange polynomials of the points of the past, (points, N).
+struct Solution {
+  std::vector<double> r, moments;
+  int iterations = 0;
+  double flop = 0;
+};
+
 // Largest eigenvalue of the neural tangent matrix of all outputs, `size` of them, at the point of
 // an engine, by the Lanczos method on products with it. At most 30 products; a lower bound, within
 // 1 % as a rule. Infinite where a product is not finite.

@@ -12,6 +12,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <numeric>
 #include <vector>
 
 #include "engine.hpp"
@@ -30,7 +31,6 @@ class LeadingOutputs {
  public:
   using Node = TangentHistory::Node;
   using Nodes = TangentHistory::Nodes;
-  using Solution = Recurrence::Solution;
 
   // Of N outputs of m nodes with d inputs; h = lr times the curvature of the loss.
   LeadingOutputs(Index N, Index m, Index d, double h, const KernelTable& kernels)
@@ -41,7 +41,7 @@ class LeadingOutputs {
         h_(h),
         all_(N <= tuning::kAllOutputs),
         kernels_(&kernels),
-        recurrence_(kernels),
+        recurrence_(kernels, h),
         r_(all_ ? 0 : TangentHistory::kFrames * N) {}
 
   TangentHistory past;
@@ -62,25 +62,30 @@ class LeadingOutputs {
       return 2 * double(N_) * double(N_) * double(m_);
     }
     known_[node.frame] = p_;
-    weak_ = project(engine, part_of(mean, Part::weak), node.frame, r, context), weak_r_ = r;
+    const Blend weak{mean.frames, mean.shares, Part::weak};
+    weak_ = project(engine, weak, node.frame, r, context), weak_r_ = r;
     return flop + cost(p_ + 1) + renew_strong(engine, mean, node, r, context);
   }
 
   // The same where the point has moved a little since keep(): only strong nodes have turned.
   double renew_strong(Engine<T>& engine, const Blend& mean, const Node& node,
                       const std::vector<double>& r, const Context& context) {
-    add(engine, part_of(mean, Part::strong), node, r, context);
+    const Blend strong{mean.frames, mean.shares, Part::strong};
+    const Along part = project(engine, strong, node.frame, r, context);
+    const std::vector<double> weak_change = follow(weak_.M.data(), r, weak_r_.data());
+    double* M = past.matrix(node.frame);
+    for (std::size_t i = 0; i < part.M.size(); ++i) M[i] = weak_.M[i] + part.M[i];
+    for (std::size_t i = 0; i < part.Ar.size(); ++i)
+      Ar_[node.frame * p_ + i] = weak_.Ar[i] + weak_change[i] + part.Ar[i];
+    std::copy(r.begin(), r.end(), r_.begin() + node.frame * N_);
     return cost(p_ + 1) / double(kStrongShare);
   }
 
   // The point of `frame` lies a little beside where it was kept, with residual r.
   void correct(Index frame, const std::vector<double>& r) {
     if (all_) return;
-    std::vector<double> change(r);
-    for (Index i = 0; i < N_; ++i) change[i] -= r_[frame * N_ + i];
-    const std::vector<double> rho = along(change, 1, p_);
-    const std::vector<double> M_rho = product(*kernels_, p_, p_, 1, past.matrix(frame), rho.data());
-    for (Index i = 0; i < p_; ++i) Ar_[frame * p_ + i] += M_rho[i];
+    const std::vector<double> change = follow(past.matrix(frame), r, r_.data() + frame * N_);
+    for (Index i = 0; i < p_; ++i) Ar_[frame * p_ + i] += change[i];
     std::copy(r.begin(), r.end(), r_.begin() + frame * N_);
   }
   bool few_are_fast() const { return !all_; }
@@ -108,16 +113,10 @@ class LeadingOutputs {
   // Over `steps` steps from step `from`, where the residual is r.
   Solution solve(const Nodes& nodes, Index from, Index steps, const std::vector<double>& r,
                  double accuracy, const Context& context) {
-    std::vector<double> at;
-    std::vector<Index> frames;
-    for (const Node& node : nodes)
-      at.push_back(node.at - double(from)), frames.push_back(node.frame);
-    if (all_)
-      return recurrence_.solve(at, frames, past.matrices(), {}, r, h_, steps, accuracy, context);
-    std::vector<Index> slots;
+    Places at = places(nodes, double(from));
+    if (all_) return recurrence_.solve(at, past.matrices(), {}, r, steps, accuracy, context);
     std::vector<double> matrices, forcing, rest;
-    for (const Index frame : frames) {
-      slots.push_back(static_cast<Index>(slots.size()));
+    for (const Index frame : at.slots) {
       const std::vector<double> M = block(frame), there = residual(frame);
       const std::vector<double> rho = along(there, 1, used_), b = rest_of(there, rho);
       rest.insert(rest.end(), b.begin(), b.end());
@@ -126,18 +125,18 @@ class LeadingOutputs {
       for (Index i = 0; i < used_; ++i)  // V^T A (r - V rho)
         forcing.push_back(Ar_[frame * p_ + i] - M_rho[i]);
     }
-    return with_rest(at, rest, steps,
-                     recurrence_.solve(at, slots, matrices, forcing, along(r, 1, used_), h_, steps,
-                                       accuracy, context),
-                     context);
+    std::iota(at.slots.begin(), at.slots.end(), Index(0));  // of `matrices`
+    const Solution inside =
+        recurrence_.solve(at, matrices, forcing, along(r, 1, used_), steps, accuracy, context);
+    return with_rest(at.at, rest, steps, inside, context);
   }
 
   // The largest |e_k| / (tolerance |r_k| + floor) while both go on for up to `steps` more.
   double lasting_ratio(const std::vector<double>& e, const std::vector<double>& r, Index steps,
                        double tolerance, double floor) const {
-    if (all_) return recurrence_.lasting_ratio(e, 0, r, 0, h_, steps, tolerance, floor);
+    if (all_) return recurrence_.lasting_ratio(e, 0, r, 0, steps, tolerance, floor);
     const std::vector<double> e_in = along(e, 1, used_), r_in = along(r, 1, used_);
-    return recurrence_.lasting_ratio(e_in, norm(rest_of(e, e_in)), r_in, norm(rest_of(r, r_in)), h_,
+    return recurrence_.lasting_ratio(e_in, norm(rest_of(e, e_in)), r_in, norm(rest_of(r, r_in)),
                                      steps, tolerance, floor);
   }
 
@@ -180,6 +179,12 @@ class LeadingOutputs {
     return rest;
   }
 
+  // V^T A (r - before), as far as r changes along V, with M = V^T A V (p, p).
+  std::vector<double> follow(const double* M, std::vector<double> r, const double* before) const {
+    for (Index i = 0; i < N_; ++i) r[i] -= before[i];
+    return product(*kernels_, p_, p_, 1, M, along(r, 1, p_).data());
+  }
+
   // V^T A V (p, p) and V^T A r (p,) at a point.
   struct Along {
     std::vector<double> M, Ar;
@@ -200,24 +205,6 @@ class LeadingOutputs {
     }
     return out;
   }
-
-  // The weak nodes' part and that of `mean` become what is known of the point.
-  void add(Engine<T>& engine, const Blend& mean, const Node& node, const std::vector<double>& r,
-           const Context& context) {
-    const Along part = project(engine, mean, node.frame, r, context);
-    std::vector<double> change(r);
-    for (std::size_t i = 0; i < r.size(); ++i) change[i] -= weak_r_[i];
-    const std::vector<double> rho = along(change, 1, p_);
-    const std::vector<double> weak_change =
-        product(*kernels_, p_, p_, 1, weak_.M.data(), rho.data());
-    double* M = past.matrix(node.frame);
-    for (std::size_t i = 0; i < part.M.size(); ++i) M[i] = weak_.M[i] + part.M[i];
-    for (std::size_t i = 0; i < part.Ar.size(); ++i)
-      Ar_[node.frame * p_ + i] = weak_.Ar[i] + weak_change[i] + part.Ar[i];
-    std::copy(r.begin(), r.end(), r_.begin() + node.frame * N_);
-  }
-
-  static Blend part_of(const Blend& mean, Part part) { return {mean.frames, mean.shares, part}; }
 
   std::vector<double> residual(Index frame) const {
     const auto r = r_.begin() + frame * N_;
@@ -244,7 +231,7 @@ class LeadingOutputs {
                      const Solution& inside, const Context& context) const {
     const auto count = static_cast<Index>(at.size());
     std::vector<double> end(count), sums(count * count);
-    const Recurrence::SumRule rule = recurrence_.sum_rule(steps, context);
+    const SumRule rule(*kernels_, steps, context);
     const auto values = [&](double k) {
       for (std::size_t i = 0; i < at.size(); ++i) end[i] = lagrange(at, i, k);
     };
@@ -255,8 +242,6 @@ class LeadingOutputs {
           sums[i * at.size() + l] += rule.weights[g] * end[i] * end[l];
     }
     values(double(steps));
-    Solution solution;
-    solution.iterations = inside.iterations, solution.flop = inside.flop;
     const auto whole = [&](const std::vector<double>& rho, const std::vector<double>& shares,
                            Index rows) {
       std::vector<double> out = product(*kernels_, rows, used_, N_, rho.data(), Vt_.data());
@@ -265,9 +250,8 @@ class LeadingOutputs {
       for (std::size_t i = 0; i < out.size(); ++i) out[i] += more[i];
       return out;
     };
-    solution.r = whole(inside.r, end, 1);
-    solution.moments = whole(inside.moments, sums, count);
-    return solution;
+    return {whole(inside.r, end, 1), whole(inside.moments, sums, count), inside.iterations,
+            inside.flop};
   }
 
   // ---- V

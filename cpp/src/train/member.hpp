@@ -97,6 +97,16 @@ struct Member : Standing {
   // After its state was read.
   void resume(const Context& context) { engine->restart(context); }
 
+  // Takes the updates, in turn.
+  template <class Updates>
+  void advance(const Updates& updates, const Context& context) {
+    for (const Update& update : updates) {
+      engine->advance(update, context);
+      if (context.watch.stopped()) return;
+      ++evaluations;
+    }
+  }
+
   using Standing::check;
   // To be called after every step.
   void check() { Standing::check(engine->loss()); }
@@ -174,6 +184,13 @@ struct Member : Standing {
     sum_over_ranks(&sum, 1, context);
     for (Index i = 0; i < X_.size(); ++i) inputs2 += std::pow(double(X_.data[i]), 2);
     return steepest_slope(net_.activation) * std::sqrt(inputs2 / double(d)) * sum;
+  }
+
+  // The same for E = other - the weights at eval.
+  double reach_from(std::vector<T> other, const Context& context) const {
+    const std::vector<T> W = weights();
+    for (std::size_t i = 0; i < W.size(); ++i) other[i] -= W[i];
+    return reach(other.data(), context);
   }
 
   // At eval, (m, d).

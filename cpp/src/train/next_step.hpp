@@ -37,8 +37,7 @@ class NextStep {
       if (std::pow(way, 4) / 2880 <= allowed) {
         evaluate(member, here, r, -h / 2, scratch, context);
         Blend mean = foretold(nodes, 1.0 / 6, 1.0 / 6);
-        mean.frames.push_back(scratch);
-        mean.shares.push_back(2.0 / 3);
+        mean.add(scratch, 2.0 / 3);
         if (context.watch.stopped()) return {};
         return mean;
       }
@@ -61,10 +60,8 @@ class NextStep {
     for (std::size_t i = 0; i < std::min(nodes.size(), kForetelling); ++i)
       at.push_back(nodes[i].at);
     Blend blend;
-    for (std::size_t i = 0; i < at.size(); ++i) {
-      blend.frames.push_back(nodes[i].frame);
-      blend.shares.push_back((i == 0 ? share : 0) + later * lagrange(at, i, at[0] + 1));
-    }
+    for (std::size_t i = 0; i < at.size(); ++i)
+      blend.add(nodes[i].frame, (i == 0 ? share : 0) + later * lagrange(at, i, at[0] + 1));
     return blend;
   }
 
@@ -94,8 +91,7 @@ class NextStep {
       const int tried = gauss_;
       for (int g = 0; g < tried; ++g) {
         evaluate(member, here, r, -h * kPlaces[tried - 1][g], scratch + g, context);
-        mean.frames.push_back(scratch + g);
-        mean.shares.push_back(kWeights[tried - 1][g]);
+        mean.add(scratch + g, kWeights[tried - 1][g]);
       }
       if (context.watch.stopped()) return {};
       // sigma'' is about 1 at most.

@@ -9,6 +9,12 @@ namespace asymfast {
 
 inline constexpr int kPowers = 10;  // coefficients of a polynomial through points of the past
 
+// Points that a polynomial goes through, and in which slots of an array their values are.
+struct Places {
+  std::vector<double> at;
+  std::vector<Index> slots;
+};
+
 // P_degree(x) of Legendre.
 inline double legendre(int degree, double x) {
   double before = 1, now = x;

@@ -46,6 +46,12 @@ class TangentHistory {
   Index order() const { return order_; }  // points of the past that the next step predicts from
   const Node& newest() const { return nodes_.front(); }
   Nodes newest(Index count) const { return {nodes_.begin(), nodes_.begin() + count}; }
+  // The same behind one that is not of the past yet.
+  Nodes newest(Index count, const Node& ahead) const {
+    Nodes all(1, ahead);
+    all.insert(all.end(), nodes_.begin(), nodes_.begin() + count);
+    return all;
+  }
   double* matrix(Index frame) { return matrices_.data() + frame * N_ * N_; }
   const std::vector<double>& matrices() const { return matrices_; }
 
@@ -168,6 +174,16 @@ class TangentHistory {
   Nodes nodes_;                   // the newest first
   std::vector<double> matrices_;  // (frame, N, N)
 };
+
+// Where nodes lie, in units of `unit` from `from`; slots are their frames.
+inline Places places(const TangentHistory::Nodes& nodes, double from, double unit = 1) {
+  Places places;
+  for (const TangentHistory::Node& node : nodes) {
+    places.at.push_back((node.at - from) / unit);
+    places.slots.push_back(node.frame);
+  }
+  return places;
+}
 
 // Moves the weights by `by` sum_l J_l^T u_l, J_l the Jacobians of the nodes, u (nodes, N).
 template <class T>

@@ -18,20 +18,16 @@ namespace asymfast {
 
 template <class T>
 class Dopri5 : public Dense<T> {
+  using Dense<T>::control_, Dense<T>::h_;
+
  public:
   static constexpr double kStability = 3.3;  // the largest h eig_max
 
-  Dopri5(ErrorControl<T> control, double t_end, double first_step)
-      : Dense<T>(t_end), control_(control), first_step_(first_step), h_(first_step) {}
+  using Dense<T>::Dense;
 
-  bool attempt(Member<T>& member, const Context& context) override {
+  bool attempt(Member<T>& member, double h, const Context& context) override {
     Engine<T>& engine = *member.engine;
     begin(member, context);
-    const double h = this->fitted(h_);
-    if (hopeless(h, this->front_, first_step_)) {
-      member.diverged = true;
-      return false;
-    }
     engine.save();
     for (std::size_t i = 0; i < kStages; ++i) {
       engine.stage({i == 0 ? -1 : slots_[i], along(-h, kA[i]), i + 1 == kStages}, context);
@@ -39,38 +35,34 @@ class Dopri5 : public Dense<T> {
       member.evaluations += i > 0;
     }
     keep_gradient(member, kStages, context);
-    const std::vector<double> error = along(h, kError);
+    const std::vector<double> estimate = along(h, kError);
     std::vector<double> output_error(member.y.size());
-    engine.push(error, output_error.data(), context);
+    engine.push(estimate, output_error.data(), context);
     std::vector<T> weight_error(member.weights().size());
-    engine.combine(error, weight_error.data());
+    engine.combine(estimate, weight_error.data());
     if (context.watch.stopped()) return false;
 
-    double error2 = 0;
-    for (const double e : output_error) error2 += e * e;
+    const double error = norm(output_error);
     const double reach = member.reach(weight_error.data(), context);
     const double allowed = 0.5 * control_.share(h, this->front_) * residual_ + control_.rounding();
-    const double ratio = std::max(std::sqrt(error2), reach / kReach) / allowed;
-    if (!control_.keeps(member, h, ratio, std::sqrt(error2))) {
+    const double ratio = std::max(error, reach / kReach) / allowed;
+    if (!control_.keeps(member, h, ratio, error)) {
+      rejected_ = true;
       h_ =
           control_.shorter(h, ratio > 1 ? std::clamp(0.9 * std::pow(ratio, -0.25), 0.2, 0.9) : 0.2);
-      rejected_ = true;
       engine.restore();
-      control_.reject(member, std::sqrt(error2), context);
+      control_.reject(member, error, context);
       return false;
     }
     control_.accept(member, allowed, context);
     // A step's error is of order h^5 and its allowance of order h.
     const double factor =
         0.9 * std::pow(std::max(ratio, 1e-6), -0.7 / 4) * std::pow(last_ratio_, 0.4 / 4);
-    h_ = this->next(h, h_, std::clamp(factor, 0.2, rejected_ ? 1.0 : 5.0),
-                    control_.rounding() > 0.5 * allowed);
-    h_ = std::max(h_, control_.shortest());
+    this->go_on(h, std::clamp(factor, 0.2, rejected_ ? 1.0 : 5.0),
+                control_.rounding() > 0.5 * allowed);
     last_ratio_ = std::max(ratio, 1e-4);
     rejected_ = false;
-    residual_ = residual_norm(engine.outputs(), member.y);
-    this->start_ = this->front_, this->last_h_ = h;
-    this->front_ = this->end_of_step(h);
+    residual_ = norm(member.residual());
     return true;
   }
 
@@ -86,9 +78,8 @@ class Dopri5 : public Dense<T> {
 
   void serialise(Archive& archive, const Member<T>& member) override {
     constexpr double kMost = std::numeric_limits<double>::max();
-    control_.serialise(archive);
     Dense<T>::serialise(archive, member);
-    archive(h_, 0.0, kMost), archive(last_ratio_, 1e-4, 1.0), archive(rejected_), archive(began_);
+    archive(last_ratio_, 1e-4, 1.0), archive(rejected_), archive(began_);
     archive(residual_, 0.0, kMost);
     for (Index& slot : slots_) archive(slot, Index(0), static_cast<Index>(kStages));
     std::array<bool, kStages + 1> taken{};
@@ -129,7 +120,7 @@ class Dopri5 : public Dense<T> {
   void begin(Member<T>& member, const Context& context) {
     if (!began_) {
       control_.begin(member, context);
-      residual_ = residual_norm(member.engine->outputs(), member.y);
+      residual_ = norm(member.residual());
       keep_gradient(member, 0, context);
       began_ = true;
     } else if (this->last_h_ > 0) {
@@ -150,8 +141,6 @@ class Dopri5 : public Dense<T> {
     return by_slot;
   }
 
-  ErrorControl<T> control_;
-  double first_step_, h_;
   double last_ratio_ = 1;
   bool rejected_ = false, began_ = false;
   double residual_ = 0;  // at the front

@@ -12,14 +12,6 @@
 
 namespace asymfast {
 
-// |f - y| over all samples and outputs.
-template <class T>
-double residual_norm(const double* f, MatrixView<const T> y) {
-  double sum = 0;
-  for (Index i = 0; i < y.size(); ++i) sum += std::pow(f[i] - double(y.data[i]), 2);
-  return std::sqrt(sum);
-}
-
 // A step so short beside the time so far, and beside the first step that was tried, that the method
 // has failed. How long the run is to be says nothing about it.
 inline bool hopeless(double h, double t, double first_step) {
@@ -110,12 +102,20 @@ class ErrorControl {
 template <class T>
 class Dense : public Method<Member<T>> {
  public:
+  Dense(ErrorControl<T> control, double t_end, double first_step)
+      : control_(control), t_end_(t_end), first_step_(first_step), h_(first_step) {}
+
   bool step(Member<T>& member, const Goal& goal, const Context& context) override {
     if (member.time >= goal.leg_end || member.step >= goal.step) return true;
     const bool further = goal.leg_end > front_;
     if (further) {
-      while (!attempt(member, context))
-        if (member.diverged || context.watch.stopped()) return member.diverged;
+      for (bool done = false; !done;) {
+        const double h = fitted();
+        member.diverged = hopeless(h, front_, first_step_);
+        if (member.diverged) return true;
+        done = attempt(member, h, context);
+        if (!done && context.watch.stopped()) return false;
+      }
       ++member.step;
       member.time = std::min(front_, goal.leg_end);
       member.check();
@@ -131,6 +131,8 @@ class Dense : public Method<Member<T>> {
 
   // Where the last step began and ended, and its length; 0: there is none to interpolate in.
   void serialise(Archive& archive, const Member<T>& member) override {
+    control_.serialise(archive);
+    archive(h_, 0.0, std::numeric_limits<double>::max());
     archive(front_, 0.0, t_end_), archive(start_, 0.0, front_), archive(last_h_, 0.0, t_end_);
     archive.require(member.diverged || member.time == front_ ||
                     (last_h_ > 0 && start_ <= member.time && member.time < front_));
@@ -141,29 +143,35 @@ class Dense : public Method<Member<T>> {
   }
 
  protected:
-  explicit Dense(double t_end) : t_end_(t_end) {}
-
-  // One step from the front, which moves `front_` and evaluates there; false: a shorter one is
-  // needed.
-  virtual bool attempt(Member<T>&, const Context&) = 0;
+  // One step of h from the front, which evaluates at its end and is accepted; false: a shorter one
+  // is needed.
+  virtual bool attempt(Member<T>&, double h, const Context&) = 0;
   // Evaluates within the last step.
   virtual void interpolate(Member<T>&, double time, const Context&) = 0;
 
-  // A step of about h that does not leave a crumb before the end of the run.
-  double fitted(double h) const {
-    const double left = t_end_ - front_;
-    return h >= left * (1 - 1e-9) ? left : h >= left / 2 ? left / 2 : h;
-  }
-  // The step to propose after one of h, a fitted h_, was accepted: the factor says what its error
-  // allows. Neither a step that was fitted nor rounding is a reason for shorter ones.
-  static double next(double h, double h_, double factor, bool rounding_alone) {
-    return std::max(h * (rounding_alone ? std::max(factor, 1.0) : factor), h < h_ ? h_ : 0);
-  }
   double end_of_step(double h) const { return h == t_end_ - front_ ? t_end_ : front_ + h; }
 
-  double t_end_;
+  // A step of h from the front was accepted, whose error allows the next one to be `factor` times
+  // as long. Neither a step that was fitted nor rounding is a reason for shorter ones.
+  void go_on(double h, double factor, bool rounding_alone) {
+    h_ = std::max(h * (rounding_alone ? std::max(factor, 1.0) : factor), h < h_ ? h_ : 0);
+    h_ = std::max(h_, control_.shortest());
+    start_ = front_, last_h_ = h;
+    front_ = end_of_step(h);
+  }
+
+  ErrorControl<T> control_;
+  double t_end_, first_step_;
+  double h_;  // to be tried next
   double front_ = 0;
   double start_ = 0, last_h_ = 0;  // of the last step
+
+ private:
+  // A step of about h_ that does not leave a crumb before the end of the run.
+  double fitted() const {
+    const double left = t_end_ - front_;
+    return h_ >= left * (1 - 1e-9) ? left : h_ >= left / 2 ? left / 2 : h_;
+  }
 };
 
 }  // namespace asymfast

@@ -35,19 +35,12 @@ class Leap : public Method<Member<T>> {
  public:
   Leap(const RunProblem& problem, const Descent& descent, const KernelTable& kernels)
       : N_(problem.outputs()),
-        lr_(descent.lr),
         h_(loss_curvature(problem.loss, problem.n, problem.k) * descent.lr),
-        steps_(descent.steps),
-        rtol_(descent.rtol),
+        descent_(descent),
         account_(problem),
-        outputs_(N_, problem.m, problem.d, h_, kernels) {
-    const double gradient = problem.gradient_flop();
-    shortest_ = static_cast<Index>(std::ceil(4 + outputs_.flop_of_a_point() / gradient / 2));
-    corrects_ = outputs_.few_are_fast();
-    pause_ = std::max<Index>(2, shortest_ / 2);
-    plain_.along_gradient = -lr_;
-    plain_.commit = true;
-  }
+        outputs_(N_, problem.m, problem.d, h_, kernels),
+        shortest_(static_cast<Index>(
+            std::ceil(4 + outputs_.flop_of_a_point() / problem.gradient_flop() / 2))) {}
 
   bool step(Member<T>& member, const Goal& goal, const Context& context) override {
     if (member.step >= goal.step) return true;
@@ -77,7 +70,7 @@ class Leap : public Method<Member<T>> {
 
   void serialise(Archive& archive, const Member<T>& member) override {
     constexpr double kMost = std::numeric_limits<double>::max();
-    archive(front_, Index(0), steps_), archive(start_, Index(0), front_);
+    archive(front_, Index(0), descent_.steps), archive(start_, Index(0), front_);
     outputs_.serialise(archive, double(front_), member.engine->kept().frames);
     archive(last_order_, Index(0), std::max<Index>(outputs_.past.known() - 1, 0));
     archive(length_, 0.0, kMost), next_step_.serialise(archive), account_.serialise(archive);
@@ -95,7 +88,6 @@ class Leap : public Method<Member<T>> {
  private:
   using Node = TangentHistory::Node;
   using Nodes = TangentHistory::Nodes;
-  using Solution = Recurrence::Solution;
 
   static constexpr Index kLongestPause = 16;   // between two looks, in leaps as short as may be
   static constexpr double kSafety = 0.2;       // of a leap's share of rtol
@@ -115,9 +107,11 @@ class Leap : public Method<Member<T>> {
            h_ * outputs_.largest_eigenvalue() < kMostCurvature;
   }
 
+  Index shortest_pause() const { return std::max<Index>(2, shortest_ / 2); }
+
   void stand_at(Member<T>& member, Index step) const {
     member.step = step;
-    member.time = lr_ * double(step);
+    member.time = descent_.lr * double(step);
   }
 
   // What rounding alone makes of a defect.
@@ -130,7 +124,7 @@ class Leap : public Method<Member<T>> {
 
   // A leap's share of rtol: transients decay over every scale of time, so equal shares of log k.
   double share(Index steps) const {
-    return kSafety * rtol_ * double(steps) / double(front_ + steps);
+    return kSafety * descent_.rtol * double(steps) / double(front_ + steps);
   }
   double allowed(Index steps) const {
     const double weights = double(std::numeric_limits<T>::epsilon()) *
@@ -150,7 +144,9 @@ class Leap : public Method<Member<T>> {
     moved_ = false;
     if (since_ == 0) sum_r_.assign(r_.size(), 0);
     for (std::size_t i = 0; i < r_.size(); ++i) sum_r_[i] += r_[i];
-    member.engine->advance(plain_, context);
+    Update plain;
+    plain.along_gradient = -descent_.lr, plain.commit = true;
+    member.engine->advance(plain, context);
     if (context.watch.stopped()) return;
     ++member.evaluations;
     ++front_, ++since_;
@@ -185,7 +181,7 @@ class Leap : public Method<Member<T>> {
       renew_basis(member, context);
     }
     if (leaps())
-      pause_ = std::max<Index>(2, shortest_ / 2);
+      pause_ = shortest_pause();
     else if (2 * length_ < double(shortest_))
       pause_ = std::min(2 * pause_, kLongestPause * shortest_);
     since_ = 0;
@@ -199,10 +195,9 @@ class Leap : public Method<Member<T>> {
     if (outputs_.use_what_all_know()) renew_basis(member, context);
     const Index steps = fitted();
     const double tolerated = allowed(steps);
-    const Nodes past = outputs_.past.newest(outputs_.past.order());
     const Node ahead{double(front_ + steps), outputs_.past.free_frame()};
-    Nodes all(1, ahead);
-    all.insert(all.end(), past.begin(), past.end());
+    const Nodes past = outputs_.past.newest(outputs_.past.order());
+    const Nodes all = outputs_.past.newest(outputs_.past.order(), ahead);
     Solution found = solve(member, past, front_, steps, r_, tolerated, context);
     engine.save();
     engine.move(move_along<T>(past, found.moments, -h_, ahead.frame, true), context);
@@ -217,7 +212,7 @@ class Leap : public Method<Member<T>> {
     std::vector<double> defect(r);
     for (std::size_t i = 0; i < r.size(); ++i) defect[i] -= found.r[i];
     const double ratio = outputs_.lasting_ratio(
-        defect, r, steps_ - front_ - steps,
+        defect, r, descent_.steps - front_ - steps,
         tolerated > rounding_ ? (tolerated - rounding_) / norm(r_) : 0, rounding_);
     const double loss = engine.loss(), rounding = rounding_of(member);
     if (!(ratio <= 1) || !(loss <= member.loss_limit)) {
@@ -275,7 +270,7 @@ class Leap : public Method<Member<T>> {
 
   // A leap that does not leave a crumb before the end of the run.
   Index fitted() const {
-    const Index left = steps_ - front_;
+    const Index left = descent_.steps - front_;
     if (length_ >= double(left)) return left;
     const auto steps = static_cast<Index>(length_);
     return steps > left / 2 ? (left + 1) / 2 : steps;
@@ -300,7 +295,7 @@ class Leap : public Method<Member<T>> {
   // The error of the outputs there, beside what is allowed.
   double move_back(Member<T>& member, Index step, const Nodes& nodes, const Context& context) {
     const double tolerated =
-        kSafety * rtol_ * double(front_ - start_) / double(front_) * norm(r_) + rounding_;
+        kSafety * descent_.rtol * double(front_ - start_) / double(front_) * norm(r_) + rounding_;
     const Solution there =
         solve(member, nodes, start_, step - start_, start_r_, tolerated, context);
     const Solution rest = solve(member, nodes, step, front_ - step, there.r, tolerated, context);
@@ -309,7 +304,7 @@ class Leap : public Method<Member<T>> {
     if (context.watch.stopped()) return 0;
     std::vector<double> defect = member.residual();
     for (std::size_t i = 0; i < defect.size(); ++i) defect[i] -= there.r[i];
-    return norm(defect) / (kSafety * rtol_ * norm(there.r) + rounding_);
+    return norm(defect) / (kSafety * descent_.rtol * norm(there.r) + rounding_);
   }
 
   Solution solve(Member<T>& member, const Nodes& nodes, Index from, Index steps,
@@ -338,13 +333,13 @@ class Leap : public Method<Member<T>> {
   }
 
   Index N_;  // outputs
-  double lr_, h_;
-  Index steps_;  // of the run
-  double rtol_;
+  double h_;
+  Descent descent_;
   Account account_;
+  LeadingOutputs<T> outputs_;
   Index shortest_;  // leap: in shorter ones, steps are made
-  bool corrects_;   // every leap is made twice, the second time with its end among the points
-  Update plain_;
+  // Every leap is made twice, the second time with its end among the points.
+  bool corrects_ = outputs_.few_are_fast();
   Index front_ = 0;                  // steps done so far, in leaps or one by one
   Index start_ = 0;                  // of the last leap
   Index last_order_ = 0;             // the same's
@@ -352,11 +347,10 @@ class Leap : public Method<Member<T>> {
   double rounding_ = 0;              // of the outputs at the front
   bool moved_ = false;               // the last evaluation was by a move
   Index since_ = 0;                  // steps since the last look
-  Index pause_;                      // steps until the next one
+  Index pause_ = shortest_pause();   // steps until the next one
   std::vector<double> r_, start_r_;  // at the front and at the start of the last leap
   std::vector<double> sum_r_;        // over the steps since the last look
   NextStep<T> next_step_;
-  LeadingOutputs<T> outputs_;
 };
 
 }  // namespace asymfast

@@ -2,6 +2,8 @@
 // steps a run can be paused, saved and resumed to the same bits.
 #pragma once
 
+#include <vector>
+
 #include "archive.hpp"
 #include "asymfast/views.hpp"
 #include "fleet.hpp"
@@ -40,6 +42,37 @@ class Method {
   virtual void plan(Member&, Index /* b */, const Goal&, StepPlan&) {}
   // Takes note of what the member did.
   virtual void took_steps(Member&, const MemberSteps&) {}
+};
+
+// Steps of one length to the goal, or of one on each leg: updates of the engine, one after another.
+template <class Member>
+class EqualSteps : public Method<Member> {
+ public:
+  bool step(Member& member, const Goal& goal, const Context& context) override {
+    if (this->steps_to(member, goal) == 0) return true;
+    member.advance(updates_, context);
+    if (context.watch.stopped()) return false;
+    take(member, 1);
+    member.check();
+    return this->steps_to(member, goal) == 0;
+  }
+
+  bool side_by_side() const override { return true; }
+  void plan(Member& member, Index, const Goal& goal, StepPlan& plan) override {
+    this->steps_to(member, goal);
+    plan.step = updates_;
+  }
+  void took_steps(Member& member, const MemberSteps& taken) override {
+    member.evaluations += static_cast<Index>(updates_.size()) * taken.steps;
+    take(member, taken.steps);
+    member.check(taken);
+  }
+
+ protected:
+  // Where a member stands that has done so many more.
+  virtual void take(Member&, Index steps) = 0;
+
+  std::vector<Update> updates_;  // of a step to the goal that `steps_to` was asked about last
 };
 
 }  // namespace asymfast

@@ -19,46 +19,20 @@ inline std::array<Update, 4> rk4_stages(double h) {
            {0, -1.0 / 6 * h, 1, 1, true}}};
 }
 
-template <class T>
-void rk4_step(Member<T>& member, double h, const Context& context) {
-  for (const Update& stage : rk4_stages(h)) {
-    member.engine->advance(stage, context);
-    if (context.watch.stopped()) return;
-    ++member.evaluations;
-  }
-}
-
 // Equal steps of at most dt on each leg, the last of which ends exactly at its end.
 template <class T>
-class FixedRk4 : public Method<Member<T>> {
+class FixedRk4 : public EqualSteps<Member<T>> {
  public:
   explicit FixedRk4(double dt) : dt_(dt) {}
 
-  bool step(Member<T>& member, const Goal& goal, const Context& context) override {
-    if (member.time >= goal.leg_end || member.step >= goal.step) return true;
-    enter_leg(member, goal);
-    rk4_step(member, h(), context);
-    if (context.watch.stopped()) return false;
-    take(member, 1);
-    member.check();
-    return member.time >= goal.leg_end || member.step >= goal.step;
-  }
-
-  bool side_by_side() const override { return true; }
   Index steps_to(const Member<T>& member, const Goal& goal) override {
     if (member.time >= goal.leg_end || member.step >= goal.step) return 0;
-    enter_leg(member, goal);
+    if (goal.leg_end != leg_end_) {
+      leg_start_ = member.time, leg_end_ = goal.leg_end;
+      steps_ = steps_of_leg(), done_ = 0;
+      choose_updates();
+    }
     return std::min(static_cast<Index>(steps_ - done_), goal.step - member.step);
-  }
-  void plan(Member<T>& member, Index, const Goal& goal, StepPlan& plan) override {
-    enter_leg(member, goal);
-    const auto stages = rk4_stages(h());
-    plan.step.assign(stages.begin(), stages.end());
-  }
-  void took_steps(Member<T>& member, const MemberSteps& taken) override {
-    member.evaluations += 4 * taken.steps;
-    take(member, taken.steps);
-    member.check(taken);
   }
 
   void serialise(Archive& archive, const Member<T>& member) override {
@@ -66,23 +40,22 @@ class FixedRk4 : public Method<Member<T>> {
     archive(leg_start_, 0.0, kMost), archive(leg_end_, -1.0, kMost);
     archive(steps_, 0.0, kMost), archive(done_, 0.0, steps_);
     archive.require(leg_end_ == -1 || (leg_start_ <= member.time && member.time <= leg_end_ &&
-                                       steps_ == steps_of_leg() && done_ == std::floor(done_)));
+                                       steps_ == steps_of_leg() && done_ == std::floor(done_) &&
+                                       (done_ < steps_ || member.time == leg_end_)));
+    choose_updates();
   }
 
  private:
-  void enter_leg(const Member<T>& member, const Goal& goal) {
-    if (goal.leg_end == leg_end_) return;
-    leg_start_ = member.time;
-    leg_end_ = goal.leg_end;
-    steps_ = steps_of_leg();
-    done_ = 0;
+  double steps_of_leg() const {
+    return std::fmax(1, std::ceil((leg_end_ - leg_start_) / dt_ * (1 - 1e-12)));
   }
 
-  double steps_of_leg() const { return std::ceil((leg_end_ - leg_start_) / dt_ * (1 - 1e-12)); }
+  void choose_updates() {
+    const auto stages = rk4_stages((leg_end_ - leg_start_) / steps_);
+    this->updates_.assign(stages.begin(), stages.end());
+  }
 
-  double h() const { return (leg_end_ - leg_start_) / steps_; }
-
-  void take(Member<T>& member, Index steps) {
+  void take(Member<T>& member, Index steps) override {
     done_ += double(steps);
     member.step += steps;
     member.time =
@@ -112,34 +85,29 @@ class AdaptiveRk4 : public Method<Member<T>> {
       member.diverged = true;
       return true;
     }
-    const auto size = static_cast<std::size_t>(member.y.size());
     if (control_.rounding() == 0) control_.begin(member, context);
-    const double residual = residual_norm(engine.outputs(), member.y);
+    const double residual = norm(member.residual());
     engine.save();
-    rk4_step(member, 2 * h, context);
+    member.advance(rk4_stages(2 * h), context);
     if (context.watch.stopped()) return false;
-    long_step_.assign(engine.outputs(), engine.outputs() + size);
-    std::vector<T> difference = member.weights();
+    const std::vector<double> far_outputs(engine.outputs(), engine.outputs() + member.y.size());
+    const std::vector<T> far = member.weights();
     start_again(engine, context);
-    rk4_step(member, h, context);
+    member.advance(rk4_stages(h), context);
     if (context.watch.stopped()) return false;
-    rk4_step(member, h, context);
+    member.advance(rk4_stages(h), context);
     if (context.watch.stopped()) return false;
 
-    double error2 = 0;
-    for (std::size_t i = 0; i < size; ++i)
-      error2 += std::pow(engine.outputs()[i] - long_step_[i], 2);
-    const std::vector<T> W = member.weights();
-    for (std::size_t i = 0; i < W.size(); ++i) difference[i] -= W[i];
-    const double reach = member.reach(difference.data(), context);
+    const double error = distance(engine.outputs(), far_outputs.data(), member.y.size());
+    const double reach = member.reach_from(far, context);
     const double allowed =
         0.1 * control_.share(2 * h, member.time) * residual + control_.rounding();
-    const double ratio = std::max(std::sqrt(error2), reach / kReach) / 15 / allowed;
+    const double ratio = std::max(error, reach / kReach) / 15 / allowed;
     const double factor = ratio > 0 ? 0.9 * std::pow(ratio, -0.2) : 4;
-    if (!control_.keeps(member, h, ratio, std::sqrt(error2) / 15)) {
+    if (!control_.keeps(member, h, ratio, error / 15)) {
       h_ = control_.shorter(h, factor < 0.9 ? std::fmax(factor, 0.2) : 0.2);
       start_again(engine, context);
-      control_.reject(member, std::sqrt(error2) / 15, context);
+      control_.reject(member, error / 15, context);
       return false;
     }
     control_.accept(member, allowed, context);
@@ -166,7 +134,6 @@ class AdaptiveRk4 : public Method<Member<T>> {
 
   ErrorControl<T> control_;
   double first_step_, h_;
-  std::vector<double> long_step_;  // within a step only
 };
 
 }  // namespace asymfast

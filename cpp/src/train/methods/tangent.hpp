@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "train/methods/error_control.hpp"
@@ -27,28 +28,22 @@ namespace asymfast {
 
 template <class T>
 class Tangent : public Dense<T> {
+  using Dense<T>::control_, Dense<T>::h_;
+
  public:
   Tangent(const RunProblem& problem, ErrorControl<T> control, double t_end, double first_step,
           const KernelTable& kernels)
-      : Dense<T>(t_end),
+      : Dense<T>(control, t_end, first_step),
         N_(problem.outputs()),
         m_(problem.m),
         curvature_(loss_curvature(problem.loss, problem.n, problem.k)),
-        control_(control),
-        first_step_(first_step),
-        h_(first_step),
         account_(problem),
         past_(N_),
         ode_(kernels) {}
 
-  bool attempt(Member<T>& member, const Context& context) override {
+  bool attempt(Member<T>& member, double h, const Context& context) override {
     Engine<T>& engine = *member.engine;
     if (past_.empty()) begin(member, context);
-    const double h = this->fitted(h_);
-    if (hopeless(h, this->front_, first_step_)) {
-      member.diverged = true;
-      return false;
-    }
     const Nodes past = past_.newest(past_.order());
     const double tolerated = allowed(h);
     const Node ahead{this->end_of_step(h), past_.free_frame()};
@@ -58,11 +53,10 @@ class Tangent : public Dense<T> {
     ++member.evaluations;
     if (!(engine.loss() <= member.loss_limit))
       return reject(member, h, 0.2, std::numeric_limits<double>::infinity(), context);
-    std::vector<T> difference = member.weights();
+    const std::vector<T> predicted_weights = member.weights();
     keep_theta(member, ahead.frame, context);
 
-    Nodes all(1, ahead);
-    all.insert(all.end(), past.begin(), past.end());
+    const Nodes all = past_.newest(past_.order(), ahead);
     const auto corrected = solve(member, all, this->front_, h, r_, tolerated, context);
     const std::vector<double> whole = sum_of_nodes(corrected.moments, N_);  // int r dt
     const auto errors = past_.extrapolation_errors(ahead, whole, 1);
@@ -73,9 +67,7 @@ class Tangent : public Dense<T> {
 
     std::vector<double> r = member.residual();
     const double error = distance(r.data(), corrected.r.data(), N_);
-    const std::vector<T> W = member.weights();
-    for (std::size_t i = 0; i < W.size(); ++i) difference[i] -= W[i];
-    const double reach = member.reach(difference.data(), context);
+    const double reach = member.reach_from(predicted_weights, context);
     const double ratio = std::max(error, reach / kReachOfPrediction) / tolerated;
     if (!control_.keeps(member, h, ratio, error)) {
       engine.restore();
@@ -87,15 +79,13 @@ class Tangent : public Dense<T> {
 
     keep_theta(member, ahead.frame, context);
     if (context.watch.stopped()) return false;
-    this->start_ = this->front_, this->last_h_ = h, last_order_ = past_.order();
-    this->front_ = ahead.at;
-    std::swap(start_r_, r_);
-    r_ = std::move(r);
+    last_order_ = past_.order();
+    start_r_ = std::exchange(r_, std::move(r));
     past_.push(ahead);
     if (std::max(predicted.iterations, corrected.iterations) > kPatience)
       renew_basis(member, context);
-    h_ = this->next(h, h_, std::clamp(past_.choose_order(ratio, errors), 0.2, 2.0),
-                    kNoise * control_.rounding() > 0.5 * tolerated);
+    this->go_on(h, std::clamp(past_.choose_order(ratio, errors), 0.2, 2.0),
+                kNoise * control_.rounding() > 0.5 * tolerated);
     return true;
   }
 
@@ -122,9 +112,8 @@ class Tangent : public Dense<T> {
   }
 
   void serialise(Archive& archive, const Member<T>& member) override {
-    control_.serialise(archive);
     Dense<T>::serialise(archive, member);
-    archive(h_, 0.0, std::numeric_limits<double>::max()), account_.serialise(archive);
+    account_.serialise(archive);
     past_.serialise(archive, this->front_, member.engine->kept().frames);
     const Index N = past_.empty() ? 0 : N_;
     archive(last_order_, Index(0), std::max<Index>(past_.known() - 1, 0));
@@ -145,7 +134,6 @@ class Tangent : public Dense<T> {
 
   using Node = TangentHistory::Node;
   using Nodes = TangentHistory::Nodes;
-  using Solution = TangentOde::Solution;
 
   double scaled(double h) const { return curvature_ * h; }
 
@@ -179,15 +167,9 @@ class Tangent : public Dense<T> {
 
   Solution solve(Member<T>& member, const Nodes& nodes, double from, double h,
                  const std::vector<double>& r, double tolerated, const Context& context) {
-    std::vector<double> at;
-    std::vector<Index> frames;
-    for (const Node& node : nodes) {
-      at.push_back((node.at - from) / h);
-      frames.push_back(node.frame);
-    }
-    Solution solution =
-        ode_.solve(at, frames, past_.matrices(), r, scaled(h), 1e-3 * tolerated, context);
-    account_.charge(member, ode_.cost(TangentHistory::kFrames, solution.iterations));
+    Solution solution = ode_.solve(places(nodes, from, h), past_.matrices(), r, scaled(h),
+                                   1e-3 * tolerated, context);
+    account_.charge(member, solution.flop);
     return solution;
   }
 
@@ -200,8 +182,6 @@ class Tangent : public Dense<T> {
 
   Index N_, m_;       // outputs, nodes
   double curvature_;  // s: dL/df = s (f - y)
-  ErrorControl<T> control_;
-  double first_step_, h_;
   Account account_;
   Index last_order_ = 0;
   std::vector<double> r_, start_r_;  // at the front and at the start of the last step
