@@ -221,6 +221,13 @@ def test_arguments_are_checked(runs, options, message):
         plot.training_figure(runs, **options)
 
 
+def test_what_is_no_run_and_no_figure_is_named(tmp_path):
+    with pytest.raises(TypeError, match=r"training_figure: runs\['a'\] must be a Run, got str"):
+        plot.training_figure({"a": "b"})
+    with pytest.raises(TypeError, match=r"plot\.save: figure must be a Figure, got dict"):
+        plot.save({}, tmp_path / "figure")
+
+
 def test_save_writes_png_and_pdf_and_nothing_else(saved):
     names = ["first", "second-gamma0.5-alpha0.7"]
     written = [f"{name}.{ending}" for name in names for ending in ("pdf", "png")]

@@ -15,6 +15,7 @@ import asymfast as af
 import numpy as np
 import pytest
 from asymfast.cli import main
+from asymfast.datasets.tables import Columns
 
 NAMES = ["speed", "fuel", "heat", "lift", "drag"]
 
@@ -282,3 +283,37 @@ def test_a_diverged_run_leaves_no_model(trained, capsys):
     assert Path("here/model.npz").exists()
     assert main([*command, "--lr", "1e4", "--overwrite"]) == 1
     assert not Path("here/model.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"target": 2}, TypeError, "target must be a sequence of names, got 2"),
+        ({"target": []}, ValueError, "target must name at least one column"),
+        ({"drop": "heat"}, TypeError, r"drop must be .* got 'heat'; pass \['heat'\]"),
+        ({"one_hot": 3}, TypeError, "one_hot must be a sequence of names, got 3"),
+        ({"test_fraction": 10}, ValueError, r"test_fraction must be in \[0, 1\), got 10"),
+        ({"path": np.ones((99, 9))}, TypeError, "path must be a path, got a value of type ndarray"),
+    ],
+)
+def test_read_samples_checks_its_arguments(tmp_path, change, error, message):
+    (tmp_path / "t.csv").write_text("heat,lift\n1,2\n3,4\n5,7\n")
+    with pytest.raises(error, match=f"^read_samples: {message}"):
+        af.datasets.read_samples(**{"path": tmp_path / "t.csv", "target": "lift"} | change)
+
+
+def test_row_numbers_of_pandas_are_named(tmp_path):
+    (tmp_path / "t.csv").write_text(",heat,lift\n0,1,2\n1,3,4\n2,5,7\n")
+    with pytest.raises(ValueError, match=r"no name for column 1 \(row numbers\?.*index=False"):
+        af.datasets.read_samples(tmp_path / "t.csv", "lift")
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [(None, "about must be a mapping, got NoneType"), ({"x": {1}}, "about must be JSON-able, .*")],
+)
+def test_about_a_model_is_checked_when_it_is_made(about, message):
+    numbers = dict.fromkeys(Columns.NUMBERS, np.ones(1))
+    columns = Columns(("x",), ("y",), {}, **numbers)
+    with pytest.raises(TypeError, match=f"^Model: {message}"):
+        af.Model(af.Network([[1.0]], [1.0], [1.0]), columns, about)

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from asymfast._storage import path
+from asymfast._storage import brief, path
 
 LARGEST = 2**63 - 1  # that the compiled core can count to
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
@@ -144,7 +144,7 @@ def number(fn: str, name: str, value: Any, interval: str = "(-inf, inf)") -> flo
     except OverflowError:  # of an int
         real = math.inf if value > 0 else -math.inf
     except (TypeError, ValueError):
-        raise TypeError(f"{fn}: {name} must be a real number, got {value!r}") from None
+        raise TypeError(f"{fn}: {name} must be a real number, got {brief(value)}") from None
     low, high = map(float, interval[1:-1].split(","))
     outside = ({low} if interval[0] == "(" else set()) | ({high} if interval[-1] == ")" else set())
     if not low <= real <= high or real in outside:
@@ -161,7 +161,7 @@ def integer(
             raise TypeError
         whole = operator.index(value)
     except TypeError:
-        raise TypeError(f"{fn}: {name} must be an integer, got {value!r}") from None
+        raise TypeError(f"{fn}: {name} must be an integer, got {brief(value)}") from None
     if low is not None and whole < low:
         raise ValueError(f"{fn}: {name} must be at least {low}, got {whole}")
     high = LARGEST if high is None else high
@@ -178,7 +178,7 @@ def generator(fn: str, rng: Any) -> np.random.Generator:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:
         kind = type(error)
-        raise kind(f"{fn}: rng must be a seed >= 0 or a generator, got {rng!r}") from None
+        raise kind(f"{fn}: rng must be a seed >= 0 or a generator, got {brief(rng)}") from None
 
 
 def is_sequence(value: Any) -> bool:
@@ -192,7 +192,7 @@ def choice(fn: str, name: str, value: Any, options: Iterable[str]) -> str:
     """Return one of the named options."""
     known = tuple(options)
     if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{fn}: {name} must be one of {', '.join(known)}, got {value!r}")
+        raise ValueError(f"{fn}: {name} must be one of {', '.join(known)}, got {brief(value)}")
     return value
 
 
@@ -205,14 +205,14 @@ def float_dtype(fn: str, name: str, value: DTypeLike) -> np.dtype[Any]:
     if kind not in FLOATS:
         own = str(value).rpartition(".")[2]  # torch.float32
         remedy = f"; pass {own!r}" if own in ("float64", "float32") else ""
-        raise TypeError(f"{fn}: {name} must be float64 or float32, got {value!r}{remedy}")
+        raise TypeError(f"{fn}: {name} must be float64 or float32, got {brief(value)}{remedy}")
     return kind
 
 
 def flag(fn: str, name: str, value: Any) -> bool:
     """Return a truth value, Python's or NumPy's."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{fn}: {name} must be True or False, got {value!r}")
+        raise TypeError(f"{fn}: {name} must be True or False, got {brief(value)}")
     return bool(value)
 
 
@@ -231,6 +231,17 @@ def function(fn: str, name: str, value: Any) -> Any:
     if not callable(value):
         raise TypeError(f"{fn}: {name} must be callable, got {type(value).__name__}")
     return value
+
+
+def names(fn: str, name: str, value: Any) -> tuple[str, ...]:
+    """Return several names, such as columns of a table; one text is not taken for its letters."""
+    if isinstance(value, str):
+        raise TypeError(
+            f"{fn}: {name} must be a sequence of names, got {value!r}; pass [{value!r}]"
+        )
+    if not isinstance(value, Iterable) or not all(isinstance(one, str) for one in value):
+        raise TypeError(f"{fn}: {name} must be a sequence of names, got {brief(value)}")
+    return tuple(value)
 
 
 def one_of(*options: str) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Mapping
@@ -64,6 +65,14 @@ class Model:
                 f"Model: network must be a single one with {names} inputs and {targets} outputs, "
                 f"as the columns have, got {network!r}"
             )
+        if not isinstance(about, Mapping):
+            raise TypeError(f"Model: about must be a mapping, got {type(about).__name__}")
+        try:
+            json.dumps(dict(about))
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"Model: about must be JSON-able, such as run.config: {error}"
+            ) from None
         self.network, self.columns, self.about = network, columns, dict(about)
 
     def __repr__(self) -> str:

@@ -24,11 +24,21 @@ T = TypeVar("T")
 _LONGEST_NAME = 200  # bytes; file systems take 255
 
 
+def brief(value: Any) -> str:
+    """Show a value in a message; of an array or a table only what it is."""
+    text = repr(value)
+    if len(text) <= 80 and "\n" not in text:
+        return text
+    return (
+        f"{text[:77]}..." if isinstance(value, str) else f"a value of type {type(value).__name__}"
+    )
+
+
 def path(fn: str, name: str, value: Any) -> Path:
     """Return a path of text, neither empty nor with a null character."""
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(text, str):
-        raise TypeError(f"{fn}: {name} must be a path, got {value!r}")
+        raise TypeError(f"{fn}: {name} must be a path, got {brief(value)}")
     if not text or "\0" in text:
         raise ValueError(f"{fn}: {name} must be a path, got {text!r}")
     return Path(text)

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn
 
@@ -47,7 +48,11 @@ class Table:
 
 
 @_check.arguments(
-    path=_storage.path, decimal=_check.one_of(".", ","), missing=_check.one_of("error", "drop")
+    path=_storage.path,
+    decimal=_check.one_of(".", ","),
+    missing=_check.one_of("error", "drop"),
+    text=_check.names,
+    drop=_check.names,
 )
 def read_csv(
     path: str | Path,
@@ -334,7 +339,20 @@ class Samples:
         return tuple(name for name, value in names if value > 0.95)
 
 
-@_check.guarded
+def _targets(fn: str, name: str, value: Any) -> tuple[str, ...]:
+    columns = _check.names(fn, name, [value] if isinstance(value, str) else value)
+    if not columns:
+        raise ValueError(f"{fn}: {name} must name at least one column, got none")
+    return columns
+
+
+@_check.arguments(
+    path=_storage.path,
+    target=_targets,
+    test_fraction=partial(_check.number, interval="[0, 1)"),
+    drop=_check.names,
+    one_hot=_check.names,
+)
 def read_samples(
     path: str | Path,
     target: str | Sequence[str],
@@ -378,10 +396,10 @@ def read_samples(
     ------
     OSError
         The file cannot be read.
-    ValueError
-        The file is not a table of numbers, lacks a column, leaves no input or fewer than two
-        training rows, has a target (or only inputs) that does not vary, or numbers whose standard
-        deviation overflows.
+    TypeError, ValueError
+        An argument is invalid. The file is not a table of numbers, lacks a column, leaves no input
+        or fewer than two training rows, has a target (or only inputs) that does not vary, or
+        numbers whose standard deviation overflows.
 
     Examples
     --------
@@ -399,11 +417,10 @@ def read_samples(
     array([45.,  5.])
     """
     table = read_csv(path, decimal=decimal, missing=missing, text=one_hot, drop=drop)
-    given = [target] if isinstance(target, str) else list(target)
-    for one in given:
+    for one in target:
         if one.strip() in map(str.strip, drop):
             raise ValueError(f"{path}: the target {one!r} must not be dropped")
-    targets = tuple(dict.fromkeys(find_column(str(path), table.columns, one) for one in given))
+    targets = tuple(dict.fromkeys(find_column(str(path), table.columns, one) for one in target))
     for one in targets:
         if one in table.categories:
             raise ValueError(f"{path}: the target {one!r} must hold numbers, not categories")
@@ -562,7 +579,10 @@ def _header(path: Path, line: int, header: Sequence[str]) -> tuple[str, ...]:
     seen: set[str] = set()
     for position, name in enumerate(header, start=1):
         if not name:
-            end = " (a separator at the end of the line?)" if position == len(header) else ""
+            last = position == len(header) > 1
+            end = " (a separator at the end of the line?)" if last else ""
+            if position == 1:
+                end = " (row numbers? In pandas, to_csv(index=False) leaves them out)"
             _refuse(path, line, f"has no name for column {position}{end}")
         if name in seen:
             header_missing = "; is the line of names missing?" if _is_number(name) else ""

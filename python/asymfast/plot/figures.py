@@ -97,6 +97,8 @@ def training_figure(
     if not 1 <= len(runs) <= len(style.COLOURS):
         raise ValueError(f"{fn}: runs must have 1 to {len(style.COLOURS)} entries, got {len(runs)}")
     for name, run in runs.items():
+        if not hasattr(run, "steps"):
+            raise TypeError(f"{fn}: runs[{name!r}] must be a Run, got {type(run).__name__}")
         if not len(run.steps):
             raise ValueError(f"{fn}: the run {name!r} has no records to draw")
 
@@ -181,6 +183,8 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
     >>> [path.name for path in written]
     ['empty.png', 'empty.pdf']
     """
+    if not hasattr(figure, "savefig"):
+        raise TypeError(f"plot.save: figure must be a Figure, got {type(figure).__name__}")
     stem = _storage.path("plot.save", "path", path)
     if stem.suffix in (".png", ".pdf"):
         stem = stem.with_suffix("")
