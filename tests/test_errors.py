@@ -477,3 +477,22 @@ def test_what_is_no_array_is_named(value):
     kind = "None" if value is None else type(value).__name__
     with pytest.raises(TypeError, match=f"y must be an array or .* numbers, got {kind}$"):
         NET.loss(X, value)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda big: af.gradient_descent(NET, X, X[:, 0], steps=big),
+        lambda big: af.gradient_descent(NET, X, X[:, 0], steps=1, lr=big),
+        lambda big: af.gradient_descent(NET, X, X[:, 0], steps=1, progress=big),
+        lambda big: af.Network.init(5, 6, gamma=1.0, alpha=big[:1]),
+        lambda big: af.Record(ntg_on=big),
+        lambda big: af.grid(5, 6, big, [0.5], 2),
+        lambda big: af.Run.load(big),
+    ],
+)
+def test_arrays_are_not_printed_in_messages(call):
+    with pytest.raises((TypeError, ValueError)) as raised:
+        call(np.full((40, 40), 0.25))
+    assert len(str(raised.value)) < 200
+    assert "\n" not in str(raised.value)

@@ -224,6 +224,8 @@ def test_arguments_are_checked(runs, options, message):
 def test_what_is_no_run_and_no_figure_is_named(tmp_path):
     with pytest.raises(TypeError, match=r"training_figure: runs\['a'\] must be a Run, got str"):
         plot.training_figure({"a": "b"})
+    with pytest.raises(TypeError, match="training_figure: title must be text, got 3"):
+        plot.training_figure({"a": made_up_run()}, title=3)
     with pytest.raises(TypeError, match=r"plot\.save: figure must be a Figure, got dict"):
         plot.save({}, tmp_path / "figure")
 

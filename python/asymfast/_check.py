@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from asymfast._storage import brief, path
+from asymfast._storage import brief as brief
+from asymfast._storage import path
 
 LARGEST = 2**63 - 1  # that the compiled core can count to
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
@@ -239,9 +240,11 @@ def names(fn: str, name: str, value: Any) -> tuple[str, ...]:
         raise TypeError(
             f"{fn}: {name} must be a sequence of names, got {value!r}; pass [{value!r}]"
         )
-    if not isinstance(value, Iterable) or not all(isinstance(one, str) for one in value):
-        raise TypeError(f"{fn}: {name} must be a sequence of names, got {brief(value)}")
-    return tuple(value)
+    with suppress(TypeError):
+        given = tuple(value)
+        if all(isinstance(one, str) for one in given):
+            return given
+    raise TypeError(f"{fn}: {name} must be a sequence of names, got {brief(value)}")
 
 
 def one_of(*options: str) -> Check:

@@ -114,7 +114,7 @@ class Model:
         fn, columns = "Model.predict", self.columns
         if isinstance(X, Table):
             table = X
-        elif isinstance(X, Mapping) or hasattr(X, "columns"):
+        elif isinstance(X, Mapping) or not callable(getattr(X, "columns", len)):
             given = [name for name in X if str(name) in columns.inputs]
             for note in columns.notes(list(map(str, X))):
                 if note.startswith("ignored"):

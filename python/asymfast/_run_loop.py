@@ -714,7 +714,9 @@ def shown(
 ) -> Iterator[Callable[[float, float], object] | None]:
     """Yield the callable to report progress to, if any."""
     if not (progress is None or callable(progress) or isinstance(progress, (bool, np.bool_))):
-        raise TypeError(f"{fn}: progress must be True, False or callable, got {progress!r}")
+        raise TypeError(
+            f"{fn}: progress must be True, False or callable, got {_check.brief(progress)}"
+        )
     if callable(progress):
         yield progress
     elif progress and _is_terminal(sys.stderr):

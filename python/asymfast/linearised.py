@@ -316,7 +316,7 @@ def _times(fn: str, t: ArrayLike) -> tuple[Floats, bool]:
     """The times (T,), and whether a single number was given."""
     given = _check.as_array(fn, "t", t)
     if given.dtype.kind not in "iuf":
-        raise TypeError(f"{fn}: t must be a real number or an array of them, got {t!r}")
+        raise TypeError(f"{fn}: t must be a real number or an array of them, got {_check.brief(t)}")
     if given.ndim > 1 or given.size == 0:
         raise ValueError(f"{fn}: t must be a number or have shape (T,), got {given.shape}")
     times = np.atleast_1d(given).astype(np.float64)

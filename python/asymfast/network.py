@@ -281,13 +281,13 @@ class Network(Exports):
         """
         fn = "Network.stack"
         if not isinstance(nets, Iterable) or (isinstance(nets, Network) and nets.B is None):
-            raise TypeError(f"{fn}: nets must be a sequence of networks, got {nets!r}")
+            raise TypeError(f"{fn}: nets must be a sequence of networks, got {_check.brief(nets)}")
         members = list(nets)
         if not members:
             raise ValueError(f"{fn}: nets must hold at least one network, got none")
         for net in members:
             if not isinstance(net, Network) or net.B is not None:
-                raise TypeError(f"{fn}: nets must be single networks, got {net!r}")
+                raise TypeError(f"{fn}: nets must be single networks, got {_check.brief(net)}")
         first = members[0]
         for net in members[1:]:
             if net._kind() != first._kind():
@@ -1005,7 +1005,9 @@ class Network(Exports):
             lam = np.broadcast_to(first, lam.shape) if part == 1 else np.maximum(lam - first, 0)
         pair = output if isinstance(output, tuple) else (output, output)
         if len(pair) != 2:
-            raise ValueError(f"{fn}: output must be an integer or a pair, got {output!r}")
+            raise ValueError(
+                f"{fn}: output must be an integer or a pair, got {_check.brief(output)}"
+            )
         p, q = (_check.integer(fn, "output", one, low=0, high=self.k - 1) for one in pair)
         with np.errstate(over="ignore"):
             v = np.ascontiguousarray(lam * a[..., p].astype(np.float64) * a[..., q])

@@ -200,7 +200,9 @@ def _increasing(
 ) -> tuple[Any, ...]:
     given = _check.as_array(fn, name, values)
     if given.dtype.kind not in kinds:
-        raise TypeError(f"{fn}: {name} must be a sequence of {element.__name__}, got {values!r}")
+        raise TypeError(
+            f"{fn}: {name} must be a sequence of {element.__name__}, got {_check.brief(values)}"
+        )
     if given.ndim != 1 or given.size == 0:
         raise ValueError(f"{fn}: {name} must be a non-empty sequence, got shape {given.shape}")
     _check.finite(fn, name, given)
@@ -220,7 +222,7 @@ def _samples(fn: str, name: str, ntg_on: Any) -> str | int | tuple[int, ...]:
         return _check.choice(fn, name, ntg_on, ("all",))
     rows = _check.as_array(fn, name, ntg_on)
     if rows.dtype.kind not in "iu":
-        raise TypeError(f"{fn}: {name} must be an integer or indices, got {ntg_on!r}")
+        raise TypeError(f"{fn}: {name} must be an integer or indices, got {_check.brief(ntg_on)}")
     if rows.ndim == 0:
         return _check.integer(fn, name, ntg_on, low=1)
     if rows.ndim != 1 or rows.size == 0:

@@ -513,7 +513,9 @@ def _axis(fn: str, name: str, given: Any) -> NDArray[Any]:
     kinds = "iu" if name == "seeds" else "iuf"
     if values.dtype.kind not in kinds or values.ndim != 1 or values.size == 0:
         numbers = "integers" if name == "seeds" else "real numbers"
-        raise TypeError(f"{fn}: {name} must be a non-empty sequence of {numbers}, got {given!r}")
+        raise TypeError(
+            f"{fn}: {name} must be a non-empty sequence of {numbers}, got {_check.brief(given)}"
+        )
     if len(np.unique(values)) < len(values):
         raise ValueError(f"{fn}: {name} must not repeat a value, got {values.tolist()}")
     return values

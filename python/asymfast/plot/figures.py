@@ -94,6 +94,8 @@ def training_figure(
             f"{fn}: runs must be a mapping from names to runs, such as {{'mine': run}}, "
             f"got {type(runs).__name__}"
         )
+    if not (title is None or isinstance(title, str)):
+        raise TypeError(f"{fn}: title must be text, got {_check.brief(title)}")
     if not 1 <= len(runs) <= len(style.COLOURS):
         raise ValueError(f"{fn}: runs must have 1 to {len(style.COLOURS)} entries, got {len(runs)}")
     for name, run in runs.items():

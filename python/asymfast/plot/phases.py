@@ -263,7 +263,7 @@ def _grid(fn: str, name: str, values: Sequence[float], *, is_open: bool) -> Floa
     """Increasing values in [0, 1], or in (0, 1) if the ends are excluded."""
     given = np.asarray(values, dtype=object)
     if given.ndim != 1 or given.size == 0:
-        raise ValueError(f"{fn}: {name} must be a non-empty sequence, got {values!r}")
+        raise ValueError(f"{fn}: {name} must be a non-empty sequence, got {_check.brief(values)}")
     check = _check.FRACTION if is_open else _check.UNIT
     grid = np.array([check(fn, name, value) for value in given])
     if np.any(np.diff(grid) <= 0):

@@ -181,8 +181,9 @@ def sweep(
     """
     if progress is True:
         progress = _print
-    if progress and not callable(progress):
-        raise TypeError(f"sweep: progress must be True, False or callable, got {progress!r}")
+    if not (progress is None or callable(progress) or isinstance(progress, bool)):
+        text = _check.brief(progress)
+        raise TypeError(f"sweep: progress must be True, False or callable, got {text}")
     plan = planned(configs, data_dir)
     store = Store(out)
     result = SweepResult(store.folder, {key: one.table() for key, one in plan.configs.items()})
