@@ -63,6 +63,20 @@ def test_round_trip(make, tmp_path):
         assert np.array_equal(one.alpha, other.alpha)
 
 
+def test_the_part_of_a_rank_round_trip(tmp_path):
+    """Late nodes of a small alpha have lam = 0, which no whole network has."""
+    case = simulated()
+    part = af.mpi.NetworkPart(
+        case.net.W, case.net.a, np.zeros(case.net.m), first=3, total=case.net.m + 5
+    )
+    run = af.gradient_descent(part, case.X, case.y, lr=1.0, steps=2)
+    run.save(tmp_path / "run.npz")
+    back = af.Run.load(tmp_path / "run.npz")
+    assert_same_run(run_arrays(back), run_arrays(run))
+    for net in (back.network, back.initial):
+        assert (type(net), net.first, net.total) == (af.mpi.NetworkPart, 3, case.net.m + 5)
+
+
 def test_diverged_run_round_trip(tmp_path):
     case = simulated(activation="identity")
     with pytest.raises(af.DivergenceError) as caught:

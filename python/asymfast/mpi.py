@@ -12,58 +12,18 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from . import _check
 from ._device import How
 from ._storage import blake2b
-from .network import Network
+from .network import Network, NetworkPart
 from .run import Run
 from .scaling import node_scaling
 
 __all__ = ["NetworkPart", "gather", "init", "split"]
 
 _BLOCK = 1 << 16  # nodes that one stream of `init` draws
-
-
-@_check.guarded
-class NetworkPart(Network):
-    """The nodes of one rank: those from `first` on, of `total` nodes of a network; see `split`.
-
-    Created by `split` and `init`. In all other respects a `Network`: it computes the share of its
-    own nodes in the sums, and its `lam` may be all zero.
-
-    Attributes
-    ----------
-    first : int
-        Its first node.
-    total : int
-        Nodes of all parts.
-    """
-
-    first: int
-    total: int
-    _may_vanish = True  # late nodes of a small alpha: their lam is 0 in floating point
-
-    @_check.arguments("NetworkPart", first=_check.NATURAL, total=_check.COUNT)
-    def __init__(
-        self, W: ArrayLike, a: ArrayLike, lam: ArrayLike, *, first: int, total: int, **origin: Any
-    ) -> None:
-        self.first, self.total = first, total
-        super().__init__(W, a, lam, **origin)
-
-    def with_weights(self, W: ArrayLike, a: ArrayLike | None = None) -> NetworkPart:
-        """Return the same nodes at other weights of the same shapes."""
-        return NetworkPart(
-            *self._new_weights(W, a),
-            self.lam,
-            first=self.first,
-            total=self.total,
-            **self._settings(),
-        )
-
-    def __repr__(self) -> str:
-        return f"NetworkPart({self.first} to {self.first + self.m} of {self.total} nodes)"
 
 
 @_check.guarded

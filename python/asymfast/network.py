@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, Unpack, cast
 
 import numpy as np
@@ -897,6 +898,10 @@ class Network(Exports):
         """
         return Network(*self._new_weights(W, a), self.lam, **self._settings())
 
+    def _place(self) -> dict[str, int]:
+        """Which nodes of a larger network these are, for files."""
+        return {}
+
     def _settings(self) -> dict[str, Any]:
         """What a network has beside its arrays."""
         return {name: getattr(self, name) for name in ("activation", "gamma", "alpha", "bias")}
@@ -916,7 +921,11 @@ class Network(Exports):
         cls, arrays: Mapping[str, NDArray[Any]], header: Any, W: str = "W", a: str = "a"
     ) -> Network:
         """The network of a file's arrays, by the names of W and a, and its header."""
-        return cls(
+        part = "total" in header
+        kind: Any = (
+            partial(NetworkPart, **{n: header[n] for n in ("first", "total")}) if part else cls
+        )
+        network: Network = kind(
             arrays[W],
             arrays[a],
             arrays["lam"],
@@ -925,6 +934,7 @@ class Network(Exports):
             alpha=arrays.get("alpha"),
             bias=header.get("bias", False),  # files of 0.1 have no such entry
         )
+        return network
 
     def _new_weights(self, W: ArrayLike, a: ArrayLike | None) -> tuple[NDArray[Any], NDArray[Any]]:
         fn = "Network.with_weights"
@@ -1012,6 +1022,55 @@ class Network(Exports):
         with np.errstate(over="ignore"):
             v = np.ascontiguousarray(lam * a[..., p].astype(np.float64) * a[..., q])
         return _check.in_range(fn, v)
+
+
+@_check.guarded
+class NetworkPart(Network):
+    """The nodes of one rank: those from `first` on, of `total` nodes of a network.
+
+    Created by `mpi.split` and `mpi.init`. In all other respects a `Network`: it computes the share
+    of its own nodes in the sums, and its `lam` may be all zero.
+
+    Attributes
+    ----------
+    first : int
+        Its first node.
+    total : int
+        Nodes of all parts.
+
+    Examples
+    --------
+    >>> import asymfast as af, numpy as np
+    >>> af.mpi.NetworkPart(np.ones((2, 3)), np.ones(2), np.zeros(2), first=5, total=7)
+    NetworkPart(5 to 7 of 7 nodes)
+    """
+
+    first: int
+    total: int
+    _may_vanish = True  # late nodes of a small alpha: their lam is 0 in floating point
+
+    @_check.arguments("NetworkPart", first=_check.NATURAL, total=_check.COUNT)
+    def __init__(
+        self, W: ArrayLike, a: ArrayLike, lam: ArrayLike, *, first: int, total: int, **origin: Any
+    ) -> None:
+        self.first, self.total = first, total
+        super().__init__(W, a, lam, **origin)
+
+    def with_weights(self, W: ArrayLike, a: ArrayLike | None = None) -> NetworkPart:
+        """Return the same nodes at other weights of the same shapes."""
+        return NetworkPart(
+            *self._new_weights(W, a),
+            self.lam,
+            first=self.first,
+            total=self.total,
+            **self._settings(),
+        )
+
+    def _place(self) -> dict[str, int]:
+        return {"first": self.first, "total": self.total}
+
+    def __repr__(self) -> str:
+        return f"NetworkPart({self.first} to {self.first + self.m} of {self.total} nodes)"
 
 
 def _read_only(values: NDArray[Any]) -> NDArray[Any]:

@@ -157,6 +157,7 @@ class Run:
             "activation": self.network.activation,
             **({"bias": True} if self.network.bias else {}),  # files of 0.1 have no such entry
             "stopped": self.stopped,
+            **self.network._place(),
             "stopped_by": self.stopped_by,
             "config": self.config,
         }
