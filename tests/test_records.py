@@ -233,6 +233,12 @@ def test_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(FileExistsError, match=r"record\.folder must be new or empty"):
         descent(*data(), record=af.Record(folder=tmp_path))
+    with pytest.raises(FileExistsError, match=r"descent: record\.folder must be a folder: .*notes"):
+        descent(*data(), record=af.Record(folder=tmp_path / "notes.txt"))
+    with pytest.raises(
+        FileNotFoundError, match=r"descent: the folder of record\.folder must exist"
+    ):
+        descent(*data(), record=af.Record(folder=tmp_path / "none" / "record"))
     assert os.listdir(tmp_path) == ["notes.txt"]
     folder = tmp_path / "record"
     descent(*data(), steps=10, record=af.Record(folder=folder))

@@ -322,7 +322,14 @@ class RecordFolder:
 
         With `again` it may hold rows of this run, killed before its first checkpoint.
         """
-        self.path.mkdir(exist_ok=True)
+        try:
+            self.path.mkdir(exist_ok=True)
+        except FileNotFoundError as error:
+            error.strerror = f"{self.fn}: the folder of record.folder must exist"
+            raise
+        except FileExistsError as error:
+            error.strerror = f"{self.fn}: record.folder must be a folder"
+            raise
         sweep(self.path / _INDEX)
         if any(self.path.iterdir()) and not (again and self._is_ours()):
             raise FileExistsError(
