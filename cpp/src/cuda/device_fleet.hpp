@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <stdexcept>
 #include <utility>
 
@@ -35,12 +36,17 @@ class DeviceFleet final : public Fleet<T> {
       : B_(nets.B), train_output_(train_output), initial_a_(nets.a) {
     const Index samples = data.X.rows, m = nets.m, d = nets.d, k = nets.k;
     const auto members = [&](Index stride) { return stride == 0 ? 1 : B_; };
-    X_ = Mem<T>(data.X.data, members(data.X_stride) * samples * d);
-    for_elements<Device>(X_.size(),
-                         Scale<T, T>{X_.data(), 1 / std::sqrt(double(d)), nullptr, 1, X_.data()});
-    if (data.y.data) y_ = Mem<T>(data.y.data, members(data.y_stride) * samples * k);
-    eval_ = Mem<T>(nets.W, B_ * m * d);
-    if (kCompensated<T>) lost_ = Mem<T>::zeros(B_ * m * d);
+    Problem<T>& p = problem_;
+    p.d = d, p.m = m, p.k = k, p.samples = samples, p.n = at_once;
+    p.activation = nets.activation, p.loss = loss;
+    p.X_stride = data.X_stride, p.y_stride = data.y_stride, p.node_tiles = Kernel::tiles(m);
+    const Index inputs = members(data.X_stride) * samples * d;
+    T* X = hold(Mem<T>(data.X.data, inputs));
+    p.X = X;
+    for_elements<Device>(inputs, Scale<T, T>{X, 1 / std::sqrt(double(d)), nullptr, 1, X});
+    if (data.y.data) p.y = hold(Mem<T>(data.y.data, members(data.y_stride) * samples * k));
+    p.eval = hold(Mem<T>(nets.W, B_ * m * d));
+    if (kCompensated<T>) p.lost = hold(Mem<T>::zeros(B_ * m * d));
 
     std::vector<T> c, root_lam;
     for (Index j = 0; k > 0 && j < B_ * m; ++j) {
@@ -48,40 +54,27 @@ class DeviceFleet final : public Fleet<T> {
       for (Index q = 0; q < k; ++q)
         c.push_back(T(std::sqrt(nets.lam[j]) * double(nets.a[j * k + q])));
     }
-    c_ = Mem<T>(c);
+    p.c = hold(Mem<T>(c));
     if (train_output) {
-      root_lam_ = Mem<T>(root_lam);
-      a_ = Mem<T>(nets.a, B_ * m * k);
-      if (kCompensated<T>) lost_a_ = Mem<T>::zeros(B_ * m * k);
+      p.root_lam = hold(Mem<T>(root_lam));
+      p.a = hold(Mem<T>(nets.a, B_ * m * k));
+      if (kCompensated<T>) p.lost_a = hold(Mem<T>::zeros(B_ * m * k));
     }
-    slopes_ = Mem<T>(B_ * at_once * m);
-    pulled_ = Mem<T>(B_ * at_once * m);
-    if (keep_values || train_output) values_ = Mem<T>(B_ * at_once * m);
-    partial_ = Mem<double>(B_ * Kernel::tiles(m) * at_once * k);
-    f_ = Mem<double>(B_ * at_once * k);
-    residual_ = Mem<T>(B_ * at_once * k);
-    loss_parts_ = Mem<double>(B_ * Kernel::slices(at_once));
-    progress_ = Mem<Progress>(B_);
+    p.slopes = hold(Mem<T>(B_ * at_once * m));
+    p.pulled = hold(Mem<T>(B_ * at_once * m));
+    if (keep_values || train_output) p.values = hold(Mem<T>(B_ * at_once * m));
+    p.partial = hold(Mem<double>(B_ * p.node_tiles * at_once * k));
+    p.f = hold(Mem<double>(B_ * at_once * k));
+    p.residual = hold(Mem<T>(B_ * at_once * k));
+    p.loss_parts = hold(Mem<double>(B_ * slices_of(at_once)));
+    progress_ = hold(Mem<Progress>(B_));
     const Progress unlimited{std::numeric_limits<double>::infinity(), 1, 0, 0, 0};
-    alone_ = Mem<Progress>(&unlimited, 1);
+    alone_ = hold(Mem<Progress>(&unlimited, 1));
     // One kernel evaluates and steps a member, so that a resumed run has the same bits.
-    const bool whole = y_.data() && at_once == samples && !train_output && !keep_values;
+    const bool whole = p.y && at_once == samples && !train_output && !keep_values;
     if (whole && samples * k <= Small::kMostOutputs && resident_grid(1, samples, m, d, k).ranks > 0)
-      parts_ = Mem<T>::zeros(B_ * Small::parts_of(samples, m, k));
-
-    problem_.d = d, problem_.m = m, problem_.k = k;
-    problem_.samples = samples, problem_.n = at_once;
-    problem_.activation = nets.activation, problem_.loss = loss;
-    problem_.X = X_.data(), problem_.X_stride = data.X_stride;
-    problem_.y = y_.data(), problem_.y_stride = data.y_stride;
-    problem_.eval = eval_.data(), problem_.lost = lost_.data();
-    problem_.c = c_.data(), problem_.root_lam = root_lam_.data();
-    problem_.a = a_.data(), problem_.lost_a = lost_a_.data();
-    problem_.slopes = slopes_.data(), problem_.values = values_.data();
-    problem_.pulled = pulled_.data();
-    problem_.partial = partial_.data(), problem_.f = f_.data();
-    problem_.residual = residual_.data(), problem_.loss_parts = loss_parts_.data();
-    host_f_.resize(f_.size());
+      parts_ = hold(Mem<T>::zeros(B_ * Small::parts_of(samples, m, k)));
+    host_f_.resize(B_ * at_once * k);
     losses_.resize(B_);
   }
 
@@ -97,17 +90,17 @@ class DeviceFleet final : public Fleet<T> {
       const MemberSteps& member = members[b];
       progress.push_back({member.loss_limit, member.runs, 0, losses_[b], member.last_loss});
     }
-    progress_.copy_in(progress.data(), 0, B_);
-    launch(problem_, plan, 0, B_, progress_.data());
+    copy_in<Device>(progress_, progress.data(), B_);
+    launch(problem_, plan, B_, progress_);
     meanwhile();
-    progress_.copy_out(progress.data(), 0, B_);
+    copy_out<Device>(progress.data(), progress_, B_);
     for (Index b = 0; b < B_; ++b) {
       if (!members[b].runs) continue;
       members[b].steps = static_cast<Index>(progress[b].steps);
       members[b].last_loss = progress[b].last_loss;
       members[b].loss = losses_[b] = progress[b].loss;
     }
-    if (!plan.rows) f_.copy_out(host_f_.data(), 0, f_.size());
+    if (!plan.rows) copy_out<Device>(host_f_.data(), problem_.f, B_ * outputs());
   }
 
   // ---- one member, for the engines and for single calls
@@ -158,7 +151,7 @@ class DeviceFleet final : public Fleet<T> {
     Problem<T> problem = of_member(b);
     problem.f = derivative.data();
     launch_one(problem, plan);
-    derivative.copy_out(out, 0, outputs());
+    derivative.copy_out(out);
   }
 
   // eval <- base + sum_s along[s] slots[s]; base <- eval, if commit.
@@ -183,48 +176,37 @@ class DeviceFleet final : public Fleet<T> {
 
   // Between updates that leave base where it is, eval is another array.
   void need_base() {
-    if (!base_.empty()) return;
-    base_ = Mem<T>(eval_.size());
-    Device::copy(base_.data(), eval_.data(), bytes(eval_.size()));
-    problem_.base = base_.data();
+    if (problem_.base) return;
+    problem_.base = hold(Mem<T>(B_ * weights()));
+    copy_on<Device>(problem_.base, problem_.eval, B_ * weights());
   }
 
   // eval <- base
   void go_back(Index b) {
-    if (base_.empty()) return;
-    Device::copy(eval_.data() + b * weights(), base_.data() + b * weights(), bytes(weights()));
+    const Problem<T> p = of_member(b);
+    if (p.base) copy_on<Device>(p.eval, p.base, weights());
   }
 
   void serialise(Index b, Archive& archive) {
-    visit(archive, base_.empty() ? eval_ : base_, b, weights());
-    visit(archive, lost_, b, weights());
-    visit(archive, a_, b, output_weights());
-    visit(archive, lost_a_, b, output_weights());
+    const Problem<T> p = of_member(b);
+    const auto visit = [&](T* array, Index size) {
+      if (array) serialise_on<Device>(archive, array, size);
+    };
+    visit(p.base ? p.base : p.eval, weights());
+    visit(p.lost, weights());
+    visit(p.a, output_weights());
+    visit(p.lost_a, output_weights());
     if (!archive.reading()) return;
     go_back(b);
     if (!train_output_) return;
-    std::vector<T> a(output_weights()), root(problem_.m), c;
-    a_.copy_out(a.data(), b * output_weights(), output_weights());
-    root_lam_.copy_out(root.data(), b * problem_.m, problem_.m);
-    for (std::size_t e = 0; e < a.size(); ++e) c.push_back(root[e / problem_.k] * a[e]);
-    c_.copy_in(c.data(), b * output_weights(), output_weights());
+    std::vector<T> a(output_weights()), root(p.m), c;
+    copy_out<Device>(a.data(), p.a, output_weights());
+    copy_out<Device>(root.data(), p.root_lam, p.m);
+    for (std::size_t e = 0; e < a.size(); ++e) c.push_back(root[e / p.k] * a[e]);
+    copy_in<Device>(p.c, c.data(), output_weights());
   }
 
-  Problem<T> of_member(Index b) const {
-    Problem<T> p = problem_;
-    const auto move = [b](auto*& array, Index stride) {
-      if (array) array += b * stride;
-    };
-    move(p.X, p.X_stride), move(p.y, p.y_stride);
-    for (T** array : {&p.eval, &p.base, &p.lost, &p.sum}) move(*array, weights());
-    for (T** array : {&p.c, &p.a, &p.lost_a}) move(*array, output_weights());
-    move(p.root_lam, p.m);
-    for (T** array : {&p.slopes, &p.values, &p.pulled}) move(*array, p.n * p.m);
-    move(p.partial, Kernel::tiles(p.m) * outputs());
-    move(p.f, outputs()), move(p.residual, outputs());
-    move(p.loss_parts, Kernel::slices(p.n));
-    return p;
-  }
+  Problem<T> of_member(Index b) const { return problem_.of_member(b); }
 
   Index weights() const { return problem_.m * problem_.d; }         // of a member
   Index output_weights() const { return problem_.m * problem_.k; }  // of a member
@@ -232,18 +214,9 @@ class DeviceFleet final : public Fleet<T> {
   const double* host_f(Index b) const { return host_f_.data() + b * outputs(); }
   // Where the loss of a member stands after every launch that moved it.
   const double* loss(Index b) const { return &losses_[b]; }
-  const Mem<T>& eval() const { return eval_; }
-  const Mem<T>& base() const { return base_; }
-  const Mem<T>& values() const { return values_; }
-  Mem<T>& lost() { return lost_; }
-  const Mem<T>& output_layer() const { return a_; }
-  bool trains_output() const { return train_output_; }
   void copy_initial_outputs(Index b, T* a) const {
     std::copy_n(initial_a_ + b * output_weights(), output_weights(), a);
   }
-  Index members() const { return B_; }
-  Index samples_at_once() const { return problem_.n; }
-  static std::size_t bytes(Index count) { return static_cast<std::size_t>(count) * sizeof(T); }
 
  private:
   Plan<T> plan_of(const StepPlan& steps) {
@@ -254,10 +227,7 @@ class DeviceFleet final : public Fleet<T> {
     for (const Update& update : steps.step) {
       plan.stage[plan.stages++] = update;
       if (!update.commit) need_base();
-      if (update.uses_sum() && sum_.empty()) {
-        sum_ = Mem<T>::zeros(eval_.size());
-        problem_.sum = sum_.data();
-      }
+      if (update.uses_sum() && !problem_.sum) problem_.sum = hold(Mem<T>::zeros(B_ * weights()));
     }
     if (!steps.scales.empty()) scales_.assign(steps.scales), plan.scales = scales_.data();
     if (!steps.rows.empty()) {
@@ -271,19 +241,15 @@ class DeviceFleet final : public Fleet<T> {
   void go(Index b, const Problem<T>& problem, const Plan<T>& plan) {
     launch_one(problem, plan);
     Progress progress;
-    alone_.copy_out(&progress, 0, 1);
+    copy_out<Device>(&progress, alone_, 1);
     losses_[b] = progress.loss;
     if (!plan.rows && problem_.k > 0)
-      f_.copy_out(host_f_.data() + b * outputs(), b * outputs(), outputs());
+      copy_out<Device>(host_f_.data() + b * outputs(), problem_.f + b * outputs(), outputs());
   }
 
   // Of a member's problem; what the launch says of its progress comes back with the outputs alone.
   void launch_one(const Problem<T>& problem, const Plan<T>& plan) {
-    launch(problem, plan, 0, 1, alone_.data());
-  }
-
-  Index transposed_size() const {
-    return B_ * problem_.d * Small::units_of(problem_.m) * Small::kUnit;
+    launch(problem, plan, 1, alone_);
   }
 
   // How many blocks work on a member, and how many members at once.
@@ -316,57 +282,48 @@ class DeviceFleet final : public Fleet<T> {
     return {0, 0, 0};
   }
 
-  void launch(const Problem<T>& problem, const Plan<T>& plan, Index first, Index members,
-              Progress* progress) {
-    if (!parts_.empty() && !plan.gradient && !plan.push) {
-      const typename Small::Args args{problem,
-                                      plan,
-                                      progress,
-                                      parts_.data(),
-                                      transposed(problem.base, base_transposed_),
-                                      transposed(problem.lost, lost_transposed_),
-                                      transposed(problem.sum, sum_transposed_)};
-      launch_all<Small>(resident_grid(members, problem.n, problem.m, problem.d, problem.k), first,
-                        members, args);
+  void launch(const Problem<T>& problem, const Plan<T>& plan, Index members, Progress* progress) {
+    if (parts_ && !plan.gradient && !plan.push) {
+      const auto room = [&](const T* array, T*& copy) {  // transposed, if there is such an array
+        if (array && !copy)
+          copy = hold(Mem<T>(B_ * problem.d * Small::units_of(problem.m) * Small::kUnit));
+        return array ? copy : nullptr;
+      };
+      launch_all<Small>(resident_grid(members, problem.n, problem.m, problem.d, problem.k), members,
+                        {problem, plan, progress, parts_, room(problem.base, base_transposed_),
+                         room(problem.lost, lost_transposed_), room(problem.sum, sum_transposed_)});
     } else if (Large::tiles(problem.m) * Large::tiles(problem.n) >= Setup::kManyTiles) {
-      launch_all<Large>(grid_for<Large>(members, problem), first, members,
-                        {problem, plan, progress});
+      launch_all<Large>(grid_for<Large>(members, problem), members, {problem, plan, progress});
     } else {
-      launch_all<Kernel>(grid_for<Kernel>(members, problem), first, members,
-                         {problem, plan, progress});
+      launch_all<Kernel>(grid_for<Kernel>(members, problem), members, {problem, plan, progress});
     }
   }
 
   template <class Which>
-  static void launch_all(const Grid& grid, Index first, Index members,
-                         const typename Which::Args& args) {
-    for (Index group = first; group < first + members; group += grid.groups)
-      Device::template launch<Which>(group, std::min(grid.groups, first + members - group),
-                                     grid.ranks, grid.shared, args);
+  static void launch_all(const Grid& grid, Index members, const typename Which::Args& args) {
+    for (Index group = 0; group < members; group += grid.groups)
+      Device::template launch<Which>(group, std::min(grid.groups, members - group), grid.ranks,
+                                     grid.shared, args);
   }
 
-  // Room for a transposed copy of an array of the problem, if there is such an array.
-  T* transposed(const T* array, Mem<T>& copy) {
-    if (!array) return nullptr;
-    if (copy.empty()) copy = Mem<T>(transposed_size());
-    return copy.data();
-  }
-
-  static void visit(Archive& archive, Mem<T>& memory, Index b, Index size) {
-    if (!memory.empty()) memory.serialise(archive, b * size, size);
+  // Memory of the fleet, to its end.
+  template <class U>
+  U* hold(Mem<U>&& memory) {
+    U* data = memory.data();
+    held_.push_back(std::make_shared<Mem<U>>(std::move(memory)));
+    return data;
   }
 
   Index B_;
   bool train_output_;
   const T* initial_a_;  // the caller's
+  std::vector<std::shared_ptr<void>> held_;
   Problem<T> problem_{};
-  Mem<T> X_, y_, eval_, base_, lost_, sum_, c_, root_lam_, a_, lost_a_, slopes_, pulled_, values_,
-      residual_;
-  Mem<T> parts_;  // empty: the problem is not small
-  Mem<T> base_transposed_, lost_transposed_, sum_transposed_;
-  Mem<double> partial_, f_, loss_parts_, scales_;
+  T* parts_ = nullptr;  // null: the problem is not small
+  T *base_transposed_ = nullptr, *lost_transposed_ = nullptr, *sum_transposed_ = nullptr;
+  Progress *progress_, *alone_;  // of all members, of one by itself
+  Mem<double> scales_;
   Mem<std::int32_t> rows_, sizes_;
-  Mem<Progress> progress_, alone_;  // of all members, of one by itself
   std::vector<double> host_f_, losses_;
 };
 

@@ -80,7 +80,7 @@ std::vector<typename Each::Result> reduce(Index size, const Each& each) {
   const Memory<Device, typename Each::Result> results(blocks);
   Device::template launch<Kernel>(0, 1, blocks, Kernel::kShared, {size, each, results.data()});
   std::vector<typename Each::Result> of_blocks(blocks);
-  results.copy_out(of_blocks.data(), 0, blocks);
+  results.copy_out(of_blocks.data());
   return of_blocks;
 }
 

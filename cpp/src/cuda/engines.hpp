@@ -58,7 +58,7 @@ class MemberEngine final : public Engine<T> {
 
   void combine(const std::vector<double>& along, T* out) const override {
     const DeviceLock lock(device_mutex());
-    combined(along).copy_out(out, 0, fleet_.weights());
+    combined(along).copy_out(out);
   }
 
   void push(const std::vector<double>& along, double* out, const Context&) override {
@@ -98,18 +98,23 @@ class MemberEngine final : public Engine<T> {
   void save() override {
     const DeviceLock lock(device_mutex());
     fleet_.need_base();
-    keep(fleet_.base(), saved_);
-    if (kCompensated<T>) keep(fleet_.lost(), saved_lost_);
+    const Problem<T> p = fleet_.of_member(b_);
+    if (saved_.empty()) saved_ = Mem(fleet_.weights());
+    copy_on<Device>(saved_.data(), p.base, saved_.size());
+    if (!p.lost) return;
+    if (saved_lost_.empty()) saved_lost_ = Mem(fleet_.weights());
+    copy_on<Device>(saved_lost_.data(), p.lost, saved_lost_.size());
   }
   void restore() override {
     const DeviceLock lock(device_mutex());
-    take_back(saved_, fleet_.base());
-    if (kCompensated<T>) take_back(saved_lost_, fleet_.lost());
+    const Problem<T> p = fleet_.of_member(b_);
+    copy_on<Device>(p.base, saved_.data(), saved_.size());
+    if (p.lost) copy_on<Device>(p.lost, saved_lost_.data(), saved_lost_.size());
   }
 
   void copy_eval_to(T* W) const override {
     const DeviceLock lock(device_mutex());
-    fleet_.eval().copy_out(W, b_ * fleet_.weights(), fleet_.weights());
+    copy_out<Device>(W, fleet_.of_member(b_).eval, fleet_.weights());
   }
 
   typename Engine<T>::Kept kept() const override {
@@ -129,14 +134,6 @@ class MemberEngine final : public Engine<T> {
     Mem sum(fleet_.weights());
     fleet_.combine(along, gradients_, nullptr, nullptr, sum.data(), false);
     return sum;
-  }
-
-  void keep(const Mem& from, Mem& to) const {
-    if (to.empty()) to = Mem(fleet_.weights());
-    Device::copy(to.data(), from.data() + b_ * fleet_.weights(), Fleet::bytes(to.size()));
-  }
-  void take_back(const Mem& from, const Mem& to) const {
-    Device::copy(to.data() + b_ * fleet_.weights(), from.data(), Fleet::bytes(from.size()));
   }
 
   std::unique_ptr<Fleet> own_;
@@ -166,9 +163,11 @@ class MemberBatchEngine final : public BatchEngine<T> {
 
   void copy_weights_to(T* W, T* a) const override {
     const DeviceLock lock(device_mutex());
-    fleet_.eval().copy_out(W, b_ * fleet_.weights(), fleet_.weights());
-    if (fleet_.trains_output())
-      fleet_.output_layer().copy_out(a, b_ * fleet_.output_weights(), fleet_.output_weights());
+    using Device = typename Setup::Device;
+    const Problem<T> p = fleet_.of_member(b_);
+    copy_out<Device>(W, p.eval, fleet_.weights());
+    if (p.a)
+      copy_out<Device>(a, p.a, fleet_.output_weights());
     else
       fleet_.copy_initial_outputs(b_, a);
   }

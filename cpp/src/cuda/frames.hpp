@@ -38,7 +38,7 @@ class Frames {
 
   // K (n k, n k) = J_left J_right^T. Cost: 2 (n k)^2 m flop.
   void ntg(const Problem<T>& p, const Blend& left, Index right, double* K) {
-    matrix(p, sides(p, left, right)).copy_out(K, 0, p.n * p.k * p.n * p.k);
+    matrix(p, sides(p, left, right)).copy_out(K);
   }
 
   // out (n k, count) = J_left J_right^T V, by way of the matrix or of
@@ -59,7 +59,7 @@ class Frames {
       multiply<Runs::inner, Runs::outer>(
           {size, V.cols, size, K.data(), in.data(), size, V.cols, result.data(), false, 1});
     }
-    result.copy_out(out, 0, V.size());
+    result.copy_out(out);
   }
 
   double distance(Index one, Index other) const {
@@ -106,7 +106,7 @@ class Frames {
 
   void choose_parts(const Problem<T>& p) {
     std::vector<T> c(p.m * p.k);
-    Device::copy_out(c.data(), p.c, c.size() * sizeof(T));
+    copy_out<Device>(c.data(), p.c, p.m * p.k);
     std::vector<double> strength;
     for (auto of_node = c.begin(); of_node != c.end(); of_node += p.k)
       strength.push_back(std::abs(*std::max_element(

@@ -17,14 +17,37 @@ inline std::recursive_mutex& device_mutex() {
 }
 using DeviceLock = std::lock_guard<std::recursive_mutex>;
 
+// `count` numbers to the device, to the host, and from one array of the device to another.
+template <class Device, class U>
+void copy_in(U* to, const U* host, Index count) {
+  if (count > 0) Device::copy_in(to, host, static_cast<std::size_t>(count) * sizeof(U));
+}
+template <class Device, class U>
+void copy_out(U* host, const U* from, Index count) {
+  if (count > 0) Device::copy_out(host, from, static_cast<std::size_t>(count) * sizeof(U));
+}
+template <class Device, class U>
+void copy_on(U* to, const U* from, Index count) {
+  Device::copy(to, from, static_cast<std::size_t>(count) * sizeof(U));
+}
+
+// Numbers of the device go into an archive, and come back, by way of the host.
+template <class Device, class U>
+void serialise_on(Archive& archive, U* array, Index count) {
+  std::vector<U> host(count);
+  if (!archive.reading()) copy_out<Device>(host.data(), array, count);
+  archive.array(host.data(), count);
+  if (archive.reading()) copy_in<Device>(array, host.data(), count);
+}
+
 template <class Device, class U>
 class Memory {
  public:
   Memory() = default;
   explicit Memory(Index size) : size_(size) {
-    if (size > 0) data_ = static_cast<U*>(Device::allocate(bytes(size)));
+    if (size > 0) data_ = static_cast<U*>(Device::allocate(bytes()));
   }
-  Memory(const U* host, Index size) : Memory(size) { copy_in(host, 0, size); }
+  Memory(const U* host, Index size) : Memory(size) { cuda::copy_in<Device>(data_, host, size); }
   explicit Memory(const std::vector<U>& host)
       : Memory(host.data(), static_cast<Index>(host.size())) {}
   Memory(Memory&& other) noexcept
@@ -39,36 +62,23 @@ class Memory {
 
   static Memory zeros(Index size) {
     Memory memory(size);
-    if (size > 0) Device::zero(memory.data_, bytes(size));
+    if (size > 0) Device::zero(memory.data_, memory.bytes());
     return memory;
   }
 
   U* data() const { return data_; }
   Index size() const { return size_; }
   bool empty() const { return size_ == 0; }
-
-  void copy_in(const U* host, Index first, Index count) {
-    if (count > 0) Device::copy_in(data_ + first, host, bytes(count));
-  }
-  void copy_out(U* host, Index first, Index count) const {
-    if (count > 0) Device::copy_out(host, data_ + first, bytes(count));
-  }
-  // Elements go into an archive, and come back, by way of the host.
-  void serialise(Archive& archive, Index first, Index count) {
-    std::vector<U> host(count);
-    if (!archive.reading()) copy_out(host.data(), first, count);
-    archive.array(host.data(), count);
-    if (archive.reading()) copy_in(host.data(), first, count);
-  }
+  void copy_out(U* host) const { cuda::copy_out<Device>(host, data_, size_); }
   // Takes the contents of a vector, and its size where that is larger than what there is.
   void assign(const std::vector<U>& host) {
     const auto count = static_cast<Index>(host.size());
     if (count > size_) *this = Memory(count);
-    copy_in(host.data(), 0, count);
+    cuda::copy_in<Device>(data_, host.data(), count);
   }
 
  private:
-  static std::size_t bytes(Index count) { return static_cast<std::size_t>(count) * sizeof(U); }
+  std::size_t bytes() const { return static_cast<std::size_t>(size_) * sizeof(U); }
 
   U* data_ = nullptr;
   Index size_ = 0;
@@ -82,7 +92,7 @@ struct Slot : Memory<Device, U> {
 
 template <class Device, class U>
 void serialise_array(Archive& archive, Slot<Device, U>& slot, Index size) {
-  slot.serialise(archive, 0, size);
+  serialise_on<Device>(archive, slot.data(), size);
 }
 
 }  // namespace asymfast::cuda

@@ -9,6 +9,11 @@
 
 namespace asymfast::cuda {
 
+inline constexpr Index kSlice = 16;  // samples whose losses are summed by one block
+ASYMFAST_INLINE constexpr Index slices_of(Index n) {
+  return (n + kSlice - 1) / kSlice;
+}
+
 // B members of one shape. Samples are the rows of X, or those that a batch names.
 template <class T>
 struct Problem {
@@ -28,19 +33,35 @@ struct Problem {
   T *a, *lost_a;       // (B, m, k), if the output weights are trained
   T *slopes, *values;  // (B, n, m) sigma', and sigma where asked for
   T* pulled;           // (B, n, m) dL/dZ
-  double* partial;     // (B, node tiles, n, k)
+  Index node_tiles;    // at most
+  double* partial;     // (B, node_tiles, n, k)
   double* f;           // (B, n, k)
   T* residual;         // (B, n, k) dL/df
   double* loss_parts;  // (B, slices of samples)
+
+  // The arrays of one member.
+  ASYMFAST_INLINE Problem of_member(Index b) const {
+    Problem p = *this;
+    const auto move = [b](auto*& array, Index stride) {
+      if (array) array += b * stride;
+    };
+    move(p.X, X_stride), move(p.y, y_stride);
+    move(p.eval, m * d), move(p.base, m * d), move(p.lost, m * d), move(p.sum, m * d);
+    move(p.c, m * k), move(p.root_lam, m), move(p.a, m * k), move(p.lost_a, m * k);
+    move(p.slopes, n * m), move(p.values, n * m), move(p.pulled, n * m);
+    move(p.partial, node_tiles * n * k), move(p.f, n * k), move(p.residual, n * k);
+    move(p.loss_parts, slices_of(n));
+    return p;
+  }
 };
 
 // What one launch does, in this order.
 template <class T>
 struct Plan {
   bool evaluate;   // outputs, loss, residual and slopes at eval
-  T* gradient;     // unless null: (B, m, d) dL/dW for the residual
+  T* gradient;     // unless null: (m, d) dL/dW for the residual, of a single member
   bool is_pulled;  // it has gone through to `pulled` before
-  const T* push;   // unless null: (B, m, d); f becomes the derivative of the outputs along it
+  const T* push;   // unless null: (m, d); f becomes the derivative of the outputs along it
   int stages;      // of a step
   Update stage[4];
   Index steps;

@@ -67,7 +67,7 @@ class ResidentBlock : public ResidentSizes<T> {
 
   ASYMFAST_DEVICE ResidentBlock(Block& its_block, const ResidentArgs<T>& args)
       : block(its_block),
-        p(args.problem),
+        p(args.problem.of_member(its_block.group)),
         plan(args.plan),
         n(int(p.n)),
         d(int(p.d)),
@@ -94,7 +94,7 @@ class ResidentBlock : public ResidentSizes<T> {
     sums = carver.take<double>(Index(Sizes::kSlices) * k * rows);
     losses = carver.take<double>(n + kTotalLanes);
     parts = args.parts + b * Sizes::parts_of(p.n, p.m, p.k);
-    weights_ = (b * p.m + first_node_) * p.d;
+    weights_ = first_node_ * p.d;
     const Index transposed = b * p.d * across() + first_node_;
     base = args.base ? args.base + transposed : nullptr;
     lost = args.lost ? args.lost + transposed : nullptr;
@@ -104,29 +104,27 @@ class ResidentBlock : public ResidentSizes<T> {
   // ---- in and out
 
   ASYMFAST_DEVICE void load() const {
-    const Index b = block.group;
-    const T* X = p.X + b * p.X_stride;
     each(int(Sizes::samples_of(p.n, p.d)), [&](int e) {
       const int l = e / rows, i = e % rows;
-      x[e] = i < n && l < d ? X[Index(i) * d + l] : T(0);
+      x[e] = i < n && l < d ? p.X[Index(i) * d + l] : T(0);
     });
     transpose_in(p.eval + weights_, w, nodes);
     if (base) transpose_in(p.base + weights_, base, across());
     if (lost) transpose_in(p.lost + weights_, lost, across());
     if (sum) transpose_in(p.sum + weights_, sum, across());
-    const T *c_of_nodes = p.c + (b * p.m + first_node_) * k, *y_of_member = p.y + b * p.y_stride;
+    const T* c_of_nodes = p.c + first_node_ * k;
     each(k * nodes, [&](int e) {
       const int q = e / nodes, j = e % nodes;
       c[e] = j < real_nodes_ ? c_of_nodes[j * k + q] : T(0);
     });
     const bool known = !plan.evaluate;  // what an evaluation writes
     each(n * k, [&](int e) {
-      y[e] = y_of_member[e];
-      residual[e] = known ? p.residual[b * n * k + e] : T(0);
-      f[e] = known ? p.f[b * n * k + e] : 0;
+      y[e] = p.y[e];
+      residual[e] = known ? p.residual[e] : T(0);
+      f[e] = known ? p.f[e] : 0;
     });
     // What a product multiplies must be a number, beyond the samples too.
-    const T* slopes_of_nodes = p.slopes + b * n * p.m + first_node_;
+    const T* slopes_of_nodes = p.slopes + first_node_;
     each(rows * nodes, [&](int e) {
       const int i = e / nodes, j = e % nodes;
       const bool inside = known && i < n && j < real_nodes_;
@@ -136,20 +134,19 @@ class ResidentBlock : public ResidentSizes<T> {
   }
 
   ASYMFAST_DEVICE void store() const {
-    const Index b = block.group;
     transpose_out(w, nodes, p.eval + weights_);
     if (base) transpose_out(base, across(), p.base + weights_);
     if (lost) transpose_out(lost, across(), p.lost + weights_);
     if (sum) transpose_out(sum, across(), p.sum + weights_);
-    T* slopes_of_nodes = p.slopes + b * n * p.m + first_node_;
+    T* slopes_of_nodes = p.slopes + first_node_;
     each(n * real_nodes_, [&](int e) {
       const int i = e / real_nodes_, j = e % real_nodes_;
       slopes_of_nodes[Index(i) * p.m + j] = slopes[i * nodes + j];
     });
     if (block.rank != 0) return;
     each(n * k, [&](int e) {
-      p.residual[b * n * k + e] = residual[e];
-      p.f[b * n * k + e] = f[e];
+      p.residual[e] = residual[e];
+      p.f[e] = f[e];
     });
   }
 
@@ -195,7 +192,7 @@ class ResidentBlock : public ResidentSizes<T> {
   ASYMFAST_DEVICE Index across() const { return units * kUnit; }
 
   Block& block;
-  const Problem<T>& p;
+  const Problem<T> p;  // of the member
   const Plan<T>& plan;
   const int n, d, k, rows;  // rows: n, rounded up
   const Index units;        // of the member
@@ -220,7 +217,7 @@ class ResidentBlock : public ResidentSizes<T> {
     each(real_nodes_ * d, [&](int e) { to[e] = from[e % d * stride + e / d]; });
   }
 
-  Index first_node_, weights_;  // where those of the block's nodes begin in arrays (B, m, d)
+  Index first_node_, weights_;  // where those of the block's nodes begin in arrays (m, d)
   int real_nodes_;              // of the block, below m
 };
 

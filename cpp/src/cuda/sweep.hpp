@@ -20,8 +20,6 @@
 
 namespace asymfast::cuda {
 
-inline constexpr Index kSlice = 16;  // samples whose losses are summed by one block
-
 template <class Shape, class T>
 struct Sweep {
   static constexpr int kThreads = Shape::threads;
@@ -39,7 +37,6 @@ struct Sweep {
                                          kSharedAlignment;
 
   ASYMFAST_INLINE static Index tiles(Index size) { return (size + Shape::tile - 1) / Shape::tile; }
-  ASYMFAST_INLINE static Index slices(Index n) { return (n + kSlice - 1) / kSlice; }
 
   template <class Block>
   ASYMFAST_DEVICE static void run(Block& block, const Args& args) {
@@ -71,10 +68,10 @@ struct Sweep {
       slopes_ = p_.slopes + b * p_.n * p_.m;
       pulled_ = p_.pulled + b * p_.n * p_.m;
       values_ = p_.values ? p_.values + b * p_.n * p_.m : nullptr;
-      partial_ = p_.partial + b * tiles(p_.m) * p_.n * p_.k;
+      partial_ = p_.partial + b * p_.node_tiles * p_.n * p_.k;
       f_ = p_.f + b * p_.n * p_.k;
       residual_ = p_.residual + b * p_.n * p_.k;
-      loss_parts_ = p_.loss_parts + b * slices(p_.n);
+      loss_parts_ = p_.loss_parts + b * slices_of(p_.n);
     }
 
     ASYMFAST_DEVICE void run() {
@@ -229,7 +226,7 @@ struct Sweep {
     template <class Each>
     ASYMFAST_DEVICE void sum_tiles(Each each) {
       const Index count = tiles(p_.m);
-      for (Index slice = block_.rank; slice < slices(size_); slice += block_.ranks) {
+      for (Index slice = block_.rank; slice < slices_of(size_); slice += block_.ranks) {
         const Index first = slice * kSlice;
         const Index last = first + kSlice < size_ ? first + kSlice : size_;
         for (Index e = first * p_.k + block_.thread; e < last * p_.k; e += Shape::threads) {
@@ -266,7 +263,7 @@ struct Sweep {
         }
         block_.sync();
       });
-      return scale * total(block_, loss_parts_, slices(size_), losses_ + kSlice);
+      return scale * total(block_, loss_parts_, slices_of(size_), losses_ + kSlice);
     }
 
     // ---- gradient

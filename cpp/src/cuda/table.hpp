@@ -61,7 +61,7 @@ void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* r
     using Mem = Memory<typename Setup::Device, T>;
     const Mem gradient(G.size()), r(residual + first * net.k(), piece.rows * net.k());
     fleet->gradient(0, gradient.data(), r.data());
-    gradient.copy_out(G.data, 0, G.size());
+    gradient.copy_out(G.data);
     for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += double(G.data[i]);
   });
   for (std::size_t i = 0; i < sums.size(); ++i) G.data[i] = T(sums[i]);
@@ -70,17 +70,17 @@ void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* r
 template <class Setup, class T>
 void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
               const Context& context) {
-  using Mem = Memory<typename Setup::Device, T>;
+  using Device = typename Setup::Device;
   std::vector<T> root_lam(net.m());
   std::transform(net.lam, net.lam + net.m(), root_lam.begin(),
                  [](double lam) { return T(std::sqrt(lam)); });
   in_pieces(X, context, [&](MatrixView<const T> piece, Index first) {
     const auto fleet = evaluated<Setup, T>(net, piece, true);
-    const Mem roots(root_lam);
-    const Mem& values = fleet->values();
-    for_elements<typename Setup::Device>(
-        values.size(), Scale<T, T>{values.data(), 1, roots.data(), net.m(), values.data()});
-    values.copy_out(H.row(first), 0, values.size());
+    const Memory<Device, T> roots(root_lam);
+    T* values = fleet->of_member(0).values;
+    const Index size = piece.rows * net.m();
+    for_elements<Device>(size, Scale<T, T>{values, 1, roots.data(), net.m(), values});
+    copy_out<Device>(H.row(first), values, size);
   });
 }
 
@@ -102,7 +102,7 @@ void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, Matr
                                   Kernel::kShared,
                                   {X.rows, X2.rows, net.d(), net.m(), symmetric, a.X, b.X, a.slopes,
                                    b.slopes, weights.data(), held.data()});
-  held.copy_out(K.data, 0, K.size());
+  held.copy_out(K.data);
 }
 
 template <class Setup, class T>
@@ -111,7 +111,7 @@ void activation_values(Activation activation, int order, const T* z, Index count
   const DeviceLock lock(device_mutex());
   const Memory<Device, T> in(z, count), result(count);
   for_elements<Device>(count, ActivationValues<T>{activation, order, in.data(), result.data()});
-  result.copy_out(out, 0, count);
+  result.copy_out(out);
 }
 
 template <class Setup, class T>
