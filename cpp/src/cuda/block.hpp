@@ -23,6 +23,10 @@
 #include "asymfast/views.hpp"
 #include "math/lanes.hpp"
 
+// A lambda that runs on a device, of what it copies: ASYMFAST_ON_DEVICE(Index e) { ... }. nvcc
+// takes it in public functions that are not constructors, with --extended-lambda.
+#define ASYMFAST_ON_DEVICE(...) [=] ASYMFAST_DEVICE(__VA_ARGS__)
+
 // How often the loop that follows is written out for a device.
 #if defined(__CUDACC__)
 #define ASYMFAST_PRAGMA(text) _Pragma(#text)

@@ -43,7 +43,7 @@ class DeviceFleet final : public Fleet<T> {
     const Index inputs = members(data.X_stride) * samples * d;
     T* X = hold(Mem<T>(data.X.data, inputs));
     p.X = X;
-    for_elements<Device>(inputs, Scale<T, T>{X, 1 / std::sqrt(double(d)), nullptr, 1, X});
+    scale<Device>(X, inputs, 1 / std::sqrt(double(d)));
     if (data.y.data) p.y = hold(Mem<T>(data.y.data, members(data.y_stride) * samples * k));
     p.eval = hold(Mem<T>(nets.W, B_ * m * d));
     if (kCompensated<T>) p.lost = hold(Mem<T>::zeros(B_ * m * d));
@@ -140,7 +140,7 @@ class DeviceFleet final : public Fleet<T> {
     plan.is_pulled = is_pulled;
     Problem<T> problem = of_member(b);
     if (residual) problem.residual = const_cast<T*>(residual);
-    launch_one(problem, plan);
+    launch(problem, plan, 1, alone_);
   }
 
   // out (n, k) <- the outputs' derivative along G (m, d).
@@ -150,7 +150,7 @@ class DeviceFleet final : public Fleet<T> {
     plan.push = G;
     Problem<T> problem = of_member(b);
     problem.f = derivative.data();
-    launch_one(problem, plan);
+    launch(problem, plan, 1, alone_);
     derivative.copy_out(out);
   }
 
@@ -162,16 +162,22 @@ class DeviceFleet final : public Fleet<T> {
     combine(along, slots, p.base, p.lost, p.eval, commit);
   }
 
+  // to <- base + sum_s along[s] slots[s], with what rounding has kept out of base (float); base <-
+  // to, if commit. base may be null: 0.
   void combine(const std::vector<double>& along, const Slots<Slot<Device, T>>& slots, T* base,
                T* lost, T* to, bool commit) const {
-    Combine<T> each{0, {}, {}, base, lost, to, commit};
-    for (std::size_t s = 0; s < along.size(); ++s) {
-      if (along[s] == 0) continue;
-      if (each.count == Combine<T>::kMost) throw std::logic_error("cuda: too many stages");
-      each.along[each.count] = along[s];
-      each.slots[each.count++] = slots[static_cast<Index>(s)];
-    }
-    for_elements<Device>(weights(), each);
+    Blended<T> change;
+    for (std::size_t s = 0; s < along.size(); ++s)
+      if (along[s] != 0) change.add(along[s], slots[static_cast<Index>(s)]);
+    for_elements<Device>(
+        weights(), ASYMFAST_ON_DEVICE(Index e) {
+          const double exact =
+              (base ? double(base[e]) : 0) + ((lost ? double(lost[e]) : 0) + change(e));
+          to[e] = T(exact);
+          if (!commit) return;
+          if (lost) lost[e] = T(exact - double(to[e]));
+          base[e] = to[e];
+        });
   }
 
   // Between updates that leave base where it is, eval is another array.
@@ -239,17 +245,12 @@ class DeviceFleet final : public Fleet<T> {
 
   // A plan that ends with an evaluation.
   void go(Index b, const Problem<T>& problem, const Plan<T>& plan) {
-    launch_one(problem, plan);
+    launch(problem, plan, 1, alone_);
     Progress progress;
     copy_out<Device>(&progress, alone_, 1);
     losses_[b] = progress.loss;
     if (!plan.rows && problem_.k > 0)
       copy_out<Device>(host_f_.data() + b * outputs(), problem_.f + b * outputs(), outputs());
-  }
-
-  // Of a member's problem; what the launch says of its progress comes back with the outputs alone.
-  void launch_one(const Problem<T>& problem, const Plan<T>& plan) {
-    launch(problem, plan, 1, alone_);
   }
 
   // How many blocks work on a member, and how many members at once.

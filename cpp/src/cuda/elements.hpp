@@ -2,11 +2,11 @@
 #pragma once
 
 #include <algorithm>
+#include <stdexcept>
 #include <vector>
 
 #include "cuda/block.hpp"
 #include "cuda/memory.hpp"
-#include "math/activations.hpp"
 
 namespace asymfast::cuda {
 
@@ -40,11 +40,10 @@ void for_elements(Index size, const Each& each) {
   Device::template launch<Elements<Each>>(0, 1, blocks_for(size), 0, {size, each});
 }
 
-// results[rank] = each.element(e), over the elements of a block, put together two at a time by
-// each.both, in an order of its own; each.start() of none.
-template <class Each>
+// results[rank] = start + element(e) + ..., over the elements of a block, where a + b stands for
+// both(a, b), in an order of its own.
+template <class Result, class Element, class Both>
 struct Reduction {
-  using Result = typename Each::Result;
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 1;
   static constexpr bool kCooperative = false;
@@ -52,7 +51,9 @@ struct Reduction {
 
   struct Args {
     Index size;
-    Each each;
+    Result start;
+    Element element;
+    Both both;
     Result* results;  // (blocks,)
   };
 
@@ -60,105 +61,74 @@ struct Reduction {
   ASYMFAST_DEVICE static void run(Block& block, const Args& at) {
     Carver carver(block.shared);
     Result* of_threads = carver.take<Result>(kThreads);
-    Result result = at.each.start();
+    Result result = at.start;
     for (Index e = Index(block.rank) * kThreads + block.thread; e < at.size;
          e += Index(block.ranks) * kThreads)
-      result = at.each.both(result, at.each.element(e));
+      result = at.both(result, at.element(e));
     of_threads[block.thread] = result;
     block.sync();
     if (block.thread != 0) return;
-    for (int t = 1; t < kThreads; ++t) result = at.each.both(result, of_threads[t]);
+    for (int t = 1; t < kThreads; ++t) result = at.both(result, of_threads[t]);
     at.results[block.rank] = result;
   }
 };
 
 // The results of all blocks.
-template <class Device, class Each>
-std::vector<typename Each::Result> reduce(Index size, const Each& each) {
-  using Kernel = Reduction<Each>;
+template <class Device, class Result, class Element, class Both>
+std::vector<Result> reduce(Index size, Result start, const Element& element, const Both& both) {
+  using Kernel = Reduction<Result, Element, Both>;
   const int blocks = blocks_for(size);
-  const Memory<Device, typename Each::Result> results(blocks);
-  Device::template launch<Kernel>(0, 1, blocks, Kernel::kShared, {size, each, results.data()});
-  std::vector<typename Each::Result> of_blocks(blocks);
+  const Memory<Device, Result> results(blocks);
+  Device::template launch<Kernel>(0, 1, blocks, Kernel::kShared,
+                                  {size, start, element, both, results.data()});
+  std::vector<Result> of_blocks(blocks);
   results.copy_out(of_blocks.data());
   return of_blocks;
 }
 
-// Where x is NaN or infinite, and the first such place; `size`: there is none.
-template <class T>
-struct FirstBad {
-  using Result = Index;
-  const T* x;
-  Index size;
-
-  ASYMFAST_DEVICE Index start() const { return size; }
-  ASYMFAST_DEVICE Index element(Index e) const { return x[e] - x[e] == T(0) ? size : e; }
-  ASYMFAST_DEVICE Index both(Index a, Index b) const { return a < b ? a : b; }
-};
-
-// Of floats, or of doubles.
-template <class Device>
-Index first_bad(const void* x, Index size, std::size_t itemsize) {
+// Where x is NaN or infinite for the first time; `size`: nowhere.
+template <class Device, class T>
+Index first_bad(const T* x, Index size) {
   const DeviceLock lock(device_mutex());
-  const std::vector<Index> firsts =
-      itemsize == sizeof(float)
-          ? reduce<Device>(size, FirstBad<float>{static_cast<const float*>(x), size})
-          : reduce<Device>(size, FirstBad<double>{static_cast<const double*>(x), size});
+  const std::vector<Index> firsts = reduce<Device>(
+      size, size, ASYMFAST_ON_DEVICE(Index e) { return x[e] - x[e] == T(0) ? size : e; },
+      ASYMFAST_ON_DEVICE(Index a, Index b) { return a < b ? a : b; });
   return *std::min_element(firsts.begin(), firsts.end());
 }
+template <class Device>
+Index first_bad(const void* x, Index size, std::size_t itemsize) {
+  return itemsize == sizeof(float) ? first_bad<Device>(static_cast<const float*>(x), size)
+                                   : first_bad<Device>(static_cast<const double*>(x), size);
+}
 
-// eval <- base + sum_s along[s] slots[s], with what rounding has kept out of base (float); base <-
-// eval, if commit. base may be null: 0.
+// x_e <- factor x_e, rounded, times factors_(e mod columns) unless they are null.
+template <class Device, class T>
+void scale(T* x, Index size, double factor, const T* factors = nullptr, Index columns = 1) {
+  for_elements<Device>(
+      size, ASYMFAST_ON_DEVICE(Index e) {
+        const T scaled = T(double(x[e]) * factor);
+        x[e] = factors ? scaled * factors[e % columns] : scaled;
+      });
+}
+
+// sum_l shares[l] arrays[l]; of no array 0.
 template <class T>
-struct Combine {
+struct Blended {
   static constexpr int kMost = 16;
 
-  int count;
-  double along[kMost];
-  const T* slots[kMost];
-  T *base, *lost, *eval;
-  bool commit;
+  int count = 0;
+  double shares[kMost];
+  const T* arrays[kMost];
 
-  ASYMFAST_DEVICE void operator()(Index e) const {
-    double change = lost ? double(lost[e]) : 0;
-    for (int s = 0; s < count; ++s) change += along[s] * double(slots[s][e]);
-    const double exact = (base ? double(base[e]) : 0) + change;
-    eval[e] = T(exact);
-    if (!commit) return;
-    if (lost) lost[e] = T(exact - double(eval[e]));
-    base[e] = eval[e];
+  void add(double share, const T* array) {
+    if (count == kMost) throw std::logic_error("cuda: too many arrays");
+    shares[count] = share;
+    arrays[count++] = array;
   }
-};
-
-// sigma, sigma' or sigma'' of z.
-template <class T>
-struct ActivationValues {
-  Activation activation;
-  int order;
-  const T* z;
-  T* out;
-
-  ASYMFAST_DEVICE void operator()(Index e) const {
-    with_activation(activation, [&](auto sigma) {
-      out[e] = order == 0   ? decltype(sigma)::value(z[e])
-               : order == 1 ? decltype(sigma)::slope(z[e])
-                            : decltype(sigma)::curvature(z[e]);
-    });
-  }
-};
-
-// to_e = factor from_e, times factors_(e mod columns) unless they are null; rounded once to U.
-template <class T, class U>
-struct Scale {
-  const T* from;
-  double factor;
-  const U* factors;
-  Index columns;
-  U* to;  // may be `from`
-
-  ASYMFAST_DEVICE void operator()(Index e) const {
-    const U scaled = U(double(from[e]) * factor);
-    to[e] = factors ? scaled * factors[e % columns] : scaled;
+  ASYMFAST_DEVICE double operator()(Index e) const {
+    double sum = 0;
+    for (int l = 0; l < count; ++l) sum += shares[l] * double(arrays[l][e]);
+    return sum;
   }
 };
 

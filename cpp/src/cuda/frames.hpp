@@ -1,9 +1,11 @@
-// Jacobians of the past of one member, for leaps and the tangent flow. Their slopes (n, m) stay in
-// the device's memory, and everything of n m numbers or more is computed there. The host sends
-// residuals, or moments of them, and receives outputs and a matrix of n k rows, or products with p
-// vectors. It solves the small recurrence itself: that is a chain of dependent products of size n k
-// or p, with a choice of length and order after each. They fit the CPU's caches, and a launch for
-// each would take longer than its arithmetic.
+// Jacobians of the past of one member, for leaps and the tangent flow: row i k + q of one has the
+// blocks c_jq s_ij x_i / sqrt d, with c_jq = sqrt(lambda_j) a_jq and s = sigma'(Z). The slopes s
+// (n, m) stay in the device's memory, and everything of n m numbers or more is computed there, in
+// double, each sum in an order of its own. The host sends residuals, or moments of them, and
+// receives outputs and a matrix of n k rows, or products with p vectors. It solves the small
+// recurrence itself: that is a chain of dependent products of size n k or p, with a choice of
+// length and order after each. They fit the CPU's caches, and a launch for each would take longer
+// than its arithmetic.
 #pragma once
 
 #include <algorithm>
@@ -12,8 +14,8 @@
 #include <stdexcept>
 #include <vector>
 
-#include "cuda/frame_kernels.hpp"
-#include "cuda/memory.hpp"
+#include "cuda/elements.hpp"
+#include "cuda/matrices.hpp"
 #include "cuda/problem.hpp"
 #include "tuning.hpp"
 
@@ -28,12 +30,24 @@ class Frames {
   // p: the member's problem, here and in what follows.
   explicit Frames(const Problem<T>& p) : slots(p.n * p.m) {}
 
-  // p.pulled <- dL/dZ of a loss whose gradient is sum_l J_frames[l]^T u_l.
+  // p.pulled <- dL/dZ of a loss whose gradient is sum_l J_frames[l]^T u_l:
+  //   pulled_ij = sum_l s_lij sum_q c_jq u_liq.
   void pull(const Problem<T>& p, const Move<T>& move) const {
-    const Memory<Device, T> u(move.u);
-    const std::vector<double> ones(move.frames.size(), 1.0);
-    for_elements<Device>(p.n * p.m, PulledBySlopes<T>{blended({move.frames, ones}), p.c, u.data(),
-                                                      p.n, p.m, p.k, p.pulled});
+    const Memory<Device, T> memory(move.u);
+    const T* u = memory.data();
+    const Blended<T> s = blended({move.frames, std::vector<double>(move.frames.size(), 1.0)});
+    for_elements<Device>(
+        p.n * p.m, ASYMFAST_ON_DEVICE(Index e) {
+          const Index i = e / p.m, j = e % p.m;
+          double sum = 0;
+          for (int l = 0; l < s.count; ++l) {
+            double weight = 0;
+            for (Index q = 0; q < p.k; ++q)
+              weight += double(p.c[j * p.k + q]) * double(u[(l * p.n + i) * p.k + q]);
+            sum += double(s.arrays[l][e]) * weight;
+          }
+          p.pulled[e] = T(sum);
+        });
   }
 
   // K (n k, n k) = J_left J_right^T. Cost: 2 (n k)^2 m flop.
@@ -62,15 +76,24 @@ class Frames {
     result.copy_out(out);
   }
 
-  double distance(Index one, Index other) const {
-    const std::vector<double> of_blocks =
-        reduce<Device>(slots.size(), SlopeDistance<T>{slots[one], slots[other]});
+  // (sum_e (one_e - other_e)^8)^(1/8)
+  double distance(Index frame, Index other_frame) const {
+    const T *one = slots[frame], *other = slots[other_frame];
+    const std::vector<double> of_blocks = reduce<Device>(
+        slots.size(), 0.0,
+        ASYMFAST_ON_DEVICE(Index e) {
+          const double difference = double(one[e]) - double(other[e]);
+          const double square = difference * difference;
+          return square * square * square * square;
+        },
+        ASYMFAST_ON_DEVICE(double a, double b) { return a + b; });
     return std::pow(std::accumulate(of_blocks.begin(), of_blocks.end(), 0.0), 0.125);
   }
 
   Slots<Slot<Device, T>> slots;
 
- private:
+  // ---- inside: public as nvcc wants functions with lambdas of the device to be
+
   // Nodes whose weighed slopes are written down at a time, and numbers of an array (n k, d, count):
   // they bound memory. The second changes no bit of a result.
   static constexpr Index kNodesAtOnce = 2048, kNumbersAtOnce = Index(1) << 24;
@@ -79,13 +102,9 @@ class Frames {
   Memory<Device, Index> strong_, weak_;  // nodes; empty until they are asked for
 
   Blended<T> blended(const Blend& blend) const {
-    if (blend.frames.size() > std::size_t(Blended<T>::kMost))
-      throw std::logic_error("cuda: too many frames");
-    Blended<T> all{};
-    for (std::size_t l = 0; l < blend.frames.size(); ++l) {
-      all.shares[all.count] = blend.shares[l];
-      all.slopes[all.count++] = slots[blend.frames[l]];
-    }
+    Blended<T> all;
+    for (std::size_t l = 0; l < blend.frames.size(); ++l)
+      all.add(blend.shares[l], slots[blend.frames[l]]);
     return all;
   }
 
@@ -116,10 +135,15 @@ class Frames {
     weak_ = Memory<Device, Index>(parts[Part::weak]);
   }
 
-  static void weigh(const Problem<T>& p, const Blended<T>& from, const Sides& J, Index first,
+  // to (n k, nodes) <- c s of so many nodes from `first` on, of all or of those in a list.
+  static void weigh(const Problem<T>& p, const Blended<T>& s, const Sides& J, Index first,
                     Index nodes, double* to) {
-    for_elements<Device>(p.n * p.k * nodes,
-                         Weighed<T>{from, p.c, p.m, p.k, J.which, first, nodes, to});
+    const Index* which = J.which;
+    for_elements<Device>(
+        p.n * p.k * nodes, ASYMFAST_ON_DEVICE(Index e) {
+          const Index row = e / nodes, at = first + e % nodes, j = which ? which[at] : at;
+          to[e] = double(p.c[j * p.k + row % p.k]) * s(row / p.k * p.m + j);
+        });
   }
 
   template <Runs a_runs, Runs b_runs>
@@ -151,8 +175,17 @@ class Frames {
     }
     Doubles K(slices > 1 ? size * size : 0);
     Doubles& result = slices > 1 ? K : parts;
-    for_elements<Device>(size * size,
-                         TimesGram<T>{p.X, p.d, p.k, size, slices, parts.data(), result.data()});
+    // The slices' sum times the inner products of the samples.
+    const double* from = parts.data();
+    double* to = result.data();
+    for_elements<Device>(
+        size * size, ASYMFAST_ON_DEVICE(Index e) {
+          const T *x = p.X + e / size / p.k * p.d, *x2 = p.X + e % size / p.k * p.d;
+          double gram = 0, sum = 0;
+          for (Index l = 0; l < p.d; ++l) gram += double(x[l]) * double(x2[l]);
+          for (Index slice = 0; slice < slices; ++slice) sum += from[slice * size * size + e];
+          to[e] = gram * sum;
+        });
     return std::move(result);
   }
 
@@ -163,8 +196,12 @@ class Frames {
     const Index size = p.n * p.k, all = p.d * count, most = std::min(J.nodes, kNodesAtOnce);
     Doubles scaled(size * all), products = Doubles::zeros(size * all);
     Doubles cS(size * most), G(most * all);
-    for_elements<Device>(size * all,
-                         TimesInputs<T>{p.X, p.d, p.k, count, V, columns, first, scaled.data()});
+    double *copies = scaled.data(), *sums = products.data();  // (n k, d, count)
+    for_elements<Device>(
+        size * all, ASYMFAST_ON_DEVICE(Index e) {
+          const Index row = e / all, l = e / count % p.d, v = e % count;
+          copies[e] = double(p.X[row / p.k * p.d + l]) * V[row * columns + first + v];
+        });
     for (Index node = 0; node < J.nodes; node += most) {
       const Index nodes = std::min(most, J.nodes - node);
       weigh(p, J.right, J, node, nodes, cS.data());
@@ -174,8 +211,14 @@ class Frames {
       multiply<Runs::inner, Runs::outer>(
           {size, all, nodes, cS.data(), G.data(), nodes, all, products.data(), true, 1});
     }
-    for_elements<Device>(size * count,
-                         OverInputs<T>{p.X, p.d, p.k, count, products.data(), columns, first, out});
+    for_elements<Device>(
+        size * count, ASYMFAST_ON_DEVICE(Index e) {
+          const Index row = e / count, v = e % count;
+          double sum = 0;
+          for (Index l = 0; l < p.d; ++l)
+            sum += double(p.X[row / p.k * p.d + l]) * sums[(row * p.d + l) * count + v];
+          out[row * columns + first + v] = sum;
+        });
   }
 };
 

@@ -1,10 +1,68 @@
-// The kernel of the NTG, beside the training kernels.
+// Products of matrices: plain ones, and the NTG.
 #pragma once
 
 #include "cuda/tile.hpp"
-#include "math/activations.hpp"
 
 namespace asymfast::cuda {
+
+// C = A B, or C += A B, of (rows, inner) and (inner, cols). An operand that runs along `outer` lies
+// in memory with its rows (A) or columns (B) one after the other, else with the inner index. Where
+// tiles are few, slices of the inner index are summed apart, each to a C of its own.
+template <class Shape, Runs a_runs, Runs b_runs>
+struct Product {
+  static constexpr int kThreads = Shape::threads;
+  static constexpr int kBlocks = 1;
+  static constexpr bool kCooperative = false;
+  static constexpr std::size_t kShared = Panels<Shape, double>::bytes + kSharedAlignment;
+
+  struct Args {
+    Index rows, cols, inner;
+    const double *A, *B;
+    Index a_stride, b_stride;
+    double* C;  // (slices, rows, cols)
+    bool add;
+    Index slices;
+  };
+
+  ASYMFAST_INLINE static Index tiles(Index size) { return (size + Shape::tile - 1) / Shape::tile; }
+
+  template <class Block>
+  ASYMFAST_DEVICE static void run(Block& block, const Args& at) {
+    constexpr int reg = Shape::reg, tile = Shape::tile;
+    Carver carver(block.shared);
+    const Panels<Shape, double> panels(carver);
+    const Index across = tiles(at.cols), all = tiles(at.rows) * across;
+    for (Index t = block.rank; t < all * at.slices; t += block.ranks) {
+      const Index slice = t / all, i0 = t % all / across * tile, l0 = t % across * tile;
+      const Index first = at.inner * slice / at.slices;
+      const Index last = at.inner * (slice + 1) / at.slices;
+      const int rows = int(at.rows - i0 < tile ? at.rows - i0 : tile);
+      const int cols = int(at.cols - l0 < tile ? at.cols - l0 : tile);
+      double sums[reg][reg] = {};
+      tile_product<Shape>(block,
+                          operand<a_runs, double>(rows, from<a_runs>(at.A, at.a_stride, i0, first)),
+                          operand<b_runs, double>(cols, from<b_runs>(at.B, at.b_stride, l0, first)),
+                          last - first, panels, sums);
+      for (int r = 0; r < reg; ++r)
+        for (int s = 0; s < reg; ++s) {
+          const int i = Shape::template place<double>(block.thread / Shape::side, r);
+          const int l = Shape::template place<double>(block.thread % Shape::side, s);
+          if (i >= rows || l >= cols) continue;
+          double& to = at.C[(slice * at.rows + i0 + i) * at.cols + l0 + l];
+          to = at.add ? to + sums[r][s] : sums[r][s];
+        }
+    }
+  }
+
+ private:
+  template <Runs runs>
+  ASYMFAST_DEVICE static auto from(const double* matrix, Index stride, Index outer, Index inner) {
+    return [=](Index at) {
+      return runs == Runs::inner ? matrix + (outer + at) * stride + inner
+                                 : matrix + (inner + at) * stride + outer;
+    };
+  }
+};
 
 // K_il = (x_i.x2_l / d) sum_j v_j sigma'(Z_j(x_i)) sigma'(Z_j(x2_l)), Eqs. (4) and (5), in double.
 // X and X2 are scaled by 1 / sqrt d. Symmetric: tiles on and below the diagonal, mirrored, so that

@@ -79,7 +79,7 @@ void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
     const Memory<Device, T> roots(root_lam);
     T* values = fleet->of_member(0).values;
     const Index size = piece.rows * net.m();
-    for_elements<Device>(size, Scale<T, T>{values, 1, roots.data(), net.m(), values});
+    scale<Device>(values, size, 1, roots.data(), net.m());
     copy_out<Device>(H.row(first), values, size);
   });
 }
@@ -110,7 +110,16 @@ void activation_values(Activation activation, int order, const T* z, Index count
   using Device = typename Setup::Device;
   const DeviceLock lock(device_mutex());
   const Memory<Device, T> in(z, count), result(count);
-  for_elements<Device>(count, ActivationValues<T>{activation, order, in.data(), result.data()});
+  T* to = result.data();
+  const T* from = in.data();
+  for_elements<Device>(
+      count, ASYMFAST_ON_DEVICE(Index e) {
+        with_activation(activation, [&](auto sigma) {
+          to[e] = order == 0   ? decltype(sigma)::value(from[e])
+                  : order == 1 ? decltype(sigma)::slope(from[e])
+                               : decltype(sigma)::curvature(from[e]);
+        });
+      });
   result.copy_out(out);
 }
 
