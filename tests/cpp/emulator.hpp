@@ -78,11 +78,8 @@ void run_fibers(int count, const std::function<void(int, Fibers*)>& work);
 struct EmulatedDevice {
   static void* allocate(std::size_t bytes);
   static void release(void* memory) noexcept;
-  static void copy_in(void* device, const void* host, std::size_t bytes) {
-    std::memcpy(device, host, bytes);
-  }
-  static void copy_out(void* host, const void* device, std::size_t bytes) {
-    std::memcpy(host, device, bytes);
+  static void transfer(void* to, const void* from, std::size_t bytes) {
+    std::memcpy(to, from, bytes);
   }
   static void copy(void* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); }
   static void zero(void* device, std::size_t bytes) { std::memset(device, 0, bytes); }

@@ -45,6 +45,7 @@ template <int Side, int Reg, int Depth>
 struct Shape {
   static constexpr int side = Side, reg = Reg, depth = Depth;
   static constexpr int threads = Side * Side, tile = Side * Reg;
+  ASYMFAST_INLINE static constexpr Index tiles(Index size) { return (size + tile - 1) / tile; }
   // A thread has rows, and columns, in strips of 16 bytes or of all that it has: those of its
   // neighbours lie side by side.
   template <class T>
@@ -57,6 +58,13 @@ struct Shape {
   // all meet in one bank.
   template <class T>
   static constexpr int stride = tile + static_cast<int>(16 / sizeof(T));
+};
+
+// What a kernel has that says nothing else: its blocks do not wait for each other.
+struct PlainKernel {
+  static constexpr int kThreads = 256;
+  static constexpr int kBlocks = 1;  // that a multiprocessor has
+  static constexpr bool kCooperative = false;
 };
 
 // Hands out the block's shared memory piece by piece.
@@ -78,5 +86,22 @@ class Carver {
  private:
   unsigned char* at_;
 };
+
+inline constexpr int kTotalLanes = 32;  // that sum side by side
+
+// The sum of x in an order of its own, the same in every thread; lanes (kTotalLanes,) is shared
+// memory.
+template <class Block>
+ASYMFAST_DEVICE double total(Block& block, const double* x, Index count, double* lanes) {
+  for (int lane = block.thread; lane < kTotalLanes; lane += block.threads) {
+    double sum = 0;
+    for (Index i = lane; i < count; i += kTotalLanes) sum += x[i];
+    lanes[lane] = sum;
+  }
+  block.sync();
+  double sum[4] = {};
+  for (int lane = 0; lane < kTotalLanes; ++lane) sum[lane % 4] += lanes[lane];
+  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
 
 }  // namespace asymfast::cuda

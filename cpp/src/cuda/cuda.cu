@@ -101,7 +101,7 @@ void release(void* memory) noexcept {
 }
 
 void copy(void* to, const void* from, std::size_t bytes) {
-  CudaDevice::copy_out(to, from, bytes);
+  CudaDevice::transfer(to, from, bytes);
 }
 
 void wait_for(std::uintptr_t stream) {

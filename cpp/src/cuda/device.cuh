@@ -100,12 +100,11 @@ struct CudaDevice {
     const OnFirstDevice device;
     cudaFreeAsync(memory, current_stream());
   }
-  // From the host or, by unified addresses, from the device.
-  static void copy_in(void* device, const void* from, std::size_t bytes) {
-    transfer(device, from, bytes);
-  }
-  static void copy_out(void* host, const void* device, std::size_t bytes) {
-    transfer(host, device, bytes);
+  // Between any of host and device. Host memory is pageable: it may be used again on return.
+  static void transfer(void* to, const void* from, std::size_t bytes) {
+    copy(to, from, bytes);
+    const OnFirstDevice device;
+    check(cudaStreamSynchronize(current_stream()), "kernel");
   }
   static void copy(void* to, const void* from, std::size_t bytes) {
     const OnFirstDevice device;
@@ -158,13 +157,6 @@ struct CudaDevice {
   }
 
  private:
-  // Host memory is pageable: the call returns when it may be used again.
-  static void transfer(void* to, const void* from, std::size_t bytes) {
-    const OnFirstDevice device;
-    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, current_stream()), "copy");
-    check(cudaStreamSynchronize(current_stream()), "kernel");
-  }
-
   static int attribute(cudaDeviceAttr which) {
     int value = 0;
     check(cudaDeviceGetAttribute(&value, which, 0), "attribute");

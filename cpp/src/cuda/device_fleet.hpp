@@ -32,8 +32,9 @@ class DeviceFleet final : public Fleet<T> {
   // nets.a may be null where outputs are not wanted (k = 0), y null where losses are not. Data may
   // lie on the host or on the device.
   DeviceFleet(const EnsembleView<T>& nets, const DataView<T>& data, Loss loss, Index at_once,
-              bool train_output, bool keep_values)
+              bool train_output = false, bool keep_values = false)
       : B_(nets.B), train_output_(train_output), initial_a_(nets.a) {
+    const DeviceLock lock(device_mutex());
     const Index samples = data.X.rows, m = nets.m, d = nets.d, k = nets.k;
     const auto members = [&](Index stride) { return stride == 0 ? 1 : B_; };
     Problem<T>& p = problem_;
@@ -90,17 +91,17 @@ class DeviceFleet final : public Fleet<T> {
       const MemberSteps& member = members[b];
       progress.push_back({member.loss_limit, member.runs, 0, losses_[b], member.last_loss});
     }
-    copy_in<Device>(progress_, progress.data(), B_);
+    transfer<Device>(progress_, progress.data(), B_);
     launch(problem_, plan, B_, progress_);
     meanwhile();
-    copy_out<Device>(progress.data(), progress_, B_);
+    transfer<Device>(progress.data(), progress_, B_);
     for (Index b = 0; b < B_; ++b) {
       if (!members[b].runs) continue;
       members[b].steps = static_cast<Index>(progress[b].steps);
       members[b].last_loss = progress[b].last_loss;
       members[b].loss = losses_[b] = progress[b].loss;
     }
-    if (!plan.rows) copy_out<Device>(host_f_.data(), problem_.f, B_ * outputs());
+    if (!plan.rows) transfer<Device>(host_f_.data(), problem_.f, B_ * outputs());
   }
 
   // ---- one member, for the engines and for single calls
@@ -184,13 +185,13 @@ class DeviceFleet final : public Fleet<T> {
   void need_base() {
     if (problem_.base) return;
     problem_.base = hold(Mem<T>(B_ * weights()));
-    copy_on<Device>(problem_.base, problem_.eval, B_ * weights());
+    cuda::copy<Device>(problem_.base, problem_.eval, B_ * weights());
   }
 
   // eval <- base
   void go_back(Index b) {
     const Problem<T> p = of_member(b);
-    if (p.base) copy_on<Device>(p.eval, p.base, weights());
+    if (p.base) cuda::copy<Device>(p.eval, p.base, weights());
   }
 
   void serialise(Index b, Archive& archive) {
@@ -206,10 +207,10 @@ class DeviceFleet final : public Fleet<T> {
     go_back(b);
     if (!train_output_) return;
     std::vector<T> a(output_weights()), root(p.m), c;
-    copy_out<Device>(a.data(), p.a, output_weights());
-    copy_out<Device>(root.data(), p.root_lam, p.m);
+    transfer<Device>(a.data(), p.a, output_weights());
+    transfer<Device>(root.data(), p.root_lam, p.m);
     for (std::size_t e = 0; e < a.size(); ++e) c.push_back(root[e / p.k] * a[e]);
-    copy_in<Device>(p.c, c.data(), output_weights());
+    transfer<Device>(p.c, c.data(), output_weights());
   }
 
   Problem<T> of_member(Index b) const { return problem_.of_member(b); }
@@ -247,10 +248,10 @@ class DeviceFleet final : public Fleet<T> {
   void go(Index b, const Problem<T>& problem, const Plan<T>& plan) {
     launch(problem, plan, 1, alone_);
     Progress progress;
-    copy_out<Device>(&progress, alone_, 1);
+    transfer<Device>(&progress, alone_, 1);
     losses_[b] = progress.loss;
     if (!plan.rows && problem_.k > 0)
-      copy_out<Device>(host_f_.data() + b * outputs(), problem_.f + b * outputs(), outputs());
+      transfer<Device>(host_f_.data() + b * outputs(), problem_.f + b * outputs(), outputs());
   }
 
   // How many blocks work on a member, and how many members at once.

@@ -17,11 +17,7 @@ inline int blocks_for(Index size) {
 
 // each(e) for e = 0, ..., size - 1, in any order.
 template <class Each>
-struct Elements {
-  static constexpr int kThreads = 256;
-  static constexpr int kBlocks = 1;
-  static constexpr bool kCooperative = false;
-
+struct Elements : PlainKernel {
   struct Args {
     Index size;
     Each each;
@@ -40,59 +36,29 @@ void for_elements(Index size, const Each& each) {
   Device::template launch<Elements<Each>>(0, 1, blocks_for(size), 0, {size, each});
 }
 
-// results[rank] = start + element(e) + ..., over the elements of a block, where a + b stands for
-// both(a, b), in an order of its own.
-template <class Result, class Element, class Both>
-struct Reduction {
-  static constexpr int kThreads = 256;
-  static constexpr int kBlocks = 1;
-  static constexpr bool kCooperative = false;
-  static constexpr std::size_t kShared = kThreads * sizeof(Result) + kSharedAlignment;
-
-  struct Args {
-    Index size;
-    Result start;
-    Element element;
-    Both both;
-    Result* results;  // (blocks,)
-  };
-
-  template <class Block>
-  ASYMFAST_DEVICE static void run(Block& block, const Args& at) {
-    Carver carver(block.shared);
-    Result* of_threads = carver.take<Result>(kThreads);
-    Result result = at.start;
-    for (Index e = Index(block.rank) * kThreads + block.thread; e < at.size;
-         e += Index(block.ranks) * kThreads)
-      result = at.both(result, at.element(e));
-    of_threads[block.thread] = result;
-    block.sync();
-    if (block.thread != 0) return;
-    for (int t = 1; t < kThreads; ++t) result = at.both(result, of_threads[t]);
-    at.results[block.rank] = result;
-  }
-};
-
-// The results of all blocks.
-template <class Device, class Result, class Element, class Both>
-std::vector<Result> reduce(Index size, Result start, const Element& element, const Both& both) {
-  using Kernel = Reduction<Result, Element, Both>;
-  const int blocks = blocks_for(size);
-  const Memory<Device, Result> results(blocks);
-  Device::template launch<Kernel>(0, 1, blocks, Kernel::kShared,
-                                  {size, start, element, both, results.data()});
-  std::vector<Result> of_blocks(blocks);
-  results.copy_out(of_blocks.data());
-  return of_blocks;
+// The results of part(first, step) for first = 0, ..., step - 1, which goes through every step-th
+// element from the first on.
+template <class Device, class Result, class Part>
+std::vector<Result> in_parts(Index size, const Part& part) {
+  const Index step = std::min<Index>(size, 4096);
+  const Memory<Device, Result> results(step);
+  Result* to = results.data();
+  for_elements<Device>(step, ASYMFAST_ON_DEVICE(Index first) { to[first] = part(first, step); });
+  std::vector<Result> of_parts(step);
+  results.copy_out(of_parts.data());
+  return of_parts;
 }
 
 // Where x is NaN or infinite for the first time; `size`: nowhere.
 template <class Device, class T>
 Index first_bad(const T* x, Index size) {
   const DeviceLock lock(device_mutex());
-  const std::vector<Index> firsts = reduce<Device>(
-      size, size, ASYMFAST_ON_DEVICE(Index e) { return x[e] - x[e] == T(0) ? size : e; },
-      ASYMFAST_ON_DEVICE(Index a, Index b) { return a < b ? a : b; });
+  const auto firsts = in_parts<Device, Index>(
+      size, ASYMFAST_ON_DEVICE(Index first, Index step) {
+        for (Index e = first; e < size; e += step)
+          if (!(x[e] - x[e] == T(0))) return e;
+        return size;
+      });
   return *std::min_element(firsts.begin(), firsts.end());
 }
 template <class Device>

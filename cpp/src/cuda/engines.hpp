@@ -100,21 +100,21 @@ class MemberEngine final : public Engine<T> {
     fleet_.need_base();
     const Problem<T> p = fleet_.of_member(b_);
     if (saved_.empty()) saved_ = Mem(fleet_.weights());
-    copy_on<Device>(saved_.data(), p.base, saved_.size());
+    cuda::copy<Device>(saved_.data(), p.base, saved_.size());
     if (!p.lost) return;
     if (saved_lost_.empty()) saved_lost_ = Mem(fleet_.weights());
-    copy_on<Device>(saved_lost_.data(), p.lost, saved_lost_.size());
+    cuda::copy<Device>(saved_lost_.data(), p.lost, saved_lost_.size());
   }
   void restore() override {
     const DeviceLock lock(device_mutex());
     const Problem<T> p = fleet_.of_member(b_);
-    copy_on<Device>(p.base, saved_.data(), saved_.size());
-    if (p.lost) copy_on<Device>(p.lost, saved_lost_.data(), saved_lost_.size());
+    cuda::copy<Device>(p.base, saved_.data(), saved_.size());
+    if (p.lost) cuda::copy<Device>(p.lost, saved_lost_.data(), saved_lost_.size());
   }
 
   void copy_eval_to(T* W) const override {
     const DeviceLock lock(device_mutex());
-    copy_out<Device>(W, fleet_.of_member(b_).eval, fleet_.weights());
+    transfer<Device>(W, fleet_.of_member(b_).eval, fleet_.weights());
   }
 
   typename Engine<T>::Kept kept() const override {
@@ -165,9 +165,9 @@ class MemberBatchEngine final : public BatchEngine<T> {
     const DeviceLock lock(device_mutex());
     using Device = typename Setup::Device;
     const Problem<T> p = fleet_.of_member(b_);
-    copy_out<Device>(W, p.eval, fleet_.weights());
+    transfer<Device>(W, p.eval, fleet_.weights());
     if (p.a)
-      copy_out<Device>(a, p.a, fleet_.output_weights());
+      transfer<Device>(a, p.a, fleet_.output_weights());
     else
       fleet_.copy_initial_outputs(b_, a);
   }

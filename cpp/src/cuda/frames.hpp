@@ -79,15 +79,18 @@ class Frames {
   // (sum_e (one_e - other_e)^8)^(1/8)
   double distance(Index frame, Index other_frame) const {
     const T *one = slots[frame], *other = slots[other_frame];
-    const std::vector<double> of_blocks = reduce<Device>(
-        slots.size(), 0.0,
-        ASYMFAST_ON_DEVICE(Index e) {
-          const double difference = double(one[e]) - double(other[e]);
-          const double square = difference * difference;
-          return square * square * square * square;
-        },
-        ASYMFAST_ON_DEVICE(double a, double b) { return a + b; });
-    return std::pow(std::accumulate(of_blocks.begin(), of_blocks.end(), 0.0), 0.125);
+    const Index size = slots.size();
+    const auto of_parts = in_parts<Device, double>(
+        size, ASYMFAST_ON_DEVICE(Index first, Index step) {
+          double sum = 0;
+          for (Index e = first; e < size; e += step) {
+            const double difference = double(one[e]) - double(other[e]);
+            const double square = difference * difference;
+            sum += square * square * square * square;
+          }
+          return sum;
+        });
+    return std::pow(std::accumulate(of_parts.begin(), of_parts.end(), 0.0), 0.125);
   }
 
   Slots<Slot<Device, T>> slots;
@@ -125,7 +128,7 @@ class Frames {
 
   void choose_parts(const Problem<T>& p) {
     std::vector<T> c(p.m * p.k);
-    copy_out<Device>(c.data(), p.c, p.m * p.k);
+    transfer<Device>(c.data(), p.c, p.m * p.k);
     std::vector<double> strength;
     for (auto of_node = c.begin(); of_node != c.end(); of_node += p.k)
       strength.push_back(std::abs(*std::max_element(
@@ -149,16 +152,13 @@ class Frames {
   template <Runs a_runs, Runs b_runs>
   static void multiply(
       const typename Product<typename Setup::NtgShape, a_runs, b_runs>::Args& args) {
-    using Kernel = Product<typename Setup::NtgShape, a_runs, b_runs>;
-    const Index tiles = Kernel::tiles(args.rows) * Kernel::tiles(args.cols) * args.slices;
-    Device::template launch<Kernel>(0, 1, static_cast<int>(std::min<Index>(tiles, 1 << 15)),
-                                    Kernel::kShared, args);
+    launch_tiles<Device, Product<typename Setup::NtgShape, a_runs, b_runs>>(args);
   }
 
   // Of the nodes, in a matrix of so many rows: enough to fill a device, whichever it is.
   static Index slices_of(Index size, Index nodes) {
     using Shape = typename Setup::NtgShape;
-    const Index across = (size + Shape::tile - 1) / Shape::tile, tiles = across * across;
+    const Index tiles = Shape::tiles(size) * Shape::tiles(size);
     return std::clamp<Index>(kBlocks / tiles, 1, std::max<Index>(1, nodes / (4 * Shape::depth)));
   }
 

@@ -9,10 +9,8 @@ namespace asymfast::cuda {
 // in memory with its rows (A) or columns (B) one after the other, else with the inner index. Where
 // tiles are few, slices of the inner index are summed apart, each to a C of its own.
 template <class Shape, Runs a_runs, Runs b_runs>
-struct Product {
+struct Product : PlainKernel {
   static constexpr int kThreads = Shape::threads;
-  static constexpr int kBlocks = 1;
-  static constexpr bool kCooperative = false;
   static constexpr std::size_t kShared = Panels<Shape, double>::bytes + kSharedAlignment;
 
   struct Args {
@@ -22,16 +20,16 @@ struct Product {
     double* C;  // (slices, rows, cols)
     bool add;
     Index slices;
-  };
 
-  ASYMFAST_INLINE static Index tiles(Index size) { return (size + Shape::tile - 1) / Shape::tile; }
+    Index tiles() const { return Shape::tiles(rows) * Shape::tiles(cols) * slices; }
+  };
 
   template <class Block>
   ASYMFAST_DEVICE static void run(Block& block, const Args& at) {
     constexpr int reg = Shape::reg, tile = Shape::tile;
     Carver carver(block.shared);
     const Panels<Shape, double> panels(carver);
-    const Index across = tiles(at.cols), all = tiles(at.rows) * across;
+    const Index across = Shape::tiles(at.cols), all = Shape::tiles(at.rows) * across;
     for (Index t = block.rank; t < all * at.slices; t += block.ranks) {
       const Index slice = t / all, i0 = t % all / across * tile, l0 = t % across * tile;
       const Index first = at.inner * slice / at.slices;
@@ -68,10 +66,8 @@ struct Product {
 // X and X2 are scaled by 1 / sqrt d. Symmetric: tiles on and below the diagonal, mirrored, so that
 // K is symmetric to the bit. E is the type of K's elements. Cost: 2 n n2 m flop, half if symmetric.
 template <class Shape, class T, class E>
-struct Ntg {
+struct Ntg : PlainKernel {
   static constexpr int kThreads = Shape::threads;
-  static constexpr int kBlocks = 1;
-  static constexpr bool kCooperative = false;
 
   struct Args {
     Index n, n2, d, m;
@@ -80,6 +76,8 @@ struct Ntg {
     const T *slopes, *slopes2;  // (n, m), (n2, m)
     const double* v;            // (m,)
     E* K;                       // (n, n2)
+
+    Index tiles() const { return Shape::tiles(n) * Shape::tiles(n2); }
   };
 
   static constexpr std::size_t kShared = Panels<Shape, double>::bytes + kSharedAlignment;
@@ -89,8 +87,8 @@ struct Ntg {
     constexpr int reg = Shape::reg, tile = Shape::tile;
     Carver carver(block.shared);
     const Panels<Shape, double> panels(carver);
-    const Index down = (at.n + tile - 1) / tile, across = (at.n2 + tile - 1) / tile;
-    for (Index t = block.rank; t < down * across; t += block.ranks) {
+    const Index across = Shape::tiles(at.n2), all = Shape::tiles(at.n) * across;
+    for (Index t = block.rank; t < all; t += block.ranks) {
       const Index i0 = t / across * tile, l0 = t % across * tile;
       if (at.symmetric && l0 > i0) continue;
       const int rows = int(at.n - i0 < tile ? at.n - i0 : tile);
@@ -122,5 +120,11 @@ struct Ntg {
     }
   }
 };
+
+template <class Device, class Kernel>
+void launch_tiles(const typename Kernel::Args& args) {
+  const auto blocks = static_cast<int>(args.tiles() < 1 << 15 ? args.tiles() : 1 << 15);
+  Device::template launch<Kernel>(0, 1, blocks, Kernel::kShared, args);
+}
 
 }  // namespace asymfast::cuda

@@ -1,8 +1,8 @@
 // Arrays in the memory of a device, and the lock of those who use it.
 #pragma once
 
+#include <memory>
 #include <mutex>
-#include <utility>
 #include <vector>
 
 #include "asymfast/views.hpp"
@@ -17,17 +17,13 @@ inline std::recursive_mutex& device_mutex() {
 }
 using DeviceLock = std::lock_guard<std::recursive_mutex>;
 
-// `count` numbers to the device, to the host, and from one array of the device to another.
+// `count` numbers between any of host and device, done on return; and on the device, to be done.
 template <class Device, class U>
-void copy_in(U* to, const U* host, Index count) {
-  if (count > 0) Device::copy_in(to, host, static_cast<std::size_t>(count) * sizeof(U));
+void transfer(U* to, const U* from, Index count) {
+  if (count > 0) Device::transfer(to, from, static_cast<std::size_t>(count) * sizeof(U));
 }
 template <class Device, class U>
-void copy_out(U* host, const U* from, Index count) {
-  if (count > 0) Device::copy_out(host, from, static_cast<std::size_t>(count) * sizeof(U));
-}
-template <class Device, class U>
-void copy_on(U* to, const U* from, Index count) {
+void copy(U* to, const U* from, Index count) {
   Device::copy(to, from, static_cast<std::size_t>(count) * sizeof(U));
 }
 
@@ -35,52 +31,44 @@ void copy_on(U* to, const U* from, Index count) {
 template <class Device, class U>
 void serialise_on(Archive& archive, U* array, Index count) {
   std::vector<U> host(count);
-  if (!archive.reading()) copy_out<Device>(host.data(), array, count);
+  if (!archive.reading()) transfer<Device>(host.data(), array, count);
   archive.array(host.data(), count);
-  if (archive.reading()) copy_in<Device>(array, host.data(), count);
+  if (archive.reading()) transfer<Device>(array, host.data(), count);
 }
 
 template <class Device, class U>
 class Memory {
  public:
   Memory() = default;
-  explicit Memory(Index size) : size_(size) {
-    if (size > 0) data_ = static_cast<U*>(Device::allocate(bytes()));
-  }
-  Memory(const U* host, Index size) : Memory(size) { cuda::copy_in<Device>(data_, host, size); }
+  explicit Memory(Index size)
+      : data_(size > 0 ? static_cast<U*>(Device::allocate(sizeof(U) * size)) : nullptr),
+        size_(size) {}
+  Memory(const U* from, Index size) : Memory(size) { transfer<Device>(data(), from, size); }
   explicit Memory(const std::vector<U>& host)
       : Memory(host.data(), static_cast<Index>(host.size())) {}
-  Memory(Memory&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
-  Memory& operator=(Memory&& other) noexcept {
-    std::swap(data_, other.data_), std::swap(size_, other.size_);
-    return *this;
-  }
-  ~Memory() {
-    if (data_) Device::release(data_);
-  }
 
   static Memory zeros(Index size) {
     Memory memory(size);
-    if (size > 0) Device::zero(memory.data_, memory.bytes());
+    if (size > 0) Device::zero(memory.data(), sizeof(U) * size);
     return memory;
   }
 
-  U* data() const { return data_; }
+  U* data() const { return data_.get(); }
   Index size() const { return size_; }
   bool empty() const { return size_ == 0; }
-  void copy_out(U* host) const { cuda::copy_out<Device>(host, data_, size_); }
+  void copy_out(U* host) const { transfer<Device>(host, data(), size_); }
   // Takes the contents of a vector, and its size where that is larger than what there is.
   void assign(const std::vector<U>& host) {
     const auto count = static_cast<Index>(host.size());
     if (count > size_) *this = Memory(count);
-    cuda::copy_in<Device>(data_, host.data(), count);
+    transfer<Device>(data(), host.data(), count);
   }
 
  private:
-  std::size_t bytes() const { return static_cast<std::size_t>(size_) * sizeof(U); }
-
-  U* data_ = nullptr;
+  struct Release {
+    void operator()(U* data) const { Device::release(data); }
+  };
+  std::unique_ptr<U, Release> data_;
   Index size_ = 0;
 };
 

@@ -2,9 +2,9 @@
 // nodes, in shared memory from the launch's start to its end, and how its threads share out tiles.
 #pragma once
 
-#include "cuda/losses.hpp"
 #include "cuda/problem.hpp"
 #include "cuda/tile.hpp"
+#include "math/losses.hpp"
 
 namespace asymfast::cuda {
 

@@ -13,10 +13,10 @@
 // Cost: 4 n m d flop and n m activations a gradient. resident.hpp is the kernel of small problems.
 #pragma once
 
-#include "cuda/losses.hpp"
 #include "cuda/problem.hpp"
 #include "cuda/tile.hpp"
 #include "math/activations.hpp"
+#include "math/losses.hpp"
 
 namespace asymfast::cuda {
 
@@ -36,7 +36,7 @@ struct Sweep {
                                          Carver::rounded((kSlice + kTotalLanes) * sizeof(double)) +
                                          kSharedAlignment;
 
-  ASYMFAST_INLINE static Index tiles(Index size) { return (size + Shape::tile - 1) / Shape::tile; }
+  ASYMFAST_INLINE static Index tiles(Index size) { return Shape::tiles(size); }
 
   template <class Block>
   ASYMFAST_DEVICE static void run(Block& block, const Args& args) {

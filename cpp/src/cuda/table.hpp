@@ -80,7 +80,7 @@ void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
     T* values = fleet->of_member(0).values;
     const Index size = piece.rows * net.m();
     scale<Device>(values, size, 1, roots.data(), net.m());
-    copy_out<Device>(H.row(first), values, size);
+    transfer<Device>(H.row(first), values, size);
   });
 }
 
@@ -88,8 +88,6 @@ template <class Setup, class T, class E>
 void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, MatrixView<const T> X2,
          bool symmetric, MatrixView<E> K, const Context&) {
   using Device = typename Setup::Device;
-  using Kernel = Ntg<typename Setup::NtgShape, T, E>;
-  constexpr Index tile = Setup::NtgShape::tile;
   const DeviceLock lock(device_mutex());
   const NetworkView<T> slopes_alone{net.W, {nullptr, net.m(), 0}, nullptr, net.activation};
   const auto left = evaluated<Setup, T>(slopes_alone, X);
@@ -97,11 +95,9 @@ void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, Matr
   const Problem<T> a = left->of_member(0), b = symmetric ? a : right->of_member(0);
   const Memory<Device, double> weights(v, net.m());
   const Memory<Device, E> held(K.size());
-  const Index tiles = ((X.rows + tile - 1) / tile) * ((X2.rows + tile - 1) / tile);
-  Device::template launch<Kernel>(0, 1, static_cast<int>(std::min<Index>(tiles, 1 << 15)),
-                                  Kernel::kShared,
-                                  {X.rows, X2.rows, net.d(), net.m(), symmetric, a.X, b.X, a.slopes,
-                                   b.slopes, weights.data(), held.data()});
+  launch_tiles<Device, Ntg<typename Setup::NtgShape, T, E>>(
+      {X.rows, X2.rows, net.d(), net.m(), symmetric, a.X, b.X, a.slopes, b.slopes, weights.data(),
+       held.data()});
   held.copy_out(K.data);
 }
 
@@ -123,34 +119,10 @@ void activation_values(Activation activation, int order, const T* z, Index count
   result.copy_out(out);
 }
 
-template <class Setup, class T>
-std::unique_ptr<Engine<T>> make_engine(const NetworkView<T>& net, MatrixView<const T> X,
-                                       MatrixView<const T> y, Loss loss, double) {
-  const DeviceLock lock(device_mutex());
-  auto fleet = std::make_unique<DeviceFleet<Setup, T>>(alone(net), DataView<T>{X, y}, loss, X.rows,
-                                                       false, false);
-  auto& of_one = *fleet;
-  return std::make_unique<MemberEngine<Setup, T>>(of_one, 0, std::move(fleet));
-}
-
-template <class Setup, class T>
-std::unique_ptr<Fleet<T>> make_fleet(const EnsembleView<T>& nets, const DataView<T>& data,
-                                     Loss loss) {
-  const DeviceLock lock(device_mutex());
-  return std::make_unique<DeviceFleet<Setup, T>>(nets, data, loss, data.X.rows, false, false);
-}
-
-template <class Setup, class T>
-std::unique_ptr<Fleet<T>> make_batch_fleet(const EnsembleView<T>& nets, const DataView<T>& data,
-                                           const BatchTraining& training) {
-  const DeviceLock lock(device_mutex());
-  return std::make_unique<DeviceFleet<Setup, T>>(nets, data, training.loss, training.largest_batch,
-                                                 training.train_output, false);
-}
-
 // Batches are stepped through by fleets alone.
 template <class Setup, class T>
 Kernels<T> kernels() {
+  using Own = DeviceFleet<Setup, T>;
   Kernels<T> all{};
   all.forward = &forward<Setup, T>;
   all.node_gradients = &node_gradients<Setup, T>;
@@ -158,9 +130,21 @@ Kernels<T> kernels() {
   all.ntg = &ntg<Setup, T, double>;
   all.rounded_ntg = &ntg<Setup, T, T>;
   all.activation_values = &activation_values<Setup, T>;
-  all.make_engine = &make_engine<Setup, T>;
-  all.make_fleet = &make_fleet<Setup, T>;
-  all.make_batch_fleet = &make_batch_fleet<Setup, T>;
+  all.make_engine = [](const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
+                       Loss loss, double) -> std::unique_ptr<Engine<T>> {
+    auto fleet = std::make_unique<Own>(alone(net), DataView<T>{X, y}, loss, X.rows);
+    auto& of_one = *fleet;
+    return std::make_unique<MemberEngine<Setup, T>>(of_one, 0, std::move(fleet));
+  };
+  all.make_fleet = [](const EnsembleView<T>& nets, const DataView<T>& data,
+                      Loss loss) -> std::unique_ptr<Fleet<T>> {
+    return std::make_unique<Own>(nets, data, loss, data.X.rows);
+  };
+  all.make_batch_fleet = [](const EnsembleView<T>& nets, const DataView<T>& data,
+                            const BatchTraining& training) -> std::unique_ptr<Fleet<T>> {
+    return std::make_unique<Own>(nets, data, training.loss, training.largest_batch,
+                                 training.train_output);
+  };
   return all;
 }
 

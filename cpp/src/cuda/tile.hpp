@@ -33,12 +33,8 @@ struct AsItIs {
     return u;
   }
 };
-template <Runs direction, class U, class Run>
-ASYMFAST_DEVICE Operand<direction, U, Run, AsItIs> operand(int rows, Run run) {
-  return {run, {}, rows};
-}
-template <Runs direction, class U, class Run, class Number>
-ASYMFAST_DEVICE Operand<direction, U, Run, Number> operand(int rows, Run run, Number number) {
+template <Runs direction, class U, class Run, class Number = AsItIs>
+ASYMFAST_DEVICE Operand<direction, U, Run, Number> operand(int rows, Run run, Number number = {}) {
   return {run, number, rows};
 }
 
