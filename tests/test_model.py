@@ -207,6 +207,7 @@ HOSTILE = {
     "inputs": lambda a: header_with(a, inputs="speed"),
     "inputs twice": lambda a: header_with(a, inputs=["speed", "speed", "heat"]),
     "no targets": lambda a: header_with(a, targets=[]),
+    "a target among the inputs": lambda a: header_with(a, targets=["speed"]),
     "categories": lambda a: header_with(a, categories={"fuel": ["gas"]}),
     "strange categories": lambda a: header_with(a, categories=5),
     "other categories": lambda a: header_with(a, categories={"owner": ["me", "you"]}),

@@ -203,6 +203,8 @@ def _model(stored: dict[str, NDArray[Any]], header: dict[str, Any]) -> Model:
     categories = {name: _names(header["categories"], name) for name in dict(header["categories"])}
     if not set(categories) <= set(inputs):
         raise ValueError("its categories are invalid")
+    if set(inputs) & set(targets):
+        raise ValueError("a column is both an input and a target")
     numbers = {
         name: _check.array("its columns", name, stored[name], dtype=np.float64, shape=("d",))
         for name in Columns.NUMBERS
