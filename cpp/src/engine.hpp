@@ -5,11 +5,16 @@
 // of earlier points. So the methods themselves are written once, over all backends (train/methods).
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <numeric>
 #include <vector>
 
 #include "archive.hpp"
 #include "asymfast/network.hpp"
-#include "parts.hpp"
 #include "watch.hpp"
 
 namespace asymfast {
@@ -51,6 +56,41 @@ struct Move {
   bool commit = false;
 };
 
+// The strong nodes of a network and the others: the strong ones are the sixteenth with the largest
+// sqrt(lambda_j) |a_j|. With a residual, these turn fastest.
+enum class Part { all, strong, weak };
+inline constexpr Index kStrongShare = 16;
+
+class Parts {
+ public:
+  Parts() = default;
+  // Of nodes, or of whole blocks of them, with these strengths; of equal ones the first.
+  explicit Parts(const std::vector<double>& strength) {
+    std::vector<Index> order(strength.size());
+    std::iota(order.begin(), order.end(), Index(0));
+    lists_[0] = order;
+    std::sort(order.begin(), order.end(), [&](Index i, Index j) {
+      const double one = strength[i];
+      const double other = strength[j];
+      return one != other ? one > other : i < j;
+    });
+    const auto strong = (static_cast<Index>(order.size()) + kStrongShare - 1) / kStrongShare;
+    std::sort(order.begin(), order.begin() + strong);
+    std::sort(order.begin() + strong, order.end());
+    lists_[1].assign(order.begin(), order.begin() + strong);
+    lists_[2].assign(order.begin() + strong, order.end());
+  }
+
+  bool empty() const { return lists_[0].empty(); }
+  // In rising order.
+  const std::vector<Index>& operator[](Part part) const {
+    return lists_[static_cast<std::size_t>(part)];
+  }
+
+ private:
+  std::array<std::vector<Index>, 3> lists_;
+};
+
 // A Jacobian between those of frames, sum_l shares[l] J_frames[l], of all nodes or a part of them.
 struct Blend {
   std::vector<Index> frames;
@@ -63,10 +103,8 @@ struct Blend {
 template <class T>
 class Engine {
  public:
-  Engine() = default;
-  Engine(const Engine&) = delete;
-  Engine& operator=(const Engine&) = delete;
   virtual ~Engine() = default;
+  Engine& operator=(Engine&&) = delete;  // nor is it copied
 
   // Evaluates at base: outputs, loss and what the next gradient needs.
   virtual void restart(const Context& context) = 0;
@@ -117,6 +155,83 @@ class Engine {
   const double* f_ = nullptr;
   double own_loss_ = 0;
   const double* loss_ = &own_loss_;  // or where a fleet has it
+};
+
+// ---- on batches
+
+// Samples of the data set, by their rows.
+struct Batch {
+  const Index* rows;
+  Index size;
+};
+
+// What an engine is to do; output weights are trained too if asked.
+struct BatchTraining {
+  Loss loss;
+  Index largest_batch;
+  bool train_output;
+};
+
+// The same trained on batches of its data: it holds the weights, and the batch on which it was last
+// evaluated; a step of stochastic gradient descent is one `advance`.
+template <class T>
+class BatchEngine {
+ public:
+  virtual ~BatchEngine() = default;
+  BatchEngine& operator=(BatchEngine&&) = delete;  // nor is it copied
+
+  // Evaluates on a batch: the loss and what the gradient needs.
+  virtual void evaluate(const Batch& batch, const Context& context) = 0;
+  // W <- W - lr dL/dW (and a <- a - lr dL/da) for the loss L of the batch at hand, then `evaluate`.
+  virtual void advance(double lr, const Batch& next, const Context& context) = 0;
+
+  virtual void copy_weights_to(T* W, T* a) const = 0;  // (m, d) and (m, k)
+  virtual void serialise(Archive& archive) = 0;        // the weights; `evaluate` is then due
+
+  double loss() const noexcept { return *loss_; }  // of the batch at hand
+
+ protected:
+  double own_loss_ = 0;
+  const double* loss_ = &own_loss_;  // or where a fleet has it
+};
+
+// ---- side by side
+
+// `steps` times the updates of a step, each followed by an evaluation at the new eval.
+struct StepPlan {
+  std::vector<Update> step;
+  Index steps = 0;
+  // Of stochastic gradient descent: the learning rate of each step, which multiplies
+  // along_gradient, and the batches from the one at hand to the one after the last step.
+  std::vector<double> scales;       // (steps,)
+  std::vector<std::int32_t> rows;   // (B, steps + 1, largest batch)
+  std::vector<std::int32_t> sizes;  // (steps + 1,)
+};
+
+// What one member does of a plan.
+struct MemberSteps {
+  bool runs = true;       // else it stays where it is
+  double loss_limit = 0;  // the first step that ends beyond it, or at NaN, is its last
+  double last_loss = 0;   // the last within the limit, before and after
+  Index steps = 0;        // that it did
+  double loss = 0;        // at the end
+};
+
+// All members of an ensemble on a backend that steps them side by side, many steps a call: what a
+// device needs that must not be asked for every step.
+template <class T>
+class Fleet {
+ public:
+  virtual ~Fleet() = default;
+  Fleet& operator=(Fleet&&) = delete;  // nor is it copied
+
+  // A member as an engine of its own; it must not outlive the fleet, which moves it along.
+  virtual std::unique_ptr<Engine<T>> engine(Index b) = 0;
+  virtual std::unique_ptr<BatchEngine<T>> batch_engine(Index b) = 0;
+
+  // meanwhile(): what the host has to do itself, while the device works.
+  virtual void run_steps(const StepPlan& plan, std::vector<MemberSteps>& members,
+                         const std::function<void()>& meanwhile) = 0;
 };
 
 }  // namespace asymfast

@@ -91,10 +91,9 @@ double curvature(const NetworkView<T>& net, MatrixView<const T> X, Loss loss, bo
   watched(exec, [&](const Context& context) {
     const auto engine =
         make_engine<T>(kernels, net, X, {y.data(), n, k}, loss, both_layers, context.slopes_memory);
-    engine->restart(context);
-    largest = ntg_eig_max(*engine, n * k, kernels, context);
+    largest = largest_curvature(*engine, loss, n, k, kernels, context);
   });
-  return loss_curvature(loss, n, k) * largest;
+  return largest;
 }
 
 template <class T>

@@ -2,8 +2,6 @@
 // of nodes in one go, while its weights are in cache; one barrier a step, where the outputs are
 // summed. Cost of a step on b samples: 4 b m d flop, with output weights 2 b m k more, and b m
 // evaluations of sigma and sigma'.
-#include "batch_engine.hpp"
-
 #include <algorithm>
 #include <utility>
 
@@ -13,6 +11,7 @@
 #include "cpu/in_double.hpp"
 #include "cpu/packing.hpp"
 #include "cpu/samples.hpp"
+#include "engine.hpp"
 #include "losses.hpp"
 
 namespace asymfast::cpu {

@@ -10,12 +10,13 @@
 #include <stdexcept>
 #include <utility>
 
+#include "asymfast/train.hpp"
 #include "cuda/elements.hpp"
 #include "cuda/matrices.hpp"
 #include "cuda/memory.hpp"
 #include "cuda/resident.hpp"
 #include "cuda/sweep.hpp"
-#include "fleet.hpp"
+#include "engine.hpp"
 
 namespace asymfast::cuda {
 

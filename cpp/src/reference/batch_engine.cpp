@@ -1,9 +1,8 @@
 // Stochastic gradient descent in plain terms: forward pass, gradients, update.
-#include "batch_engine.hpp"
-
 #include <algorithm>
 
 #include "backend.hpp"
+#include "engine.hpp"
 #include "losses.hpp"
 #include "reference/network.hpp"
 

@@ -48,6 +48,9 @@ class BatchMember : public Standing {
     if (!context.watch.stopped()) check(loss_on_all_);
   }
 
+  using Standing::check;
+  void check() { Standing::check(engine->loss()); }  // on the batch at hand
+
   double loss() const { return loss_on_all_; }
   const double* outputs() const { return f_.data(); }
   void copy_weights_to(T* W, T* a) const { engine->copy_weights_to(W, a); }
@@ -64,9 +67,7 @@ class BatchMember : public Standing {
     const MatrixView<const T> X{x.data(), first.size, d}, Y{y.data(), first.size, k};
     const auto engine_of_all = make_engine<T>(*kernels_, net_, X, Y, training_.loss,
                                               training_.train_output, context.slopes_memory);
-    engine_of_all->restart(context);
-    return loss_curvature(training_.loss, first.size, k) *
-           ntg_eig_max(*engine_of_all, first.size * k, *kernels_, context);
+    return largest_curvature(*engine_of_all, training_.loss, first.size, k, *kernels_, context);
   }
 
   void serialise(Archive& archive, Index last_step, double t_end) {

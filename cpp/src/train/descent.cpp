@@ -23,6 +23,9 @@ class DescentByStep : public EqualSteps<Member<T>> {
   }
 
  private:
+  void advance(Member<T>& member, const Context& context) override {
+    member.advance(this->updates_, context);
+  }
   void take(Member<T>& member, Index steps) override {
     member.step += steps;
     member.time = lr_ * double(member.step);

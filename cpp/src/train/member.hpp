@@ -12,7 +12,7 @@
 #include "archive.hpp"
 #include "asymfast/train.hpp"
 #include "backend.hpp"
-#include "fleet.hpp"
+#include "engine.hpp"
 #include "losses.hpp"
 #include "ranks.hpp"
 #include "train/eigenvectors.hpp"
@@ -202,9 +202,7 @@ struct Member : Standing {
 
   // The largest eigenvalue of the loss' Gauss-Newton matrix at the start of the run.
   double curvature(const Context& context) {
-    engine->restart(context);
-    return loss_curvature(loss_, y.rows, y.cols) *
-           ntg_eig_max(*engine, y.size(), *kernels_, context);
+    return largest_curvature(*engine, loss_, y.rows, y.cols, *kernels_, context);
   }
 
   void serialise(Archive& archive, Index last_step, double t_end) {

@@ -64,38 +64,24 @@ class NtgMeasures {
   // <K, Y Y^T>_F / (|K|_F |Y Y^T|_F), the kernel-target alignment of Cristianini et al. (2001).
   double alignment(Index b, const Matrix& K) const {
     const MatrixView<const T> y = train_.member(b).y;
-    const Products plain = products(K, 1, y, 1);
-    if (has_precision(plain.KK) && has_precision(plain.YY)) return plain.cosine();
     double largest_K = 0, largest_y = 0;
     for (double k : K) largest_K = std::max(largest_K, std::abs(k));
-    for (Index i = 0; i < size(); ++i)
-      for (Index q = 0; q < y.cols; ++q)
-        largest_y = std::max(largest_y, std::abs(double(y(sample(i), q))));
-    return products(K, largest_K, y, largest_y).cosine();
-  }
-
- private:
-  struct Products {
+    for (const Index i : recording_.ntg_on)
+      for (Index q = 0; q < y.cols; ++q) largest_y = std::max(largest_y, std::abs(double(y(i, q))));
+    const double unit_K = unit_of(largest_K), unit_y = unit_of(largest_y);
     double KY = 0, KK = 0, YY = 0;
-    double cosine() const { return KY / (std::sqrt(KK) * std::sqrt(YY)); }
-  };
-
-  // Of K and Y Y^T, in multiples of the units.
-  Products products(const Matrix& K, double unit_K, MatrixView<const T> y, double unit_y) const {
-    Products sums;
     for (Index i = 0; i < size(); ++i)
       for (Index l = 0; l < size(); ++l) {
         double yy = 0;
         for (Index q = 0; q < y.cols; ++q)
           yy += double(y(sample(i), q)) / unit_y * (double(y(sample(l), q)) / unit_y);
         const double k = K[i * size() + l] / unit_K;
-        sums.KY += k * yy;
-        sums.KK += k * k;
-        sums.YY += yy * yy;
+        KY += k * yy, KK += k * k, YY += yy * yy;
       }
-    return sums;
+    return KY / (std::sqrt(KK) * std::sqrt(YY));
   }
 
+ private:
   Index size() const { return static_cast<Index>(recording_.ntg_on.size()); }
   Index sample(Index i) const { return recording_.ntg_on[i]; }
 

@@ -10,6 +10,11 @@ namespace asymfast {
 
 namespace {
 
+template <class U>
+void require(bool fits, const char* who, const std::string& what, U got) {
+  if (!fits) refuse(who, what + ", got " + std::to_string(got));
+}
+
 template <class T>
 void require_data(const char* who, const char* X, const char* y, const DataView<T>& data, Index d,
                   Index k) {
@@ -33,28 +38,26 @@ void require_recording(const char* who, const Training<T>& training) {
   const Recording& recording = training.recording;
   const Index n = training.train.X.rows;
   for (const Index row : recording.ntg_on)
-    if (row < 0 || row >= n)
-      refuse(who, "ntg_on must be in [0, " + std::to_string(n) + "), got " + std::to_string(row));
+    require(0 <= row && row < n, who, "ntg_on must be in [0, " + std::to_string(n) + ")", row);
   if (recording.needs_ntg() && recording.ntg_on.empty())
     refuse(who,
            "ntg_on must name at least one sample where the NTG is recorded (ntg_change and eigmin "
            "are, unless set to false), got none");
-  if (recording.top_nodes < 0 || recording.top_nodes > training.nets.m)
-    refuse(who, "top_nodes must be in [0, " + std::to_string(training.nets.m) + "], got " +
-                    std::to_string(recording.top_nodes));
+  const Index top = recording.top_nodes, m = training.nets.m;
+  require(0 <= top && top <= m, who, "top_nodes must be in [0, " + std::to_string(m) + "]", top);
 }
 
 void require_schedule(const char* who, const Schedule& schedule, double last_step, double t_end) {
-  if (schedule.every < 0) refuse(who, "every must be >= 0, got " + std::to_string(schedule.every));
+  require(schedule.every >= 0, who, "every must be >= 0", schedule.every);
   require_increasing(who, "steps", schedule.steps);
   require_increasing(who, "times", schedule.times);
   if (t_end == 0 && !schedule.times.empty()) refuse(who, "times are for gradient_flow only");
-  if (!schedule.steps.empty() && !(double(schedule.steps.back()) <= last_step))
-    refuse(who, "record steps must end by step " + std::to_string(last_step) + ", got " +
-                    std::to_string(schedule.steps.back()));
-  if (!schedule.times.empty() && !(schedule.times.back() <= t_end))
-    refuse(who, "record times must end by " + std::to_string(t_end) + ", got " +
-                    std::to_string(schedule.times.back()));
+  if (!schedule.steps.empty())
+    require(double(schedule.steps.back()) <= last_step, who,
+            "record steps must end by step " + std::to_string(last_step), schedule.steps.back());
+  if (!schedule.times.empty())
+    require(schedule.times.back() <= t_end, who,
+            "record times must end by " + std::to_string(t_end), schedule.times.back());
 }
 
 // Of a method that keeps Jacobians of the past.
@@ -122,8 +125,7 @@ void require_ranks_possible(const char* who, const Training<T>& training) {
     if (asked) refuse(who, "sum_over_ranks is for runs without " + what);
   };
   if (training.nets.B != 1)
-    refuse(who,
-           "sum_over_ranks is for a single network, got B = " + std::to_string(training.nets.B));
+    refuse(who, "sum_over_ranks is for one network, got B = " + std::to_string(training.nets.B));
   const Backend backend = training.exec.backend;
   if (backend != Backend::cpu && backend != Backend::reference)
     refuse(who, "sum_over_ranks needs backend 'cpu' or 'reference', got '" +
@@ -134,18 +136,16 @@ void require_ranks_possible(const char* who, const Training<T>& training) {
 }
 
 void require_positive(const char* who, const char* name, double value) {
-  if (!(value > 0) || std::isinf(value))
-    refuse(who, std::string(name) + " must be in (0, inf), got " + std::to_string(value));
+  require(value > 0 && std::isfinite(value), who, std::string(name) + " must be in (0, inf)",
+          value);
 }
 
 void require_share(const char* who, const char* name, double value) {
-  if (!(value > 0 && value < 1))
-    refuse(who, std::string(name) + " must be in (0, 1), got " + std::to_string(value));
+  require(value > 0 && value < 1, who, std::string(name) + " must be in (0, 1)", value);
 }
 
 void require_count(const char* who, const char* name, Index value) {
-  if (value < 1)
-    refuse(who, std::string(name) + " must be at least 1, got " + std::to_string(value));
+  require(value >= 1, who, std::string(name) + " must be at least 1", value);
 }
 
 template void require_run(const char*, const Training<float>&, double, double);

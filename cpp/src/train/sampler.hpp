@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "batch_engine.hpp"
+#include "engine.hpp"
 
 namespace asymfast {
 

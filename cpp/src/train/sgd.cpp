@@ -15,9 +15,10 @@ namespace {
 
 // One batch a step; the learning rate is that of the epoch.
 template <class T>
-class SgdMethod : public Method<BatchMember<T>> {
+class SgdMethod : public EqualSteps<BatchMember<T>> {
  public:
   SgdMethod(const Sgd& settings, Index n) : batch_size_(settings.batch_size) {
+    this->updates_ = {{-1, 0, 0, 0, true}};
     for (std::size_t e = 0; e < settings.lr.size(); ++e) {
       if (e > 0 && settings.lr[e] == settings.lr[e - 1]) continue;
       const Index first = static_cast<Index>(e) * settings.steps_per_epoch(n);
@@ -25,29 +26,13 @@ class SgdMethod : public Method<BatchMember<T>> {
     }
   }
 
-  bool step(BatchMember<T>& member, const Goal& goal, const Context& context) override {
-    if (member.step >= goal.step) return true;
-    const Stretch& now = stretch_of(member.step);
-    member.engine->advance(now.lr, member.batch(member.step + 1), context);
-    if (context.watch.stopped()) return false;
-    ++member.evaluations;
-    ++member.step;
-    member.time = now.time_at(member.step);
-    member.check(member.engine->loss());
-    return member.step >= goal.step;
-  }
-
-  bool side_by_side() const override { return true; }
   Index steps_to(const BatchMember<T>& member, const Goal& goal) override {
     // The batches of a plan are listed: some megabytes of them at most.
     const Index most = std::max<Index>(1, (Index(1) << 20) / batch_size_);
     return std::clamp<Index>(goal.step - member.step, 0, most);
   }
   void plan(BatchMember<T>& member, Index b, const Goal&, StepPlan& plan) override {
-    Update update;
-    update.along_gradient = -1;
-    update.commit = true;
-    plan.step = {update};
+    plan.step = this->updates_;
     plan.scales.clear(), plan.sizes.clear();
     const auto size = static_cast<std::size_t>((plan.steps + 1) * batch_size_);
     plan.rows.resize(std::max(plan.rows.size(), static_cast<std::size_t>(b + 1) * size));
@@ -59,14 +44,6 @@ class SgdMethod : public Method<BatchMember<T>> {
       if (s < plan.steps) plan.scales.push_back(stretch_of(member.step + s).lr);
     }
   }
-  void took_steps(BatchMember<T>& member, const MemberSteps& taken) override {
-    if (taken.steps == 0) return;
-    const Stretch& last = stretch_of(member.step + taken.steps - 1);
-    member.evaluations += taken.steps;
-    member.step += taken.steps;
-    member.time = last.time_at(member.step);
-    member.check(taken);
-  }
 
  private:
   // Steps of one learning rate: their time is not added up but multiplied.
@@ -76,6 +53,15 @@ class SgdMethod : public Method<BatchMember<T>> {
 
     double time_at(Index step) const { return time + lr * double(step - first); }
   };
+
+  void advance(BatchMember<T>& member, const Context& context) override {
+    member.engine->advance(stretch_of(member.step).lr, member.batch(member.step + 1), context);
+    ++member.evaluations;
+  }
+  void take(BatchMember<T>& member, Index steps) override {
+    member.step += steps;
+    member.time = stretch_of(std::max<Index>(member.step - 1, 0)).time_at(member.step);
+  }
 
   const Stretch& stretch_of(Index step) const {
     const auto after = [](Index s, const Stretch& stretch) { return s < stretch.first; };

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "backend.hpp"
@@ -45,26 +44,20 @@ inline double norm(const std::vector<double>& v) {
   return norm(v.data(), static_cast<Index>(v.size()));
 }
 
-// Whether a sum of squares kept its precision: it neither lost terms below the range of double nor
-// left it above. True of NaN, which no other scale would repair.
-inline bool has_precision(double sum) {
-  return !(sum < 1e-270) && !(sum > std::numeric_limits<double>::max());
+// The power of two just below `largest`, in whose units squares stay in the range of double and no
+// digit changes; 1 where there is none.
+inline double unit_of(double largest) {
+  return largest > 0 && std::isfinite(largest) ? std::ldexp(1.0, std::ilogb(largest)) : 1;
 }
 
-// The length of n numbers at(i). Where squares leave the range, the numbers are divided by the
-// largest first.
+// The length of n numbers at(i), whatever their size.
 template <class At>
 double length(Index n, At&& at) {
-  const auto sum_over = [&](double unit) {
-    double sum = 0;
-    for (Index i = 0; i < n; ++i) sum += std::pow(at(i) / unit, 2);
-    return sum;
-  };
-  const double sum = sum_over(1);
-  if (has_precision(sum)) return std::sqrt(sum);
-  double largest = 0;
+  double largest = 0, sum = 0;
   for (Index i = 0; i < n; ++i) largest = std::max(largest, std::abs(at(i)));
-  return largest > 0 && std::isfinite(largest) ? largest * std::sqrt(sum_over(largest)) : largest;
+  const double unit = unit_of(largest);
+  for (Index i = 0; i < n; ++i) sum += std::pow(at(i) / unit, 2);
+  return unit * std::sqrt(sum);
 }
 
 // |a - b| of two rows of n numbers.

@@ -76,13 +76,13 @@ class Leap : public Method<Member<T>> {
     archive(length_, 0.0, kMost), next_step_.serialise(archive), account_.serialise(archive);
     archive(rounding_, 0.0, kMost), archive(moved_);
     archive(pause_, Index(1), kLongestPause * shortest_), archive(since_, Index(0), pause_);
-    bool began = !r_.empty(), summed = !sum_r_.empty(), leapt = !start_r_.empty();
-    archive(began), archive(summed), archive(leapt);
-    archive(r_, began ? N_ : 0), archive(sum_r_, summed ? N_ : 0);
-    archive(start_r_, leapt ? N_ : 0);
-    archive.require((began || outputs_.past.empty()) && (summed || since_ == 0));
+    for (std::vector<double>* r : {&r_, &sum_r_, &start_r_}) {
+      archive(*r);
+      archive.require(r->empty() || static_cast<Index>(r->size()) == N_);
+    }
+    archive.require(!(r_.empty() && outputs_.past.known() > 0) && !(sum_r_.empty() && since_ > 0));
     archive.require(member.diverged || member.step == front_ ||
-                    (moved_ && leapt && start_ <= member.step && member.step < front_));
+                    (moved_ && !start_r_.empty() && start_ <= member.step && member.step < front_));
   }
 
  private:

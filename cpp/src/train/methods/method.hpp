@@ -6,7 +6,7 @@
 
 #include "archive.hpp"
 #include "asymfast/views.hpp"
-#include "fleet.hpp"
+#include "engine.hpp"
 #include "watch.hpp"
 
 namespace asymfast {
@@ -20,10 +20,8 @@ struct Goal {
 template <class Member>
 class Method {
  public:
-  Method() = default;
-  Method(const Method&) = delete;
-  Method& operator=(const Method&) = delete;
   virtual ~Method() = default;
+  Method& operator=(Method&&) = delete;  // nor is it copied
 
   // One step, or a try of one. True: the goal is reached.
   virtual bool step(Member&, const Goal&, const Context&) = 0;
@@ -33,7 +31,7 @@ class Method {
   // Evaluates where the member stands, after both were read and the engine evaluated at its base.
   virtual void resume(Member&, const Context&) {}
 
-  // Where a backend steps all members side by side (fleet.hpp), methods of equal steps also say
+  // Where a backend steps all members side by side (Fleet), methods of equal steps also say
   // how; of the others only `step` is called.
   virtual bool side_by_side() const { return false; }
   // Steps left; 0: the goal is reached.
@@ -50,7 +48,7 @@ class EqualSteps : public Method<Member> {
  public:
   bool step(Member& member, const Goal& goal, const Context& context) override {
     if (this->steps_to(member, goal) == 0) return true;
-    member.advance(updates_, context);
+    advance(member, context);
     if (context.watch.stopped()) return false;
     take(member, 1);
     member.check();
@@ -69,6 +67,8 @@ class EqualSteps : public Method<Member> {
   }
 
  protected:
+  // One step of a member.
+  virtual void advance(Member&, const Context&) = 0;
   // Where a member stands that has done so many more.
   virtual void take(Member&, Index steps) = 0;
 

@@ -55,6 +55,9 @@ class FixedRk4 : public EqualSteps<Member<T>> {
     this->updates_.assign(stages.begin(), stages.end());
   }
 
+  void advance(Member<T>& member, const Context& context) override {
+    member.advance(this->updates_, context);
+  }
   void take(Member<T>& member, Index steps) override {
     done_ += double(steps);
     member.step += steps;
