@@ -86,6 +86,14 @@ def test_links_between_files_lead_somewhere():
                 assert (page.parent / link).exists(), (page.name, link)
 
 
+def test_files_that_pages_name_exist():
+    texts = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "examples/README.md")]
+    named = re.compile(r"`((?:bench|cpp|docs|examples|python|tests)/[\w./*-]+)`")
+    for page in [*texts, *DOCS.rglob("*.md")]:
+        for name in named.findall(page.read_text()):
+            assert any(ROOT.glob(name.rstrip("/"))), (page.name, name)
+
+
 def test_reference_has_every_public_name():
     text = "".join(path.read_text() for path in (DOCS / "api").glob("*.md"))
     listed = set(re.findall(r"^\.\. auto\w+:: asymfast\.(\S+)", text, re.MULTILINE))
