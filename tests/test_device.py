@@ -441,9 +441,8 @@ def planned_bytes(method, n, d, m, k, dtype, small):
     if method in LONG:
         frames = 13 if method == "leap" else 10
         total += e * ((3 + is_float) * M + frames * n * m)
-        slices = max(1, min(128 // (-(-N // 8)) ** 2, m // 16))
-        matrix = 8 * ((slices + (slices > 1)) * N * N + 2 * N * m)
-        call = e * (n * d + (1 + is_float) * M + 4 * n * m + m * k + m + N) + 8 * N * (
+        matrix = 8 * (N * N + 2 * N * m)
+        call = e * (n * d + (1 + is_float) * M + 3 * n * m + m * k + m + N) + 8 * N * (
             -(-m // 8) + 1
         )
         total += small * e * M + matrix if method == "leap" else max(matrix, call)

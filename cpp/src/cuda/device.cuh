@@ -137,10 +137,11 @@ struct CudaDevice {
                      const typename Kernel::Args& args) {
     const OnFirstDevice device;
     allow<Kernel>(shared);
-    unsigned* arrived = nullptr;
+    unsigned* arrived = nullptr;  // of the groups' barriers
     if (Kernel::kCooperative) {
-      arrived = counters(groups);
-      zero(arrived, static_cast<std::size_t>(groups) * sizeof(unsigned));
+      const std::size_t bytes = static_cast<std::size_t>(groups) * sizeof(unsigned);
+      arrived = static_cast<unsigned*>(allocate(bytes));
+      zero(arrived, bytes);
     }
     cudaLaunchConfig_t config{};
     config.gridDim = dim3(static_cast<unsigned>(groups * ranks));
@@ -152,8 +153,10 @@ struct CudaDevice {
     together.val.cooperative = 1;
     config.attrs = &together;
     config.numAttrs = Kernel::kCooperative ? 1 : 0;
-    check(cudaLaunchKernelEx(&config, run_kernel<Kernel>, args, first_group, ranks, arrived),
-          "launch");
+    const cudaError_t error =
+        cudaLaunchKernelEx(&config, run_kernel<Kernel>, args, first_group, ranks, arrived);
+    if (arrived) release(arrived);  // when the kernel has ended, as it is on the same stream
+    check(error, "launch");
   }
 
  private:
@@ -180,22 +183,6 @@ struct CudaDevice {
                                static_cast<int>(shared)),
           "shared memory");
     allowed = shared;
-  }
-
-  // Of the groups' barriers; calls come one after the other.
-  static unsigned* counters(Index groups) {
-    static unsigned* memory = nullptr;
-    static Index size = 0;
-    if (groups > size) {
-      if (memory) {
-        check(cudaStreamSynchronize(current_stream()), "kernel");
-        release(memory);
-      }
-      memory =
-          static_cast<unsigned*>(allocate(static_cast<std::size_t>(groups) * sizeof(unsigned)));
-      size = groups;
-    }
-    return memory;
   }
 };
 

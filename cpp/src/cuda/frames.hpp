@@ -71,7 +71,7 @@ class Frames {
     } else {
       const Doubles K = matrix(p, J);
       multiply<Runs::inner, Runs::outer>(
-          {size, V.cols, size, K.data(), in.data(), size, V.cols, result.data(), false, 1});
+          {size, V.cols, size, K.data(), in.data(), size, V.cols, result.data(), false});
     }
     result.copy_out(out);
   }
@@ -100,7 +100,6 @@ class Frames {
   // Nodes whose weighed slopes are written down at a time, and numbers of an array (n k, d, count):
   // they bound memory. The second changes no bit of a result.
   static constexpr Index kNodesAtOnce = 2048, kNumbersAtOnce = Index(1) << 24;
-  static constexpr Index kBlocks = 128;
 
   Memory<Device, Index> strong_, weak_;  // nodes; empty until they are asked for
 
@@ -152,41 +151,23 @@ class Frames {
   template <Runs a_runs, Runs b_runs>
   static void multiply(
       const typename Product<typename Setup::NtgShape, a_runs, b_runs>::Args& args) {
-    launch_tiles<Device, Product<typename Setup::NtgShape, a_runs, b_runs>>(args);
-  }
-
-  // Of the nodes, in a matrix of so many rows: enough to fill a device, whichever it is.
-  static Index slices_of(Index size, Index nodes) {
     using Shape = typename Setup::NtgShape;
-    const Index tiles = Shape::tiles(size) * Shape::tiles(size);
-    return std::clamp<Index>(kBlocks / tiles, 1, std::max<Index>(1, nodes / (4 * Shape::depth)));
+    launch_tiles<Device, Shape, Product<Shape, a_runs, b_runs>>(args);
   }
 
   static Doubles matrix(const Problem<T>& p, const Sides& J) {
+    using Shape = typename Setup::NtgShape;
     const Index size = p.n * p.k, most = std::min(J.nodes, kNodesAtOnce);
-    const Index slices = slices_of(size, most);
-    Doubles parts = Doubles::zeros(slices * size * size), cL(size * most), cR(size * most);
+    Doubles K = Doubles::zeros(size * size), left(size * most), right(size * most);
     for (Index first = 0; first < J.nodes; first += most) {
       const Index nodes = std::min(most, J.nodes - first);
-      weigh(p, J.left, J, first, nodes, cL.data());
-      weigh(p, J.right, J, first, nodes, cR.data());
-      multiply<Runs::inner, Runs::inner>(
-          {size, size, nodes, cL.data(), cR.data(), nodes, nodes, parts.data(), true, slices});
+      weigh(p, J.left, J, first, nodes, left.data());
+      weigh(p, J.right, J, first, nodes, right.data());
+      launch_tiles<Device, Shape, Ntg<Shape, T, double, double>>({size, size, p.d, nodes, p.k, p.X,
+                                                                  p.X, left.data(), right.data(),
+                                                                  nullptr, K.data(), false, true});
     }
-    Doubles K(slices > 1 ? size * size : 0);
-    Doubles& result = slices > 1 ? K : parts;
-    // The slices' sum times the inner products of the samples.
-    const double* from = parts.data();
-    double* to = result.data();
-    for_elements<Device>(
-        size * size, ASYMFAST_ON_DEVICE(Index e) {
-          const T *x = p.X + e / size / p.k * p.d, *x2 = p.X + e % size / p.k * p.d;
-          double gram = 0, sum = 0;
-          for (Index l = 0; l < p.d; ++l) gram += double(x[l]) * double(x2[l]);
-          for (Index slice = 0; slice < slices; ++slice) sum += from[slice * size * size + e];
-          to[e] = gram * sum;
-        });
-    return std::move(result);
+    return K;
   }
 
   // Of `count` columns of V from `first` on: with one copy of them for each input, scaled by it,
@@ -206,10 +187,10 @@ class Frames {
       const Index nodes = std::min(most, J.nodes - node);
       weigh(p, J.right, J, node, nodes, cS.data());
       multiply<Runs::outer, Runs::outer>(
-          {nodes, all, size, cS.data(), scaled.data(), nodes, all, G.data(), false, 1});
+          {nodes, all, size, cS.data(), scaled.data(), nodes, all, G.data(), false});
       weigh(p, J.left, J, node, nodes, cS.data());
       multiply<Runs::inner, Runs::outer>(
-          {size, all, nodes, cS.data(), G.data(), nodes, all, products.data(), true, 1});
+          {size, all, nodes, cS.data(), G.data(), nodes, all, products.data(), true});
     }
     for_elements<Device>(
         size * count, ASYMFAST_ON_DEVICE(Index e) {

@@ -101,9 +101,6 @@ struct Sweep {
     ASYMFAST_DEVICE const T* sample(Index i) const {
       return X_ + (rows_ ? Index(rows_[i]) : i) * p_.d;
     }
-    ASYMFAST_DEVICE int count(Index first, Index last) const {
-      return static_cast<int>(last - first < Shape::tile ? last - first : Shape::tile);
-    }
     ASYMFAST_DEVICE int row(int r) const {
       return Shape::template place<T>(block_.thread / Shape::side, r);
     }
@@ -116,15 +113,6 @@ struct Sweep {
       size_ = plan_.sizes[step];
     }
 
-    // work(first row, rows, first column, columns) for the block's share of the tiles of a matrix.
-    template <class Work>
-    ASYMFAST_DEVICE void by_tiles(Index height, Index width, Work work) {
-      const Index across = tiles(width), all = tiles(height) * across;
-      for (Index t = block_.rank; t < all; t += block_.ranks) {
-        const Index i = t / across * Shape::tile, j = t % across * Shape::tile;
-        work(i, count(i, height), j, count(j, width));
-      }
-    }
     // work(element) for the block's share of so many.
     template <class Work>
     ASYMFAST_DEVICE void each(Index size, Work work) {
@@ -137,7 +125,7 @@ struct Sweep {
 
     // Outputs, residual and loss, which all blocks return.
     ASYMFAST_DEVICE double evaluate() {
-      by_tiles(size_, p_.m, [&](Index first, int samples, Index node, int nodes) {
+      for_tiles<Shape>(block_, size_, p_.m, [&](Index first, int samples, Index node, int nodes) {
         T z[reg][reg] = {};
         product_with_samples(W_, first, samples, node, nodes, z);
         with_activation(p_.activation,
@@ -210,7 +198,7 @@ struct Sweep {
     // The outputs' derivative along plan.push, with the slopes at hand.
     ASYMFAST_DEVICE void push() {
       const T* G = plan_.push + weights_;
-      by_tiles(size_, p_.m, [&](Index first, int samples, Index node, int nodes) {
+      for_tiles<Shape>(block_, size_, p_.m, [&](Index first, int samples, Index node, int nodes) {
         T z[reg][reg] = {};
         product_with_samples(G, first, samples, node, nodes, z);
         for (int r = 0; r < reg; ++r)
@@ -282,17 +270,16 @@ struct Sweep {
     // work(element, dL/dW) for the weights of the block's tiles.
     template <class Work>
     ASYMFAST_DEVICE void gradient(Work work) {
-      by_tiles(p_.m, p_.d, [&](Index node, int nodes, Index input, int inputs) {
+      for_tiles<Shape>(block_, p_.m, p_.d, [&](Index node, int nodes, Index input, int inputs) {
         T g[reg][reg] = {};
         tile_product<Shape>(
             block_,
             operand<Runs::outer, T>(nodes, [&](Index i) { return pulled_ + i * p_.m + node; }),
             operand<Runs::outer, T>(inputs, [&](Index i) { return sample(i) + input; }), size_,
             panels_, g);
-        for (int r = 0; r < reg; ++r)
-          for (int s = 0; s < reg; ++s)
-            if (row(r) < nodes && column(s) < inputs)
-              work((node + row(r)) * p_.d + input + column(s), g[r][s]);
+        for_results<Shape>(block_, nodes, inputs, g, [&](int j, int l, T result) {
+          work((node + j) * p_.d + input + l, result);
+        });
       });
     }
 

@@ -95,9 +95,10 @@ void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, Matr
   const Problem<T> a = left->of_member(0), b = symmetric ? a : right->of_member(0);
   const Memory<Device, double> weights(v, net.m());
   const Memory<Device, E> held(K.size());
-  launch_tiles<Device, Ntg<typename Setup::NtgShape, T, E>>(
-      {X.rows, X2.rows, net.d(), net.m(), symmetric, a.X, b.X, a.slopes, b.slopes, weights.data(),
-       held.data()});
+  using Shape = typename Setup::NtgShape;
+  launch_tiles<Device, Shape, Ntg<Shape, T, T, E>>({X.rows, X2.rows, net.d(), net.m(), 1, a.X, b.X,
+                                                    a.slopes, b.slopes, weights.data(), held.data(),
+                                                    symmetric, false});
   held.copy_out(K.data);
 }
 

@@ -110,6 +110,29 @@ class Feed {
   T next_[per_thread];
 };
 
+// work(first row, rows, first column, columns) for the block's share of the tiles of a matrix.
+template <class Shape, class Block, class Work>
+ASYMFAST_DEVICE void for_tiles(const Block& block, Index height, Index width, Work work) {
+  const auto count = [](Index left) { return int(left < Shape::tile ? left : Shape::tile); };
+  const Index across = Shape::tiles(width), all = Shape::tiles(height) * across;
+  for (Index t = block.rank; t < all; t += block.ranks) {
+    const Index i = t / across * Shape::tile, l = t % across * Shape::tile;
+    work(i, count(height - i), l, count(width - l));
+  }
+}
+
+// work(row, column, result) for a thread's results, in a tile of so many rows and columns.
+template <class Shape, class T, class Block, class Work>
+ASYMFAST_DEVICE void for_results(const Block& block, int rows, int cols,
+                                 const T (&results)[Shape::reg][Shape::reg], Work work) {
+  for (int r = 0; r < Shape::reg; ++r)
+    for (int s = 0; s < Shape::reg; ++s) {
+      const int row = Shape::template place<T>(block.thread / Shape::side, r);
+      const int col = Shape::template place<T>(block.thread % Shape::side, s);
+      if (row < rows && col < cols) work(row, col, results[r][s]);
+    }
+}
+
 // sums[r][s] += sum_l a(row, l) b(col, l), l = 0, 1, ..., inner - 1 in this order, for the rows and
 // columns Shape::place<T>(thread / side, r) and Shape::place<T>(thread % side, s) of the tile.
 template <class Shape, class T, class Block, class A, class B>
