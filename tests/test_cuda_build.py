@@ -16,11 +16,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 SAYS = """
 import importlib.util, json, sys
+import asymfast as af
 spec = importlib.util.spec_from_file_location("_cuda", sys.argv[1])
 cuda = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(cuda)
+af.cuda.module = lambda: cuda
 print(json.dumps({
-    "missing": cuda.what_is_missing(),
+    "missing": af.cuda.what_is_missing(),
     "devices": len(cuda.devices()),
     "runtime": cuda.runtime_version(),
     "driver": cuda.driver_version(),

@@ -501,6 +501,26 @@ def test_asking_for_cuda_says_what_is_missing():
         assert str(error.value) == f"{fn}: device='cuda' needs {missing}"
 
 
+@pytest.mark.parametrize(
+    ("changed", "missing"),
+    [
+        ({}, None),
+        ({"driver_version": 0}, "an NVIDIA driver; there is none"),
+        ({"driver_version": 12040}, "a driver for CUDA 13.0 or newer; this one supports 12.4"),
+        ({"device_error": "no device"}, "a device; the driver says: no device"),
+        ({"devices": []}, "a device; the driver finds none"),
+        (
+            {"devices": [{"name": "Old", "compute_capability": (7, 5)}]},
+            "compute capability 8.0 or newer; Old has 7.5",
+        ),
+    ],
+)
+def test_each_thing_that_may_be_missing_is_named(emulation, monkeypatch, changed, missing):
+    for name, value in changed.items():
+        monkeypatch.setattr(af.cuda.module(), name, lambda value=value: value)
+    assert af.cuda.what_is_missing() == missing
+
+
 def test_device_and_backend_are_checked():
     case = problem(n=3, d=2, m=4)
     with pytest.raises(ValueError, match="device must be one of cpu, cuda, got 'gpu'"):

@@ -61,10 +61,10 @@ PYBIND11_MODULE(_cuda, module) {
     static const cuda::Module own = cuda::module();
     return pybind11::capsule(&own);
   });
-  module.def("what_is_missing", &cuda::what_is_missing);
   module.def("runtime_version", &cuda::runtime_version);
   module.def("driver_version", &cuda::driver_version);
   module.def("devices", &bindings::devices);
+  module.def("device_error", &cuda::device_error);
   module.def("empty", &bindings::empty, "shape"_a, "dtype"_a);
   module.def("copy", &bindings::copy, "to"_a, "source"_a);
   module.def("first_bad", &bindings::first_bad, "x"_a);

@@ -13,6 +13,8 @@ from typing import Any
 
 from . import _core
 
+_OLDEST = (8, 0)  # compute capability: the first that a build has code for
+
 
 def what_is_missing() -> str | None:
     """Why ``device="cuda"`` cannot be used here; None if it can.
@@ -24,10 +26,23 @@ def what_is_missing() -> str | None:
     >>> missing is None or isinstance(missing, str)
     True
     """
-    if module() is None:
+    extension = module()
+    if extension is None:
         return "a build with CUDA (CMake option ASYMFAST_CUDA); this one has none"
-    missing: str = module().what_is_missing()
-    return missing or None
+    driver, needed = extension.driver_version(), extension.runtime_version() // 1000
+    if driver == 0:
+        return "an NVIDIA driver; there is none"
+    if driver // 1000 < needed:
+        return f"a driver for CUDA {needed}.0 or newer; this one supports {_text(driver)}"
+    if error := extension.device_error():
+        return f"a device; the driver says: {error}"
+    found = devices()
+    if not found:
+        return "a device; the driver finds none"
+    name, (major, minor) = found[0]["name"], found[0]["compute_capability"]
+    if (major, minor) < _OLDEST:
+        return f"compute capability 8.0 or newer; {name} has {major}.{minor}"
+    return None
 
 
 def is_available() -> bool:

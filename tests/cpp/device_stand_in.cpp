@@ -44,7 +44,7 @@ int driver_version() {
 std::vector<DeviceInfo> devices() {
   return {};
 }
-std::string what_is_missing() {
+std::string device_error() {
   return "";
 }
 

@@ -52,15 +52,15 @@ Module module() {
   return {kInterfaceHash, &table};
 }
 int runtime_version() {
-  return 0;
+  return 13000;
 }
 int driver_version() {
-  return 0;
+  return 13000;
 }
 std::vector<DeviceInfo> devices() {
-  return {};
+  return {{"emulated device", 9, 0, emulation.blocks, 0, emulation.shared_memory}};
 }
-std::string what_is_missing() {
+std::string device_error() {
   return "";
 }
 void* allocate(std::size_t bytes) {

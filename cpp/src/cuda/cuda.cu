@@ -25,8 +25,6 @@ const void* table(const void* cpu) {
   return &of_cuda;
 }
 
-constexpr int kOldest = 80;  // compute capability: the first with code here
-
 }  // namespace
 
 Module module() {
@@ -45,12 +43,19 @@ int driver_version() {
   return version;
 }
 
+namespace {
+
+cudaError_t count_devices(int& count) {
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess) cudaGetLastError(), count = 0;
+  return error;
+}
+
+}  // namespace
+
 std::vector<DeviceInfo> devices() {
   int count = 0;
-  if (cudaGetDeviceCount(&count) != cudaSuccess) {
-    cudaGetLastError();
-    return {};
-  }
+  count_devices(count);
   std::vector<DeviceInfo> found;
   for (int device = 0; device < count; ++device) {
     cudaDeviceProp properties{};
@@ -62,27 +67,10 @@ std::vector<DeviceInfo> devices() {
   return found;
 }
 
-std::string what_is_missing() {
-  const auto named = [](int version) {
-    return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
-  };
-  const int driver = driver_version(), needed = runtime_version();
-  if (driver == 0) return "an NVIDIA driver; there is none";
-  if (driver / 1000 < needed / 1000)
-    return "a driver for CUDA " + std::to_string(needed / 1000) +
-           ".0 or newer; this one supports " + named(driver);
+std::string device_error() {
   int count = 0;
-  const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error != cudaSuccess) {
-    cudaGetLastError();
-    return std::string("a device; the driver says: ") + cudaGetErrorString(error);
-  }
-  if (count == 0) return "a device; the driver finds none";
-  const DeviceInfo first = devices().front();
-  if (first.major * 10 + first.minor < kOldest)
-    return "compute capability 8.0 or newer; " + first.name + " has " +
-           std::to_string(first.major) + "." + std::to_string(first.minor);
-  return "";
+  const cudaError_t error = count_devices(count);
+  return error == cudaSuccess ? "" : cudaGetErrorString(error);
 }
 
 // ---- memory

@@ -22,9 +22,7 @@ Module module();
 int runtime_version();              // as 13000 for 13.0
 int driver_version();               // that the driver supports; 0: there is no driver
 std::vector<DeviceInfo> devices();  // empty where there are none, or no driver
-// What Backend::cuda needs and device 0 or the driver does not offer, as it would end a sentence
-// "... needs"; empty: nothing.
-std::string what_is_missing();
+std::string device_error();  // what the driver says when it is asked for them; empty: nothing
 
 // ---- the memory of device 0, where a network's inputs and results may lie, too. Calls have ended
 // when they return.
