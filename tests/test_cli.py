@@ -338,6 +338,12 @@ def test_categories_and_missing_cells(table, capsys):
     assert train(table, *options, "--missing", "drop") == 0
     out = capsys.readouterr().out
     assert "31 training and 8 test rows, 5 inputs" in out
+    assert "\n1 of 40 rows have missing cells and are left out\n" in out
+    assert read_json("here/summary.json")["data"]["rows_left_out"] == 1
+    certify = ["certify", str(table), "--target", "lift", "--width", "9", "--steps", "2"]
+    certify += ["--no-figure", "--one-hot", "fuel", "--drop", "note", "--missing", "drop"]
+    assert main(certify) == 0
+    assert "\n1 of 40 rows have missing cells and are left out\n" in capsys.readouterr().out
     assert "inputs: speed, heat, tilt, fuel=gas, fuel=oil" in out
 
 

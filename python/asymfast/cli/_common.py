@@ -344,6 +344,12 @@ def samples_of(options: argparse.Namespace, test_fraction: float) -> Samples:
         ) from refused
 
 
+def left_out(samples: Samples) -> str:
+    """Say how many rows --missing drop has left out, in a line; no line if none."""
+    n, kept = samples.left_out, len(samples.y_train) + len(samples.y_test)
+    return f"{n} of {n + kept} rows have missing cells and are left out\n" if n else ""
+
+
 # ---------------------------------------------------------------------------------- text tables
 
 

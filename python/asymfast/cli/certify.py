@@ -129,4 +129,5 @@ def _data(options: argparse.Namespace) -> tuple[Floats, Floats, str]:
         f"{samples.columns.targets[0]}; inputs standardised and divided by the longest row, "
         f"{longest:.4g}"
     )
-    return X / longest, y, f"{text}\ninputs: {listed(samples.columns.names)}"
+    inputs = f"{common.left_out(samples)}inputs: {listed(samples.columns.names)}"
+    return X / longest, y, f"{text}\n{inputs}"

@@ -198,7 +198,7 @@ def _announce(options: argparse.Namespace, samples: Samples) -> None:
         f"{options.file.name}: {train} training and {test} test rows, {len(names)} inputs, "
         f"target{'s' if k > 1 else ''} {', '.join(columns.targets)}"
     )
-    print(f"inputs: {listed(names)}")
+    print(f"{common.left_out(samples)}inputs: {listed(names)}")
     if samples.constant_columns:
         print(f"inputs without effect, constant in training: {listed(samples.constant_columns)}")
     for name in samples.nearly_targets:
@@ -381,6 +381,7 @@ def _summary(
             "file": str(options.file),
             "training_rows": len(samples.y_train),
             "test_rows": len(samples.y_test),
+            "rows_left_out": samples.left_out,
             "split": "the test rows come first in default_rng([seed, 1]).permutation(rows)",
             "inputs": described(columns.names, columns.input_mean, columns.input_scale),
             "target": targets if several else targets[0],

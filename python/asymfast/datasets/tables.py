@@ -40,11 +40,14 @@ class Table:
         All finite, C-contiguous; of a column of categories the indices into `categories`.
     categories : dict of str to tuple of str
         Values of the columns that were read as text, sorted.
+    left_out : int
+        Rows with missing cells that were left out, with ``missing="drop"``.
     """
 
     columns: tuple[str, ...]
     values: Floats
     categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    left_out: int = 0
 
 
 @_check.arguments(
@@ -134,6 +137,7 @@ def read_csv(
     )
     places = [place for place, name in enumerate(names) if name not in dropped]
     columns = tuple(names[place] for place in places)
+    found = len(rows)
     if missing == "drop":
         rows = [
             (line, cells)
@@ -162,7 +166,7 @@ def read_csv(
         cells = [cells[places[j]] for _, cells in rows]
         problem = _problem(cells[row], cells, columns[j], names, decimal)
         _refuse(path, rows[row][0], f"column {columns[j]!r} {problem}", separator=", ")
-    return Table(columns, values, categories)
+    return Table(columns, values, categories, found - len(rows))
 
 
 def read_header(path: Path) -> tuple[str, ...]:
@@ -316,6 +320,8 @@ class Samples:
         Targets, likewise.
     columns : Columns
         Which columns they are, and the way back to the user's units.
+    left_out : int
+        Rows with missing cells that were left out, with ``missing="drop"``.
     """
 
     X_train: Floats
@@ -323,6 +329,7 @@ class Samples:
     X_test: Floats
     y_test: Floats
     columns: Columns
+    left_out: int = 0
 
     @property
     def constant_columns(self) -> tuple[str, ...]:
@@ -456,7 +463,7 @@ def read_samples(
         raise ValueError(f"{path} has numbers too large, or too small, to standardise") from None
     if len(targets) == 1:
         y = y[:, 0]
-    samples = Samples(X[train], y[train], X[test], y[test], columns)
+    samples = Samples(X[train], y[train], X[test], y[test], columns, table.left_out)
     for one, values in zip(targets, samples.y_train.reshape(len(train), -1).T, strict=True):
         if not values.any():
             raise ValueError(f"the target {one!r} has one value in all training rows of {path}")
