@@ -144,8 +144,9 @@ struct Problem {
   std::string activation;
   py::array X, y;
   std::optional<py::array> X_test, y_test;
-  std::string loss;
-  Execution execution;
+  std::string loss, backend;
+  int threads;
+  double slopes_memory;
 };
 
 template <class T>
@@ -216,7 +217,9 @@ py::dict train(const Problem& problem, const Recording& recording, RunHooks& cal
     if (problem.X_test && problem.y_test)
       training.test = data<T>(*problem.X_test, *problem.y_test, nets);
     training.loss = loss_from_name(problem.loss);
-    training.recording = recording, training.exec = problem.execution;
+    training.recording = recording;
+    training.exec = {
+        backend_from_name(problem.backend), problem.threads, {}, problem.slopes_memory};
     training.hooks = callbacks.hooks(nets);
     RunResult<T> run;
     {
@@ -263,17 +266,9 @@ py::list recorded_columns() {
 
 void register_arguments(py::module_& module) {
   py::class_<Problem>(module, "Problem")
-      .def(py::init([](py::array W, py::array a, py::array lam, std::string activation, py::array X,
-                       py::array y, std::optional<py::array> X_test,
-                       std::optional<py::array> y_test, std::string loss,
-                       const std::string& backend, int threads, double slopes_memory) {
-             return Problem{
-                 std::move(W),      std::move(a),
-                 std::move(lam),    std::move(activation),
-                 std::move(X),      std::move(y),
-                 std::move(X_test), std::move(y_test),
-                 std::move(loss),   {backend_from_name(backend), threads, {}, slopes_memory}};
-           }),
+      .def(py::init<py::array, py::array, py::array, std::string, py::array, py::array,
+                    std::optional<py::array>, std::optional<py::array>, std::string, std::string,
+                    int, double>(),
            "W"_a, "a"_a, "lam"_a, "activation"_a, "X"_a, "y"_a, "X_test"_a, "y_test"_a, "loss"_a,
            "backend"_a, "threads"_a, "slopes_memory"_a);
   py::class_<Recording>(module, "Recording")

@@ -110,14 +110,13 @@ class DeviceFleet final : public Fleet<T> {
   // Outputs, loss, residual and slopes at its weights; of a batch, if one is given. The slopes
   // (n, m) go to where the next gradient looks for them, or to an array that is given.
   void evaluate(Index b, const Batch* batch = nullptr, T* slopes = nullptr) {
-    Plan<T> plan{};
-    plan.evaluate = true;
+    StepPlan none;
     if (batch) {
-      rows_.assign(std::vector<std::int32_t>(batch->rows, batch->rows + batch->size));
-      sizes_.assign({static_cast<std::int32_t>(batch->size)});
-      plan.rows = rows_.data();
-      plan.sizes = sizes_.data();
+      none.rows.assign(batch->rows, batch->rows + batch->size);
+      none.sizes = {static_cast<std::int32_t>(batch->size)};
     }
+    Plan<T> plan = plan_of(none);
+    plan.evaluate = true;
     Problem<T> problem = of_member(b);
     problem.base = problem.lost = problem.sum = nullptr;  // not looked at
     if (slopes) problem.slopes = slopes;
@@ -131,8 +130,7 @@ class DeviceFleet final : public Fleet<T> {
     StepPlan one;
     one.step = {update};
     one.steps = 1;
-    const Plan<T> plan = plan_of(one);
-    go(b, of_member(b), plan);
+    go(b, of_member(b), plan_of(one));
   }
 
   // G (m, d) <- the gradient for the residual at hand, or for that given, or for dL/dZ in `pulled`.

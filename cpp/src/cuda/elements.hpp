@@ -10,11 +10,6 @@
 
 namespace asymfast::cuda {
 
-// Blocks for a loop over elements.
-inline int blocks_for(Index size) {
-  return static_cast<int>(std::clamp<Index>((size + 255) / 256, 1, 1024));
-}
-
 // each(e) for e = 0, ..., size - 1, in any order.
 template <class Each>
 struct Elements : PlainKernel {
@@ -33,7 +28,8 @@ struct Elements : PlainKernel {
 
 template <class Device, class Each>
 void for_elements(Index size, const Each& each) {
-  Device::template launch<Elements<Each>>(0, 1, blocks_for(size), 0, {size, each});
+  const Index blocks = std::clamp<Index>((size + 255) / 256, 1, 1024);
+  Device::template launch<Elements<Each>>(0, 1, static_cast<int>(blocks), 0, {size, each});
 }
 
 // The results of part(first, step) for first = 0, ..., step - 1, which goes through every step-th

@@ -99,17 +99,17 @@ class MemberEngine final : public Engine<T> {
     const DeviceLock lock(device_mutex());
     fleet_.need_base();
     const Problem<T> p = fleet_.of_member(b_);
-    if (saved_.empty()) saved_ = Mem(fleet_.weights());
-    cuda::copy<Device>(saved_.data(), p.base, saved_.size());
-    if (!p.lost) return;
-    if (saved_lost_.empty()) saved_lost_ = Mem(fleet_.weights());
-    cuda::copy<Device>(saved_lost_.data(), p.lost, saved_lost_.size());
+    const Index size = fleet_.weights();
+    if (saved_.empty()) saved_ = Mem((p.lost ? 2 : 1) * size);
+    cuda::copy<Device>(saved_.data(), p.base, size);
+    if (p.lost) cuda::copy<Device>(saved_.data() + size, p.lost, size);
   }
   void restore() override {
     const DeviceLock lock(device_mutex());
     const Problem<T> p = fleet_.of_member(b_);
-    cuda::copy<Device>(p.base, saved_.data(), saved_.size());
-    if (p.lost) cuda::copy<Device>(p.lost, saved_lost_.data(), saved_lost_.size());
+    const Index size = fleet_.weights();
+    cuda::copy<Device>(p.base, saved_.data(), size);
+    if (p.lost) cuda::copy<Device>(p.lost, saved_.data() + size, size);
   }
 
   void copy_eval_to(T* W) const override {
@@ -142,7 +142,7 @@ class MemberEngine final : public Engine<T> {
   Slots<Slot<Device, T>> gradients_;
   Slots<Slot<Device, T>> change_;  // of the weights, in a move
   Frames<Setup, T> frames_;
-  Mem saved_, saved_lost_;
+  Mem saved_;  // base, and what rounding kept out of it
 };
 
 template <class Setup, class T>
