@@ -123,20 +123,20 @@ CORE = [
         "test_flow_methods.py test_divergence.py test_defaults.py",
     ),
     Mutant(
-        "scaling.cpp",
+        "initial.cpp",
         "std::pow(double(j + 1), -1 / alpha)",
         "std::pow(double(j), -1 / alpha)",
         "test_c_interface.py",
     ),
     Mutant("initial.cpp", "std::sqrt(-2 * std::log(", "std::sqrt(-std::log(", "cpp/pieces.cpp"),
     Mutant(
-        "math/logistic.hpp",
+        "math/exp.hpp",
         "positive ? small : large, u",
         "positive ? large : small, u",
         "test_activation_kernels.py",
     ),
     Mutant(
-        "math/logistic.hpp",
+        "math/exp.hpp",
         "0.111111120647024233",
         "0.111112120647024233",
         "test_activation_kernels.py",
@@ -205,7 +205,7 @@ CORE = [
         "test_flow_methods.py",
     ),
     Mutant(
-        "cpu/batch_engine.cpp",
+        "cpu/packing.hpp",
         "T(std::sqrt(net.lam[j]) * double(net.a(j, q)))",
         "T(net.lam[j] * double(net.a(j, q)))",
         "test_sgd.py",

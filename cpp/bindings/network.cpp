@@ -8,7 +8,6 @@
 
 #include "arrays.hpp"
 #include "asymfast/ntg_operator.hpp"
-#include "asymfast/spectrum.hpp"
 
 namespace asymfast::bindings {
 

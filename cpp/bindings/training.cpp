@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "arrays.hpp"
-#include "asymfast/snapshot.hpp"
 #include "asymfast/train.hpp"
 
 namespace asymfast::bindings {

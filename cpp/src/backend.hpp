@@ -53,6 +53,12 @@ struct Kernels {
                                                 const BatchTraining& training) = nullptr;
 };
 
+// A constructor as the tables want it.
+template <class Base, class Made, class... Args>
+std::unique_ptr<Base> make(Args... args) {
+  return std::make_unique<Made>(args...);
+}
+
 struct KernelTable {
   const char* isa;
   Kernels<float> of_float;

@@ -11,7 +11,6 @@
 #include "asymfast/version.h"
 #include "backend.hpp"
 #include "interface_hash.hpp"
-#include "names.hpp"
 
 namespace asymfast {
 
@@ -70,9 +69,6 @@ std::atomic<const KernelTable*>& chosen() {
   return table;
 }
 
-constexpr NameOf<Backend> kBackends[] = {
-    {Backend::cpu, "cpu"}, {Backend::reference, "reference"}, {Backend::cuda, "cuda"}};
-
 std::atomic<const KernelTable*> of_cuda{nullptr};
 
 // What devices leave to the CPU, by the instruction set in force when it is called.
@@ -106,14 +102,6 @@ void cuda::use_module(const Module& module) {
     throw std::invalid_argument(
         "the CUDA module and the library are of different builds; install both from one build");
   of_cuda = static_cast<const KernelTable*>(module.table(&kOfTheCpu));
-}
-
-Backend backend_from_name(std::string_view name) {
-  return value_in(kBackends, "backend", name);
-}
-
-std::string_view name_of(Backend backend) {
-  return name_in(kBackends, backend);
 }
 
 void use_isa(const std::string& isa) {

@@ -5,9 +5,8 @@
 #include <type_traits>
 #include <vector>
 
-#include "asymfast/spectrum.hpp"
 #include "backend.hpp"
-#include "losses.hpp"
+#include "math/losses.hpp"
 #include "refuse.hpp"
 #include "train/both_layers.hpp"
 #include "train/eigenvectors.hpp"

@@ -9,7 +9,7 @@
 
 #include "backend.hpp"
 #include "engine.hpp"
-#include "losses.hpp"
+#include "math/losses.hpp"
 #include "ranks.hpp"
 #include "slots.hpp"
 

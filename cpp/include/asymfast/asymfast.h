@@ -34,8 +34,7 @@
 extern "C" {
 #endif
 
-/* ---- versions and errors ----------------------------------------------------------------------
- */
+/* ---- versions and errors */
 
 /* Of this header. A library serves every program compiled with its own number or a smaller one
  * that it still names as its oldest. */
@@ -60,8 +59,7 @@ enum {
  * failure. Valid until the thread's next call that fails. */
 ASYMFAST_API const char* asymfast_last_error(void);
 
-/* ---- the machine --------------------------------------------------------------------------------
- */
+/* ---- the machine */
 
 /* The instruction set of the kernels in force: "v2", "v3", "v4" (x86-64), "generic" or "reference".
  * ASYMFAST_ISA in the environment forces one at load, use_isa from now on for the whole process. */
@@ -71,8 +69,7 @@ ASYMFAST_API asymfast_status asymfast_use_isa(const char* isa);
 /* How many threads a call gets that asks for none: 1 without OpenMP, or in a child after fork(). */
 ASYMFAST_API int32_t asymfast_max_threads(void);
 
-/* ---- how a call is carried out ------------------------------------------------------------------
- */
+/* ---- how a call is carried out */
 
 /* Called about every 50 ms on the thread that made the call; 0 ends it. In runs: how much is done,
  * of 1, and the loss; elsewhere both are NaN. */
@@ -88,8 +85,7 @@ typedef struct asymfast_execution {
   void* progress_user;
 } asymfast_execution;
 
-/* ---- networks -----------------------------------------------------------------------------------
- */
+/* ---- networks */
 
 typedef int32_t asymfast_dtype;
 enum { ASYMFAST_FLOAT64 = 0, ASYMFAST_FLOAT32 = 1, ASYMFAST_INT64 = 2 /* of columns only */ };
@@ -154,8 +150,7 @@ ASYMFAST_API asymfast_status asymfast_ntg(const asymfast_network* network, int64
 ASYMFAST_API asymfast_status asymfast_min_eigenvalue(int64_t n, const double* K, double* value,
                                                      const asymfast_execution* execution);
 
-/* ---- training -----------------------------------------------------------------------------------
- */
+/* ---- training */
 
 /* What is recorded besides steps, time, evaluations, loss and weight_change. */
 #define ASYMFAST_RECORD_NTG_CHANGE ((uint64_t)1 << 0)

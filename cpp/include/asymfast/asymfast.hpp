@@ -11,8 +11,6 @@
 #include "asymfast/ntg_operator.hpp"
 #include "asymfast/owned.hpp"
 #include "asymfast/planned_bytes.hpp"
-#include "asymfast/scaling.hpp"
-#include "asymfast/spectrum.hpp"
 #include "asymfast/train.hpp"
 #include "asymfast/version.h"
 #include "asymfast/views.hpp"

@@ -67,6 +67,11 @@ template <class T, class E>
 ASYMFAST_API void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X,
                       MatrixView<const T> X2, MatrixView<E> K, const Execution& exec = {});
 
+// Smallest eigenvalue of the symmetric matrix K (n, n); the lower triangle is read. Absolute error
+// below 1e-13 of the largest absolute eigenvalue; relative error below 1e-6 wherever the eigenvalue
+// exceeds 1e-10 of the largest. Cost: n^3/3 flop for a positive semi-definite K.
+ASYMFAST_API double min_eigenvalue(MatrixView<const double> K, const Execution& exec = {});
+
 // sigma (order 0), sigma' (1) or sigma'' (2) of z, element by element, as the kernels compute them.
 template <class T>
 ASYMFAST_API void activation_values(Activation activation, int order, const T* z, Index count,

@@ -11,8 +11,6 @@
 #include <vector>
 
 #include "asymfast/initial.hpp"
-#include "asymfast/network.hpp"
-#include "asymfast/scaling.hpp"
 #include "asymfast/train.hpp"
 
 namespace asymfast {

@@ -50,6 +50,19 @@ struct Snapshot {
   const double* test_loss;  // null without test data
 };
 
+// What every run passes to a callback, with the weights (B, m, d) and (B, m, k) of the record. All
+// of it is valid during the call.
+template <class T>
+struct WeightsSnapshot : Snapshot {
+  const T *W, *a;
+};
+
+// Of a run on networks of type T.
+template <class T>
+const WeightsSnapshot<T>& with_weights(const Snapshot& at) {
+  return static_cast<const WeightsSnapshot<T>&>(at);
+}
+
 // When to end early. Loss and time are looked at when a record has been made, the clock all along.
 struct Stop {
   double loss = -std::numeric_limits<double>::infinity();  // all members are at or below

@@ -42,19 +42,22 @@ namespace asymfast::c_api {
 // Keeps the sentence for asymfast_last_error() and returns the status.
 asymfast_status fail(asymfast_status status, const char* what) noexcept;
 
-// call(), with every exception turned into its code.
+// call(), which returns a status or nothing, with every exception turned into its code.
 template <class Call>
 asymfast_status guarded(Call&& call) noexcept {
+  constexpr const char* kNoMemory = "asymfast: not enough memory";
   try {
-    return call();
+    if constexpr (!std::is_void_v<decltype(call())>) return call();
+    call();
+    return ASYMFAST_OK;
   } catch (const std::invalid_argument& error) {
     return fail(ASYMFAST_INVALID_ARGUMENT, error.what());
   } catch (const Interrupted& error) {
     return fail(ASYMFAST_INTERRUPTED, error.what());
   } catch (const std::bad_alloc&) {
-    return fail(ASYMFAST_OUT_OF_MEMORY, "asymfast: not enough memory");
+    return fail(ASYMFAST_OUT_OF_MEMORY, kNoMemory);
   } catch (const std::length_error&) {  // beyond what a vector can hold
-    return fail(ASYMFAST_OUT_OF_MEMORY, "asymfast: not enough memory");
+    return fail(ASYMFAST_OUT_OF_MEMORY, kNoMemory);
   } catch (const std::exception& error) {
     return fail(ASYMFAST_FAILED, error.what());
   } catch (...) {
@@ -90,8 +93,6 @@ Struct filled(const char* who, const char* name, const Struct* given) {
   return given ? of_this_version(who, name, *given) : Struct{};
 }
 
-inline constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
 inline Execution execution_of(const char* who, const asymfast_execution& given) {
   Execution exec;
   if (given.backend) exec.backend = backend_from_name(given.backend);
@@ -107,81 +108,46 @@ inline Execution execution_of(const char* who, const asymfast_execution& given) 
   return exec;
 }
 
-inline Execution execution(const char* who, const asymfast_execution* given) {
-  const asymfast_execution own = filled(who, "execution", given);
-  Execution exec = execution_of(who, own);
-  if (own.progress)
-    exec.keep_going = [own] { return own.progress(kNan, kNan, own.progress_user) != 0; };
-  return exec;
-}
-
 inline Loss loss_named(const char* name) {
   return name ? loss_from_name(name) : Loss::half_sse;
 }
 
-// ---- views
-
-template <class U>
-MatrixView<U> matrix(const char* who, const char* name, U* data, Index rows, Index cols) {
-  required(who, name, data);
-  if (rows > std::numeric_limits<Index>::max() / Index(sizeof(double)) / cols)
-    refuse(who, std::string(name) + " has too many elements");
-  return {data, rows, cols};
-}
+// ---- networks and arrays of either element type
 
 template <class T>
-MatrixView<const T> input(const char* who, const char* name, const void* data, Index rows,
-                          Index cols) {
-  return matrix(who, name, static_cast<const T*>(data), rows, cols);
+constexpr asymfast_dtype dtype_of() {
+  if (std::is_same_v<T, double>) return ASYMFAST_FLOAT64;
+  return std::is_same_v<T, float> ? ASYMFAST_FLOAT32 : ASYMFAST_INT64;
 }
 
+// The caller's arrays of element type T.
 template <class T>
-MatrixView<T> output(const char* who, const char* name, void* data, Index rows, Index cols) {
-  return matrix(who, name, static_cast<T*>(data), rows, cols);
-}
+struct Arrays {
+  using Element = T;
 
-template <class T>
-Matrix<T> copied(MatrixView<const T> from) {
-  return {from.rows, from.cols, std::vector<T>(from.data, from.data + from.size())};
-}
+  const char* who;
 
-template <class Net>
-using ElementOf = std::decay_t<decltype(*std::declval<Net>().W().data())>;
+  MatrixView<const T> in(const char* name, const void* data, Index rows, Index cols) const {
+    required(who, name, data);
+    if (rows > std::numeric_limits<Index>::max() / Index(sizeof(double)) / cols)
+      refuse(who, std::string(name) + " has too many elements");
+    return {static_cast<const T*>(data), rows, cols};
+  }
+  MatrixView<T> out(const char* name, void* data, Index rows, Index cols) const {
+    in(name, data, rows, cols);
+    return {static_cast<T*>(data), rows, cols};
+  }
+};
 
-// f(the network in its element type).
+// f(network, arrays) in the element type of the network.
 template <class F>
 asymfast_status with_network(const char* who, const asymfast_network* network, F&& f) {
   return guarded([&] {
-    required(who, "network", network);
-    return std::visit(
-        [&](const auto& net) -> asymfast_status {
-          f(net);
-          return ASYMFAST_OK;
-        },
-        network->of);
+    const auto call = [&](const auto& net) {
+      return f(net, Arrays<std::decay_t<decltype(*net.W().data())>>{who});
+    };
+    return std::visit(call, required(who, "network", network)->of);
   });
-}
-
-// f(T{}) for a dtype of networks.
-template <class F>
-void with_dtype(const char* who, asymfast_dtype dtype, F&& f) {
-  if (dtype == ASYMFAST_FLOAT64) return f(double{});
-  if (dtype == ASYMFAST_FLOAT32) return f(float{});
-  refuse(who, "dtype must be ASYMFAST_FLOAT64 or ASYMFAST_FLOAT32, got " + std::to_string(dtype));
-}
-
-template <class U>
-std::vector<U> list(const char* who, const char* name, const U* data, int64_t size) {
-  if (size < 0)
-    refuse(who, std::string("n_") + name + " must be >= 0, got " + std::to_string(size));
-  if (size > 0) required(who, name, data);
-  return std::vector<U>(data, data + size);
-}
-
-template <class U>
-constexpr asymfast_dtype dtype_of() {
-  if (std::is_same_v<U, double>) return ASYMFAST_FLOAT64;
-  return std::is_same_v<U, float> ? ASYMFAST_FLOAT32 : ASYMFAST_INT64;
 }
 
 }  // namespace asymfast::c_api

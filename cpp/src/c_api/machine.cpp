@@ -38,25 +38,16 @@ const char* asymfast_last_error(void) {
 
 const char* asymfast_isa(void) {
   thread_local std::string isa;
-  const asymfast_status status = guarded([] {
-    isa = asymfast::build_config().isa;
-    return ASYMFAST_OK;
-  });
+  const asymfast_status status = guarded([] { isa = asymfast::build_config().isa; });
   return status == ASYMFAST_OK ? isa.c_str() : "";
 }
 
 asymfast_status asymfast_use_isa(const char* isa) {
-  return guarded([&] {
-    asymfast::use_isa(required("use_isa", "isa", isa));
-    return ASYMFAST_OK;
-  });
+  return guarded([&] { asymfast::use_isa(required("use_isa", "isa", isa)); });
 }
 
 int32_t asymfast_max_threads(void) {
   int32_t threads = 1;
-  guarded([&] {
-    threads = asymfast::build_config().max_threads;
-    return ASYMFAST_OK;
-  });
+  guarded([&] { threads = asymfast::build_config().max_threads; });
   return threads;
 }

@@ -1,4 +1,4 @@
-// Training runs: the options and callbacks of C as those of C++, and the record as columns.
+// Training runs: the options and callbacks of C as those of C++, and what a run leaves behind.
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -11,9 +11,13 @@ namespace asymfast::c_api {
 
 namespace {
 
-std::vector<Index> indices(const char* who, const char* name, const int64_t* data, int64_t size) {
-  const std::vector<int64_t> values = list(who, name, data, size);
-  return std::vector<Index>(values.begin(), values.end());
+// The caller's list, of its elements or of what they convert to.
+template <class To, class From>
+std::vector<To> list(const char* who, const char* name, const From* data, int64_t size) {
+  if (size < 0)
+    refuse(who, std::string("n_") + name + " must be >= 0, got " + std::to_string(size));
+  if (size > 0) required(who, name, data);
+  return std::vector<To>(data, data + size);
 }
 
 constexpr std::pair<uint64_t, bool Recording::*> kFlags[] = {
@@ -46,14 +50,15 @@ Recording recording(const char* who, const asymfast_run_options& options, Index 
   if (options.record & ~kKnown) refuse(who, "record has bits that are not ASYMFAST_RECORD_...");
   Recording r;
   r.schedule.every = static_cast<Index>(options.record_every);
-  r.schedule.steps = indices(who, "record_steps", options.record_steps, options.n_record_steps);
-  r.schedule.times = list(who, "record_times", options.record_times, options.n_record_times);
+  r.schedule.steps = list<Index>(who, "record_steps", options.record_steps, options.n_record_steps);
+  r.schedule.times =
+      list<double>(who, "record_times", options.record_times, options.n_record_times);
   const int ways = (r.schedule.every != 0) + !r.schedule.steps.empty() + !r.schedule.times.empty();
   if (ways > 1) refuse(who, "give one of record_every, record_steps and record_times");
   for (const auto& [bit, flag] : kFlags) r.*flag = (options.record & bit) != 0;
   r.top_nodes = static_cast<Index>(options.top_nodes);
   if (options.ntg_on) {
-    r.ntg_on = indices(who, "ntg_on", options.ntg_on, options.n_ntg_on);
+    r.ntg_on = list<Index>(who, "ntg_on", options.ntg_on, options.n_ntg_on);
   } else {
     r.ntg_on.resize(n);
     std::iota(r.ntg_on.begin(), r.ntg_on.end(), Index(0));
@@ -69,7 +74,8 @@ Hooks hooks(const asymfast_run_options& options, const asymfast_execution& execu
     };
   if (options.on_record)
     h.on_record = [options](const Snapshot& at) {
-      const double test_loss = at.test_loss ? at.test_loss[0] : kNan;
+      const double test_loss =
+          at.test_loss ? at.test_loss[0] : std::numeric_limits<double>::quiet_NaN();
       return options.on_record(at.step, at.time, at.loss[0], test_loss, options.on_record_user) !=
              0;
     };
@@ -124,37 +130,36 @@ asymfast_status train(const char* who, const asymfast_network* network, int64_t 
                       const void* X, const void* y, const asymfast_run_options* options_given,
                       const asymfast_execution* execution_given, asymfast_run** run,
                       Method&& method) {
-  return guarded([&] {
-    *required(who, "run", run) = nullptr;
-    required(who, "network", network);
+  if (run) *run = nullptr;
+  return with_network(who, network, [&](const auto& net, auto arrays) {
+    required(who, "run", run);
+    using T = typename decltype(arrays)::Element;
     const asymfast_run_options options = filled(who, "options", options_given);
     const asymfast_execution execution = filled(who, "execution", execution_given);
     const Execution exec = execution_of(who, execution);
     const Index n = count(who, "n", n_given);
     const Loss loss = loss_named(options.loss);
     require_limits(who, options);
-    const Recording what = recording(who, options, n);
-    return std::visit(
-        [&](const auto& net) {
-          using T = ElementOf<decltype(net)>;
-          const auto data = [&](const char* x_name, const char* y_name, const void* x,
-                                const void* targets, Index rows) -> DataView<T> {
-            return {input<T>(who, x_name, x, rows, net.d()),
-                    input<T>(who, y_name, targets, rows, net.k())};
-          };
-          Training<T> training{net.ensemble(), data("X", "y", X, y, n),   {},  loss,
-                               what,           hooks(options, execution), exec};
-          if (options.X_test || options.y_test)
-            training.test = data("X_test", "y_test", options.X_test, options.y_test,
-                                 count(who, "n_test", options.n_test));
-          auto made = std::make_unique<asymfast_run>(
-              asymfast_run{asymfast_run::Of<T>{net, method(training)}, {}});
-          auto& own = std::get<asymfast_run::Of<T>>(made->of);
-          made->columns = columns(own.network, what, own.result);
-          *run = made.release();
-          return status_of(who, own.result.status);
-        },
-        network->of);
+    const auto data = [&](const char* x_name, const char* y_name, const void* x,
+                          const void* targets, Index rows) -> DataView<T> {
+      return {arrays.in(x_name, x, rows, net.d()), arrays.in(y_name, targets, rows, net.k())};
+    };
+    Training<T> training{net.ensemble(),
+                         data("X", "y", X, y, n),
+                         {},
+                         loss,
+                         recording(who, options, n),
+                         hooks(options, execution),
+                         exec};
+    if (options.X_test || options.y_test)
+      training.test = data("X_test", "y_test", options.X_test, options.y_test,
+                           count(who, "n_test", options.n_test));
+    auto made = std::make_unique<asymfast_run>(
+        asymfast_run{asymfast_run::Of<T>{net, method(training)}, {}});
+    auto& own = std::get<asymfast_run::Of<T>>(made->of);
+    made->columns = columns(own.network, training.recording, own.result);
+    *run = made.release();
+    return status_of(who, own.result.status);
   });
 }
 
@@ -162,9 +167,9 @@ asymfast_status train(const char* who, const asymfast_network* network, int64_t 
 
 }  // namespace asymfast::c_api
 
+using namespace asymfast::c_api;
 using asymfast::Index;
-using asymfast::c_api::list;
-using asymfast::c_api::train;
+using asymfast::refuse;
 
 asymfast_status asymfast_gradient_descent(const asymfast_network* network, int64_t n, const void* X,
                                           const void* y, double lr, int64_t steps,
@@ -194,10 +199,81 @@ asymfast_status asymfast_sgd(const asymfast_network* network, int64_t n, const v
                              const asymfast_run_options* options, const asymfast_execution* exec,
                              asymfast_run** run) {
   return train("sgd", network, n, X, y, options, exec, run, [&](const auto& training) {
-    return asymfast::sgd(training, {list("sgd", "lr", lr, n_lr),
+    return asymfast::sgd(training, {list<double>("sgd", "lr", lr, n_lr),
                                     static_cast<Index>(epochs),
                                     static_cast<Index>(batch_size),
                                     train_output != 0,
                                     {seed}});
+  });
+}
+
+void asymfast_run_free(asymfast_run* run) {
+  delete run;
+}
+
+const char* asymfast_run_outcome(const asymfast_run* run) {
+  if (!run) return "";
+  switch (std::visit([](const auto& of) { return of.result.status; }, run->of)) {
+    case asymfast::Status::finished: return "finished";
+    case asymfast::Status::stopped: return "stopped";
+    case asymfast::Status::interrupted: return "interrupted";
+    case asymfast::Status::diverged: return "diverged";
+  }
+  return "";
+}
+
+const char* asymfast_run_stopped_by(const asymfast_run* run) {
+  if (!run) return "";
+  return std::visit([](const auto& of) { return of.result.stopped_by; }, run->of);
+}
+
+int64_t asymfast_run_records(const asymfast_run* run) {
+  if (!run) return 0;
+  return std::visit([](const auto& of) { return static_cast<int64_t>(of.result.time.size()); },
+                    run->of);
+}
+
+asymfast_status asymfast_run_column(const asymfast_run* run, const char* name,
+                                    asymfast_column* column) {
+  return guarded([&] {
+    const char* who = "run_column";
+    required(who, "run", run), required(who, "name", name), required(who, "column", column);
+    of_this_version(who, "column", *column);
+    for (const asymfast_run::Column& one : run->columns)
+      if (one.name == name) {
+        *column = one.at;
+        return;
+      }
+    std::string known;
+    for (const asymfast_run::Column& one : run->columns)
+      known += (known.empty() ? "" : ", ") + one.name;
+    refuse(who, "name must be one of what was recorded (" + known + "), got '" + name + "'");
+  });
+}
+
+asymfast_status asymfast_run_network(const asymfast_run* run, asymfast_network** network) {
+  return guarded([&] {
+    const char* who = "run_network";
+    *required(who, "network", network) = nullptr;
+    required(who, "run", run);
+    std::visit(
+        [&](const auto& of) { *network = new asymfast_network{of.network.after(of.result)}; },
+        run->of);
+  });
+}
+
+asymfast_status asymfast_run_divergence(const asymfast_run* run, int64_t* step, double* last_loss,
+                                        double* step_bound) {
+  return guarded([&] {
+    required("run_divergence", "run", run);
+    std::visit(
+        [&](const auto& of) {
+          if (of.result.status != asymfast::Status::diverged)
+            refuse("run_divergence", "the run has not diverged");
+          if (step) *step = of.result.diverged_step;
+          if (last_loss) *last_loss = of.result.last_loss;
+          if (step_bound) *step_bound = of.result.step_bound;
+        },
+        run->of);
   });
 }

@@ -12,17 +12,14 @@ namespace asymfast {
 namespace cpu {
 
 template <class T>
-void add_network(Kernels<T>&);  // outputs, gradients, features
+void add_network(Kernels<T>&);  // outputs, gradients, features, activations
 template <class T>
 void add_ntg(Kernels<T>&);
-template <class T>
-void add_activation_values(Kernels<T>&);
 template <class T>
 void add_engine(Kernels<T>&);
 template <class T>
 void add_batch_engine(Kernels<T>&);
-void add_eigenvalues(KernelTable&);  // the smallest one, in spectrum.cpp
-void add_dense(KernelTable&);        // all of them, and products
+void add_matrices(KernelTable&);  // in spectrum.cpp
 
 namespace {
 
@@ -30,7 +27,6 @@ template <class T>
 void add_all(Kernels<T>& kernels) {
   add_network(kernels);
   add_ntg(kernels);
-  add_activation_values(kernels);
   add_engine(kernels);
   add_batch_engine(kernels);
 }
@@ -40,8 +36,7 @@ KernelTable make_table() {
   table.isa = ASYMFAST_TEXT(ASYMFAST_ISA);
   add_all(table.of_float);
   add_all(table.of_double);
-  add_eigenvalues(table);
-  add_dense(table);
+  add_matrices(table);
   return table;
 }
 

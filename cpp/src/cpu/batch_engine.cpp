@@ -6,13 +6,11 @@
 #include <utility>
 
 #include "backend.hpp"
-#include "cpu/batch_tiles.hpp"
-#include "cpu/chunks.hpp"
 #include "cpu/in_double.hpp"
-#include "cpu/packing.hpp"
-#include "cpu/samples.hpp"
+#include "cpu/network.hpp"
+#include "cpu/tiles.hpp"
 #include "engine.hpp"
-#include "losses.hpp"
+#include "math/losses.hpp"
 
 namespace asymfast::cpu {
 
@@ -23,37 +21,29 @@ class CpuBatchEngine final : public BatchEngine<T> {
  public:
   CpuBatchEngine(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
                  const BatchTraining& training)
-      : layout_(training.largest_batch, net.d(), net.m(), net.k()),
+      : chunks_(Layout<T>(training.largest_batch, net.d(), net.m(), net.k())),
+        layout_(chunks_.layout),
         activation_(net.activation),
         X_(X),
         y_(y),
         training_(training),
-        W_(packed_weights(layout_, net.W.data)),
+        W_(packed(net.W)),
         lost_W_(W_.size()),
-        a_(layout_.blocks * scales_per_block()),
+        a_(packed(net.a)),
         lost_a_(a_.size()),
-        c_(a_.size()),
-        root_lam_(layout_.blocks * kBlock<T>),
+        c_(packed_scales(net)),
+        root_lam_(packed_root_lam(net)),
         x_(layout_.n, layout_.d),
         next_x_(layout_.n, layout_.d),
         batch_y_(layout_.n * layout_.k),
         slopes_(layout_.n * layout_.blocks * kBlock<T>),
         values_(training.train_output ? slopes_.size() : 0),
         residual_(layout_.n * layout_.k),
-        outputs_(layout_.n * layout_.k) {
-    for (Index j = 0; j < layout_.m; ++j) {
-      root_lam_.data()[j] = T(std::sqrt(net.lam[j]));
-      for (Index q = 0; q < layout_.k; ++q) {
-        a_.data()[place_of_a(j, q)] = net.a(j, q);
-        // as the other kernels round it, so that an untrained output layer gives their bits
-        c_.data()[place_of_a(j, q)] = T(std::sqrt(net.lam[j]) * double(net.a(j, q)));
-      }
-    }
-  }
+        outputs_(layout_.n * layout_.k) {}
 
   void evaluate(const Batch& batch, const Context& context) override {
     gather(batch);
-    chunks_.with_outputs(layout_, context, [&](Index chunk, BatchMemory& memory, double* outputs) {
+    chunks_.for_chunks(context, [&](Index chunk, BatchMemory& memory, double* outputs) {
       evaluate(chunk, batch.size, memory, outputs);
     });
     finish(batch);
@@ -61,7 +51,7 @@ class CpuBatchEngine final : public BatchEngine<T> {
 
   void advance(double lr, const Batch& next, const Context& context) override {
     gather(next);
-    chunks_.with_outputs(layout_, context, [&](Index chunk, BatchMemory& memory, double* outputs) {
+    chunks_.for_chunks(context, [&](Index chunk, BatchMemory& memory, double* outputs) {
       const Range blocks = layout_.blocks_of_chunk(chunk);
       for (Index block = blocks.first; block < blocks.last; ++block) descend(block, lr, memory);
       evaluate(chunk, next.size, memory, outputs);
@@ -70,9 +60,8 @@ class CpuBatchEngine final : public BatchEngine<T> {
   }
 
   void copy_weights_to(T* W, T* a) const override {
-    unpack_weights(layout_, W_.data(), {0, layout_.blocks}, W);
-    for (Index j = 0; j < layout_.m; ++j)
-      for (Index q = 0; q < layout_.k; ++q) a[j * layout_.k + q] = a_.data()[place_of_a(j, q)];
+    unpack(W_.data(), {0, layout_.blocks}, MatrixView<T>{W, layout_.m, layout_.d});
+    unpack(a_.data(), {0, layout_.blocks}, MatrixView<T>{a, layout_.m, layout_.k});
   }
 
   void serialise(Archive& archive) override {
@@ -97,9 +86,6 @@ class CpuBatchEngine final : public BatchEngine<T> {
   };
 
   Index scales_per_block() const { return layout_.k * kBlock<T>; }
-  Index place_of_a(Index j, Index q) const {
-    return ((j / kBlock<T>)*layout_.k + q) * kBlock<T> + j % kBlock<T>;
-  }
   T* of_block(Buffer<T>& all, Index block) const {
     return all.data() + block * layout_.n * kBlock<T>;
   }
@@ -117,7 +103,7 @@ class CpuBatchEngine final : public BatchEngine<T> {
   void descend(Index block, double lr, BatchMemory& memory) {
     T* c = c_.data() + block * scales_per_block();
     T* D = memory.D.data();
-    pull<T>(of_block(slopes_, block), residual_.data(), size_, c, layout_.k, D);
+    pull_slopes<T>(of_block(slopes_, block), residual_.data(), size_, c, layout_.k, D);
     if (training_.train_output) {
       const T* root_lam = root_lam_.data() + block * kBlock<T>;
       T* a = a_.data() + block * scales_per_block();
@@ -150,8 +136,9 @@ class CpuBatchEngine final : public BatchEngine<T> {
         T* slope = of_block(slopes_, block) + rows.first * kBlock<T>;
         T* value = training_.train_output ? of_block(values_, block) + rows.first * kBlock<T> : Z;
         with_activation(activation_, [&](auto sigma) {
-          activate_and_keep<decltype(sigma)>(Z, rows.size(), c_.data() + block * scales_per_block(),
-                                             layout_.k, value, slope, F);
+          activate_and_keep<decltype(sigma)>(Stored<T>{Z, rows.size()},
+                                             c_.data() + block * scales_per_block(), layout_.k,
+                                             value, slope, F);
         });
       }
       add_sums_of_lanes<T>(F, rows.size() * layout_.k, outputs + rows.first * layout_.k);
@@ -160,7 +147,7 @@ class CpuBatchEngine final : public BatchEngine<T> {
 
   // The batch gathered is now the one at hand.
   void finish(const Batch& batch) {
-    chunks_.sum(layout_, batch.size * layout_.k, outputs_.data());
+    chunks_.sum_outputs(outputs_.data(), batch.size * layout_.k);
     std::swap(x_, next_x_);
     size_ = batch.size;
     const MatrixView<const T> y{batch_y_.data(), size_, layout_.k};
@@ -168,7 +155,8 @@ class CpuBatchEngine final : public BatchEngine<T> {
                                            residual_.data());
   }
 
-  const Layout<T> layout_;  // n is the size of the largest batch
+  Chunks<T, BatchMemory> chunks_;
+  const Layout<T>& layout_;  // n is the size of the largest batch
   Activation activation_;
   MatrixView<const T> X_, y_;
   BatchTraining training_;
@@ -179,18 +167,13 @@ class CpuBatchEngine final : public BatchEngine<T> {
   Index size_ = 0;  // of the batch at hand
   Buffer<T> slopes_, values_, residual_;
   Buffer<double> outputs_;
-  Chunks<T, BatchMemory> chunks_;
 };
 
 }  // namespace
 
 template <class T>
 void add_batch_engine(Kernels<T>& kernels) {
-  kernels.make_batch_engine = [](const NetworkView<T>& net, MatrixView<const T> X,
-                                 MatrixView<const T> y,
-                                 const BatchTraining& training) -> std::unique_ptr<BatchEngine<T>> {
-    return std::make_unique<CpuBatchEngine<T>>(net, X, y, training);
-  };
+  kernels.make_batch_engine = &make<BatchEngine<T>, CpuBatchEngine<T>>;
 }
 
 template void add_batch_engine(Kernels<float>&);

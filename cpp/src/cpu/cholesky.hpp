@@ -27,7 +27,7 @@ class CholeskyFactor {
       : n_(n),
         blocks_(ceil_div(n, B)),
         context_(context),
-        tiles_(blocks_ * (blocks_ + 1) / 2 * B * B, Buffer<double>::Contents::unset) {}
+        tiles_(blocks_ * (blocks_ + 1) / 2 * B * B, Contents::unset) {}
 
   // Of K / size + shift I; only the lower triangle of K is read. False if that is not positive
   // definite, or the call was abandoned.

@@ -13,7 +13,7 @@
 #include "cpu/network.hpp"
 #include "cpu/ntg_of_slopes.hpp"
 #include "cpu/sample_pass.hpp"
-#include "losses.hpp"
+#include "math/losses.hpp"
 #include "ranks.hpp"
 #include "slots.hpp"
 
@@ -40,7 +40,7 @@ class CpuEngine final : public Engine<T> {
         pass_(sweep_, y, loss),
         y_(y),
         kind_(loss),
-        base_(packed_weights(layout_, net.W.data)),
+        base_(packed(net.W)),
         lost_(base_.size()),
         point_(base_.data()),
         remembered_(
@@ -96,7 +96,7 @@ class CpuEngine final : public Engine<T> {
     for (Index chunk = 0; chunk < layout_.chunks; ++chunk) {
       const Range blocks = layout_.blocks_of_chunk(chunk);
       add_gradients(along, chunk, sum.data());
-      unpack_weights(layout_, sum.data(), blocks, out);
+      unpack(sum.data(), blocks, MatrixView<T>{out, layout_.m, layout_.d});
     }
   }
 
@@ -154,7 +154,7 @@ class CpuEngine final : public Engine<T> {
   typename Engine<T>::Kept kept() const override { return {gradients_.count(), frames_.count()}; }
 
   void copy_eval_to(T* W) const override {
-    unpack_weights(layout_, point_, {0, layout_.blocks}, W);
+    unpack(point_, {0, layout_.blocks}, MatrixView<T>{W, layout_.m, layout_.d});
   }
 
  private:
@@ -196,9 +196,8 @@ class CpuEngine final : public Engine<T> {
   }
 
   std::vector<const T*> frames(const std::vector<Index>& which) const {
-    std::vector<const T*> all;
-    all.reserve(which.size());
-    for (const Index l : which) all.push_back(frames_[l]);
+    std::vector<const T*> all(which.size());
+    std::transform(which.begin(), which.end(), all.begin(), [&](Index l) { return frames_[l]; });
     return all;
   }
   Jacobians<T> jacobians(const Blend& left, Index right) {
@@ -315,10 +314,7 @@ class CpuEngine final : public Engine<T> {
 
 template <class T>
 void add_engine(Kernels<T>& kernels) {
-  kernels.make_engine = [](const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
-                           Loss loss, double slopes_memory) -> std::unique_ptr<Engine<T>> {
-    return std::make_unique<CpuEngine<T>>(net, X, y, loss, slopes_memory);
-  };
+  kernels.make_engine = &make<Engine<T>, CpuEngine<T>>;
 }
 
 template void add_engine(Kernels<float>&);

@@ -12,38 +12,20 @@
 #include <optional>
 
 #include "backend.hpp"
-#include "cpu/few_inputs.hpp"
 #include "cpu/in_double.hpp"
-#include "cpu/slope_tiles.hpp"
 #include "cpu/tiles.hpp"
 
 namespace asymfast::cpu {
 
 template <class T>
-Scratch<T>::Scratch(const Layout<T>& layout)
-    : Z(layout.largest_tile * kBlock<T>),
-      D(layout.largest_tile * kBlock<T>),
-      G(layout.blocks_per_chunk * layout.weights_per_block()),
-      weighed(layout.d <= kMostWeighedInputs ? layout.largest_tile * row_stride<T>(layout.d) : 0),
-      outputs(layout.largest_tile * layout.k) {}
-
-template <class T>
 void Sweep<T>::evaluate(Index chunk, const T* W, T* slopes, Scratch<T>& scratch,
                         double* outputs) const {
-  with_activation(activation_, [&](auto sigma) {
-    over_tiles(chunk, scratch, outputs, [&](Index block, Range rows) {
-      if (layout.d <= kFewInputs)
-        return activate<decltype(sigma)>(x(rows), weights(W, block), c(block), layout.k,
-                                         slopes ? this->slopes(slopes, block, rows) : nullptr,
-                                         scratch.outputs.data());
-      // In place: a store to another array may look, by its address, like one to the next Z.
-      T* Z = slopes ? this->slopes(slopes, block, rows) : scratch.Z.data();
-      preactivations(x(rows), weights(W, block), Z);
-      if (slopes)
-        activate_and_differentiate<decltype(sigma)>(Z, rows.size(), c(block), layout.k,
-                                                    scratch.outputs.data());
-      else
-        activate<decltype(sigma)>(Z, rows.size(), c(block), layout.k, scratch.outputs.data());
+  over_tiles(chunk, scratch, outputs, [&](Index block, Range rows) {
+    // In place: a store to another array may look, by its address, like one to the next Z.
+    T* Z = slopes ? slopes_at(slopes, block, rows) : scratch.Z.data();
+    with_preactivations(block, rows, W, Z, [&](auto sigma, auto source) {
+      activate<decltype(sigma)>(source, c(block), layout.k, slopes ? Z : nullptr,
+                                scratch.outputs.data());
     });
   });
 }
@@ -87,12 +69,10 @@ void Sweep<T>::vjp_of_slopes(Index chunk, const std::vector<const T*>& all, cons
                              Scratch<T>& scratch) const {
   const Range blocks = layout.blocks_of_chunk(chunk);
   std::fill_n(scratch.G.data(), blocks.size() * layout.weights_per_block(), T(0));
-  std::vector<const T*> here(all.size());
   for (Index tile = 0; tile < layout.tiles; ++tile) {
     const Range rows = layout.samples_of_tile(tile);
     for (Index block = blocks.first; block < blocks.last; ++block) {
-      for (std::size_t l = 0; l < all.size(); ++l) here[l] = slopes(all[l], block, rows);
-      pull_residuals(here.data(), static_cast<Index>(here.size()), u + rows.first * layout.k,
+      pull_residuals(all, (block * layout.n + rows.first) * kBlock<T>, u + rows.first * layout.k,
                      layout.n * layout.k, rows.size(), c(block), layout.k, scratch.D.data());
       accumulate_gradient(x(rows), scratch.D.data(),
                           scratch.G.data() + (block - blocks.first) * layout.weights_per_block());
@@ -115,7 +95,7 @@ void Sweep<T>::jvp(Index chunk, const T* W, const T* slopes, Scratch<T>& scratch
 
 template <class T>
 double Sweep<T>::slope_distance8(const T* one, const T* other, const Context& context) {
-  for_chunks(context, [&](Index chunk, Scratch<T>&, double* outputs) {
+  this->for_chunks(context, [&](Index chunk, Scratch<T>&, double* outputs) {
     const Range blocks = layout.blocks_of_chunk(chunk);
     const Index size = layout.n * kBlock<T>;
     double sum = 0;
@@ -126,7 +106,7 @@ double Sweep<T>::slope_distance8(const T* one, const T* other, const Context& co
     outputs[0] += sum;
   });
   double sum = 0;
-  chunks_.sum(layout, 1, &sum);
+  this->sum_outputs(&sum, 1);
   return sum;
 }
 
@@ -141,24 +121,35 @@ template <class T>
 const T* Sweep<T>::pulled(Index block, Range rows, const T* W, const T* all, const T* r,
                           Scratch<T>& scratch) const {
   T* D = scratch.D.data();
-  if (all) {
-    pull(slopes(all, block, rows), r, rows.size(), c(block), layout.k, D);
-    return D;
-  }
-  with_activation(activation_, [&](auto sigma) {
-    if (layout.d <= kFewInputs)
-      return pull_through<decltype(sigma)>(x(rows), weights(W, block), r, c(block), layout.k, D);
-    preactivations(x(rows), weights(W, block), D);
-    pull_through<decltype(sigma)>(D, r, rows.size(), c(block), layout.k, D);
-  });
+  if (all)
+    pull_slopes(slopes_at(all, block, rows), r, rows.size(), c(block), layout.k, D);
+  else
+    with_preactivations(block, rows, W, D, [&](auto sigma, auto source) {
+      pull<decltype(sigma)>(source, r, c(block), layout.k, D);
+    });
   return D;
+}
+
+// use(sigma, source) of a tile's pre-activations, which are stored in Z unless inputs are few.
+template <class T>
+template <class Use>
+void Sweep<T>::with_preactivations(Index block, Range rows, const T* W, T* Z, Use&& use) const {
+  const T* W_block = weights(W, block);
+  const bool few = layout.d <= kFewInputs;
+  if (!few) preactivations(x(rows), W_block, Z);
+  with_activation(activation_, [&](auto sigma) {
+    if (few)
+      use(sigma, InRegisters<decltype(sigma), T>{x(rows), W_block});
+    else
+      use(sigma, Stored<T>{Z, rows.size()});
+  });
 }
 
 // sigma' of a tile: remembered, or computed into scratch.Z.
 template <class T>
 const T* Sweep<T>::slopes_of(Index block, Range rows, const T* W, const T* all,
                              Scratch<T>& scratch) const {
-  if (all) return slopes(all, block, rows);
+  if (all) return slopes_at(all, block, rows);
   Vec<T>* z = as_vectors(scratch.Z.data());
   preactivations(x(rows), weights(W, block), scratch.Z.data());
   with_activation(activation_, [&](auto sigma) {
@@ -181,8 +172,6 @@ void Sweep<T>::over_tiles(Index chunk, Scratch<T>& scratch, double* outputs, Wor
   }
 }
 
-template struct Scratch<float>;
-template struct Scratch<double>;
 template class Sweep<float>;
 template class Sweep<double>;
 
@@ -213,7 +202,7 @@ void in_pieces(const NetworkView<T>& net, MatrixView<const T> X, Index doubles,
 template <class T>
 void forward(const NetworkView<T>& net, MatrixView<const T> X, double* f, const Context& context) {
   const Layout<T> whole(X.rows, net.d(), net.m(), net.k());
-  const Buffer<T> W = packed_weights(whole, net.W.data);
+  const Buffer<T> W = packed(net.W);
   in_pieces(net, X, whole.slots * net.k(), context, [&](Sweep<T>& sweep, Range rows) {
     sweep.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
       sweep.evaluate(chunk, W.data(), nullptr, scratch, outputs);
@@ -226,7 +215,7 @@ template <class T>
 void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* residual,
                     MatrixView<T> G, const Context& context) {
   const Layout<T> whole(X.rows, net.d(), net.m(), net.k());
-  const Buffer<T> W = packed_weights(whole, net.W.data), sums(W.size());
+  const Buffer<T> W = packed(net.W), sums(W.size());
   in_pieces(net, X, 1, context, [&](Sweep<T>& sweep, Range rows) {
     sweep.for_nodes(context, [&](Index chunk, Scratch<T>& scratch) {
       T* sum = sums.data() + whole.blocks_of_chunk(chunk).first * whole.weights_per_block();
@@ -234,16 +223,13 @@ void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* r
       if (rows.last == X.rows) sweep.complete_gradient(chunk, sum);
     });
   });
-  unpack_weights(whole, sums.data(), {0, whole.blocks}, G.data);
+  unpack(sums.data(), {0, whole.blocks}, G);
 }
 
 template <class T>
 void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
               const Context& context) {
-  const Layout<T> whole(X.rows, net.d(), net.m(), 0);
-  const Buffer<T> W = packed_weights(whole, net.W.data);
-  Buffer<T> root_lam(whole.blocks * kBlock<T>);
-  for (Index j = 0; j < net.m(); ++j) root_lam.data()[j] = T(std::sqrt(net.lam[j]));
+  const Buffer<T> W = packed(net.W), root_lam = packed_root_lam(net);
   in_pieces(net, X, 1, context, [&](Sweep<T>& sweep, Range rows) {
     const Layout<T>& layout = sweep.layout;
     const Index tasks = layout.blocks * layout.tiles;
@@ -267,10 +253,30 @@ void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
   });
 }
 
+template <class T>
+void activation_values(Activation activation, int order, const T* z, Index count, T* out) {
+  with_activation(activation, [&](auto sigma) {
+    using Sigma = decltype(sigma);
+    for (Index i = 0; i < count; i += kLanes<T>) {
+      const std::size_t bytes = sizeof(T) * std::size_t(std::min<Index>(kLanes<T>, count - i));
+      Vec<T> x{};
+      std::memcpy(&x, z + i, bytes);
+      if (order == 2) {
+        x = Sigma::curvature(x);
+      } else {
+        const auto s = Sigma::value_and_slope(x);
+        x = order == 0 ? s.value : s.slope;
+      }
+      std::memcpy(out + i, &x, bytes);
+    }
+  });
+}
+
 }  // namespace
 
 template <class T>
 void add_network(Kernels<T>& kernels) {
+  kernels.activation_values = &activation_values<T>;
   kernels.forward = &forward<T>;
   kernels.node_gradients = &node_gradients<T>;
   kernels.features = &features<T>;

@@ -5,11 +5,66 @@
 
 #include <vector>
 
-#include "cpu/chunks.hpp"
 #include "cpu/packing.hpp"
-#include "cpu/samples.hpp"
+#include "parallel.hpp"
 
 namespace asymfast::cpu {
+
+// Chunks of nodes shared out among threads: each thread has working memory of its own, made by
+// Memory(layout), and each slot of chunks its own part of the outputs (n, k).
+template <class T, class Memory>
+class Chunks {
+ public:
+  explicit Chunks(const Layout<T>& cut) : layout(cut) {}
+
+  const Layout<T> layout;
+
+  // work(chunk, memory, outputs (n, k) of the chunk's slot) for every chunk.
+  template <class Work>
+  void for_chunks(const Context& context, Work&& work) {
+    const Index size = layout.n * layout.k;
+    if (outputs_.size() == 0) outputs_ = Buffer<double>(layout.slots * size);
+    parallel_for(context, layout.slots, Share::evenly, gather(context),
+                 [&](Index slot, Index thread) {
+                   double* outputs = outputs_.data() + slot * size;
+                   std::fill_n(outputs, size, 0.0);
+                   const Range chunks = layout.chunks_of_slot(slot);
+                   for (Index chunk = chunks.first; chunk < chunks.last; ++chunk) {
+                     context.watch.tick();
+                     if (context.watch.stopped()) return;
+                     work(chunk, memory_[thread], outputs);
+                   }
+                 });
+  }
+
+  // work(chunk, memory) for every chunk, without outputs.
+  template <class Work>
+  void for_nodes(const Context& context, Work&& work) {
+    parallel_for(context, layout.chunks, Share::evenly, gather(context),
+                 [&](Index chunk, Index thread) { work(chunk, memory_[thread]); });
+  }
+
+  // f (size) = the first outputs of all slots, added in the order of the slots.
+  void sum_outputs(double* f, Index size) const {
+    std::copy_n(outputs_.data(), size, f);
+    for (Index slot = 1; slot < layout.slots; ++slot) {
+      const double* outputs = outputs_.data() + slot * layout.n * layout.k;
+      for (Index i = 0; i < size; ++i) f[i] += outputs[i];
+    }
+  }
+  void sum_outputs(double* f) const { sum_outputs(f, layout.n * layout.k); }
+
+ private:
+  // The size of the team, each of which then has working memory.
+  Index gather(const Context& context) {
+    const Index threads = useful_threads(layout, context.threads, layout.slots);
+    while (static_cast<Index>(memory_.size()) < threads) memory_.emplace_back(layout);
+    return threads;
+  }
+
+  Buffer<double> outputs_;
+  std::vector<Memory> memory_;
+};
 
 // Working memory of one thread.
 template <class T>
@@ -18,24 +73,29 @@ struct Scratch {
   Buffer<T> weighed;       // (largest tile, d), where inputs are not too many
   Buffer<Vec<T>> outputs;  // (largest tile, k) vectors, one lane a node of the block
 
-  explicit Scratch(const Layout<T>& layout);
+  explicit Scratch(const Layout<T>& layout)
+      : Z(layout.largest_tile * kBlock<T>),
+        D(layout.largest_tile * kBlock<T>),
+        G(layout.blocks_per_chunk * layout.weights_per_block()),
+        weighed(layout.d <= kMostWeighedInputs ? layout.largest_tile * row_stride<T>(layout.d) : 0),
+        outputs(layout.largest_tile * layout.k) {}
 };
 
 template <class T>
-class Sweep {
+class Sweep : public Chunks<T, Scratch<T>> {
  public:
+  using Chunks<T, Scratch<T>>::layout;
+
   Sweep(const NetworkView<T>& net, MatrixView<const T> X)
-      : layout(X.rows, net.d(), net.m(), net.k()),
+      : Chunks<T, Scratch<T>>(Layout<T>(X.rows, net.d(), net.m(), net.k())),
         activation_(net.activation),
-        X_(X),
-        c_(layout.blocks * layout.k * kBlock<T>) {
-    pack_scales(layout, net, c_.data());
+        X_(X.rows, X.cols),
+        c_(packed_scales(net)) {
+    read(X);
   }
 
-  const Layout<T> layout;
-
   // Other samples, as many as before.
-  void read(MatrixView<const T> X) { X_.read(X); }
+  void read(MatrixView<const T> X) { X_.put(X); }
 
   // X of some samples, sqrt(lambda) a and weights of a block.
   Samples<T> x(Range rows) const { return X_.all().some(rows); }
@@ -44,24 +104,11 @@ class Sweep {
   const T* weights(const T* W, Index block) const { return W + block * layout.weights_per_block(); }
   Activation activation() const { return activation_; }
 
-  // work(chunk, scratch, outputs (n, k) of the chunk's slot) for every chunk.
-  template <class Work>
-  void for_chunks(const Context& context, Work&& work) {
-    chunks_.with_outputs(layout, context, work);
-  }
-  // work(chunk, scratch) for every chunk, without outputs.
-  template <class Work>
-  void for_nodes(const Context& context, Work&& work) {
-    chunks_.of_nodes(layout, context, work);
-  }
-  // f (n, k): the slots' outputs added in their order.
-  void sum_outputs(double* f) const { chunks_.sum(layout, layout.n * layout.k, f); }
-
   // Adds sum_j c_j sigma(Z_j) of the chunk to outputs; slopes, unless null, gets sigma' [block][n].
   void evaluate(Index chunk, const T* W, T* slopes, Scratch<T>& scratch, double* outputs) const;
 
-  // scratch.G = dL/dW of the chunk for the residual dL/df (n, k); sigma' from `slopes`, or from W
-  // anew where slopes is null.
+  // scratch.G = dL/dW of the chunk for the residual dL/df (n, k); sigma' from `slopes`, or computed
+  // from W where slopes is null.
   void gradient(Index chunk, const T* W, const T* slopes, const T* residual,
                 Scratch<T>& scratch) const;
   // The same in two steps, where samples come in pieces: G of the chunk += the sum over the samples
@@ -83,12 +130,14 @@ class Sweep {
 
  private:
   template <class U>
-  U* slopes(U* all, Index block, Range rows) const {
+  U* slopes_at(U* all, Index block, Range rows) const {
     return all + (block * layout.n + rows.first) * kBlock<T>;
   }
   bool weighs_inputs() const;
   const T* pulled(Index block, Range rows, const T* W, const T* all, const T* r,
                   Scratch<T>& scratch) const;
+  template <class Use>
+  void with_preactivations(Index block, Range rows, const T* W, T* Z, Use&& use) const;
   const T* slopes_of(Index block, Range rows, const T* W, const T* all, Scratch<T>& scratch) const;
   template <class Work>
   void over_tiles(Index chunk, Scratch<T>& scratch, double* outputs, Work&& work) const;
@@ -96,11 +145,8 @@ class Sweep {
   Activation activation_;
   SampleBuffer<T> X_;
   Buffer<T> c_;
-  Chunks<T, Scratch<T>> chunks_;
 };
 
-extern template struct Scratch<float>;
-extern template struct Scratch<double>;
 extern template class Sweep<float>;
 extern template class Sweep<double>;
 

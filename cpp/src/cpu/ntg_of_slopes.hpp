@@ -8,7 +8,7 @@
 
 #include "asymfast/views.hpp"
 #include "cpu/layout.hpp"
-#include "cpu/samples.hpp"
+#include "cpu/packing.hpp"
 #include "watch.hpp"
 
 namespace asymfast::cpu {

@@ -1,24 +1,32 @@
 // Samples side by side: kBlock<T> samples are the lanes of the loops that make Gram matrices, which
 // need every pair of samples and only a sum over nodes.
-//
-//   panel   one block of samples and some rows (inputs or nodes): (rows, kBlock) values
 #pragma once
 
-#include "cpu/buffer.hpp"
-#include "cpu/layout.hpp"
 #include "cpu/tiles.hpp"
 
 namespace asymfast::cpu {
 
-// The panels of X (n, d) times `scale`, in the element type P: [block][input][sample], zeros behind
-// the last sample. Blocks are those of T, whatever P is.
+// Values of some rows (inputs or nodes) in the element type P: [block of samples][row][sample], a
+// block being that of T, whatever P is.
 template <class P, class T>
-Buffer<P> input_panels(MatrixView<const T> X, double scale) {
-  const Index d = X.cols, blocks = ceil_div(X.rows, kBlock<T>);
-  Buffer<P> panels(blocks * d * kBlock<T>);
+struct Panels {
+  Index samples = 0, rows = 0;
+  Buffer<P> values;
+
+  Panels() = default;
+  Panels(Index n, Index height, Contents contents = Contents::zero)
+      : samples(n), rows(height), values(ceil_div(n, kBlock<T>) * height * kBlock<T>, contents) {}
+
+  P* operator[](Index block) const { return values.data() + block * rows * kBlock<T>; }
+};
+
+// X (n, d) times `scale`; zeros behind the last sample.
+template <class P, class T>
+Panels<P, T> input_panels(MatrixView<const T> X, double scale) {
+  Panels<P, T> panels(X.rows, X.cols);
   for (Index i = 0; i < X.rows; ++i) {
-    P* column = panels.data() + i / kBlock<T> * d * kBlock<T> + i % kBlock<T>;
-    for (Index l = 0; l < d; ++l) column[l * kBlock<T>] = P(double(X(i, l)) * scale);
+    P* column = panels[i / kBlock<T>] + i % kBlock<T>;
+    for (Index l = 0; l < X.cols; ++l) column[l * kBlock<T>] = P(double(X(i, l)) * scale);
   }
   return panels;
 }
@@ -37,14 +45,7 @@ inline void add_vectors_of_products(const P* A, const P* B, Index depth, Range r
       Vec<P> sum[R][V] = {};
       const P* a = A + first;
       const Vec<P>* b = as_vectors(B);
-      for (Index j = 0; j < depth; ++j, a += Width, b += Width / kLanes<P>) {
-#pragma GCC unroll 16
-        for (int r = 0; r < R; ++r) {
-          const Vec<P> a_r = broadcast<Vec<P>>(a[r]);
-#pragma GCC unroll 4
-          for (int v = 0; v < V; ++v) sum[r][v] += a_r * b[v];
-        }
-      }
+      for (Index j = 0; j < depth; ++j, a += Width, b += Width / kLanes<P>) add_outer(sum, a, 1, b);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4

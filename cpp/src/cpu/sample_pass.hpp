@@ -9,10 +9,10 @@
 
 #include <vector>
 
-#include "cpu/few_inputs.hpp"
 #include "cpu/in_double.hpp"
 #include "cpu/network.hpp"
-#include "losses.hpp"
+#include "cpu/tiles.hpp"
+#include "math/losses.hpp"
 
 namespace asymfast::cpu {
 
@@ -112,8 +112,9 @@ class SamplePass {
         std::fill_n(memory.outputs.data(), count, Vec<T>{});
         for (Index block = blocks.first; block < blocks.last; ++block)
           activate<decltype(sigma)>(
-              sweep_.x(rows), sweep_.weights(W, block), sweep_.c(block), layout_.k,
-              memory.slopes.data() + block * rows.size() * kBlock<T>, memory.outputs.data());
+              InRegisters<decltype(sigma), T>{sweep_.x(rows), sweep_.weights(W, block)},
+              sweep_.c(block), layout_.k, memory.slopes.data() + block * rows.size() * kBlock<T>,
+              memory.outputs.data());
         add_sums_of_lanes<T>(memory.outputs.data(), count, f);
       }
     });
@@ -122,8 +123,9 @@ class SamplePass {
   // dL/df of the tile; its share of L.
   double differentiate(Range rows, const double* f, T* residual) const {
     const Index first = rows.first * layout_.k;
-    return loss_of_rows<T>(kind_, layout_.n, {f + first, rows.size(), layout_.k},
-                           {y_.data + first, rows.size(), layout_.k}, residual + first);
+    return loss_and_residual<T>(kind_, {f + first, rows.size(), layout_.k},
+                                {y_.data + first, rows.size(), layout_.k}, residual + first,
+                                layout_.n);
   }
 
   void add_gradient(Range rows, const T* r, T* G, TileMemory& memory) const {
@@ -132,7 +134,7 @@ class SamplePass {
     for (Index block = 0; block < layout_.blocks; ++block, G += layout_.weights_per_block()) {
       const T* D = memory.slopes.data() + block * rows.size() * kBlock<T>;
       if (layout_.k > 1) {
-        pull(D, r, rows.size(), sweep_.c(block), layout_.k, memory.D.data());
+        pull_slopes(D, r, rows.size(), sweep_.c(block), layout_.k, memory.D.data());
         D = memory.D.data();
       }
       accumulate_gradient(X, D, G);

@@ -1,13 +1,14 @@
 // The inner loops: one block of nodes (two vectors side by side) against one tile of samples. Lanes
 // are nodes, so no loop has a remainder: padded nodes have scale 0 and weights 0.
 //
-// X is a tile of samples already divided by sqrt(d); Z, slope and D are (rows, block).
+// X is a tile of samples already divided by sqrt(d); Z, slopes and D are (rows, block).
 #pragma once
 
 #include <type_traits>
+#include <vector>
 
 #include "cpu/layout.hpp"
-#include "cpu/samples.hpp"
+#include "cpu/packing.hpp"
 #include "math/activations.hpp"
 
 namespace asymfast::cpu {
@@ -32,7 +33,7 @@ inline void with_constant(Index rows, F&& f) {
   f(std::integral_constant<int, R>{});
 }
 
-// f(first, integral_constant<int, R>) over [0, total) in groups of R rows, as equal as they come.
+// f(first, integral_constant<int, R>) over [0, total) in groups of R rows of nearly equal size.
 template <class F>
 inline void in_groups(Index total, F&& f) {
   const Index groups = ceil_div(total, kMostRows);
@@ -40,30 +41,6 @@ inline void in_groups(Index total, F&& f) {
     const Range rows = piece(total, groups, g);
     with_constant<kMostRows>(rows.size(), [&](auto R) { f(rows.first, R); });
   }
-}
-
-// Z = X W for one block W (d, block): the pre-activations Z_j(x_i), or the first V vectors of them.
-template <int V = 2, class T>
-inline void preactivations(Samples<T> X, const T* W, T* Z) {
-  in_groups(X.rows, [=](Index first, auto group) {
-    constexpr int R = decltype(group)::value;
-    Vec<T> sum[R][V] = {};
-    const T* x = X.row(first);
-    const Vec<T>* w = as_vectors(W);
-    for (Index l = 0; l < X.d; ++l, w += 2) {
-#pragma GCC unroll 12
-      for (int r = 0; r < R; ++r) {
-        const Vec<T> x_rl = broadcast<Vec<T>>(x[r * X.stride + l]);
-#pragma GCC unroll 2
-        for (int v = 0; v < V; ++v) sum[r][v] += x_rl * w[v];
-      }
-    }
-    Vec<T>* z = as_vectors(Z + first * kBlock<T>);
-#pragma GCC unroll 12
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) z[2 * r + v] = sum[r][v];
-  });
 }
 
 // f(outputs) with `outputs` the constant 1 where k is 1, else k itself: one output is the common
@@ -76,6 +53,87 @@ inline void with_outputs(Index k, F&& f) {
     f(k);
 }
 
+// sum += x v^T in registers, for R numbers x that are `stride` elements apart and V vectors v.
+template <int R, int V, class T>
+ASYMFAST_INLINE void add_outer(Vec<T> (&sum)[R][V], const T* x, Index stride, const Vec<T>* v) {
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+    const Vec<T> x_r = broadcast<Vec<T>>(x[r * stride]);
+#pragma GCC unroll 4
+    for (int i = 0; i < V; ++i) sum[r][i] += x_r * v[i];
+  }
+}
+
+// sum = the first V vectors of the pre-activations Z_j(x_i) of R samples, for one block W (d,
+// block).
+template <int R, int V, class T>
+ASYMFAST_INLINE void sum_inputs(Vec<T> (&sum)[R][V], Samples<T> X, Index first, const T* W) {
+  const T* x = X.row(first);
+  for (Index l = 0; l < X.d; ++l) add_outer(sum, x + l, X.stride, as_vectors(W) + 2 * l);
+}
+
+// Z = X W, or the first V vectors of it.
+template <int V = 2, class T>
+inline void preactivations(Samples<T> X, const T* W, T* Z) {
+  in_groups(X.rows, [=](Index first, auto group) {
+    constexpr int R = decltype(group)::value;
+    Vec<T> sum[R][V] = {};
+    sum_inputs(sum, X, first, W);
+    Vec<T>* z = as_vectors(Z + first * kBlock<T>);
+#pragma GCC unroll 12
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) z[2 * r + v] = sum[r][v];
+  });
+}
+
+// Two vectors of each sample, as loops over a tile read them: (*this)(use) calls use(sample, left,
+// right). Either they lie in memory ...
+template <class T>
+struct Stored {
+  const T* values;
+  Index rows;
+
+  template <class Use>
+  ASYMFAST_INLINE void operator()(const Use& use) const {
+    const Vec<T>* v = as_vectors(values);
+    for (Index i = 0; i < rows; ++i) use(i, v[2 * i], v[2 * i + 1]);
+  }
+};
+// ... or they are pre-activations of few inputs: sums of d products, too short to be worth storing
+// for a second pass. These are used while they stand in registers, some samples at a time.
+template <class Sigma, class T>
+struct InRegisters {
+  Samples<T> X;
+  const T* W;
+
+  template <class Use>
+  ASYMFAST_INLINE void operator()(const Use& use) const {
+    Index i = 0;
+    for (; i + kTogether <= X.rows; i += kTogether) some<kTogether>(i, use);
+    for (; i < X.rows; ++i) some<1>(i, use);
+  }
+
+ private:
+  // Where sigma is long, its code stands in a loop for two samples at a time: for all of them it
+  // would be a fifth of the kernels' code, and no faster (10 % slower with erf and gelu).
+  template <Activation... long_ones>
+  static constexpr bool kIsOneOf = (std::is_same_v<Sigma, ActivationMath<long_ones>> || ...);
+
+  template <int R, class Use>
+  ASYMFAST_INLINE void some(Index first, const Use& use) const {
+    Vec<T> z[R][2] = {};
+    sum_inputs(z, X, first, W);
+    if constexpr (kIsOneOf<Activation::erf, Activation::gelu, Activation::sin, Activation::cos>) {
+#pragma GCC unroll 2
+      for (int r = 0; r < R; ++r) use(first + r, z[r][0], z[r][1]);
+    } else {
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) use(first + r, z[r][0], z[r][1]);
+    }
+  }
+};
+
 // F (k vectors) += c_q v for the two vectors v of a block, lane by lane. Of two products a compiler
 // may fuse either with their sum: here it is said which, so that all compilers give the same bits.
 template <class T, class Outputs>
@@ -83,77 +141,107 @@ ASYMFAST_INLINE void add_outputs(Vec<T> left, Vec<T> right, const Vec<T>* c, Out
   for (Index q = 0; q < k; ++q) F[q] += fma(left, c[2 * q], right * c[2 * q + 1]);
 }
 
-// D = slope sum_q c_q r_q for the two vectors of a block: dL/dZ for the residual r = dL/df.
-template <class T, class Outputs>
-ASYMFAST_INLINE void pull_residual(Vec<T> left, Vec<T> right, const T* r, const Vec<T>* c,
-                                   Outputs k, Vec<T>* D) {
-  Vec<T> sum[2] = {};
-  for (Index q = 0; q < k; ++q) {
-    const Vec<T> r_q = broadcast<Vec<T>>(r[q]);
-    sum[0] += r_q * c[2 * q];
-    sum[1] += r_q * c[2 * q + 1];
-  }
-  D[0] = left * sum[0];
-  D[1] = right * sum[1];
+template <class T>
+ASYMFAST_INLINE void put(Vec<T> left, Vec<T> right, Index i, T* to) {
+  as_vectors(to)[2 * i] = left;
+  as_vectors(to)[2 * i + 1] = right;
 }
 
-// F (rows, k vectors) += c_q sigma(Z); Z <- sigma'(Z).
-template <class Sigma, class T>
-inline void activate_and_differentiate(T* Z, Index rows, const T* c, Index k, Vec<T>* F) {
+// F (rows, k vectors) += c_q sigma(Z); slopes <- sigma'(Z), unless null, which may be where Z lies.
+// Engine and single calls share the code (noinline): a call is for a tile of samples.
+template <class Sigma, class T, class Source>
+[[gnu::noinline]] void activate(Source Z, const T* c, Index k, T* slopes, Vec<T>* F) {
   const Vec<T>* scale = as_vectors(c);
-  Vec<T>* z = as_vectors(Z);
   with_outputs(k, [=](auto outputs) {
-    for (Index i = 0; i < rows; ++i) {
-      const auto left = Sigma::value_and_slope(z[2 * i]);
-      const auto right = Sigma::value_and_slope(z[2 * i + 1]);
-      z[2 * i] = left.slope;
-      z[2 * i + 1] = right.slope;
-      add_outputs<T>(left.value, right.value, scale, outputs, F + i * outputs);
+    if (slopes) {
+      Z([=](Index i, Vec<T> z0, Vec<T> z1) {
+        const auto left = Sigma::value_and_slope(z0), right = Sigma::value_and_slope(z1);
+        put(left.slope, right.slope, i, slopes);
+        add_outputs<T>(left.value, right.value, scale, outputs, F + i * outputs);
+      });
+    } else {
+      Z([=](Index i, Vec<T> z0, Vec<T> z1) {
+        add_outputs<T>(Sigma::value(z0), Sigma::value(z1), scale, outputs, F + i * outputs);
+      });
     }
   });
 }
 
-// F (rows, k vectors) += c_q sigma(Z).
+// The same of stored Z, with values <- sigma(Z); they or the slopes may be where Z lies.
 template <class Sigma, class T>
-inline void activate(const T* Z, Index rows, const T* c, Index k, Vec<T>* F) {
-  const Vec<T>*z = as_vectors(Z), *scale = as_vectors(c);
-  with_outputs(k, [=](auto outputs) {
-    for (Index i = 0; i < rows; ++i)
-      add_outputs<T>(Sigma::value(z[2 * i]), Sigma::value(z[2 * i + 1]), scale, outputs,
-                     F + i * outputs);
+inline void activate_and_keep(Stored<T> Z, const T* c, Index k, T* values, T* slopes, Vec<T>* F) {
+  Z([=](Index i, Vec<T> z0, Vec<T> z1) {
+    const auto left = Sigma::value_and_slope(z0), right = Sigma::value_and_slope(z1);
+    put(left.value, right.value, i, values);
+    put(left.slope, right.slope, i, slopes);
+    add_outputs<T>(left.value, right.value, as_vectors(c), k, F + i * k);
   });
 }
 
 // F (rows, k vectors) += c_q slope Z: the outputs' derivative along a direction with Z = X
 // direction.
 template <class T>
-inline void push_direction(const T* Z, const T* slope, Index rows, const T* c, Index k, Vec<T>* F) {
-  const Vec<T>*z = as_vectors(Z), *s = as_vectors(slope), *scale = as_vectors(c);
+inline void push_direction(const T* Z, const T* slopes, Index rows, const T* c, Index k,
+                           Vec<T>* F) {
+  const Vec<T>*s = as_vectors(slopes), *scale = as_vectors(c);
   with_outputs(k, [=](auto outputs) {
-    for (Index i = 0; i < rows; ++i)
-      add_outputs<T>(s[2 * i] * z[2 * i], s[2 * i + 1] * z[2 * i + 1], scale, outputs,
-                     F + i * outputs);
+    Stored<T>{Z, rows}([=](Index i, Vec<T> left, Vec<T> right) {
+      add_outputs<T>(s[2 * i] * left, s[2 * i + 1] * right, scale, outputs, F + i * outputs);
+    });
   });
 }
 
-// D = slope sum_q c_q r_q for the residual r = dL/df (rows, k).
+// sum (2 vectors) = sum_q c_q r_q.
+template <class T, class Outputs>
+ASYMFAST_INLINE void weigh_residual(const T* r, const Vec<T>* c, Outputs k, Vec<T> (&sum)[2]) {
+  sum[0] = sum[1] = Vec<T>{};
+  for (Index q = 0; q < k; ++q) {
+    const Vec<T> r_q = broadcast<Vec<T>>(r[q]);
+    sum[0] += r_q * c[2 * q];
+    sum[1] += r_q * c[2 * q + 1];
+  }
+}
+
+// D = Sigma::slope(v) sum_q c_q r_q = dL/dZ for the residual r = dL/df (rows, k); v may lie where D
+// is.
+template <class Sigma, class T, class Source, class Outputs>
+[[gnu::noinline]] void pull(Source v, const T* r, const T* c, Outputs k, T* D) {
+  v([=](Index i, Vec<T> left, Vec<T> right) {
+    Vec<T> sum[2];
+    weigh_residual(r + i * k, as_vectors(c), k, sum);
+    put<T>(Sigma::slope(left) * sum[0], Sigma::slope(right) * sum[1], i, D);
+  });
+}
+
+// The same from slopes.
+struct SlopesThemselves {
+  template <class V>
+  ASYMFAST_INLINE static V slope(V v) {
+    return v;
+  }
+};
 template <class T>
-inline void pull(const T* slope, const T* r, Index rows, const T* c, Index k, T* D) {
-  const Vec<T>*s = as_vectors(slope), *scale = as_vectors(c);
-  with_outputs(k, [=](auto outputs) {
-    for (Index i = 0; i < rows; ++i)
-      pull_residual<T>(s[2 * i], s[2 * i + 1], r + i * outputs, scale, outputs,
-                       as_vectors(D) + 2 * i);
-  });
+inline void pull_slopes(const T* slopes, const T* r, Index rows, const T* c, Index k, T* D) {
+  with_outputs(
+      k, [=](auto outputs) { pull<SlopesThemselves>(Stored<T>{slopes, rows}, r, c, outputs, D); });
 }
 
-// The same with the slopes computed from Z.
-template <class Sigma, class T>
-inline void pull_through(const T* Z, const T* r, Index rows, const T* c, Index k, T* D) {
-  const Vec<T>*z = as_vectors(Z), *scale = as_vectors(c);
-  for (Index i = 0; i < rows; ++i)
-    pull_residual<T>(Sigma::slope(z[2 * i]), Sigma::slope(z[2 * i + 1]), r + i * k, scale, k,
-                     as_vectors(D) + 2 * i);
+// D = sum_l slopes[l] sum_q c_q u_l,q with u_l (rows, k), `stride` elements apart: a move along
+// several Jacobians, so that one product with X serves all of them. The slopes of this tile begin
+// at `tile` in their arrays.
+template <class T>
+inline void pull_residuals(const std::vector<const T*>& slopes, Index tile, const T* u,
+                           Index stride, Index rows, const T* c, Index k, T* D) {
+  for (Index i = 0; i < rows; ++i) {
+    Vec<T> left{}, right{}, sum[2];
+    for (std::size_t l = 0; l < slopes.size(); ++l) {
+      weigh_residual(u + Index(l) * stride + i * k, as_vectors(c), k, sum);
+      const Vec<T>* s = as_vectors(slopes[l] + tile) + 2 * i;
+      left += s[0] * sum[0];
+      right += s[1] * sum[1];
+    }
+    put<T>(left, right, i, D);
+  }
 }
 
 // G (d, block) += X^T D. far: X is larger than the first-level cache, and is read by columns.
@@ -169,16 +257,9 @@ inline void accumulate_columns(Samples<T> X, const T* D, T* G) {
       sum[r][1] = g[2 * r + 1];
     }
     const T* x = X.data + first;
-    const Vec<T>* dz = as_vectors(D);
     for (Index i = 0; i < X.rows; ++i, x += X.stride) {
       if constexpr (far) prefetch(x + R + 4);  // of the next group
-      const Vec<T> d0 = dz[2 * i], d1 = dz[2 * i + 1];
-#pragma GCC unroll 12
-      for (int r = 0; r < R; ++r) {
-        const Vec<T> x_ir = broadcast<Vec<T>>(x[r]);
-        sum[r][0] += x_ir * d0;
-        sum[r][1] += x_ir * d1;
-      }
+      add_outer(sum, x, 1, as_vectors(D) + 2 * i);
     }
 #pragma GCC unroll 12
     for (int r = 0; r < R; ++r) {
@@ -195,6 +276,34 @@ inline void accumulate_gradient(Samples<T> X, const T* D, T* G) {
     accumulate_columns<true>(X, D, G);
   else
     accumulate_columns<false>(X, D, G);
+}
+
+// W (d, block) <- W + step X^T D with one step (block) a node. The sum over the samples stays in
+// registers; what the addition to W loses is kept for the next step.
+template <class T>
+inline void descend(Samples<T> X, const T* D, const T* step, T* W, T* lost) {
+  in_groups(X.d, [=](Index first, auto group) {
+    constexpr int R = decltype(group)::value;
+    const Vec<T>* h = as_vectors(step);
+    Vec<T>* w = as_vectors(W + first * kBlock<T>);
+    Vec<T>* rest = as_vectors(lost + first * kBlock<T>);
+    Vec<T> sum[R][2] = {};
+    const T* x = X.data + first;
+    for (Index i = 0; i < X.rows; ++i, x += X.stride) {
+      const Index coming = std::min<Index>(i, 2 * R - 1);  // from far, one line after the other
+      prefetch(w + coming);
+      prefetch(rest + coming);
+      add_outer(sum, x, 1, as_vectors(D) + 2 * i);
+    }
+#pragma GCC unroll 12
+    for (int r = 0; r < R; ++r)
+      for (int half = 0; half < 2; ++half) {
+        const Vec<T> change = h[half] * sum[r][half] + rest[2 * r + half];
+        const Vec<T> moved = w[2 * r + half] + change;
+        rest[2 * r + half] = change - (moved - w[2 * r + half]);
+        w[2 * r + half] = moved;
+      }
+  });
 }
 
 // With one output the residual can go with the inputs, once for many nodes, and c with the sum:

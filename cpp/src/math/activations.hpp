@@ -1,21 +1,19 @@
 // sigma, sigma' and sigma'' of every activation, for V = float, double or a vector of them. Each
 // formula is free of overflow and of cancellation: 1 - s is always computed as s(-z).
 //
-// `value_and_slope` is what a training step needs, `value` and `slope` are either alone, bit for
-// bit the same; `curvature` is sigma''. The bits do not depend on the code around a call: sums of
-// products are written as `fma`.
+// Each of the three has the same bits whether it is asked for alone or with the others. They do not
+// depend on the code around a call: sums of products are written as `fma`.
 #pragma once
 
 #include "asymfast/activation.hpp"
-#include "math/gaussian.hpp"
-#include "math/logistic.hpp"
+#include "math/exp.hpp"
 #include "math/sincos.hpp"
 
 namespace asymfast {
 
 template <class V>
-struct ValueAndSlope {
-  V value, slope;
+struct Derivatives {
+  V value, slope, curvature{};
 };
 
 // z where |z| matters to a product with something that vanishes: inf * 0 would be NaN.
@@ -25,6 +23,7 @@ ASYMFAST_INLINE V tamed(V z, ScalarOf<V> limit) {
 }
 inline constexpr int kGaussianLimit = 40;  // e^(-z^2/2) is exactly 0 from here on
 
+// at(z): all three.
 template <Activation>
 struct ActivationMath;
 
@@ -32,12 +31,20 @@ struct ActivationMath;
 template <Activation activation>
 struct EachAlone {
   template <class V>
+  ASYMFAST_INLINE static Derivatives<V> value_and_slope(V z) {
+    return ActivationMath<activation>::at(z);
+  }
+  template <class V>
   ASYMFAST_INLINE static V value(V z) {
-    return ActivationMath<activation>::value_and_slope(z).value;
+    return ActivationMath<activation>::at(z).value;
   }
   template <class V>
   ASYMFAST_INLINE static V slope(V z) {
-    return ActivationMath<activation>::value_and_slope(z).slope;
+    return ActivationMath<activation>::at(z).slope;
+  }
+  template <class V>
+  ASYMFAST_INLINE static V curvature(V z) {
+    return ActivationMath<activation>::at(z).curvature;
   }
 };
 
@@ -46,33 +53,25 @@ struct ActivationMath<Activation::swish> : EachAlone<Activation::swish> {
   // s = 1 / (1 + e^-z), c = 1 - s = e^-z s. Where z leaves the range of the exponential, s is the
   // limit at its lower end, value at both; c then is nothing beside s.
   template <class V>
-  ASYMFAST_INLINE static ValueAndSlope<V> value_and_slope(V z) {
+  ASYMFAST_INLINE static Derivatives<V> at(V z) {
     using T = ScalarOf<V>;
     constexpr T limit = ExpConstants<T>::limit;
     const V bounded_below = at_least(z, -limit);
     const V e = exp_minus(at_most(bounded_below, limit));
     const V s = z < broadcast<V>(-limit) ? V{} : reciprocal(e + T(1));
     const V value = product(bounded_below, s);
-    return {value, fma(at_most(value, limit), e * s, s)};
-  }
-  template <class V>
-  ASYMFAST_INLINE static V curvature(V z) {
-    using T = ScalarOf<V>;
     const Logistic<V> l = logistic(z);
-    return l.s * l.c * fma(tamed(z, ExpConstants<T>::limit), l.c - l.s, broadcast<V>(T(2)));
+    return {value, fma(at_most(value, limit), e * s, s),
+            l.s * l.c * fma(tamed(z, limit), l.c - l.s, broadcast<V>(T(2)))};
   }
 };
 
 template <>
 struct ActivationMath<Activation::relu> : EachAlone<Activation::relu> {
   template <class V>
-  ASYMFAST_INLINE static ValueAndSlope<V> value_and_slope(V z) {
+  ASYMFAST_INLINE static Derivatives<V> at(V z) {
     const auto off = z <= V{};  // false for NaN, whose value therefore stays
     return {off ? V{} : z, off ? V{} : broadcast<V>(1)};
-  }
-  template <class V>
-  ASYMFAST_INLINE static V curvature(V) {
-    return V{};
   }
 };
 
@@ -80,7 +79,7 @@ template <>
 struct ActivationMath<Activation::tanh> : EachAlone<Activation::tanh> {
   // With u = e^-2|z|: (1 - u) / (1 + u) and 4 u / (1 + u)^2.
   template <class V>
-  ASYMFAST_INLINE static ValueAndSlope<V> value_and_slope(V z) {
+  ASYMFAST_INLINE static Derivatives<V> at(V z) {
     using T = ScalarOf<V>;
     constexpr T limit = ExpConstants<T>::limit / 2;
     const V a = abs(z);
@@ -90,19 +89,16 @@ struct ActivationMath<Activation::tanh> : EachAlone<Activation::tanh> {
     const V inverse = reciprocal(u_minus_1 + T(2));
     const V double_inverse = inverse + inverse;
     const V u = fma(power, e.rest, power);
-    return {with_sign_of(z, -u_minus_1 * inverse), product(u * double_inverse, double_inverse)};
-  }
-  template <class V>
-  ASYMFAST_INLINE static V curvature(V z) {
-    const auto [value, slope] = value_and_slope(z);
-    return ScalarOf<V>(-2) * value * slope;
+    const V value = with_sign_of(z, -u_minus_1 * inverse);
+    const V slope = product(u * double_inverse, double_inverse);
+    return {value, slope, T(-2) * value * slope};
   }
 };
 
 template <>
 struct ActivationMath<Activation::erf> : EachAlone<Activation::erf> {
   template <class V>
-  ASYMFAST_INLINE static ValueAndSlope<V> value_and_slope(V z) {
+  ASYMFAST_INLINE static Derivatives<V> at(V z) {
     using T = ScalarOf<V>;
     const V a = at_most(abs(z), T(kGaussianLimit));
     const V e = decay_of_product(a, a);
@@ -110,105 +106,67 @@ struct ActivationMath<Activation::erf> : EachAlone<Activation::erf> {
     const V far = fma(T(-2) * e, tail, broadcast<V>(T(1)));
     const V near = a * erf_ratio(a * a, T{});
     const V size = a > broadcast<V>(T(0.5)) ? far : near;
-    return {with_sign_of(z, size), product(e, broadcast<V>(T(1.1283791670955125739)))};
-  }
-  template <class V>
-  ASYMFAST_INLINE static V curvature(V z) {
-    using T = ScalarOf<V>;
-    return T(-2) * tamed(z, T(kGaussianLimit)) * value_and_slope(z).slope;
+    const V slope = product(e, broadcast<V>(T(1.1283791670955125739)));
+    return {with_sign_of(z, size), slope, T(-2) * tamed(z, T(kGaussianLimit)) * slope};
   }
 };
 
 template <>
 struct ActivationMath<Activation::gelu> : EachAlone<Activation::gelu> {
-  // e^(-z^2/2)
   template <class V>
-  ASYMFAST_INLINE static V gaussian(V bounded) {
-    const V half = ScalarOf<V>(0.5) * bounded;
-    return decay_of_product(half, bounded);
-  }
-  template <class V>
-  ASYMFAST_INLINE static ValueAndSlope<V> value_and_slope(V z) {
+  ASYMFAST_INLINE static Derivatives<V> at(V z) {
     using T = ScalarOf<V>;
     const V bounded = tamed(z, T(kGaussianLimit));
-    const V e = gaussian(bounded);
+    const V e = decay_of_product(T(0.5) * bounded, bounded);  // e^(-z^2/2)
     const V tail = product(e, normal_tail(abs(bounded)));
     const V phi = z < V{} ? tail : T(1) - tail;
     const V density = e * T(0.39894228040143267794);
-    return {product(at_least(z, T(-kGaussianLimit)), phi), fma(bounded, density, phi)};
-  }
-  template <class V>
-  ASYMFAST_INLINE static V curvature(V z) {
-    using T = ScalarOf<V>;
-    const V bounded = tamed(z, T(kGaussianLimit));
-    const V density = T(0.39894228040143267794) * gaussian(bounded);
-    return density * fma(-bounded, bounded, broadcast<V>(T(2)));
+    return {product(at_least(z, T(-kGaussianLimit)), phi), fma(bounded, density, phi),
+            density * fma(-bounded, bounded, broadcast<V>(T(2)))};
   }
 };
 
 template <>
 struct ActivationMath<Activation::softplus> : EachAlone<Activation::softplus> {
   template <class V>
-  ASYMFAST_INLINE static ValueAndSlope<V> value_and_slope(V z) {
+  ASYMFAST_INLINE static Derivatives<V> at(V z) {
     const Logistic<V> l = logistic(z);
-    return {plus_log1p_of_unit(at_least(z, ScalarOf<V>(0)), l.u), l.s};
-  }
-  template <class V>
-  ASYMFAST_INLINE static V curvature(V z) {
-    const Logistic<V> l = logistic(z);
-    return l.s * l.c;
+    return {plus_log1p_of_unit(at_least(z, ScalarOf<V>(0)), l.u), l.s, l.s * l.c};
   }
 };
 
 template <>
 struct ActivationMath<Activation::sigmoid> : EachAlone<Activation::sigmoid> {
   template <class V>
-  ASYMFAST_INLINE static ValueAndSlope<V> value_and_slope(V z) {
+  ASYMFAST_INLINE static Derivatives<V> at(V z) {
     const Logistic<V> l = logistic(z);
-    return {l.s, product(l.s, l.c)};
-  }
-  template <class V>
-  ASYMFAST_INLINE static V curvature(V z) {
-    const Logistic<V> l = logistic(z);
-    return l.s * l.c * (l.c - l.s);
+    return {l.s, product(l.s, l.c), l.s * l.c * (l.c - l.s)};
   }
 };
 
 template <>
 struct ActivationMath<Activation::sin> : EachAlone<Activation::sin> {
   template <class V>
-  ASYMFAST_INLINE static ValueAndSlope<V> value_and_slope(V z) {
+  ASYMFAST_INLINE static Derivatives<V> at(V z) {
     const auto [sin, cos] = sin_and_cos(z);
-    return {sin, cos};
-  }
-  template <class V>
-  ASYMFAST_INLINE static V curvature(V z) {
-    return -sin_and_cos(z).sin;
+    return {sin, cos, -sin};
   }
 };
 
 template <>
 struct ActivationMath<Activation::cos> : EachAlone<Activation::cos> {
   template <class V>
-  ASYMFAST_INLINE static ValueAndSlope<V> value_and_slope(V z) {
+  ASYMFAST_INLINE static Derivatives<V> at(V z) {
     const auto [sin, cos] = sin_and_cos(z);
-    return {cos, -sin};
-  }
-  template <class V>
-  ASYMFAST_INLINE static V curvature(V z) {
-    return -sin_and_cos(z).cos;
+    return {cos, -sin, -cos};
   }
 };
 
 template <>
 struct ActivationMath<Activation::identity> : EachAlone<Activation::identity> {
   template <class V>
-  ASYMFAST_INLINE static ValueAndSlope<V> value_and_slope(V z) {
+  ASYMFAST_INLINE static Derivatives<V> at(V z) {
     return {z, broadcast<V>(1)};
-  }
-  template <class V>
-  ASYMFAST_INLINE static V curvature(V) {
-    return V{};
   }
 };
 

@@ -1,4 +1,4 @@
-// The losses of loss.hpp, sample by sample.
+// The losses of loss.hpp: sample by sample, and their sums.
 #pragma once
 
 #include <cmath>
@@ -8,6 +8,15 @@
 #include "math/lanes.hpp"
 
 namespace asymfast {
+
+// L(f, y) for f and y (n, k), summed in double in the order of the rows; `residual` (n, k), unless
+// null, gets dL/df. With n: the share in L of these rows, which are some of n.
+template <class T>
+double loss_and_residual(Loss loss, MatrixView<const double> f, MatrixView<const T> y, T* residual,
+                         Index n = 0);
+
+// An upper bound of the largest eigenvalue of d^2 L / df^2.
+double loss_curvature(Loss loss, Index n, Index k);
 
 // What the loss is the sum of, times this.
 ASYMFAST_DEVICE inline double loss_scale(Loss loss, Index n, Index k) {

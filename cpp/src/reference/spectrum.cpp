@@ -12,8 +12,8 @@ namespace asymfast::reference {
 namespace {
 
 // A (n, n), symmetric: its diagonal becomes the eigenvalues. V, unless empty, gets the rotations:
-// if it was the identity, its columns become the eigenvectors. False: interrupted.
-bool diagonalise(MatrixView<double> A, MatrixView<double> V, const Context& context) {
+// if it was the identity, its columns become the eigenvectors.
+void diagonalise(MatrixView<double> A, MatrixView<double> V, const Context& context) {
   const Index n = A.rows;
   double largest = 0, norm2 = 0;
   for (Index i = 0; i < A.size(); ++i) largest = std::max(largest, std::abs(A.data[i]));
@@ -38,7 +38,7 @@ bool diagonalise(MatrixView<double> A, MatrixView<double> V, const Context& cont
   for (int sweep = 0; sweep < 60 && off_diagonal2() > eps * eps * norm2; ++sweep)
     for (Index p = 0; p < n; ++p) {
       context.watch.tick();
-      if (context.watch.stopped()) return false;
+      if (context.watch.stopped()) return;
       for (Index q = 0; q < p; ++q) {
         if (A(p, q) == 0) continue;
         const double tau = (A(q, q) - A(p, p)) / (2 * A(p, q));
@@ -54,7 +54,6 @@ bool diagonalise(MatrixView<double> A, MatrixView<double> V, const Context& cont
       }
     }
   for (Index i = 0; i < n; ++i) A(i, i) = std::ldexp(A(i, i), exponent);
-  return true;
 }
 
 // The whole of a symmetric matrix of which only the lower triangle is read.
@@ -63,15 +62,6 @@ std::vector<double> mirrored(MatrixView<const double> K) {
   for (Index i = 0; i < K.rows; ++i)
     for (Index j = 0; j < K.rows; ++j) copy[i * K.rows + j] = i >= j ? K(i, j) : K(j, i);
   return copy;
-}
-
-double min_eigenvalue(MatrixView<const double> K, const Context& context) {
-  std::vector<double> copy = mirrored(K);
-  const MatrixView<double> A{copy.data(), K.rows, K.rows};
-  if (!diagonalise(A, {nullptr, 0, 0}, context)) return 0;
-  double smallest = A(0, 0);
-  for (Index i = 1; i < K.rows; ++i) smallest = std::fmin(smallest, A(i, i));
-  return smallest;
 }
 
 void eigen_decomposition(MatrixView<const double> K, double* values, MatrixView<double> vectors,
@@ -89,6 +79,15 @@ void eigen_decomposition(MatrixView<const double> K, double* values, MatrixView<
     values[l] = A(from, from);
     for (Index i = 0; i < n; ++i) vectors(i, l) = V(i, from);
   }
+}
+
+double min_eigenvalue(MatrixView<const double> K, const Context& context) {
+  std::vector<double> copy = mirrored(K);
+  const MatrixView<double> A{copy.data(), K.rows, K.rows};
+  diagonalise(A, {nullptr, 0, 0}, context);
+  double smallest = A(0, 0);
+  for (Index i = 1; i < K.rows; ++i) smallest = std::fmin(smallest, A(i, i));
+  return smallest;
 }
 
 void product(MatrixView<const double> A, MatrixView<const double> B, MatrixView<double> C) {

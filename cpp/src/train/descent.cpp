@@ -3,7 +3,6 @@
 #include <memory>
 #include <string>
 
-#include "names.hpp"
 #include "train/methods/leap.hpp"
 #include "train/requirements.hpp"
 #include "train/run.hpp"
@@ -34,23 +33,11 @@ class DescentByStep : public EqualSteps<Member<T>> {
   double lr_;
 };
 
-constexpr NameOf<DescentMethod> kNames[] = {{DescentMethod::automatic, "auto"},
-                                            {DescentMethod::step, "step"},
-                                            {DescentMethod::leap, "leap"}};
-
 Index count_records(const Schedule& schedule, Index steps) {
   return schedule.every > 0 ? steps / schedule.every : static_cast<Index>(schedule.steps.size());
 }
 
 }  // namespace
-
-DescentMethod descent_method_from_name(std::string_view name) {
-  return value_in(kNames, "method", name);
-}
-
-std::string_view name_of(DescentMethod method) {
-  return name_in(kNames, method);
-}
 
 template <class T>
 RunResult<T> gradient_descent(const Training<T>& training, const Descent& descent) {

@@ -11,7 +11,7 @@
 #include "archive.hpp"
 #include "backend.hpp"
 #include "engine.hpp"
-#include "losses.hpp"
+#include "math/losses.hpp"
 #include "train/vectors.hpp"
 
 namespace asymfast {

@@ -3,7 +3,6 @@
 #include <memory>
 #include <string>
 
-#include "names.hpp"
 #include "train/methods/dopri5.hpp"
 #include "train/methods/rk4.hpp"
 #include "train/methods/tangent.hpp"
@@ -15,11 +14,6 @@ namespace asymfast {
 namespace {
 
 constexpr const char* kWho = "gradient_flow";
-constexpr NameOf<FlowMethod> kNames[] = {{FlowMethod::automatic, "auto"},
-                                         {FlowMethod::rk4, "rk4"},
-                                         {FlowMethod::dopri5, "dopri5"},
-                                         {FlowMethod::tangent, "tangent"}};
-
 constexpr double kRk4Stability = 2.78;  // RK4 is stable for real h eig <= 2.785
 
 // h eig_max of the shortest step of ReLU. Fixed steps of RK4 err by 7e-3 h eig_max of the residual
@@ -41,14 +35,6 @@ void require_possible(const Flow& flow, const RunProblem& problem) {
 }
 
 }  // namespace
-
-FlowMethod flow_method_from_name(std::string_view name) {
-  return value_in(kNames, "method", name);
-}
-
-std::string_view name_of(FlowMethod method) {
-  return name_in(kNames, method);
-}
 
 template <class T>
 RunResult<T> gradient_flow(const Training<T>& training, const Flow& flow) {

@@ -13,7 +13,7 @@
 #include "asymfast/train.hpp"
 #include "backend.hpp"
 #include "engine.hpp"
-#include "losses.hpp"
+#include "math/losses.hpp"
 #include "ranks.hpp"
 #include "train/eigenvectors.hpp"
 

@@ -11,7 +11,6 @@
 #include <utility>
 #include <vector>
 
-#include "asymfast/snapshot.hpp"
 #include "asymfast/train.hpp"
 #include "ranks.hpp"
 #include "train/ntg_measures.hpp"
