@@ -237,6 +237,16 @@ def test_proposition_b1_at_small_and_large_deviations(delta):
             assert bounds[index] == pytest.approx(exact, rel=1e-13)
 
 
+def test_arguments_by_place_and_estimates_are_answered_with_what_to_pass():
+    with pytest.raises(TypeError, match="positional arguments; pass by name: n=, d=, kappa=, "):
+        theory.theorem_4_1(100, 50)
+    kappa = theory.kappa_n(np.eye(2), "tanh")
+    with pytest.raises(TypeError, match=r"kappa must be a real number, got .*; pass kappa\.value$"):
+        theory.proposition_d1(n=2, d=2, kappa=kappa, gamma=0.5, delta=0.1)
+    with pytest.raises(ValueError, match=r"^suprema: name must be one of swish, "):
+        theory.suprema("silu")
+
+
 GOOD = {"n": 5, "d": 3, "kappa": 0.01, "gamma": 0.5, "delta": 0.1}
 BAD = [
     ("n", 0, "n must be at least 1"),

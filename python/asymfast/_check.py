@@ -145,7 +145,8 @@ def number(fn: str, name: str, value: Any, interval: str = "(-inf, inf)") -> flo
     except OverflowError:  # of an int
         real = math.inf if value > 0 else -math.inf
     except (TypeError, ValueError):
-        raise TypeError(f"{fn}: {name} must be a real number, got {brief(value)}") from None
+        remedy = f"; pass {name}.value" if hasattr(value, "value") else ""  # of a theory.Estimate
+        raise TypeError(f"{fn}: {name} must be a real number, got {brief(value)}{remedy}") from None
     low, high = map(float, interval[1:-1].split(","))
     outside = ({low} if interval[0] == "(" else set()) | ({high} if interval[-1] == ")" else set())
     if not low <= real <= high or real in outside:

@@ -54,13 +54,15 @@ class Activation:
     curvature_sup: float
 
 
-def get(name: str) -> Activation:
+def get(name: str, fn: str = "activation") -> Activation:
     """Return the activation with that name.
 
     Parameters
     ----------
     name : str
         A key of `ACTIVATIONS`.
+    fn : str
+        The function that was called, for messages.
 
     Returns
     -------
@@ -77,7 +79,7 @@ def get(name: str) -> Activation:
     >>> activations.get("tanh").slope_sup
     1.0
     """
-    return ACTIVATIONS[_check.choice("activation", "name", name, tuple(ACTIVATIONS))]
+    return ACTIVATIONS[_check.choice(fn, "name", name, tuple(ACTIVATIONS))]
 
 
 def activation(name: str, z: npt.ArrayLike, order: int = 0) -> Floats:
@@ -151,7 +153,7 @@ def suprema(name: str) -> tuple[float, float]:
     >>> theory.suprema("relu")
     (1.0, inf)
     """
-    chosen = get(name)
+    chosen = get(name, "suprema")
     return chosen.slope_sup, chosen.curvature_sup
 
 

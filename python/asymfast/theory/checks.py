@@ -231,7 +231,15 @@ def statement(**domains: Domain) -> Callable[[Callable[P, R]], Callable[P, R]]:
                     raise
                 if not kwargs.keys() <= signature.parameters.keys():
                     raise _check.unknown_keyword(fn, kwargs, signature.parameters) from None
-                raise type(error)(f"{fn}: {error}") from None
+                remedy = ""
+                if "too many positional" in str(error):
+                    named = [
+                        f"{p.name}="
+                        for p in signature.parameters.values()
+                        if p.kind is p.KEYWORD_ONLY
+                    ]
+                    remedy = f"; pass by name: {', '.join(named)}" if named else ""
+                raise type(error)(f"{fn}: {error}{remedy}") from None
             finally:
                 _called.reset(token)
 
