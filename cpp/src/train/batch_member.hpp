@@ -1,7 +1,6 @@
 // One network trained on batches: what Member is to the methods that use all samples in a step.
 #pragma once
 
-#include <algorithm>
 #include <memory>
 #include <utility>
 #include <vector>

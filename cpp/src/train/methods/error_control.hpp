@@ -3,9 +3,7 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
-#include <vector>
 
 #include "train/member.hpp"
 #include "train/methods/method.hpp"
