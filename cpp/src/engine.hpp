@@ -43,14 +43,14 @@ struct Stage {
   bool commit = false;
 };
 
-// A move along Jacobians of the past. J_l, the derivative of the outputs at the point where frame l
-// was made, is kept as sigma' there:
-//   eval <- base + sum_l J_frames[l]^T u_l,   u (frames, n, k)
+// A move along Jacobians of the past. J_l, the derivative of the outputs at the point that was
+// saved in slot l was made, is kept as sigma' there:
+//   eval <- base + sum_l J_slots[l]^T u_l,   u (slots, n, k)
 //   base <- eval, if commit
-// and eval becomes the point of frame `into`, unless into < 0.
+// and the Jacobian at eval is saved in slot `into`, unless into < 0.
 template <class T>
 struct Move {
-  std::vector<Index> frames;
+  std::vector<Index> slots;
   std::vector<T> u;
   Index into = -1;
   bool commit = false;
@@ -91,13 +91,13 @@ class Parts {
   std::array<std::vector<Index>, 3> lists_;
 };
 
-// A Jacobian between those of frames, sum_l shares[l] J_frames[l], of all nodes or a part of them.
+// A Jacobian between saved ones, sum_l shares[l] J_slots[l], of all nodes or a part of them.
 struct Blend {
-  std::vector<Index> frames;
+  std::vector<Index> slots;
   std::vector<double> shares;
   Part nodes = Part::all;
 
-  void add(Index frame, double share) { frames.push_back(frame), shares.push_back(share); }
+  void add(Index slot, double share) { slots.push_back(slot), shares.push_back(share); }
 };
 
 template <class T>
@@ -123,14 +123,15 @@ class Engine {
 
   // One move, then the evaluation there. After it restart() is due before anything but moves.
   virtual void move(const Move<T>& move, const Context& context) = 0;
-  // J_left J_right^T (n k, n k), sample by sample; with one frame on either side the neural tangent
-  // matrix of all outputs there.
-  virtual void frame_ntg(const Blend& left, Index right, double* K, const Context& context) = 0;
+  // J_left J_right^T (n k, n k), sample by sample; with the same one on either side the neural
+  // tangent matrix of all outputs there.
+  virtual void ntg_of_saved(const Blend& left, Index right, double* K, const Context& context) = 0;
   // J_left J_right^T V; V and out (n k, count). Both are sums over the nodes of `left`.
-  virtual void frame_product(const Blend& left, Index right, MatrixView<const double> V,
-                             double* out, const Context& context) = 0;
-  // (sum_ij |s_ij - s'_ij|^8)^(1/8) of the slopes at two frames: little more than the largest term.
-  virtual double frame_distance(Index one, Index other, const Context& context) = 0;
+  virtual void product_of_saved(const Blend& left, Index right, MatrixView<const double> V,
+                                double* out, const Context& context) = 0;
+  // (sum_ij |s_ij - s'_ij|^8)^(1/8) of the slopes of two saved ones: little more than the largest
+  // term.
+  virtual double distance_of_saved(Index one, Index other, const Context& context) = 0;
 
   virtual void save() = 0;     // keeps base ...
   virtual void restore() = 0;  // ... and takes it back; restart() is then due
@@ -144,7 +145,7 @@ class Engine {
   virtual void serialise(Archive& archive) = 0;
   // Slots of gradients and Jacobians that hold something: 0, 1, ... below these.
   struct Kept {
-    Index gradients, frames;
+    Index gradients, jacobians;
   };
   virtual Kept kept() const = 0;
 

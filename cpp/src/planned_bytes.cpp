@@ -14,7 +14,7 @@ namespace {
 constexpr double kDouble = sizeof(double);
 constexpr Index kBlock = 32;  // two vectors of AVX-512 of floats: no padding is coarser
 constexpr Index kVectorBytes = 64;
-constexpr double kFrames = double(TangentHistory::kFrames);
+constexpr double kJacobians = double(TangentHistory::kSlots);
 
 Index ceil_div(Index a, Index b) {
   return (a + b - 1) / b;
@@ -100,16 +100,16 @@ double both_layers_bytes(const RunSizes& s) {
   return kDouble * 11 * weights + element * (3 * weights + 2 * product + n * k);
 }
 
-double frames_bytes(const RunSizes& s, double frames) {
-  return frames * double(s.element) * double(s.n) * padded(s.m);
+double jacobians_bytes(const RunSizes& s, double count) {
+  return count * double(s.element) * double(s.n) * padded(s.m);
 }
 
 // What a flow keeps of a member besides its engine.
 double flow_bytes(const RunSizes& s, FlowMethod method, bool equal_steps) {
   const double N = outputs(s), weights = double(s.element) * padded(s.m) * double(s.d);
   if (method == FlowMethod::tangent)
-    return weights + frames_bytes(s, kFrames) + kDouble * ((kFrames + 4) * N * N + 512 * N) +
-           product_bytes(s);
+    return weights + jacobians_bytes(s, kJacobians) +
+           kDouble * ((kJacobians + 4) * N * N + 512 * N) + product_bytes(s);
   const double copies = equal_steps ? 2 : method == FlowMethod::rk4 ? 6 : 11;
   return copies * weights + product_bytes(s);
 }
@@ -122,7 +122,7 @@ double leap_bytes(const RunSizes& s) {
     const double square = N <= double(tuning::kMostDense) ? N * N : 0;
     small = 30 * p * p + 2 * square + N * (2100 + (2 * double(s.d) + 8) * p);
   }
-  return 3 * weights + frames_bytes(s, kFrames + 3) + kDouble * small + product_bytes(s);
+  return 3 * weights + jacobians_bytes(s, kJacobians + 3) + kDouble * small + product_bytes(s);
 }
 
 }  // namespace

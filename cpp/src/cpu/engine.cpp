@@ -48,7 +48,7 @@ class CpuEngine final : public Engine<T> {
         outputs_(layout_.n * layout_.k),
         residual_(layout_.n * layout_.k),
         gradients_(base_.size()),
-        frames_(layout_.n * layout_.blocks * kBlock<T>) {
+        jacobians_(layout_.n * layout_.blocks * kBlock<T>) {
     this->f_ = outputs_.data();
   }
 
@@ -101,8 +101,8 @@ class CpuEngine final : public Engine<T> {
   }
 
   void move(const Move<T>& move, const Context& context) override {
-    T* slopes = move.into < 0 ? slopes_.data() : frames_.make(move.into);
-    const std::vector<const T*> along = frames(move.frames);
+    T* slopes = move.into < 0 ? slopes_.data() : jacobians_.make(move.into);
+    const std::vector<const T*> along = saved(move.slots);
     T* to = destination(move.commit);
     sweep_.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
       sweep_.vjp_of_slopes(chunk, along, move.u.data(), scratch);
@@ -113,19 +113,19 @@ class CpuEngine final : public Engine<T> {
     finish(context);
   }
 
-  void frame_ntg(const Blend& left, Index right, double* K, const Context& context) override {
+  void ntg_of_saved(const Blend& left, Index right, double* K, const Context& context) override {
     cpu::ntg_of_slopes(jacobians(left, right), K, context);
     sum_over_ranks(K, layout_.n * layout_.k * layout_.n * layout_.k, context);
   }
 
-  void frame_product(const Blend& left, Index right, MatrixView<const double> V, double* out,
-                     const Context& context) override {
+  void product_of_saved(const Blend& left, Index right, MatrixView<const double> V, double* out,
+                        const Context& context) override {
     cpu::ntg_product(jacobians(left, right), V, out, context);
     sum_over_ranks(out, V.size(), context);
   }
 
-  double frame_distance(Index one, Index other, const Context& context) override {
-    double sum = sweep_.slope_distance8(frames_[one], frames_[other], context);
+  double distance_of_saved(Index one, Index other, const Context& context) override {
+    double sum = sweep_.slope_distance8(jacobians_[one], jacobians_[other], context);
     sum_over_ranks(&sum, 1, context);
     return std::pow(sum, 0.125);
   }
@@ -148,10 +148,12 @@ class CpuEngine final : public Engine<T> {
     archive.array(base_.data(), base_.size());
     archive.array(lost_.data(), lost_.size());
     gradients_.serialise(archive);
-    frames_.serialise(archive);
+    jacobians_.serialise(archive);
   }
 
-  typename Engine<T>::Kept kept() const override { return {gradients_.count(), frames_.count()}; }
+  typename Engine<T>::Kept kept() const override {
+    return {gradients_.count(), jacobians_.count()};
+  }
 
   void copy_eval_to(T* W) const override {
     unpack(point_, {0, layout_.blocks}, MatrixView<T>{W, layout_.m, layout_.d});
@@ -195,15 +197,15 @@ class CpuEngine final : public Engine<T> {
     return parts_[part];
   }
 
-  std::vector<const T*> frames(const std::vector<Index>& which) const {
+  std::vector<const T*> saved(const std::vector<Index>& which) const {
     std::vector<const T*> all(which.size());
-    std::transform(which.begin(), which.end(), all.begin(), [&](Index l) { return frames_[l]; });
+    std::transform(which.begin(), which.end(), all.begin(), [&](Index l) { return jacobians_[l]; });
     return all;
   }
   Jacobians<T> jacobians(const Blend& left, Index right) {
     return {layout_,
-            {frames(left.frames), left.shares},
-            {{frames_[right]}, {1}},
+            {saved(left.slots), left.shares},
+            {{jacobians_[right]}, {1}},
             sweep_.c(0),
             blocks_of(left.nodes),
             sweep_.x()};
@@ -306,8 +308,8 @@ class CpuEngine final : public Engine<T> {
   Buffer<T> stage_, sum_, saved_, saved_lost_, slopes_;
   Buffer<double> outputs_;
   Buffer<T> residual_;
-  Slots<Buffer<T>> gradients_, frames_;  // frames as the slopes at their points
-  Parts parts_;                          // of the blocks; empty until they are asked for
+  Slots<Buffer<T>> gradients_, jacobians_;  // Jacobians as the slopes at their points
+  Parts parts_;                             // of the blocks; empty until they are asked for
 };
 
 }  // namespace

@@ -32,7 +32,7 @@ void for_groups(const Jacobians<T>& J, Work&& work) {
 }
 
 // c s of `count` blocks: out (n k, kRowOfGroup), row i k + q. By blocks, whose slopes of all
-// samples lie together in every frame.
+// samples lie together in every saved Jacobian.
 template <class T>
 void weigh(const Jacobians<T>& J, const Slopes<T>& from, const Index* blocks, Index count,
            double* out, const Context& context) {

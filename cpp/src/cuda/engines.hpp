@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "cuda/device_fleet.hpp"
-#include "cuda/frames.hpp"
+#include "cuda/saved_jacobians.hpp"
 
 namespace asymfast::cuda {
 
@@ -25,7 +25,7 @@ class MemberEngine final : public Engine<T> {
         b_(b),
         gradients_(fleet.weights()),
         change_(fleet.weights()),
-        frames_(fleet.of_member(b)) {
+        jacobians_(fleet.of_member(b)) {
     this->f_ = fleet_.host_f(b);
     this->loss_ = fleet_.loss(b);
   }
@@ -70,29 +70,29 @@ class MemberEngine final : public Engine<T> {
   void move(const Move<T>& move, const Context&) override {
     const DeviceLock lock(device_mutex());
     std::vector<double> along;
-    if (!move.frames.empty()) {
-      frames_.pull(fleet_.of_member(b_), move);
+    if (!move.slots.empty()) {
+      jacobians_.pull(fleet_.of_member(b_), move);
       fleet_.gradient(b_, change_.make(0), nullptr, true);
       along = {1};
     }
     fleet_.shift(b_, along, change_, move.commit);
-    fleet_.evaluate(b_, nullptr, move.into < 0 ? nullptr : frames_.slots.make(move.into));
+    fleet_.evaluate(b_, nullptr, move.into < 0 ? nullptr : jacobians_.slots.make(move.into));
   }
 
-  void frame_ntg(const Blend& left, Index right, double* K, const Context&) override {
+  void ntg_of_saved(const Blend& left, Index right, double* K, const Context&) override {
     const DeviceLock lock(device_mutex());
-    frames_.ntg(fleet_.of_member(b_), left, right, K);
+    jacobians_.ntg(fleet_.of_member(b_), left, right, K);
   }
 
-  void frame_product(const Blend& left, Index right, MatrixView<const double> V, double* out,
-                     const Context&) override {
+  void product_of_saved(const Blend& left, Index right, MatrixView<const double> V, double* out,
+                        const Context&) override {
     const DeviceLock lock(device_mutex());
-    frames_.product(fleet_.of_member(b_), left, right, V, out);
+    jacobians_.product(fleet_.of_member(b_), left, right, V, out);
   }
 
-  double frame_distance(Index one, Index other, const Context&) override {
+  double distance_of_saved(Index one, Index other, const Context&) override {
     const DeviceLock lock(device_mutex());
-    return frames_.distance(one, other);
+    return jacobians_.distance(one, other);
   }
 
   void save() override {
@@ -118,14 +118,14 @@ class MemberEngine final : public Engine<T> {
   }
 
   typename Engine<T>::Kept kept() const override {
-    return {gradients_.count(), frames_.slots.count()};
+    return {gradients_.count(), jacobians_.slots.count()};
   }
 
   void serialise(Archive& archive) override {
     const DeviceLock lock(device_mutex());
     fleet_.serialise(b_, archive);
     gradients_.serialise(archive);
-    frames_.slots.serialise(archive);
+    jacobians_.slots.serialise(archive);
   }
 
  private:
@@ -141,7 +141,7 @@ class MemberEngine final : public Engine<T> {
   Index b_;
   Slots<Slot<Device, T>> gradients_;
   Slots<Slot<Device, T>> change_;  // of the weights, in a move
-  Frames<Setup, T> frames_;
+  SavedJacobians<Setup, T> jacobians_;
   Mem saved_;  // base, and what rounding kept out of it
 };
 

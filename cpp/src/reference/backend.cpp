@@ -27,26 +27,26 @@ class ReferenceEngine final : public PlainEngine<T> {
   ReferenceEngine(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
                   Loss loss, double)
       : Base(reference_table().of<T>(), net, X, y, loss, {net.W.data, net.W.data + net.W.size()}),
-        frames_(net.W.size()) {}
+        jacobians_(net.W.size()) {}
 
   void move(const Move<T>& move, const Context& context) override {
     std::vector<double> change(net_.W.size()), one(change.size());
-    for (std::size_t l = 0; l < move.frames.size(); ++l) {
+    for (std::size_t l = 0; l < move.slots.size(); ++l) {
       NetworkView<T> then = net_;
-      then.W.data = frames_[move.frames[l]];
+      then.W.data = jacobians_[move.slots[l]];
       pull(then, move.u.data() + Index(l) * y_.size(), one.data(), context);
       for (std::size_t i = 0; i < change.size(); ++i) change[i] += one[i];
     }
     this->shift(move.commit, [&](Index i) { return change[i]; });
     this->evaluate(context);
-    if (move.into >= 0) std::copy(this->eval_.begin(), this->eval_.end(), frames_.make(move.into));
+    if (move.into >= 0) std::copy(this->eval_.begin(), this->eval_.end(), jacobians_.make(move.into));
   }
 
   // (J_l J^T)_iq,lp = (x_i.x_l / d) sum_j lambda_j a_jq a_jp s_ij s'_lj.
-  void frame_ntg(const Blend& left, Index right, double* K, const Context& context) override {
+  void ntg_of_saved(const Blend& left, Index right, double* K, const Context& context) override {
     std::vector<double> s = slopes(right), blend(s.size());
-    for (std::size_t l = 0; l < left.frames.size(); ++l) {
-      const std::vector<double> one = slopes(left.frames[l]);
+    for (std::size_t l = 0; l < left.slots.size(); ++l) {
+      const std::vector<double> one = slopes(left.slots[l]);
       for (std::size_t i = 0; i < s.size(); ++i) blend[i] += left.shares[l] * one[i];
     }
     const Index n = y_.rows, k = y_.cols, m = net_.m();
@@ -68,15 +68,15 @@ class ReferenceEngine final : public PlainEngine<T> {
     sum_over_ranks(K, y_.size() * y_.size(), context);
   }
 
-  void frame_product(const Blend& left, Index right, MatrixView<const double> V, double* out,
+  void product_of_saved(const Blend& left, Index right, MatrixView<const double> V, double* out,
                      const Context& context) override {
     const Index size = y_.size();
     std::vector<double> K(size * size);
-    frame_ntg(left, right, K.data(), context);
+    ntg_of_saved(left, right, K.data(), context);
     reference_table().product({K.data(), size, size}, V, {out, size, V.cols});
   }
 
-  double frame_distance(Index one, Index other, const Context& context) override {
+  double distance_of_saved(Index one, Index other, const Context& context) override {
     const std::vector<double> s = slopes(one), s_ = slopes(other);
     double sum = 0;
     for (std::size_t i = 0; i < s.size(); ++i) sum += std::pow(s[i] - s_[i], 8);
@@ -86,11 +86,11 @@ class ReferenceEngine final : public PlainEngine<T> {
 
   void serialise(Archive& archive) override {
     Base::serialise(archive);
-    frames_.serialise(archive);
+    jacobians_.serialise(archive);
   }
 
   typename Engine<T>::Kept kept() const override {
-    return {Base::kept().gradients, frames_.count()};
+    return {Base::kept().gradients, jacobians_.count()};
   }
 
  private:
@@ -118,17 +118,17 @@ class ReferenceEngine final : public PlainEngine<T> {
     return Parts(strength)[part];
   }
 
-  // sigma'(Z) at a frame: (n, m).
-  std::vector<double> slopes(Index frame) const {
+  // sigma'(Z) at a slot: (n, m).
+  std::vector<double> slopes(Index slot) const {
     std::vector<double> all;
     for (Index i = 0; i < X_.rows; ++i)
       for (Index j = 0; j < net_.m(); ++j)
         all.push_back(sigma_prime(
-            net_.activation, preactivation(frames_[frame] + j * net_.d(), X_.row(i), net_.d())));
+            net_.activation, preactivation(jacobians_[slot] + j * net_.d(), X_.row(i), net_.d())));
     return all;
   }
 
-  Slots<std::vector<T>> frames_;  // the weights at their points
+  Slots<std::vector<T>> jacobians_;  // the weights at their points
 };
 
 // Stochastic gradient descent: forward pass, gradients, update.

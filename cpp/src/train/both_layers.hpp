@@ -25,18 +25,18 @@ class BothLayers final : public PlainEngine<T> {
   }
 
   // Leaps and the tangent method are refused before.
-  void move(const Move<T>&, const Context&) override { no_frames(); }
-  void frame_ntg(const Blend&, Index, double*, const Context&) override { no_frames(); }
-  void frame_product(const Blend&, Index, MatrixView<const double>, double*,
-                     const Context&) override {
-    no_frames();
+  void move(const Move<T>&, const Context&) override { refuse_saved(); }
+  void ntg_of_saved(const Blend&, Index, double*, const Context&) override { refuse_saved(); }
+  void product_of_saved(const Blend&, Index, MatrixView<const double>, double*,
+                        const Context&) override {
+    refuse_saved();
   }
-  double frame_distance(Index, Index, const Context&) override { return no_frames(); }
+  double distance_of_saved(Index, Index, const Context&) override { return refuse_saved(); }
 
   const T* output_weights() const noexcept override { return net_.a.data; }
 
  private:
-  static double no_frames() { throw std::logic_error("frames are of W alone"); }
+  static double refuse_saved() { throw std::logic_error("slots are of W alone"); }
 
   static std::vector<double> weights_of(const NetworkView<T>& net) {
     std::vector<double> weights(net.W.data, net.W.data + net.W.size());

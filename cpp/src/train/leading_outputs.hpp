@@ -42,7 +42,7 @@ class LeadingOutputs {
         all_(N <= tuning::kAllOutputs),
         kernels_(&kernels),
         recurrence_(kernels, h),
-        r_(all_ ? 0 : TangentHistory::kFrames * N) {}
+        r_(all_ ? 0 : TangentHistory::kSlots * N) {}
 
   TangentHistory past;
 
@@ -51,42 +51,42 @@ class LeadingOutputs {
     return all_ ? 2 * double(N_) * double(N_) * double(m_) : cost(2 * kBlock);
   }
 
-  // A at the point of `frame` with residual r, J' on its left as a blend of frames; leaps from
+  // A at the point of `slot` with residual r, J' on its left as a blend of slots; leaps from
   // there are of some `steps`. Returns flop.
   double keep(Engine<T>& engine, const Blend& mean, const Node& node, const std::vector<double>& r,
               double steps, const Context& context) {
-    const double flop = all_ ? 0 : look_around(engine, node.frame, steps, context);
+    const double flop = all_ ? 0 : look_around(engine, node.slot, steps, context);
     if (context.watch.stopped()) return flop;
     if (all_) {
-      engine.frame_ntg(mean, node.frame, past.matrix(node.frame), context);
+      engine.ntg_of_saved(mean, node.slot, past.matrix(node.slot), context);
       return 2 * double(N_) * double(N_) * double(m_);
     }
-    known_[node.frame] = p_;
-    const Blend weak{mean.frames, mean.shares, Part::weak};
-    weak_ = project(engine, weak, node.frame, r, context), weak_r_ = r;
+    known_[node.slot] = p_;
+    const Blend weak{mean.slots, mean.shares, Part::weak};
+    weak_ = project(engine, weak, node.slot, r, context), weak_r_ = r;
     return flop + cost(p_ + 1) + renew_strong(engine, mean, node, r, context);
   }
 
   // The same where the point has moved a little since keep(): only strong nodes have turned.
   double renew_strong(Engine<T>& engine, const Blend& mean, const Node& node,
                       const std::vector<double>& r, const Context& context) {
-    const Blend strong{mean.frames, mean.shares, Part::strong};
-    const Along part = project(engine, strong, node.frame, r, context);
+    const Blend strong{mean.slots, mean.shares, Part::strong};
+    const Along part = project(engine, strong, node.slot, r, context);
     const std::vector<double> weak_change = follow(weak_.M.data(), r, weak_r_.data());
-    double* M = past.matrix(node.frame);
+    double* M = past.matrix(node.slot);
     for (std::size_t i = 0; i < part.M.size(); ++i) M[i] = weak_.M[i] + part.M[i];
     for (std::size_t i = 0; i < part.Ar.size(); ++i)
-      Ar_[node.frame * p_ + i] = weak_.Ar[i] + weak_change[i] + part.Ar[i];
-    std::copy(r.begin(), r.end(), r_.begin() + node.frame * N_);
+      Ar_[node.slot * p_ + i] = weak_.Ar[i] + weak_change[i] + part.Ar[i];
+    std::copy(r.begin(), r.end(), r_.begin() + node.slot * N_);
     return cost(p_ + 1) / double(kStrongShare);
   }
 
-  // The point of `frame` lies a little beside where it was kept, with residual r.
-  void correct(Index frame, const std::vector<double>& r) {
+  // The point of `slot` lies a little beside where it was kept, with residual r.
+  void correct(Index slot, const std::vector<double>& r) {
     if (all_) return;
-    const std::vector<double> change = follow(past.matrix(frame), r, r_.data() + frame * N_);
-    for (Index i = 0; i < p_; ++i) Ar_[frame * p_ + i] += change[i];
-    std::copy(r.begin(), r.end(), r_.begin() + frame * N_);
+    const std::vector<double> change = follow(past.matrix(slot), r, r_.data() + slot * N_);
+    for (Index i = 0; i < p_; ++i) Ar_[slot * p_ + i] += change[i];
+    std::copy(r.begin(), r.end(), r_.begin() + slot * N_);
   }
   bool few_are_fast() const { return !all_; }
 
@@ -95,7 +95,7 @@ class LeadingOutputs {
   bool use_what_all_know() {
     Index all_know = p_;
     for (const Node& node : past.newest(past.known()))
-      all_know = std::min(all_know, known_[node.frame]);
+      all_know = std::min(all_know, known_[node.slot]);
     if (all_ || all_know == used_) return false;
     used_ = all_know;
     return true;
@@ -103,7 +103,7 @@ class LeadingOutputs {
 
   // The eigenbasis for the recurrence is that of the newest point. Returns flop.
   double renew_basis(const Context& context) {
-    const Index size = all_ ? N_ : used_, newest = past.newest().frame;
+    const Index size = all_ ? N_ : used_, newest = past.newest().slot;
     if (size > 0)
       recurrence_.set_basis(all_ ? past.matrix(newest) : block(newest).data(), size, context);
     return 9 * std::pow(double(size), 3);
@@ -116,14 +116,14 @@ class LeadingOutputs {
     Places at = places(nodes, double(from));
     if (all_) return recurrence_.solve(at, past.matrices(), {}, r, steps, accuracy, context);
     std::vector<double> matrices, forcing, rest;
-    for (const Index frame : at.slots) {
-      const std::vector<double> M = block(frame), there = residual(frame);
+    for (const Index slot : at.slots) {
+      const std::vector<double> M = block(slot), there = residual(slot);
       const std::vector<double> rho = along(there, 1, used_), b = rest_of(there, rho);
       rest.insert(rest.end(), b.begin(), b.end());
       const std::vector<double> M_rho = product(*kernels_, used_, used_, 1, M.data(), rho.data());
       matrices.insert(matrices.end(), M.begin(), M.end());
       for (Index i = 0; i < used_; ++i)  // V^T A (r - V rho)
-        forcing.push_back(Ar_[frame * p_ + i] - M_rho[i]);
+        forcing.push_back(Ar_[slot * p_ + i] - M_rho[i]);
     }
     std::iota(at.slots.begin(), at.slots.end(), Index(0));  // of `matrices`
     const Solution inside =
@@ -146,17 +146,17 @@ class LeadingOutputs {
     return past.extrapolation_errors(ahead, all_ ? whole : along(whole, 1, used_), by);
   }
 
-  void serialise(Archive& archive, double latest, Index frames) {
+  void serialise(Archive& archive, double latest, Index slots) {
     if (!all_) {
       archive(p_, Index(0), N_), archive(used_, Index(0), p_);
       archive(Vt_, p_ * N_);
-      archive(r_, TangentHistory::kFrames * N_);
-      archive(Ar_, TangentHistory::kFrames * p_);
+      archive(r_, TangentHistory::kSlots * N_);
+      archive(Ar_, TangentHistory::kSlots * p_);
       for (Index& known : known_) archive(known, Index(0), p_);
       archive(valid_), archive(age_, Index(0), kOld);
       past.grow(p_);
     }
-    past.serialise(archive, latest, frames);
+    past.serialise(archive, latest, slots);
     recurrence_.serialise(archive, past.empty() ? 0 : all_ ? N_ : used_);
   }
 
@@ -189,14 +189,14 @@ class LeadingOutputs {
   struct Along {
     std::vector<double> M, Ar;
   };
-  Along project(Engine<T>& engine, const Blend& mean, Index frame, const std::vector<double>& r,
+  Along project(Engine<T>& engine, const Blend& mean, Index slot, const std::vector<double>& r,
                 const Context& context) const {
     std::vector<double> V(N_ * (p_ + 1)), AV(V.size());  // (V, r)
     for (Index i = 0; i < N_; ++i) {
       for (Index l = 0; l < p_; ++l) V[i * (p_ + 1) + l] = Vt_[l * N_ + i];
       V[i * (p_ + 1) + p_] = r[i];
     }
-    engine.frame_product(mean, frame, {V.data(), N_, p_ + 1}, AV.data(), context);
+    engine.product_of_saved(mean, slot, {V.data(), N_, p_ + 1}, AV.data(), context);
     const std::vector<double> both = along(AV, p_ + 1, p_);
     Along out;
     for (auto row = both.begin(); row != both.end(); row += p_ + 1) {
@@ -206,16 +206,16 @@ class LeadingOutputs {
     return out;
   }
 
-  std::vector<double> residual(Index frame) const {
-    const auto r = r_.begin() + frame * N_;
+  std::vector<double> residual(Index slot) const {
+    const auto r = r_.begin() + slot * N_;
     return {r, r + N_};
   }
 
   // V^T A V at a point of the past, of the directions in use.
-  std::vector<double> block(Index frame) {
+  std::vector<double> block(Index slot) {
     std::vector<double> M;
     for (Index i = 0; i < used_; ++i) {
-      const double* row = past.matrix(frame) + i * p_;
+      const double* row = past.matrix(slot) + i * p_;
       M.insert(M.end(), row, row + used_);
     }
     return M;
@@ -258,14 +258,14 @@ class LeadingOutputs {
 
   // Adds to V the leading eigenvectors of the rest of the tangent matrix that are fast for leaps of
   // some `steps`. Returns flop.
-  double look_around(Engine<T>& engine, Index frame, double steps, const Context& context) {
+  double look_around(Engine<T>& engine, Index slot, double steps, const Context& context) {
     if (p_ > 0 && 2 * steps <= valid_ && age_ < kOld) return ++age_, 0;
     double flop = 0;
     valid_ = kAhead * steps, age_ = 0;
     for (bool more = true; more && p_ < std::min(N_, tuning::kMostDirections);) {
       const Index sought =
           std::min({std::max(kBlock, p_ / 4), N_ - p_, tuning::kMostDirections - p_});
-      std::vector<double> values, Et = leading_rest(engine, frame, sought, values, context);
+      std::vector<double> values, Et = leading_rest(engine, slot, sought, values, context);
       if (context.watch.stopped()) break;
       flop += 3 * cost(sought);
       const auto found = static_cast<Index>(values.size());
@@ -280,9 +280,9 @@ class LeadingOutputs {
 
   void add_directions(const std::vector<double>& Et, Index more) {
     Vt_.insert(Vt_.end(), Et.begin(), Et.begin() + more * N_);
-    std::vector<double> Ar(TangentHistory::kFrames * (p_ + more));
-    for (Index frame = 0; frame < TangentHistory::kFrames; ++frame)
-      std::copy_n(Ar_.begin() + frame * p_, p_, Ar.begin() + frame * (p_ + more));
+    std::vector<double> Ar(TangentHistory::kSlots * (p_ + more));
+    for (Index slot = 0; slot < TangentHistory::kSlots; ++slot)
+      std::copy_n(Ar_.begin() + slot * p_, p_, Ar.begin() + slot * (p_ + more));
     Ar_ = std::move(Ar);
     p_ += more;
     past.grow(p_);
@@ -290,7 +290,7 @@ class LeadingOutputs {
 
   // Leading eigenvectors of (I - V V^T) J J^T (I - V V^T) by subspace iteration from fixed vectors,
   // (found, N), and their eigenvalues, falling.
-  std::vector<double> leading_rest(Engine<T>& engine, Index frame, Index sought,
+  std::vector<double> leading_rest(Engine<T>& engine, Index slot, Index sought,
                                    std::vector<double>& values, const Context& context) const {
     std::vector<double> Et(sought * N_);
     std::uint64_t state = 0x9e3779b97f4a7c15u;
@@ -302,7 +302,7 @@ class LeadingOutputs {
       const Index rows = orthonormalise(*kernels_, Et, Vt_, N_, context);
       if (rows == 0) return {};
       std::vector<double> E = transposed(Et, rows, N_), Y(E.size());
-      engine.frame_product({{frame}, {1}}, frame, {E.data(), N_, rows}, Y.data(), context);
+      engine.product_of_saved({{slot}, {1}}, slot, {E.data(), N_, rows}, Y.data(), context);
       if (context.watch.stopped()) return {};
       if (pass < 2) {
         Et = transposed(Y, N_, rows);
@@ -318,15 +318,15 @@ class LeadingOutputs {
   bool all_;
   const KernelTable* kernels_;
   Recurrence recurrence_;
-  Index p_ = 0, used_ = 0;                              // columns of V, and those of them in use
-  std::array<Index, TangentHistory::kFrames> known_{};  // columns that a point knows of
-  std::vector<double> Vt_;                              // (p, N)
-  std::vector<double> r_;                               // (frame, N)
-  std::vector<double> Ar_;                              // (frame, p): V^T A r
-  Along weak_;                                          // of the weak nodes at the newest point,
-  std::vector<double> weak_r_;                          // and the residual then
-  double valid_ = 0;                                    // leaps that V is good for
-  Index age_ = 0;                                       // leaps since V was looked at
+  Index p_ = 0, used_ = 0;                             // columns of V, and those of them in use
+  std::array<Index, TangentHistory::kSlots> known_{};  // columns that a point knows of
+  std::vector<double> Vt_;                             // (p, N)
+  std::vector<double> r_;                              // (slot, N)
+  std::vector<double> Ar_;                             // (slot, p): V^T A r
+  Along weak_;                                         // of the weak nodes at the newest point,
+  std::vector<double> weak_r_;                         // and the residual then
+  double valid_ = 0;                                   // leaps that V is good for
+  Index age_ = 0;                                      // leaps since V was looked at
 };
 
 }  // namespace asymfast

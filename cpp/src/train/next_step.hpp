@@ -21,7 +21,7 @@ template <class T>
 class NextStep {
  public:
   // The Jacobian of the engine's base is kept in nodes[0], with points of the past behind it; r is
-  // its residual. Evaluations use frames from `scratch` on. Nothing: the way is too long, or the
+  // its residual. Evaluations use slots from `scratch` on. Nothing: the way is too long, or the
   // call was abandoned.
   std::optional<Blend> mean(Member<T>& member, const TangentHistory::Nodes& nodes,
                             const std::vector<double>& r, double h, double relative_error,
@@ -29,10 +29,10 @@ class NextStep {
     // An error e of A, relative to it, moves r by e h A r a step.
     const double allowed = std::max(kOfError * relative_error, 1e-13);
     Engine<T>& engine = *member.engine;
-    const Index here = nodes[0].frame;
+    const Index here = nodes[0].slot;
     if (nodes.size() >= kEnough && nodes[0].at - nodes[1].at >= kApart) {
       const double steps = nodes[0].at - nodes[1].at;
-      const double way = 2 * engine.frame_distance(here, nodes[1].frame, context) / steps;
+      const double way = 2 * engine.distance_of_saved(here, nodes[1].slot, context) / steps;
       if (way * way / 12 <= allowed) return foretold(nodes, 0.5, 0.5);
       if (std::pow(way, 4) / 2880 <= allowed) {
         evaluate(member, here, r, -h / 2, scratch, context);
@@ -61,7 +61,7 @@ class NextStep {
       at.push_back(nodes[i].at);
     Blend blend;
     for (std::size_t i = 0; i < at.size(); ++i)
-      blend.add(nodes[i].frame, (i == 0 ? share : 0) + later * lagrange(at, i, at[0] + 1));
+      blend.add(nodes[i].slot, (i == 0 ? share : 0) + later * lagrange(at, i, at[0] + 1));
     return blend;
   }
 
@@ -95,7 +95,7 @@ class NextStep {
       }
       if (context.watch.stopped()) return {};
       // sigma'' is about 1 at most.
-      const double way = member.engine->frame_distance(here, mean.frames.back(), context) /
+      const double way = member.engine->distance_of_saved(here, mean.slots.back(), context) /
                          kPlaces[tried - 1][tried - 1];
       if (!std::isfinite(way)) return {};
       const int count = needed(way);

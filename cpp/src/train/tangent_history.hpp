@@ -14,28 +14,28 @@
 
 namespace asymfast {
 
-// What a method remembers of past points: where each lies, the frame that keeps its Jacobian, and
+// What a method remembers of past points: where each lies, the slot that keeps its Jacobian, and
 // its matrix, Theta = J J^T or one like it. From how well each order would have foretold a new
 // matrix follow the order and the length of the next step.
 class TangentHistory {
  public:
   static constexpr Index kMostOrder = 8;
-  static constexpr Index kFrames = kMostOrder + 2;  // the past, one more to judge it, the new one
+  static constexpr Index kSlots = kMostOrder + 2;  // the past, one more to judge it, the new one
 
   struct Node {
     double at;  // a time or a number of steps
-    Index frame;
+    Index slot;
   };
   using Nodes = std::vector<Node>;
   using Errors = std::array<double, kMostOrder + 2>;  // by order; 0: not known
 
   // Matrices are of size N.
-  explicit TangentHistory(Index N) : N_(N), matrices_(kFrames * N * N) {}
+  explicit TangentHistory(Index N) : N_(N), matrices_(kSlots * N * N) {}
 
   // Matrices become of size N, with what they were in the upper left corner.
   void grow(Index N) {
-    std::vector<double> larger(kFrames * N * N);
-    for (Index row = 0; row < kFrames * N_; ++row)
+    std::vector<double> larger(kSlots * N * N);
+    for (Index row = 0; row < kSlots * N_; ++row)
       std::copy_n(matrices_.begin() + row * N_, N_, larger.begin() + (row / N_ * N + row % N_) * N);
     matrices_ = std::move(larger);
     N_ = N;
@@ -52,18 +52,18 @@ class TangentHistory {
     all.insert(all.end(), nodes_.begin(), nodes_.begin() + count);
     return all;
   }
-  double* matrix(Index frame) { return matrices_.data() + frame * N_ * N_; }
+  double* matrix(Index slot) { return matrices_.data() + slot * N_ * N_; }
   const std::vector<double>& matrices() const { return matrices_; }
 
-  Index free_frame() const {
-    Index frame = 0;
-    const auto taken = [&](const Node& node) { return node.frame == frame; };
-    while (std::any_of(nodes_.begin(), nodes_.end(), taken)) ++frame;
-    return frame;
+  Index free_slot() const {
+    Index slot = 0;
+    const auto taken = [&](const Node& node) { return node.slot == slot; };
+    while (std::any_of(nodes_.begin(), nodes_.end(), taken)) ++slot;
+    return slot;
   }
 
-  // The frame of a rejected step may hold NaN, which no later sum may meet.
-  void forget_free_frame() { std::fill_n(matrix(free_frame()), N_ * N_, 0.0); }
+  // The slot of a rejected step may hold NaN, which no later sum may meet.
+  void forget_free_slot() { std::fill_n(matrix(free_slot()), N_ * N_, 0.0); }
 
   void push(const Node& node) {
     nodes_.insert(nodes_.begin(), node);
@@ -75,12 +75,12 @@ class TangentHistory {
   // corner. Up to a constant, the error of a prediction of order q.
   Errors extrapolation_errors(const Node& ahead, const std::vector<double>& whole, Index by) {
     Errors errors{};
-    const std::vector<double> actual = times(ahead.frame, whole);
+    const std::vector<double> actual = times(ahead.slot, whole);
     std::vector<std::vector<double>> past;
     std::vector<double> at;  // of the q newest
     const Index most = std::min({order_ + by, known(), kMostOrder});
     past.reserve(most), at.reserve(most);
-    for (Index i = 0; i < most; ++i) past.push_back(times(nodes_[i].frame, whole));
+    for (Index i = 0; i < most; ++i) past.push_back(times(nodes_[i].slot, whole));
     for (Index q = 1; q <= most; ++q) {
       at.push_back(nodes_[q - 1].at);
       if (q < order_ - by) continue;
@@ -135,27 +135,27 @@ class TangentHistory {
     return best_factor;
   }
 
-  // Nodes lie at `latest` or before; the engine has kept `frames` Jacobians.
-  void serialise(Archive& archive, double latest, Index frames) {
+  // Nodes lie at `latest` or before; the engine has kept `slots` Jacobians.
+  void serialise(Archive& archive, double latest, Index slots) {
     Index count = known();
     archive(count, Index(0), kMostOrder + 1);
     nodes_.resize(count);
     archive(order_, Index(1), std::clamp<Index>(count, 1, kMostOrder));
-    archive(matrices_, kFrames * N_ * N_);
-    std::array<bool, kFrames> taken{};
+    archive(matrices_, kSlots * N_ * N_);
+    std::array<bool, kSlots> taken{};
     double newer = latest;
     for (Node& node : nodes_) {
       archive(node.at, 0.0, newer);
-      archive(node.frame, Index(0), std::min(kFrames, frames) - 1);
-      bool& its = taken[node.frame];
+      archive(node.slot, Index(0), std::min(kSlots, slots) - 1);
+      bool& its = taken[node.slot];
       archive.require(!its && (&node == &nodes_.front() || node.at < newer));
       its = true, newer = node.at;
     }
   }
 
  private:
-  std::vector<double> times(Index frame, const std::vector<double>& v) {
-    const double* A = matrix(frame);
+  std::vector<double> times(Index slot, const std::vector<double>& v) {
+    const double* A = matrix(slot);
     const auto size = static_cast<Index>(v.size());
     std::vector<double> product(v.size());
     for (Index i = 0; i < size; ++i) {
@@ -172,15 +172,15 @@ class TangentHistory {
   Index N_;
   Index order_ = 1;
   Nodes nodes_;                   // the newest first
-  std::vector<double> matrices_;  // (frame, N, N)
+  std::vector<double> matrices_;  // (slot, N, N)
 };
 
-// Where nodes lie, in units of `unit` from `from`; slots are their frames.
+// Where nodes lie, in units of `unit` from `from`; slots are their slots.
 inline Places places(const TangentHistory::Nodes& nodes, double from, double unit = 1) {
   Places places;
   for (const TangentHistory::Node& node : nodes) {
     places.at.push_back((node.at - from) / unit);
-    places.slots.push_back(node.frame);
+    places.slots.push_back(node.slot);
   }
   return places;
 }
@@ -190,7 +190,7 @@ template <class T>
 Move<T> move_along(const TangentHistory::Nodes& nodes, const std::vector<double>& u, double by,
                    Index into, bool commit) {
   Move<T> move{{}, std::vector<T>(u.size()), into, commit};
-  for (const TangentHistory::Node& node : nodes) move.frames.push_back(node.frame);
+  for (const TangentHistory::Node& node : nodes) move.slots.push_back(node.slot);
   for (std::size_t i = 0; i < u.size(); ++i) move.u[i] = T(by * u[i]);
   return move;
 }

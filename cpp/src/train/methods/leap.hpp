@@ -71,7 +71,7 @@ class Leap : public Method<Member<T>> {
   void serialise(Archive& archive, const Member<T>& member) override {
     constexpr double kMost = std::numeric_limits<double>::max();
     archive(front_, Index(0), descent_.steps), archive(start_, Index(0), front_);
-    outputs_.serialise(archive, double(front_), member.engine->kept().frames);
+    outputs_.serialise(archive, double(front_), member.engine->kept().jacobians);
     archive(last_order_, Index(0), std::max<Index>(outputs_.past.known() - 1, 0));
     archive(length_, 0.0, kMost), next_step_.serialise(archive), account_.serialise(archive);
     archive(rounding_, 0.0, kMost), archive(moved_);
@@ -100,7 +100,7 @@ class Leap : public Method<Member<T>> {
   // h times the largest eigenvalue. Beyond it r swings from step to step for long, on a way that
   // errors change and that the end of a leap of an even number of steps hardly shows.
   static constexpr double kMostCurvature = 1.95;
-  static constexpr Index kScratchFrame = TangentHistory::kFrames;  // and the next two
+  static constexpr Index kScratchSlot = TangentHistory::kSlots;  // and the next two
 
   bool leaps() const {
     return length_ >= double(shortest_) && !outputs_.past.empty() &&
@@ -158,15 +158,15 @@ class Leap : public Method<Member<T>> {
 
   // Takes J and A at the front into the history, and from them the length of the next leap.
   void look(Member<T>& member, const Context& context) {
-    const Node here{double(front_), outputs_.past.free_frame()};
+    const Node here{double(front_), outputs_.past.free_slot()};
     rounding_ = rounding_of(member);
-    member.engine->move({{}, {}, here.frame, false}, context);
+    member.engine->move({{}, {}, here.slot, false}, context);
     const bool known = keep_matrix(member, Nodes(1, here), r_, share(shortest_), context);
     member.engine->restart(context);
     account_.charge(member, 2 * account_.unit());
     if (context.watch.stopped()) return;
     if (!known) {
-      outputs_.past.forget_free_frame();
+      outputs_.past.forget_free_slot();
     } else {
       if (!outputs_.past.empty()) {
         auto errors = outputs_.extrapolation_errors(here, sum_r_, TangentHistory::kMostOrder);
@@ -195,12 +195,12 @@ class Leap : public Method<Member<T>> {
     if (outputs_.use_what_all_know()) renew_basis(member, context);
     const Index steps = fitted();
     const double tolerated = allowed(steps);
-    const Node ahead{double(front_ + steps), outputs_.past.free_frame()};
+    const Node ahead{double(front_ + steps), outputs_.past.free_slot()};
     const Nodes past = outputs_.past.newest(outputs_.past.order());
     const Nodes all = outputs_.past.newest(outputs_.past.order(), ahead);
     Solution found = solve(member, past, front_, steps, r_, tolerated, context);
     engine.save();
-    engine.move(move_along<T>(past, found.moments, -h_, ahead.frame, true), context);
+    engine.move(move_along<T>(past, found.moments, -h_, ahead.slot, true), context);
     moved_ = true;
     if (context.watch.stopped()) return false;
     ++member.evaluations;
@@ -239,14 +239,14 @@ class Leap : public Method<Member<T>> {
     for (const Part part : {Part::all, Part::strong}) {
       if (!keep_matrix(member, all, r, tolerated / norm(r), context, part)) return false;
       found = solve(member, all, front_, steps, r_, tolerated, context);
-      const Index into = part == Part::all ? all[0].frame : -1;
+      const Index into = part == Part::all ? all[0].slot : -1;
       engine.restore();
       engine.move(move_along<T>(all, found.moments, -h_, into, true), context);
       if (context.watch.stopped()) return false;
       ++member.evaluations;
       r = member.residual();
     }
-    outputs_.correct(all[0].frame, r);
+    outputs_.correct(all[0].slot, r);
     return true;
   }
 
@@ -263,7 +263,7 @@ class Leap : public Method<Member<T>> {
   bool reject(Member<T>& member, Index steps, double factor) {
     member.engine->restore();
     length_ = double(steps) * factor;
-    outputs_.past.forget_free_frame();
+    outputs_.past.forget_free_slot();
     since_ = 0;
     return false;
   }
@@ -322,7 +322,7 @@ class Leap : public Method<Member<T>> {
   // or the call was abandoned.
   bool keep_matrix(Member<T>& member, const Nodes& nodes, const std::vector<double>& r,
                    double relative, const Context& context, Part part = Part::all) {
-    const auto mean = next_step_.mean(member, nodes, r, h_, relative, kScratchFrame, context);
+    const auto mean = next_step_.mean(member, nodes, r, h_, relative, kScratchSlot, context);
     if (!mean) return false;
     const double steps = std::max(length_, double(shortest_));
     account_.charge(member,

@@ -46,22 +46,22 @@ class Tangent : public Dense<T> {
     if (past_.empty()) begin(member, context);
     const Nodes past = past_.newest(past_.order());
     const double tolerated = allowed(h);
-    const Node ahead{this->end_of_step(h), past_.free_frame()};
+    const Node ahead{this->end_of_step(h), past_.free_slot()};
     const auto predicted = solve(member, past, this->front_, h, r_, tolerated, context);
-    engine.move(move_along<T>(past, predicted.moments, -1, ahead.frame, false), context);
+    engine.move(move_along<T>(past, predicted.moments, -1, ahead.slot, false), context);
     if (context.watch.stopped()) return false;
     ++member.evaluations;
     if (!(engine.loss() <= member.loss_limit))
       return reject(member, h, 0.2, std::numeric_limits<double>::infinity(), context);
     const std::vector<T> predicted_weights = member.weights();
-    keep_theta(member, ahead.frame, context);
+    keep_theta(member, ahead.slot, context);
 
     const Nodes all = past_.newest(past_.order(), ahead);
     const auto corrected = solve(member, all, this->front_, h, r_, tolerated, context);
     const std::vector<double> whole = sum_of_nodes(corrected.moments, N_);  // int r dt
     const auto errors = past_.extrapolation_errors(ahead, whole, 1);
     engine.save();
-    engine.move(move_along<T>(all, corrected.moments, -1, ahead.frame, true), context);
+    engine.move(move_along<T>(all, corrected.moments, -1, ahead.slot, true), context);
     if (context.watch.stopped()) return false;
     ++member.evaluations;
 
@@ -77,7 +77,7 @@ class Tangent : public Dense<T> {
     }
     control_.accept(member, tolerated, context);
 
-    keep_theta(member, ahead.frame, context);
+    keep_theta(member, ahead.slot, context);
     if (context.watch.stopped()) return false;
     last_order_ = past_.order();
     start_r_ = std::exchange(r_, std::move(r));
@@ -114,7 +114,7 @@ class Tangent : public Dense<T> {
   void serialise(Archive& archive, const Member<T>& member) override {
     Dense<T>::serialise(archive, member);
     account_.serialise(archive);
-    past_.serialise(archive, this->front_, member.engine->kept().frames);
+    past_.serialise(archive, this->front_, member.engine->kept().jacobians);
     const Index N = past_.empty() ? 0 : N_;
     archive(last_order_, Index(0), std::max<Index>(past_.known() - 1, 0));
     archive(r_, N), archive(start_r_, this->last_h_ > 0 ? N : 0);
@@ -155,13 +155,13 @@ class Tangent : public Dense<T> {
     renew_basis(member, context);
   }
 
-  void keep_theta(Member<T>& member, Index frame, const Context& context) {
-    member.engine->frame_ntg({{frame}, {1}}, frame, past_.matrix(frame), context);
+  void keep_theta(Member<T>& member, Index slot, const Context& context) {
+    member.engine->ntg_of_saved({{slot}, {1}}, slot, past_.matrix(slot), context);
     account_.charge(member, double(N_) * double(N_) * double(m_));
   }
 
   void renew_basis(Member<T>& member, const Context& context) {
-    ode_.set_basis(past_.matrix(past_.newest().frame), N_, context);
+    ode_.set_basis(past_.matrix(past_.newest().slot), N_, context);
     account_.charge(member, 9 * std::pow(double(N_), 3));
   }
 
@@ -176,7 +176,7 @@ class Tangent : public Dense<T> {
   bool reject(Member<T>& member, double h, double factor, double error, const Context& context) {
     control_.reject(member, error, context);
     h_ = h * factor;
-    past_.forget_free_frame();
+    past_.forget_free_slot();
     return false;
   }
 

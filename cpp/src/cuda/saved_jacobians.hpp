@@ -21,20 +21,20 @@
 namespace asymfast::cuda {
 
 template <class Setup, class T>
-class Frames {
+class SavedJacobians {
   using Device = typename Setup::Device;
   using Doubles = Memory<Device, double>;
 
  public:
   // p: the member's problem, here and in what follows.
-  explicit Frames(const Problem<T>& p) : slots(p.n * p.m) {}
+  explicit SavedJacobians(const Problem<T>& p) : slots(p.n * p.m) {}
 
-  // p.pulled <- dL/dZ of a loss whose gradient is sum_l J_frames[l]^T u_l:
+  // p.pulled <- dL/dZ of a loss whose gradient is sum_l J_slots[l]^T u_l:
   //   pulled_ij = sum_l s_lij sum_q c_jq u_liq.
   void pull(const Problem<T>& p, const Move<T>& move) const {
     const Memory<Device, T> memory(move.u);
     const T* u = memory.data();
-    const Blended<T> s = blended({move.frames, std::vector<double>(move.frames.size(), 1.0)});
+    const Blended<T> s = blended({move.slots, std::vector<double>(move.slots.size(), 1.0)});
     for_elements<Device>(
         p.n * p.m, ASYMFAST_ON_DEVICE(Index e) {
           const Index i = e / p.m, j = e % p.m;
@@ -76,8 +76,8 @@ class Frames {
   }
 
   // (sum_e (one_e - other_e)^8)^(1/8)
-  double distance(Index frame, Index other_frame) const {
-    const T *one = slots[frame], *other = slots[other_frame];
+  double distance(Index slot, Index other_slot) const {
+    const T *one = slots[slot], *other = slots[other_slot];
     const Index size = slots.size();
     const auto of_parts = in_parts<Device, double>(
         size, ASYMFAST_ON_DEVICE(Index first, Index step) {
@@ -104,8 +104,8 @@ class Frames {
 
   Blended<T> blended(const Blend& blend) const {
     Blended<T> all;
-    for (std::size_t l = 0; l < blend.frames.size(); ++l)
-      all.add(blend.shares[l], slots[blend.frames[l]]);
+    for (std::size_t l = 0; l < blend.slots.size(); ++l)
+      all.add(blend.shares[l], slots[blend.slots[l]]);
     return all;
   }
 
