@@ -43,8 +43,8 @@ struct Stage {
   bool commit = false;
 };
 
-// A move along Jacobians of the past. J_l, the derivative of the outputs at the point that was
-// saved in slot l was made, is kept as sigma' there:
+// A move along Jacobians of the past. J_l, the derivative of the outputs that was saved in slot l,
+// is kept as sigma' at its point:
 //   eval <- base + sum_l J_slots[l]^T u_l,   u (slots, n, k)
 //   base <- eval, if commit
 // and the Jacobian at eval is saved in slot `into`, unless into < 0.
@@ -129,8 +129,7 @@ class Engine {
   // J_left J_right^T V; V and out (n k, count). Both are sums over the nodes of `left`.
   virtual void product_of_saved(const Blend& left, Index right, MatrixView<const double> V,
                                 double* out, const Context& context) = 0;
-  // (sum_ij |s_ij - s'_ij|^8)^(1/8) of the slopes of two saved ones: little more than the largest
-  // term.
+  // (sum_ij |s_ij - s'_ij|^8)^(1/8) of the slopes of two saved ones, little above the largest term.
   virtual double distance_of_saved(Index one, Index other, const Context& context) = 0;
 
   virtual void save() = 0;     // keeps base ...

@@ -39,7 +39,8 @@ class ReferenceEngine final : public PlainEngine<T> {
     }
     this->shift(move.commit, [&](Index i) { return change[i]; });
     this->evaluate(context);
-    if (move.into >= 0) std::copy(this->eval_.begin(), this->eval_.end(), jacobians_.make(move.into));
+    if (move.into >= 0)
+      std::copy(this->eval_.begin(), this->eval_.end(), jacobians_.make(move.into));
   }
 
   // (J_l J^T)_iq,lp = (x_i.x_l / d) sum_j lambda_j a_jq a_jp s_ij s'_lj.
@@ -69,7 +70,7 @@ class ReferenceEngine final : public PlainEngine<T> {
   }
 
   void product_of_saved(const Blend& left, Index right, MatrixView<const double> V, double* out,
-                     const Context& context) override {
+                        const Context& context) override {
     const Index size = y_.size();
     std::vector<double> K(size * size);
     ntg_of_saved(left, right, K.data(), context);
@@ -118,7 +119,7 @@ class ReferenceEngine final : public PlainEngine<T> {
     return Parts(strength)[part];
   }
 
-  // sigma'(Z) at a slot: (n, m).
+  // sigma'(Z) at a saved point: (n, m).
   std::vector<double> slopes(Index slot) const {
     std::vector<double> all;
     for (Index i = 0; i < X_.rows; ++i)

@@ -36,7 +36,7 @@ class BothLayers final : public PlainEngine<T> {
   const T* output_weights() const noexcept override { return net_.a.data; }
 
  private:
-  static double refuse_saved() { throw std::logic_error("slots are of W alone"); }
+  static double refuse_saved() { throw std::logic_error("saved Jacobians are of W alone"); }
 
   static std::vector<double> weights_of(const NetworkView<T>& net) {
     std::vector<double> weights(net.W.data, net.W.data + net.W.size());

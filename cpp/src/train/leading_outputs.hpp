@@ -51,7 +51,7 @@ class LeadingOutputs {
     return all_ ? 2 * double(N_) * double(N_) * double(m_) : cost(2 * kBlock);
   }
 
-  // A at the point of `slot` with residual r, J' on its left as a blend of slots; leaps from
+  // A at the point of `node` with residual r, J' on its left as a blend of saved ones; leaps from
   // there are of some `steps`. Returns flop.
   double keep(Engine<T>& engine, const Blend& mean, const Node& node, const std::vector<double>& r,
               double steps, const Context& context) {
@@ -81,7 +81,7 @@ class LeadingOutputs {
     return cost(p_ + 1) / double(kStrongShare);
   }
 
-  // The point of `slot` lies a little beside where it was kept, with residual r.
+  // The point in `slot` lies a little beside where it was kept, with residual r.
   void correct(Index slot, const std::vector<double>& r) {
     if (all_) return;
     const std::vector<double> change = follow(past.matrix(slot), r, r_.data() + slot * N_);

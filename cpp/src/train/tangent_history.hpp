@@ -14,8 +14,8 @@
 
 namespace asymfast {
 
-// What a method remembers of past points: where each lies, the slot that keeps its Jacobian, and
-// its matrix, Theta = J J^T or one like it. From how well each order would have foretold a new
+// What a method remembers of past points: where each lies, the slot in which its Jacobian is saved,
+// and its matrix, Theta = J J^T or one like it. From how well each order would have foretold a new
 // matrix follow the order and the length of the next step.
 class TangentHistory {
  public:
@@ -135,7 +135,7 @@ class TangentHistory {
     return best_factor;
   }
 
-  // Nodes lie at `latest` or before; the engine has kept `slots` Jacobians.
+  // Nodes lie at `latest` or before; the engine has saved so many Jacobians.
   void serialise(Archive& archive, double latest, Index slots) {
     Index count = known();
     archive(count, Index(0), kMostOrder + 1);
@@ -175,7 +175,7 @@ class TangentHistory {
   std::vector<double> matrices_;  // (slot, N, N)
 };
 
-// Where nodes lie, in units of `unit` from `from`; slots are their slots.
+// Where nodes lie, in units of `unit` from `from`, and their slots.
 inline Places places(const TangentHistory::Nodes& nodes, double from, double unit = 1) {
   Places places;
   for (const TangentHistory::Node& node : nodes) {
