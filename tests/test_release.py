@@ -13,6 +13,7 @@ from pathlib import Path
 import asymfast as af
 import pytest
 from asymfast import cli
+from mutants import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -95,3 +96,9 @@ def test_the_citation_can_be_read():
     assert citation["license"] == PYPROJECT["project"]["license"]
     authors = [one["family-names"] for one in citation["preferred-citation"]["authors"]]
     assert authors == ["Caron", "Ayed", "Jung", "Lee", "Lee", "Yang"]
+
+
+def test_mutants_still_apply():
+    """Each replaces exactly one place of its file, also after that has been rewritten."""
+    stale = [each for each in MUTANTS if (ROOT / each.file).read_text().count(each.right) != 1]
+    assert not stale
