@@ -99,7 +99,7 @@ lint: $(VENV)/.tools
 
 # Static analysis; .clang-tidy says of what. It is Clang's, and lacks the compiler's header of OpenMP.
 TIDY := $(BIN)/clang-tidy -p build/tidy --quiet --extra-arg=-Wno-unknown-warning-option \
-  --extra-arg=-isystem$(CURDIR)/build/tidy/openmp
+  --extra-arg=-isystem$(CURDIR)/build/tidy/openmp --extra-arg=-I$(CURDIR)/cpp/src
 tidy: $(VENV)/.tools
 	$(CONFIGURE) --preset tidy
 	mkdir -p build/tidy/openmp

@@ -43,7 +43,7 @@ double partial_sums(const RunSizes& s, Index samples) {
 // Whether a step goes through the samples (cpu/sample_pass.hpp).
 bool goes_through_samples(const RunSizes& s, double nodes) {
   return s.n >= tuning::kSmallestPart * tuning::kFewestParts && s.d <= tuning::kFewInputs &&
-         double(s.element) * nodes <= double(tuning::kSlopeBytes / tuning::kSmallestTile);
+         double(s.element * tuning::kSmallestTile) * nodes <= double(tuning::kSlopeBytes);
 }
 
 RunProblem problem_of(const RunSizes& s, bool train_output) {

@@ -1,7 +1,7 @@
 // States of interrupted runs, altered and resumed: each is refused, or the run ends with finite
 // numbers; never a crash, a hang or unbounded memory.
 //
-//   asymfast_fuzz_states [inputs [seed]]
+//   asymfast_fuzz_states [inputs [seed [anything: names each input before it is tried]]]
 //
 // The harness defines the functions of Archive itself, so that it knows where every field of a
 // state lies: numbers, lengths and arrays are altered one by one, and no mutation is noise that the
@@ -401,19 +401,20 @@ class Mutator {
                        const char* what) {
   std::printf("%s, seed %llu, input %lld: %s\n", trainer.name.c_str(),
               static_cast<unsigned long long>(seed), static_cast<long long>(input), what);
-  std::exit(1);
+  std::fflush(stdout);
+  std::_Exit(1);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::int64_t inputs = argc > 1 ? std::atoll(argv[1]) : 20'000;
+  const std::int64_t inputs = argc > 1 ? std::strtoll(argv[1], nullptr, 10) : 20'000;
   const std::uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1;
   Trainers all = all_trainers();
   for (const auto& trainer : all)
     for (const State& state : trainer->states)
       check::expect(trainer->resume(state.bytes), (trainer->name + ": its own state").c_str());
-  const bool verbose = std::getenv("ASYMFAST_FUZZ_VERBOSE") != nullptr;
+  const bool verbose = argc > 3;
   for (std::int64_t i = 0; i < inputs; ++i) {
     Mutator mutate(seed * 1'000'003 + std::uint64_t(i));  // each input by itself
     Trainer& trainer = *all[std::size_t(i) % all.size()];

@@ -74,6 +74,7 @@ void check_stop() {
 void check_nesting(const Context& context) {
   std::atomic<int> done{0};
   std::vector<std::thread> callers;
+  callers.reserve(4);
   for (int caller = 0; caller < 4; ++caller)
     callers.emplace_back([&] {
       for (int repeat = 0; repeat < 50; ++repeat)

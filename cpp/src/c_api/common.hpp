@@ -81,16 +81,17 @@ inline Index count(const char* who, const char* name, int64_t value) {
 // ---- structs of any version up to this one
 
 template <class Struct>
-const Struct& of_this_version(const char* who, const char* name, const Struct& given) {
+void check_version(const char* who, const char* name, const Struct& given) {
   if (given.struct_size != sizeof(Struct))  // there has been one version only
     refuse(who, std::string(name) + "->struct_size must be " + std::to_string(sizeof(Struct)) +
                     ", got " + std::to_string(given.struct_size));
-  return given;
 }
 
 template <class Struct>
 Struct filled(const char* who, const char* name, const Struct* given) {
-  return given ? of_this_version(who, name, *given) : Struct{};
+  if (!given) return {};
+  check_version(who, name, *given);
+  return *given;
 }
 
 inline Execution execution_of(const char* who, const asymfast_execution& given) {

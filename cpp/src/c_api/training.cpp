@@ -238,7 +238,7 @@ asymfast_status asymfast_run_column(const asymfast_run* run, const char* name,
   return guarded([&] {
     const char* who = "run_column";
     required(who, "run", run), required(who, "name", name), required(who, "column", column);
-    of_this_version(who, "column", *column);
+    check_version(who, "column", *column);
     for (const asymfast_run::Column& one : run->columns)
       if (one.name == name) {
         *column = one.at;

@@ -268,13 +268,12 @@ class CpuEngine final : public Engine<T> {
       return shift_by(chunk, update.commit,
                       [=](Index i, Vec<T> lost) { return along_gradient * g[i] + lost; });
     const auto [first, count] = weights_of(chunk);
-    const Vec<T> keep = broadcast<Vec<T>>(T(update.keep_sum));
-    const T gain = T(update.gain);
+    const T keep = T(update.keep_sum), gain = T(update.gain);
     Vec<T>* sum = as_vectors(sum_.data() + first);
     if (update.keep_sum == 0)
       std::fill_n(sum, count / kLanes<T>, Vec<T>{});  // a rejected step may have left NaN
     shift_by(chunk, update.commit, [=](Index i, Vec<T> lost) {
-      sum[i] = fma(keep, sum[i], gain * g[i]);
+      sum[i] = fma(broadcast<Vec<T>>(keep), sum[i], gain * g[i]);
       Vec<T> change = along_gradient * g[i] + lost;
       change += along_sum * sum[i];
       return change;
