@@ -97,6 +97,7 @@ def test_the_protocol_that_waits_for_streams_comes_first():
         ({"shape": ()}, ValueError, "must not be empty"),
         ({"data": (0x7002, False)}, ValueError, "aligned"),
         ({"stream": 0}, ValueError, "stream 0"),
+        ({"typestr": None}, TypeError, "invalid __cuda_array_interface__"),
     ],
 )
 def test_what_an_interface_must_not_say(changed, kind, message):
@@ -250,6 +251,24 @@ def test_inputs_on_the_device_are_checked(emulation):
         case.net(OnGpu(bad), **on)
     with pytest.raises(ValueError, match="y must have shape"):
         case.net.loss(OnGpu(case.X), OnGpu(case.y[1:]), **on)
+
+
+def test_results_beyond_the_range_are_refused_on_the_device(emulation):
+    case = problem(activation="identity")
+    net, on = (
+        af.Network(1e200 * case.net.W, case.net.a, case.net.lam, activation="identity"),
+        "cuda",
+    )
+    with pytest.raises(OverflowError, match=r"Network\.features: the result exceeds"):
+        net.features(OnGpu(1e150 * case.X), device=on)
+    with pytest.raises(OverflowError, match=r"Network\.ntg: the result exceeds"):
+        case.net.ntg(OnGpu(1e160 * case.X), device=on)
+
+
+def test_inputs_of_a_network_with_bias_come_by_the_host(emulation):
+    case = problem()
+    net = af.Network.init(case.X.shape[1], 5, 0.5, 0.7, rng=0, bias=True)
+    np.testing.assert_allclose(net(OnGpu(case.X), device="cuda"), net(case.X), rtol=1e-12)
 
 
 def test_a_consumer_may_ask_for_a_copy(emulation):

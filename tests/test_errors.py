@@ -124,6 +124,7 @@ VALUE_ERRORS = {
     "keep too many": (lambda: NET.prune(7), r"prune: keep .*7"),
     # Record
     "two schedules": (lambda: af.Record(every=3, steps=[0, 1]), r"Record: .*every.*steps"),
+    "every beyond show": (lambda: af.Record(every=10**5000), r"Record: every .*of type int"),
     "every many": (lambda: af.Record(every=10**20), r"Record: every .*at most 9223372036"),
     "every zero": (lambda: af.Record(every=0), r"Record: every .*0"),
     "negative step": (lambda: af.Record(steps=[-1, 3]), r"Record: steps .*-1"),

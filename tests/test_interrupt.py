@@ -254,6 +254,18 @@ def test_ctrl_c_while_the_checkpoint_is_written(tmp_path, monkeypatch):
     assert fractions[0] > 0
 
 
+def test_a_progress_that_fails_at_the_end_leaves_the_run():
+    case = simulated()
+
+    def fail(fraction, loss):
+        if fraction == 1:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        af.gradient_descent(case.net, case.X, case.y, lr=0.1, steps=5, progress=fail)
+    assert caught.value.run.steps[-1] == 5
+
+
 # --- Daemon threads -------------------------------------------------------------------------------
 
 DAEMON = """

@@ -117,8 +117,9 @@ def test_data_frames(trained):
     pandas = pytest.importorskip("pandas")
     model = af.load_model("asymfast-cars")
     frame = pandas.DataFrame({**trained, "owner": "me"})
-    with pytest.warns(UserWarning, match=r"Model.predict: ignored columns: owner"):
+    with pytest.warns(UserWarning, match=r"Model.predict: ignored columns: owner") as warned:
         predicted = model.predict(frame)
+    assert warned[0].filename == __file__
     np.testing.assert_allclose(predicted, expected(trained), rtol=1e-12)
     with pytest.raises(ValueError, match=r"X lacks the columns speed, heat; it has fuel"):
         model.predict(frame[["fuel"]])

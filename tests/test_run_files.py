@@ -43,7 +43,32 @@ def stopped():
     return single(callback=lambda now: now.step < 5)
 
 
-MAKERS = (single, single_float32, ensemble, several_outputs, stopped, lambda: single(BARE))
+def one_diverged():
+    """Of the nodes that moved most, a diverged member has none: -1."""
+    case = simulated(activation="identity")
+    wild = case.net.with_weights(50 * case.net.W, 30 * case.net.a)
+    stack = af.Network.stack([case.net, wild])
+    record = af.Record(every=20, top_nodes=2)
+    settings = {"lr": 0.05, "steps": 200, "on_divergence": "keep", "record": record}
+    run = af.gradient_descent(stack, case.X, case.y, **settings)
+    assert run.diverged.tolist() == [False, True]
+    assert (run.top_nodes == -1).any()
+    return run
+
+
+def beyond_squares(W, X, y):
+    """Weights or moves whose squares leave the range of float64, by factors of the three."""
+    case = simulated(activation="identity")
+    net = case.net.with_weights(W * case.net.W)
+    return af.gradient_descent(net, X * case.X, y * case.y, lr=0.1, steps=3)
+
+
+MAKERS = (
+    *(single, single_float32, ensemble, several_outputs, stopped, one_diverged),
+    lambda: single(BARE),
+    lambda: beyond_squares(1, 1e-100, 1e100),
+    lambda: beyond_squares(1e-200, 1, 0),
+)
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__.strip("<>"))
@@ -75,6 +100,14 @@ def test_the_part_of_a_rank_round_trip(tmp_path):
     assert_same_run(run_arrays(back), run_arrays(run))
     for net in (back.network, back.initial):
         assert (type(net), net.first, net.total) == (af.mpi.NetworkPart, 3, case.net.m + 5)
+
+
+def test_a_part_lies_within_its_network():
+    case = simulated()
+    arrays = case.net.W, case.net.a, case.net.lam
+    m = case.net.m
+    with pytest.raises(ValueError, match=rf"total must be at least first \+ m = {m + 3}, got {m}"):
+        af.mpi.NetworkPart(*arrays, first=3, total=m)
 
 
 def test_diverged_run_round_trip(tmp_path):

@@ -91,7 +91,7 @@ class Parts {
   std::array<std::vector<Index>, 3> lists_;
 };
 
-// A Jacobian between saved ones, sum_l shares[l] J_slots[l], of all nodes or a part of them.
+// A combination of saved Jacobians, sum_l shares[l] J_slots[l], of all nodes or a part of them.
 struct Blend {
   std::vector<Index> slots;
   std::vector<double> shares;
@@ -129,7 +129,8 @@ class Engine {
   // J_left J_right^T V; V and out (n k, count). Both are sums over the nodes of `left`.
   virtual void product_of_saved(const Blend& left, Index right, MatrixView<const double> V,
                                 double* out, const Context& context) = 0;
-  // (sum_ij |s_ij - s'_ij|^8)^(1/8) of the slopes of two saved ones, little above the largest term.
+  // (sum_ij |s_ij - s'_ij|^8)^(1/8) of the slopes of two saved Jacobians: little more than the
+  // largest term.
   virtual double distance_of_saved(Index one, Index other, const Context& context) = 0;
 
   virtual void save() = 0;     // keeps base ...

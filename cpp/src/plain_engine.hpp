@@ -1,6 +1,6 @@
 // An engine in plain terms, in double, over the forward pass of a backend on the CPU: a gradient, a
 // linear update, an evaluation. Which weights there are, and their derivatives, say the two that
-// are made of it: reference/engine.cpp and train/both_layers.hpp.
+// are made of it: reference/backend.cpp and train/both_layers.hpp.
 #pragma once
 
 #include <algorithm>

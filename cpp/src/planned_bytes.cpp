@@ -108,7 +108,7 @@ double jacobians_bytes(const RunSizes& s, double count) {
 double flow_bytes(const RunSizes& s, FlowMethod method, bool equal_steps) {
   const double N = outputs(s), weights = double(s.element) * padded(s.m) * double(s.d);
   if (method == FlowMethod::tangent)
-    return weights + jacobians_bytes(s, kJacobians) +
+    return 6 * weights + jacobians_bytes(s, kJacobians) +
            kDouble * ((kJacobians + 4) * N * N + 512 * N) + product_bytes(s);
   const double copies = equal_steps ? 2 : method == FlowMethod::rk4 ? 6 : 11;
   return copies * weights + product_bytes(s);

@@ -150,7 +150,8 @@ def number(fn: str, name: str, value: Any, interval: str = "(-inf, inf)") -> flo
     low, high = map(float, interval[1:-1].split(","))
     outside = ({low} if interval[0] == "(" else set()) | ({high} if interval[-1] == ")" else set())
     if not low <= real <= high or real in outside:
-        raise ValueError(f"{fn}: {name} must be in {interval}, got {value}")
+        text = brief(value) if isinstance(value, int) else value
+        raise ValueError(f"{fn}: {name} must be in {interval}, got {text}")
     return real
 
 
@@ -165,10 +166,10 @@ def integer(
     except TypeError:
         raise TypeError(f"{fn}: {name} must be an integer, got {brief(value)}") from None
     if low is not None and whole < low:
-        raise ValueError(f"{fn}: {name} must be at least {low}, got {whole}")
+        raise ValueError(f"{fn}: {name} must be at least {low}, got {brief(whole)}")
     high = LARGEST if high is None else high
     if whole > high:
-        raise ValueError(f"{fn}: {name} must be at most {of}{high}, got {whole}")
+        raise ValueError(f"{fn}: {name} must be at most {of}{high}, got {brief(whole)}")
     return whole
 
 
@@ -479,10 +480,15 @@ def in_range(fn: str, values: NDArray[Any]) -> NDArray[Any]:
     with np.errstate(over="ignore", invalid="ignore"):
         total = values.sum()  # one pass; single values are inspected only if it is not finite
     if not np.isfinite(total) and not np.isfinite(values).all():
-        raise OverflowError(
-            f"{fn}: the result exceeds the range of {values.dtype}; scale inputs or weights down"
-        )
+        raise beyond_range(fn, values.dtype)
     return values
+
+
+def beyond_range(fn: str, dtype: Any) -> OverflowError:
+    """Make the error of a result that is not finite."""
+    return OverflowError(
+        f"{fn}: the result exceeds the range of {dtype}; scale inputs or weights down"
+    )
 
 
 def gram_in_range(fn: str, K: NDArray[Any]) -> NDArray[Any]:

@@ -106,7 +106,10 @@ def _from_interface(
     if stream == 0 and version == 3:
         raise ValueError(f"{fn}: {name}: stream 0 is not allowed by __cuda_array_interface__")
     numpys = {key: interface.get(key) for key in ("shape", "typestr", "data", "strides")}
-    array = np.asarray(_Interface({**numpys, "version": 3}, owner))
+    try:
+        array = np.asarray(_Interface({**numpys, "version": 3}, owner))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{fn}: {name}: invalid __cuda_array_interface__: {error}") from None
     return array, None if stream is None else int(stream)
 
 
@@ -154,7 +157,9 @@ def to_host(fn: str, name: str, value: Any) -> NDArray[Any]:
 
 
 def device_inputs(fn: str, net: Any, X: Any, name: str) -> NDArray[Any]:
-    """As `_check.inputs`, of inputs on the GPU."""
+    """As `_check.inputs`, of inputs on the GPU; those of a network with bias come to the host."""
+    if net.bias:
+        return _check.inputs(fn, net, to_host(fn, name, X), name)
     array = _ready(fn, name, X)
     if array.dtype != net.dtype:
         raise TypeError(f"{fn}: {name}: expected dtype {net.dtype}, got {array.dtype}")

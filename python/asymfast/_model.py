@@ -114,11 +114,11 @@ class Model:
         fn, columns = "Model.predict", self.columns
         if isinstance(X, Table):
             table = X
-        elif isinstance(X, Mapping) or not callable(getattr(X, "columns", len)):
+        elif isinstance(X, Mapping) or (hasattr(X, "columns") and not callable(X.columns)):
             given = [name for name in X if str(name) in columns.inputs]
             for note in columns.notes(list(map(str, X))):
                 if note.startswith("ignored"):
-                    warnings.warn(f"{fn}: {note}", UserWarning, stacklevel=2)
+                    warnings.warn(f"{fn}: {note}", UserWarning, stacklevel=3)
             if not given:
                 raise ValueError(f"{fn}: X lacks the columns {', '.join(columns.inputs)}")
             table = as_table(fn, {str(name): X[name] for name in given})

@@ -224,9 +224,13 @@ class Job:
             with writer.explaining():
                 result = _Result(**call(problem, recording, hooks))
             rows = writer.rows(result.rows)
+            run = self._run(result, rows, config)
             if pulse is not None and result.status == "finished":
-                pulse(1.0, float(rows["loss"][-1, 0]))
-        run = self._run(result, rows, config)
+                try:
+                    pulse(1.0, float(rows["loss"][-1, 0]))
+                except BaseException as raised:
+                    raised.run = run  # type: ignore[attr-defined]
+                    raise
         if result.exception is not None:
             result.exception.run = run  # type: ignore[attr-defined]
             raise result.exception

@@ -26,7 +26,10 @@ _LONGEST_NAME = 200  # bytes; file systems take 255
 
 def brief(value: Any) -> str:
     """Show a value in a message; of an array or a table only what it is."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more digits than Python shows
+        text = "\n"
     if len(text) <= 80 and "\n" not in text:
         return text
     return (

@@ -13,6 +13,7 @@ from . import _check, _core, _storage
 from ._check import inputs, targets
 from ._device import thread_count
 from .network import Network, in_float64, row
+from .record import lengths
 
 Floats = NDArray[np.float64]
 
@@ -231,7 +232,7 @@ def linearised_flow(
     if weights:
         steps = [member.steps(times) for member in members]
         moved = gather([step + member.net.W for step, member in zip(steps, members, strict=True)])
-        change = gather([_norms(step) for step in steps])
+        change = gather([lengths(step) for step in steps])
     return LinearisedFlow(
         time=float(times[0]) if scalar else times,
         f=gather(outputs(f)),
@@ -328,13 +329,6 @@ def _times(fn: str, t: ArrayLike) -> tuple[Floats, bool]:
 def _loss(f: Floats, y: NDArray[Any], kind: str) -> Floats:
     squares = (f - y.astype(np.float64)) ** 2
     return np.asarray(0.5 * squares.sum((1, 2)) if kind == "half_sse" else squares.mean((1, 2)))
-
-
-def _norms(rows: Floats) -> Floats:
-    """Norms along the last axis, also of numbers whose squares leave the range of float64."""
-    largest = np.abs(rows).max(axis=-1)
-    unit = np.where(largest > 0, largest, 1.0)
-    return np.asarray(unit * np.linalg.norm(rows / unit[..., None], axis=-1))
 
 
 def _as_float(values: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Unpack, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _check, _core
+from . import _check, _core, cuda
 from ._check import inputs, is_on_cuda, require_outputs, targets
 from ._device import (
     DeviceArray,
@@ -691,7 +691,7 @@ class Network(Exports):
         x = self._inputs(fn, X, how)
         out = self._room(x, x.shape[1], self.m)
         results = self._results(fn, _core.features, [x, out], how)
-        return self._whole(fn, results) if out is None else self._result(out)
+        return self._whole(fn, results) if out is None else self._result(fn, out)
 
     @_check.arguments(options=resolved)
     def ntg(
@@ -784,7 +784,7 @@ class Network(Exports):
             for b, W in enumerate(self._arrays()[0])
         ]
         if out is not None:
-            return self._result(out)
+            return self._result(fn, out)
         whole = blocks[0] if self.B is None else np.stack(blocks)
         is_gram = X2 is None and bool((v >= 0).all())
         return (_check.gram_in_range if is_gram else _check.in_range)(fn, whole)
@@ -966,7 +966,9 @@ class Network(Exports):
             return None
         return empty_on_device((self.B or 1, *shape), self.dtype)
 
-    def _result(self, there: NDArray[Any]) -> NDArray[Any]:
+    def _result(self, fn: str, there: NDArray[Any]) -> NDArray[Any]:
+        if cuda.module().first_bad(there) < there.size:
+            raise _check.beyond_range(fn, there.dtype)
         return cast("NDArray[Any]", DeviceArray(there if self.B is not None else there[0]))
 
     def _arrays(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]:
@@ -1055,6 +1057,10 @@ class NetworkPart(Network):
     ) -> None:
         self.first, self.total = first, total
         super().__init__(W, a, lam, **origin)
+        if first + self.m > total:
+            raise ValueError(
+                f"NetworkPart: total must be at least first + m = {first + self.m}, got {total}"
+            )
 
     def with_weights(self, W: ArrayLike, a: ArrayLike | None = None) -> NetworkPart:
         """Return the same nodes at other weights of the same shapes."""

@@ -40,6 +40,13 @@ class Column(NamedTuple):
         return network if self.dtype == "network" else np.dtype(self.dtype)
 
 
+def lengths(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Norms along the last axis, also where squares leave the range of float64."""
+    _, exponent = np.frexp(np.abs(rows).max(axis=-1, keepdims=True))
+    scaled = np.linalg.norm(np.ldexp(rows, -exponent), axis=-1)
+    return np.asarray(np.ldexp(scaled, exponent[..., 0]))
+
+
 COLUMNS = {
     column.name: column
     for column in (

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check, _storage
 from ._optional import require
 from .network import Network
-from .record import COLUMNS
+from .record import COLUMNS, lengths
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -262,7 +262,8 @@ class Run:
                 raise ValueError(f"its network has {name} = {one}, its config {other}")
         if not (config.get("train_output") or np.array_equal(net.a, self.initial.a)):
             raise ValueError("its output weights have changed, although they were not trained")
-        if not (isinstance(self.stopped, bool) and self.stopped_by in _REASONS):
+        reasons = _REASONS if self.stopped is True else {None}
+        if not (isinstance(self.stopped, bool) and self.stopped_by in reasons):
             raise ValueError(f"it ended by {self.stopped_by!r}, stopped = {self.stopped!r}")
         for name in ("steps", "time", "evaluations"):
             values = getattr(self, name)
@@ -275,8 +276,10 @@ class Run:
             values = getattr(self, name)
             if values is not None and np.isnan(values[:, ~np.asarray(self.diverged)]).any():
                 raise ValueError(f"its {name} must be a number where no member has diverged")
-        if self.top_nodes is not None and not (abs(2 * self.top_nodes + 1 - net.m) <= net.m).all():
-            raise ValueError(f"its top_nodes must be nodes, of which there are {net.m}")
+        if self.top_nodes is not None:
+            lowest = np.where(self.diverged, -1, 0)[..., None]
+            if not ((lowest <= self.top_nodes) & (self.top_nodes < net.m)).all():
+                raise ValueError(f"its top_nodes must be nodes, of which there are {net.m}")
         lr = config.get("lr")
         if type(lr) is float and not np.allclose(self.time, lr * self.steps, 1e-9, 0):
             raise ValueError(f"its time must be lr * step, with the lr of its config, {lr:g}")
@@ -294,8 +297,8 @@ class Run:
         W, W0 = (net.W.astype(np.float64) for net in (self.network, self.initial))
         eps = np.finfo(self.network.dtype).eps
         with np.errstate(over="ignore", invalid="ignore"):
-            moved, recorded = np.linalg.norm(W - W0, axis=-1), self.weight_change[where]
-            size = np.linalg.norm(W, axis=-1) + np.linalg.norm(W0, axis=-1)
+            moved, recorded = lengths(W - W0), self.weight_change[where]
+            size = lengths(W) + lengths(W0)
             right = abs(moved - recorded) <= (16 + self.network.d) * eps * size
             right &= np.isfinite(moved) | ~np.isfinite(recorded)
         if not right.all():

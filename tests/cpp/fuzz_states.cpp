@@ -134,10 +134,11 @@ class TrainerOf : public Trainer {
  public:
   using Train = std::function<RunResult<T>(const check::Problem<T>&, const Hooks&)>;
 
-  TrainerOf(std::string trainer_name, Index members, Activation activation, Train train)
+  TrainerOf(std::string trainer_name, Index members, Activation activation, Train train,
+            Index n = 3, Index m = 4)
       : Trainer(std::move(trainer_name) + (sizeof(T) == 4 ? ", float" : ", double") +
                 (members > 1 ? ", ensemble" : "")),
-        problem_(members, 3, 2, 4, 1, activation),
+        problem_(members, n, 2, m, 1, activation),
         train_(std::move(train)) {}
 
   void collect() override {
@@ -203,6 +204,19 @@ void add_descents(Trainers& all, Index members, Execution exec) {
         }));
 }
 
+// Above 200 outputs only the leading directions of the small problem are kept.
+void add_leading_outputs(Trainers& all, Execution exec) {
+  all.push_back(std::make_unique<TrainerOf<double>>(
+      "descent by leap, 230 outputs", 1, Activation::tanh,
+      [=](const auto& problem, const Hooks& hooks) {
+        Recording recording = recording_of(2);
+        recording.schedule.every = 4000;
+        return gradient_descent(problem.training(Loss::half_sse, recording, hooks, exec),
+                                {2e-5, 20'000, DescentMethod::leap, 1e-4});
+      },
+      230, 8));
+}
+
 template <class T>
 void add_flows(Trainers& all, Index members, Execution exec) {
   for (const FlowMethod method :
@@ -242,6 +256,7 @@ Trainers all_trainers() {
   add_descents<double>(all, 1, plain), add_descents<float>(all, 2, fast);
   add_flows<double>(all, 1, plain), add_flows<float>(all, 1, fast), add_flows<double>(all, 2, fast);
   add_sgd<double>(all, 1, plain), add_sgd<float>(all, 2, fast);
+  add_leading_outputs(all, fast);
   for (const auto& trainer : all) trainer->collect();
   return all;
 }

@@ -134,8 +134,8 @@ asymfast_status asymfast_loss(const asymfast_network* network, int64_t n, const 
                               const void* y, const char* loss, double* value,
                               const asymfast_execution* exec) {
   return on_samples("loss", network, n, X, exec, [&](const auto& at) {
-    *required("loss", "value", value) =
-        at.net.loss(at.X, at.in("y", y, n, at.net.k()), loss_named(loss), at.exec);
+    double* to = required("loss", "value", value);
+    *to = at.net.loss(at.X, at.in("y", y, n, at.net.k()), loss_named(loss), at.exec);
   });
 }
 
@@ -176,7 +176,8 @@ asymfast_status asymfast_min_eigenvalue(int64_t n, const double* K, double* valu
   return guarded([&] {
     const char* who = "min_eigenvalue";
     const Index rows = count(who, "n", n);
-    *required(who, "value", value) =
+    double* to = required(who, "value", value);
+    *to =
         asymfast::min_eigenvalue(Arrays<double>{who}.in("K", K, rows, rows), execution(who, exec));
   });
 }

@@ -147,8 +147,8 @@ ASYMFAST_INLINE void put(Vec<T> left, Vec<T> right, Index i, T* to) {
   as_vectors(to)[2 * i + 1] = right;
 }
 
-// F (rows, k vectors) += c_q sigma(Z); slopes <- sigma'(Z), unless null, which may be where Z lies.
-// Engine and single calls share the code (noinline): a call is for a tile of samples.
+// F (rows, k vectors) += c_q sigma(Z). slopes, unless null, gets sigma'(Z); it may lie where Z
+// does. Engine and single calls share the code (noinline): a call is for a tile of samples.
 template <class Sigma, class T, class Source>
 [[gnu::noinline]] void activate(Source Z, const T* c, Index k, T* slopes, Vec<T>* F) {
   const Vec<T>* scale = as_vectors(c);

@@ -157,6 +157,8 @@ class LeadingOutputs {
       past.grow(p_);
     }
     past.serialise(archive, latest, slots);
+    for (const Node& node : past.newest(past.known()))
+      archive.require(all_ || known_[node.slot] >= used_);
     recurrence_.serialise(archive, past.empty() ? 0 : all_ ? N_ : used_);
   }
 

@@ -76,11 +76,12 @@ inline std::vector<double> lagrange_shares(const std::vector<double>& coefficien
 // P_8 - P_7 of Legendre's polynomials in 2 x - 1, and
 //   sum_j kRadauUntil[i][j] g(kRadauNodes[j]) = int_0^kRadauNodes[i] g
 // for polynomials g of degree 7 (in the last row, i.e. over [0, 1], of degree 14).
-// Of the formula with 12 nodes, these alone. tests/test_constants.py derives all of them.
+// tests/test_constants.py derives all of them.
 inline constexpr int kRadauCount = 8;
 inline constexpr double kRadauNodes[kRadauCount] = {
     0.022479386438712497, 0.11467905316090424, 0.26578982278458946, 0.45284637366944464,
     0.64737528288683033,  0.81975930826310761, 0.94373743946307787, 1};
+// The nodes alone of the formula with 12.
 inline constexpr double kRadau12Nodes[12] = {
     0.010018280461680407, 0.052035451127180554, 0.12461922514444307, 0.22284060704383785,
     0.3400081579146652,   0.468137613089584,    0.5984972797671392,  0.722203284890968,

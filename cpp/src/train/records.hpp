@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "asymfast/train.hpp"
+#include "math/losses.hpp"
 #include "ranks.hpp"
 #include "train/ntg_measures.hpp"
 #include "train/stepping.hpp"

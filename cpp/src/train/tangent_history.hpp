@@ -46,7 +46,7 @@ class TangentHistory {
   Index order() const { return order_; }  // points of the past that the next step predicts from
   const Node& newest() const { return nodes_.front(); }
   Nodes newest(Index count) const { return {nodes_.begin(), nodes_.begin() + count}; }
-  // The same behind one that is not of the past yet.
+  // The same, preceded by a point that does not belong to the past yet.
   Nodes newest(Index count, const Node& ahead) const {
     Nodes all(1, ahead);
     all.insert(all.end(), nodes_.begin(), nodes_.begin() + count);

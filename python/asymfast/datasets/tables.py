@@ -359,6 +359,8 @@ def _targets(fn: str, name: str, value: Any) -> tuple[str, ...]:
     test_fraction=partial(_check.number, interval="[0, 1)"),
     drop=_check.names,
     one_hot=_check.names,
+    missing=_check.one_of("error", "drop"),
+    decimal=_check.one_of(".", ","),
 )
 def read_samples(
     path: str | Path,

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from asymfast import _check, _storage
 from asymfast._device import THREADS
 from asymfast._optional import require
@@ -179,9 +181,12 @@ def sweep(
     >>> len(result.made), len(again.found), again.complete
     (4, 4, True)
     """
-    if progress is True:
-        progress = _print
-    if not (progress is None or callable(progress) or isinstance(progress, bool)):
+    shown: Callable[[int, int, str], object] | None
+    if isinstance(progress, (bool, np.bool_)):
+        shown = _print if progress else None
+    elif progress is None or callable(progress):
+        shown = progress
+    else:
         text = _check.brief(progress)
         raise TypeError(f"sweep: progress must be True, False or callable, got {text}")
     plan = planned(configs, data_dir)
@@ -231,10 +236,10 @@ def sweep(
                         result.made.append(key)
                     if status == "diverged":
                         result.diverged.append(key)
-                    if progress:
+                    if shown is not None:
                         done = len(result.found) + len(result.made) + len(result.failed)
                         text = f"{labels[outcome.index]}: {status}, {outcome.text}"
-                        progress(done, len(keys), text)
+                        shown(done, len(keys), text)
             todo = sorted(todo) if wait and not interrupted.is_set() else []
     settled = {*result.found, *result.made, *result.failed}
     result.left = [key for key in keys if key not in settled]

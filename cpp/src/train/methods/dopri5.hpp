@@ -36,14 +36,16 @@ class Dopri5 : public Dense<T> {
     }
     keep_gradient(member, kStages, context);
     const std::vector<double> estimate = along(h, kError);
-    std::vector<double> output_error(member.y.size());
-    engine.push(estimate, output_error.data(), context);
-    std::vector<T> weight_error(member.weights().size());
-    engine.combine(estimate, weight_error.data());
-    if (context.watch.stopped()) return false;
-
-    const double error = norm(output_error);
-    const double reach = member.reach(weight_error.data(), context);
+    double error, reach;
+    {
+      std::vector<double> output_error(member.y.size());
+      engine.push(estimate, output_error.data(), context);
+      std::vector<T> weight_error = member.weights();
+      engine.combine(estimate, weight_error.data());
+      if (context.watch.stopped()) return false;
+      error = norm(output_error);
+      reach = member.reach(weight_error.data(), context);
+    }
     const double allowed = 0.5 * control_.share(h, this->front_) * residual_ + control_.rounding();
     const double ratio = std::max(error, reach / kReach) / allowed;
     if (!control_.keeps(member, h, ratio, error)) {

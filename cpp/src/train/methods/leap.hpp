@@ -81,8 +81,9 @@ class Leap : public Method<Member<T>> {
       archive.require(r->empty() || static_cast<Index>(r->size()) == N_);
     }
     archive.require(!(r_.empty() && outputs_.past.known() > 0) && !(sum_r_.empty() && since_ > 0));
+    const bool within = moved_ && !outputs_.past.empty() && !start_r_.empty();  // the last leap
     archive.require(member.diverged || member.step == front_ ||
-                    (moved_ && !start_r_.empty() && start_ <= member.step && member.step < front_));
+                    (within && start_ <= member.step && member.step < front_));
   }
 
  private:

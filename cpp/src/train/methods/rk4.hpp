@@ -94,7 +94,7 @@ class AdaptiveRk4 : public Method<Member<T>> {
     member.advance(rk4_stages(2 * h), context);
     if (context.watch.stopped()) return false;
     const std::vector<double> far_outputs(engine.outputs(), engine.outputs() + member.y.size());
-    const std::vector<T> far = member.weights();
+    std::vector<T> far = member.weights();
     start_again(engine, context);
     member.advance(rk4_stages(h), context);
     if (context.watch.stopped()) return false;
@@ -102,7 +102,7 @@ class AdaptiveRk4 : public Method<Member<T>> {
     if (context.watch.stopped()) return false;
 
     const double error = distance(engine.outputs(), far_outputs.data(), member.y.size());
-    const double reach = member.reach_from(far, context);
+    const double reach = member.reach_from(std::move(far), context);
     const double allowed =
         0.1 * control_.share(2 * h, member.time) * residual + control_.rounding();
     const double ratio = std::max(error, reach / kReach) / 15 / allowed;

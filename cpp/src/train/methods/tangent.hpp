@@ -53,7 +53,7 @@ class Tangent : public Dense<T> {
     ++member.evaluations;
     if (!(engine.loss() <= member.loss_limit))
       return reject(member, h, 0.2, std::numeric_limits<double>::infinity(), context);
-    const std::vector<T> predicted_weights = member.weights();
+    std::vector<T> predicted_weights = member.weights();
     keep_theta(member, ahead.slot, context);
 
     const Nodes all = past_.newest(past_.order(), ahead);
@@ -67,7 +67,7 @@ class Tangent : public Dense<T> {
 
     std::vector<double> r = member.residual();
     const double error = distance(r.data(), corrected.r.data(), N_);
-    const double reach = member.reach_from(predicted_weights, context);
+    const double reach = member.reach_from(std::move(predicted_weights), context);
     const double ratio = std::max(error, reach / kReachOfPrediction) / tolerated;
     if (!control_.keeps(member, h, ratio, error)) {
       engine.restore();
