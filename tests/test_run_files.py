@@ -177,30 +177,42 @@ def first_is(value):
 
 
 @pytest.mark.parametrize(
-    ("name", "change"),
+    ("name", "change", "said"),
     [
-        *((name, None) for name in ("W", "W0", "a", "weight_change", "weights")),
-        *((name, lambda values: -values) for name in ("steps", "time", "evaluations", "loss")),
-        *((name, lambda values: -values) for name in ("test_loss", "weight_change", "ntg_change")),
-        *((name, lambda values: values[::-1]) for name in ("steps", "time", "evaluations")),
-        *((name, first_is(np.nan)) for name in ("time", "loss", "test_loss")),
-        ("weights", lambda values: np.where(np.arange(len(values)) == 0, np.nan, values.T).T),
-        ("time", lambda values: 2 * values),
-        ("steps", lambda values: 2 * values),
-        ("W0", lambda values: 1e300 * values),
-        ("top_nodes", lambda values: values + 1000),
-        ("gamma", lambda values: values / 2),
-        ("header", {"lr": 0.2}),
-        ("header", {"d": 1}),
-        ("header", {"m": "all"}),
-        ("header", {"activation": "relu"}),
-        ("header", {"dtype": "float32"}),
-        ("header", {"alpha": None}),
-        ("header", {"best_record": 17}),
-        ("header", {"best_record": [0, 1]}),
+        *((name, None, "its weight_change is not") for name in ("W", "W0", "weight_change")),
+        ("W0", lambda values: 1e300 * values, "its weight_change is not"),
+        ("a", None, "its output weights have changed"),
+        ("weights", None, "its weights do not end"),
+        *(
+            (name, lambda values: -values, f"its {name} must be >= 0")
+            for name in ("steps", "time", "evaluations", "loss", "test_loss", "weight_change")
+        ),
+        ("ntg_change", lambda values: -values, "its ntg_change must be >= 0"),
+        *(
+            (name, lambda values: values[::-1], f"its {name} must be >= 0 and increase")
+            for name in ("steps", "time", "evaluations")
+        ),
+        ("time", first_is(np.nan), "its time must be >= 0 and increase"),
+        *((name, first_is(np.nan), f"its {name} must be a num") for name in ("loss", "test_loss")),
+        (
+            "weights",
+            lambda values: np.where(np.arange(len(values)) == 0, np.nan, values.T).T,
+            "its weights must be a number",
+        ),
+        *((name, lambda values: 2 * values, "its time must be lr") for name in ("time", "steps")),
+        ("top_nodes", lambda values: values + 1000, "its top_nodes must be nodes"),
+        ("gamma", lambda values: values / 2, "its network has gamma"),
+        ("header", {"lr": 0.2}, "its time must be lr"),
+        ("header", {"d": 1}, "its network has d"),
+        ("header", {"m": "all"}, "its network has m"),
+        ("header", {"activation": "relu"}, "its network has activation"),
+        ("header", {"dtype": "float32"}, "its network has dtype"),
+        ("header", {"alpha": None}, "its network has alpha"),
+        ("header", {"best_record": 17}, "its best_record must be a record"),
+        ("header", {"best_record": [0, 1]}, "its best_record must be a record"),
     ],
 )
-def test_a_file_of_two_runs_is_refused(content, name, change, tmp_path):
+def test_a_file_of_two_runs_is_refused(content, name, change, said, tmp_path):
     """Arrays or settings that are another run's; the file itself is sound."""
     (arrays, header), (others, _) = content
     if name == "header":
@@ -208,7 +220,7 @@ def test_a_file_of_two_runs_is_refused(content, name, change, tmp_path):
     else:
         arrays = {**arrays, name: change(arrays[name]) if change else others[name]}
     save_npz(tmp_path / "run.npz", arrays, header)
-    with pytest.raises(ValueError, match=r"run\.npz is not a file of Run\.save: "):
+    with pytest.raises(ValueError, match=rf"run\.npz is not a file of Run\.save: {said}"):
         af.Run.load(tmp_path / "run.npz")
 
 

@@ -291,7 +291,8 @@ class Run:
         if not len(self.time) or np.any(self.diverged):
             return
         members = () if self.network.B is None else (self.network.B,)
-        if records.dtype.kind != "i" or not (0 <= records.min() <= records.max() < len(self.time)):
+        whole = records.dtype.kind == "i" and records.shape in ((), members)
+        if not (whole and 0 <= records.min() <= records.max() < len(self.time)):
             raise ValueError(f"its best_record must be a record, got {records}")
         where: Any = np.broadcast_to(records, members), *np.ogrid[tuple(map(slice, members))]
         W, W0 = (net.W.astype(np.float64) for net in (self.network, self.initial))
