@@ -227,11 +227,13 @@ def endless():
     unfinished = Path("asymfast-paper/results/unfinished")
     try:
         deadline = time.monotonic() + 60
-        while len(list(unfinished.glob("*.begun"))) < 2:
+        begun = []
+        while sum(map(bool, begun)) < 2:  # a file is empty before its first line is written
             assert process.poll() is None, process.stderr.read()
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        into_the_training([int(path.read_text().split()[0]) for path in unfinished.glob("*.begun")])
+            begun = [path.read_text().split() for path in unfinished.glob("*.begun")]
+        into_the_training([int(words[0]) for words in begun])
         yield process
     finally:
         process.kill()
