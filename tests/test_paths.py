@@ -12,7 +12,6 @@ from asymfast.datasets import read_csv
 from asymfast.datasets.files import read_idx
 from asymfast.study import read_experiment
 from cases import problem
-from matplotlib.figure import Figure
 
 CASE = problem(n=7, d=5, m=6)
 
@@ -54,7 +53,9 @@ CALLS = {
     "sweep: data_dir": lambda run, path: af.sweep([], out="folder", data_dir=path),
     "load_sweep: folder": lambda run, path: load_sweep(path),
     "read_experiment: source": lambda run, path: read_experiment(path),
-    "plot.save: path": lambda run, path: af.plot.save(Figure(), path),
+    "plot.save: path": lambda run, path: af.plot.save(
+        pytest.importorskip("matplotlib.figure").Figure(), path
+    ),
 }
 # None is their default.
 OPTIONAL = ("gradient_descent: checkpoint", "gradient_flow: checkpoint", "sgd: checkpoint")
