@@ -236,6 +236,15 @@ def function(fn: str, name: str, value: Any) -> Any:
     return value
 
 
+def progress(fn: str, name: str, value: Any) -> Any:
+    """Return a callable, or whether there is a bar; None stands for False."""
+    if value is None or isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if not callable(value):
+        raise TypeError(f"{fn}: {name} must be True, False or callable, got {brief(value)}")
+    return value
+
+
 def names(fn: str, name: str, value: Any) -> tuple[str, ...]:
     """Return several names, such as columns of a table; one text is not taken for its letters."""
     if isinstance(value, str):

@@ -717,10 +717,7 @@ def shown(
     fn: str, progress: bool | Callable[[float, float], object]
 ) -> Iterator[Callable[[float, float], object] | None]:
     """Yield the callable to report progress to, if any."""
-    if not (progress is None or callable(progress) or isinstance(progress, (bool, np.bool_))):
-        raise TypeError(
-            f"{fn}: progress must be True, False or callable, got {_check.brief(progress)}"
-        )
+    progress = _check.progress(fn, "progress", progress)
     if callable(progress):
         yield progress
     elif progress and _is_terminal(sys.stderr):

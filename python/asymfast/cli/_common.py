@@ -131,6 +131,19 @@ def command(commands: Any, function: Callable[[argparse.Namespace], int]) -> Par
     return parser
 
 
+_SAME: dict[str, dict[str, Any]] = {
+    "--decimal": {"choices": (".", ","), "default": ".", "help": "decimal sign in the file (.)"},
+    "--device": {"choices": ("cpu", "cuda"), "default": "cpu", "help": "where to train (cpu)"},
+    "--no-figure": {"action": "store_true", "help": "draw no figure; needs no matplotlib"},
+    "--threads": {"type": threads, "metavar": "N", "help": "how many threads to use (all cores)"},
+}
+
+
+def same(option: Callable[..., Any], name: str) -> None:
+    """Add an option that means the same in several commands."""
+    option(name, **_SAME[name])
+
+
 def table_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how a CSV file is read."""
     option = parser.add_argument
@@ -145,7 +158,7 @@ def table_options(parser: argparse.ArgumentParser) -> None:
     option("--one-hot", action="append", default=[], metavar="COLUMN", help=text)
     text = "refuse rows with empty cells, or leave them out (error)"
     option("--missing", choices=("error", "drop"), default="error", help=text)
-    option("--decimal", choices=(".", ","), default=".", help="decimal sign in the file (.)")
+    same(option, "--decimal")
 
 
 def run_options(parser: argparse.ArgumentParser, *, out: str, seed: str) -> None:
@@ -194,8 +207,8 @@ def run_options(parser: argparse.ArgumentParser, *, out: str, seed: str) -> None
         help="steps between two records (about 50 records in all)",
     )
     option("--seed", type=natural, default=0, metavar="N", help=f"random seed of {seed} (0)")
-    option("--threads", type=threads, metavar="N", help="how many threads to use (all cores)")
-    option("--device", choices=("cpu", "cuda"), default="cpu", help="where to train (cpu)")
+    same(option, "--threads")
+    same(option, "--device")
     option(
         "--dtype",
         choices=("float64", "float32"),
@@ -204,7 +217,7 @@ def run_options(parser: argparse.ArgumentParser, *, out: str, seed: str) -> None
     )
     option("--out", type=some_path, metavar="DIR", help=f"folder for the results ({out})")
     option("--overwrite", action="store_true", help="replace the results of another run there")
-    option("--no-figure", action="store_true", help="draw no figure; needs no matplotlib")
+    same(option, "--no-figure")
 
 
 def complete(options: argparse.Namespace) -> None:

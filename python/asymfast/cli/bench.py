@@ -48,9 +48,7 @@ def register(commands: Any) -> None:
         "--activation", choices=_ACTIVATIONS, default="swish", help="function of the nodes (swish)"
     )
     option("--dtype", choices=("float32", "float64"), default="float32", help="precision (float32)")
-    option(
-        "--threads", type=common.threads, metavar="N", help="how many threads to use (all cores)"
-    )
+    common.same(option, "--threads")
     option(
         "--against",
         default="",

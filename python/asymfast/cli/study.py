@@ -59,9 +59,9 @@ def register(commands: Any) -> None:
     option(
         "--threads", type=count, metavar="N", help="threads of all processes together (all cores)"
     )
-    option("--device", choices=("cpu", "cuda"), default="cpu", help="where to train (cpu)")
+    common.same(option, "--device")
     option("--out", type=some_path, metavar="DIR", help="folder for the results (asymfast-paper)")
-    option("--no-figure", action="store_true", help="draw no figure; needs no matplotlib")
+    common.same(option, "--no-figure")
     text = "write tables, figures and report from the finished runs"
     option("--no-training", action="store_true", help=text)
 

@@ -78,10 +78,8 @@ def register(commands: Any) -> None:
         metavar="NEW.csv",
         help="a table with the inputs of the model",
     )
-    option("--decimal", choices=(".", ","), default=".", help="decimal sign in the file (.)")
-    option(
-        "--threads", type=common.threads, metavar="N", help="how many threads to use (all cores)"
-    )
+    common.same(option, "--decimal")
+    common.same(option, "--threads")
     text = "file to write the predictions to (the screen)"
     option("--out", type=common.some_path, metavar="FILE.csv", help=text)
     option("--overwrite", action="store_true", help="replace the file of --out")

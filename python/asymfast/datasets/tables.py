@@ -50,13 +50,16 @@ class Table:
     left_out: int = 0
 
 
-@_check.arguments(
+_reading = partial(  # what the functions that read a table have in common
+    _check.arguments,
     path=_storage.path,
-    decimal=_check.one_of(".", ","),
-    missing=_check.one_of("error", "drop"),
-    text=_check.names,
     drop=_check.names,
+    missing=_check.one_of("error", "drop"),
+    decimal=_check.one_of(".", ","),
 )
+
+
+@_reading(text=_check.names)
 def read_csv(
     path: str | Path,
     *,
@@ -353,14 +356,10 @@ def _targets(fn: str, name: str, value: Any) -> tuple[str, ...]:
     return columns
 
 
-@_check.arguments(
-    path=_storage.path,
+@_reading(
     target=_targets,
     test_fraction=partial(_check.number, interval="[0, 1)"),
-    drop=_check.names,
     one_hot=_check.names,
-    missing=_check.one_of("error", "drop"),
-    decimal=_check.one_of(".", ","),
 )
 def read_samples(
     path: str | Path,

@@ -15,8 +15,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from asymfast import _check, _storage
 from asymfast._device import THREADS
 from asymfast._optional import require
@@ -181,14 +179,8 @@ def sweep(
     >>> len(result.made), len(again.found), again.complete
     (4, 4, True)
     """
-    shown: Callable[[int, int, str], object] | None
-    if isinstance(progress, (bool, np.bool_)):
-        shown = _print if progress else None
-    elif progress is None or callable(progress):
-        shown = progress
-    else:
-        text = _check.brief(progress)
-        raise TypeError(f"sweep: progress must be True, False or callable, got {text}")
+    progress = _check.progress("sweep", "progress", progress)
+    shown = _print if progress is True else progress
     plan = planned(configs, data_dir)
     store = Store(out)
     result = SweepResult(store.folder, {key: one.table() for key, one in plan.configs.items()})
@@ -236,7 +228,7 @@ def sweep(
                         result.made.append(key)
                     if status == "diverged":
                         result.diverged.append(key)
-                    if shown is not None:
+                    if shown:
                         done = len(result.found) + len(result.made) + len(result.failed)
                         text = f"{labels[outcome.index]}: {status}, {outcome.text}"
                         shown(done, len(keys), text)
