@@ -1,5 +1,6 @@
 // DLPack, version 0: the tensor in a capsule named "dltensor".
 #include <cstdint>
+#include <utility>
 
 #include "arrays.hpp"
 
