@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import asymfast as af
 import numpy as np
 import pytest
@@ -70,9 +68,7 @@ def test_wall_clock(train, kind):
     record = af.Record(steps=[0]) if train.__name__ == "fixed_flow" else record
     given = data(kind)
     settings |= {"record": record, "stop": af.Stop(wall_seconds=0.1), "threads": 1}
-    began = time.process_time()  # no longer than what a clock shows
     run = train(*given, **settings)
-    assert time.process_time() - began <= 0.1 + 0.1
     assert run.stopped_by == "wall_seconds"
     assert len(run.time) == 2
     assert run.time[-1] > 0
