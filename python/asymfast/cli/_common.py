@@ -51,6 +51,24 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **options)
         self.register("action", None, _Once)
 
+    def option(
+        self, name: str, kind: Any, metavar: str | None, text: str, default: Any = None, **more: Any
+    ) -> None:
+        """Add an argument, whose kind is a reader of texts or a tuple of choices."""
+        kinds = {"choices": kind} if isinstance(kind, tuple) else {"type": kind}
+        if default is not None:
+            text += f" ({default if isinstance(default, str) else f'{default:g}'})"
+        self.add_argument(name, help=text, metavar=metavar, default=default, **kinds, **more)
+
+    def flag(self, name: str, text: str) -> None:
+        """Add an option that is there or not."""
+        self.add_argument(name, action="store_true", help=text)
+
+    def columns(self, name: str, text: str, **more: Any) -> None:
+        """Add an option that names a column, and may be given several times."""
+        text += " (repeatable)"
+        self.add_argument(name, action="append", metavar="COLUMN", help=text, **more)
+
     def error(self, message: str) -> NoReturn:
         """Print ``asymfast train: <message>`` and leave with exit code 2."""
         self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
@@ -131,93 +149,42 @@ def command(commands: Any, function: Callable[[argparse.Namespace], int]) -> Par
     return parser
 
 
-_SAME: dict[str, dict[str, Any]] = {
-    "--decimal": {"choices": (".", ","), "default": ".", "help": "decimal sign in the file (.)"},
-    "--device": {"choices": ("cpu", "cuda"), "default": "cpu", "help": "where to train (cpu)"},
-    "--no-figure": {"action": "store_true", "help": "draw no figure; needs no matplotlib"},
-    "--threads": {"type": threads, "metavar": "N", "help": "how many threads to use (all cores)"},
-}
+# Options that mean the same in several commands.
+DECIMAL = ("--decimal", (".", ","), None, "decimal sign in the file", ".")
+DEVICE = ("--device", ("cpu", "cuda"), None, "where to train", "cpu")
+NO_FIGURE = ("--no-figure", "draw no figure; needs no matplotlib")
+THREADS_OF_ALL = ("--threads", threads, "N", "how many threads to use (all cores)")
 
 
-def same(option: Callable[..., Any], name: str) -> None:
-    """Add an option that means the same in several commands."""
-    option(name, **_SAME[name])
-
-
-def table_options(parser: argparse.ArgumentParser) -> None:
+def table_options(parser: Parser) -> None:
     """Add the options that say how a CSV file is read."""
-    option = parser.add_argument
-    option(
-        "--drop",
-        action="append",
-        default=[],
-        metavar="COLUMN",
-        help="leave this column out (repeatable)",
-    )
-    text = "a column of text: each of its values becomes an input of 0 and 1 (repeatable)"
-    option("--one-hot", action="append", default=[], metavar="COLUMN", help=text)
-    text = "refuse rows with empty cells, or leave them out (error)"
-    option("--missing", choices=("error", "drop"), default="error", help=text)
-    same(option, "--decimal")
+    parser.columns("--drop", "leave this column out", default=[])
+    text = "a column of text: each of its values becomes an input of 0 and 1"
+    parser.columns("--one-hot", text, default=[])
+    text = "refuse rows with empty cells, or leave them out"
+    parser.option("--missing", ("error", "drop"), None, text, "error")
+    parser.option(*DECIMAL)
 
 
-def run_options(parser: argparse.ArgumentParser, *, out: str, seed: str) -> None:
+def run_options(parser: Parser, *, out: str, seed: str) -> None:
     """Add the options of network and training that every training command has."""
-    option = parser.add_argument
-    option(
-        "--gamma",
-        type=unit,
-        default=0.5,
-        metavar="G",
-        help="share of the scaling that all nodes get alike, 0 to 1 (0.5)",
-    )
-    option(
-        "--alpha",
-        type=positive,
-        default=0.7,
-        metavar="A",
-        help="the rest falls like j^(-1/alpha) (0.7)",
-    )
-    option("--width", type=count, default=2000, metavar="M", help="number of hidden nodes (2000)")
-    option(
-        "--activation",
-        choices=ACTIVATIONS,
-        default="swish",
-        help="function of the hidden nodes (swish)",
-    )
-    option(
-        "--lr",
-        type=rate,
-        default="auto",
-        metavar="L",
-        help="learning rate, a number or auto (auto)",
-    )
-    option("--steps", type=count, default=2000, metavar="N", help="number of training steps (2000)")
-    option("--flow", action="store_true", help="gradient flow instead of gradient descent")
-    option(
-        "--t-end",
-        type=positive,
-        metavar="T",
-        help="time at which the flow ends (steps times learning rate)",
-    )
-    option(
-        "--record-every",
-        type=count,
-        metavar="N",
-        help="steps between two records (about 50 records in all)",
-    )
-    option("--seed", type=natural, default=0, metavar="N", help=f"random seed of {seed} (0)")
-    same(option, "--threads")
-    same(option, "--device")
-    option(
-        "--dtype",
-        choices=("float64", "float32"),
-        default="float64",
-        help="precision of the numbers (float64)",
-    )
-    option("--out", type=some_path, metavar="DIR", help=f"folder for the results ({out})")
-    option("--overwrite", action="store_true", help="replace the results of another run there")
-    same(option, "--no-figure")
+    option = parser.option
+    option("--gamma", unit, "G", "share of the scaling that all nodes get alike, 0 to 1", 0.5)
+    option("--alpha", positive, "A", "the rest falls like j^(-1/alpha)", 0.7)
+    option("--width", count, "M", "number of hidden nodes", 2000)
+    option("--activation", ACTIVATIONS, None, "function of the hidden nodes", "swish")
+    option("--lr", rate, "L", "learning rate, a number or auto", "auto")
+    option("--steps", count, "N", "number of training steps", 2000)
+    parser.flag("--flow", "gradient flow instead of gradient descent")
+    option("--t-end", positive, "T", "time at which the flow ends (steps times learning rate)")
+    option("--record-every", count, "N", "steps between two records (about 50 records in all)")
+    option("--seed", natural, "N", f"random seed of {seed}", 0)
+    option(*THREADS_OF_ALL)
+    option(*DEVICE)
+    option("--dtype", ("float64", "float32"), None, "precision of the numbers", "float64")
+    option("--out", some_path, "DIR", f"folder for the results ({out})")
+    parser.flag("--overwrite", "replace the results of another run there")
+    parser.flag(*NO_FIGURE)
 
 
 def complete(options: argparse.Namespace) -> None:

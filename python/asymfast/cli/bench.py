@@ -38,24 +38,17 @@ Ask = Callable[[str, int], tuple[float, float]]  # seconds and that number, of a
 
 def register(commands: Any) -> None:
     """Add the command and its options to the subparsers of ``asymfast``."""
-    option = common.command(commands, bench).add_argument
+    parser = common.command(commands, bench)
+    option = parser.option
     for name, text in (("n", "samples"), ("d", "inputs"), ("m", "hidden nodes")):
-        option(
-            f"--{name}", type=count, required=True, metavar=name.upper(), help=f"number of {text}"
-        )
-    option("--k", type=count, default=1, metavar="K", help="number of outputs (1)")
-    option(
-        "--activation", choices=_ACTIVATIONS, default="swish", help="function of the nodes (swish)"
-    )
-    option("--dtype", choices=("float32", "float64"), default="float32", help="precision (float32)")
-    common.same(option, "--threads")
-    option(
-        "--against",
-        default="",
-        metavar="NAMES",
-        help="libraries to compare with, such as numpy,torch,jax (none)",
-    )
-    option("--rounds", type=count, default=7, metavar="N", help="how often each is measured (7)")
+        option(f"--{name}", count, name.upper(), f"number of {text}", required=True)
+    option("--k", count, "K", "number of outputs", 1)
+    option("--activation", _ACTIVATIONS, None, "function of the nodes", "swish")
+    option("--dtype", ("float32", "float64"), None, "precision", "float32")
+    option(*common.THREADS_OF_ALL)
+    text = "libraries to compare with, such as numpy,torch,jax (none)"
+    option("--against", str, "NAMES", text)
+    option("--rounds", count, "N", "how often each is measured", 7)
 
 
 def bench(options: argparse.Namespace) -> int:
@@ -66,7 +59,7 @@ def bench(options: argparse.Namespace) -> int:
     and their share of this machine's peak, measured as NumPy's fastest product of matrices. The
     other libraries compute the same formulas, written by hand without autograd, and must agree.
     """
-    peers = list(dict.fromkeys(filter(None, options.against.split(","))))
+    peers = list(dict.fromkeys(filter(None, (options.against or "").split(","))))
     if unknown := set(peers) - set(PEERS):
         raise CommandError(f"--against knows {', '.join(PEERS)}, got {', '.join(sorted(unknown))}")
     missing = [name for name in peers if importlib.util.find_spec(name) is None]

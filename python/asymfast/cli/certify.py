@@ -24,21 +24,14 @@ Floats = npt.NDArray[np.float64]
 def register(commands: Any) -> None:
     """Add the command and its options to the subparsers of ``asymfast``."""
     parser = common.command(commands, certify)
-    option = parser.add_argument
-    option(
-        "file",
-        type=common.some_path,
-        nargs="?",
-        metavar="FILE.csv",
-        help="the table (default: simulated data)",
-    )
-    option("--target", metavar="COLUMN", help="what to learn from the other columns of the file")
+    option = parser.option
+    option("file", common.some_path, "FILE.csv", "the table (default: simulated data)", nargs="?")
+    option("--target", str, "COLUMN", "what to learn from the other columns of the file")
     common.table_options(parser)
-    option("--samples", type=count, default=100, metavar="N", help="number of rows, at most (100)")
-    option("--inputs", type=count, metavar="D", help="number of inputs of the simulated data (50)")
-    text = "probability that the theorem may fail with (0.1)"
-    option("--delta", type=fraction, default=0.1, metavar="P", help=text)
-    option("--corrected", action="store_true", help="use the true sup |sigma'| instead of 1")
+    option("--samples", count, "N", "number of rows, at most", 100)
+    option("--inputs", count, "D", "number of inputs of the simulated data (50)")
+    option("--delta", fraction, "P", "probability that the theorem may fail with", 0.1)
+    parser.flag("--corrected", "use the true sup |sigma'| instead of 1")
     common.run_options(parser, out="asymfast-certify", seed="data and network")
 
 

@@ -13,86 +13,44 @@ from asymfast.cli._common import CommandError, count, natural, some_path, thread
 
 def register(commands: Any) -> None:
     """Add both commands and their options to the subparsers of ``asymfast``."""
-    option = common.command(commands, paper).add_argument
+    parser = common.command(commands, paper)
+    option = parser.option
     text = (
         "fig1, simulated, simulated_authors, concrete, energy, airfoil, plant, mnist, cifar10, "
         "cifar10_gamma, cifar100; a TOML file of the same form; or all: every one whose data are "
         "available, the others are named"
     )
-    option("experiment", nargs="+", help=text)
-    option("--quick", action="store_true", help="fewer seeds, steps and samples: minutes")
-    option(
-        "--activation",
-        choices=("swish", "relu"),
-        default="swish",
-        help="function of the nodes (swish)",
-    )
-    option(
-        "--seeds", type=count, metavar="N", help="number of repetitions, each with its own seed (5)"
-    )
-    option(
-        "--steps",
-        type=count,
-        metavar="N",
-        help="steps of gradient descent (as many as in the paper)",
-    )
-    option("--epochs", type=count, metavar="N", help="epochs of stochastic gradient descent (50)")
-    option("--width", type=count, metavar="M", help="number of hidden nodes (2000)")
-    option(
-        "--samples",
-        type=count,
-        metavar="N",
-        help="rows of the simulated data, of MNIST and of features",
-    )
-    option(
-        "--dtype",
-        choices=("float64", "float32"),
-        help="precision of the numbers (that of the experiment)",
-    )
-    option(
-        "--data",
-        type=some_path,
-        metavar="DIR",
-        help="folder of the data sets (that in ASYMFAST_DATA)",
-    )
-    option("--jobs", type=count, metavar="N", help="how many processes to use (one for each core)")
-    option(
-        "--threads", type=count, metavar="N", help="threads of all processes together (all cores)"
-    )
-    common.same(option, "--device")
-    option("--out", type=some_path, metavar="DIR", help="folder for the results (asymfast-paper)")
-    common.same(option, "--no-figure")
-    text = "write tables, figures and report from the finished runs"
-    option("--no-training", action="store_true", help=text)
+    option("experiment", str, None, text, nargs="+")
+    parser.flag("--quick", "fewer seeds, steps and samples: minutes")
+    option("--activation", ("swish", "relu"), None, "function of the nodes", "swish")
+    option("--seeds", count, "N", "number of repetitions, each with its own seed (5)")
+    option("--steps", count, "N", "steps of gradient descent (as many as in the paper)")
+    option("--epochs", count, "N", "epochs of stochastic gradient descent (50)")
+    option("--width", count, "M", "number of hidden nodes (2000)")
+    option("--samples", count, "N", "rows of the simulated data, of MNIST and of features")
+    text = "precision of the numbers (that of the experiment)"
+    option("--dtype", ("float64", "float32"), None, text)
+    option("--data", some_path, "DIR", "folder of the data sets (that in ASYMFAST_DATA)")
+    option("--jobs", count, "N", "how many processes to use (one for each core)")
+    option("--threads", count, "N", "threads of all processes together (all cores)")
+    option(*common.DEVICE)
+    option("--out", some_path, "DIR", "folder for the results (asymfast-paper)")
+    parser.flag(*common.NO_FIGURE)
+    parser.flag("--no-training", "write tables, figures and report from the finished runs")
 
-    option = common.command(commands, sweep).add_argument
-    option(
-        "grid",
-        type=some_path,
-        metavar="GRID.toml",
-        help="a file that describes the runs; see docs/sweeps.md",
-    )
-    option("--out", type=some_path, metavar="DIR", help="folder for the results (asymfast-GRID)")
-    option("--dry-run", action="store_true", help="list the runs, and compute none")
-    option("--jobs", type=count, metavar="N", help="how many runs at a time (one for each core)")
-    option(
-        "--threads",
-        type=threads,
-        metavar="N",
-        help="threads of each run (the cores, shared among the jobs)",
-    )
-    option("--address", metavar="URL", help="address of a Dask scheduler, such as tcp://host:8786")
-    option(
-        "--retries",
-        type=natural,
-        default=2,
-        metavar="N",
-        help="how often to repeat a run whose process died (2)",
-    )
-    option("--no-wait", action="store_true", help="skip runs that another process is working on")
-    option("--data-dir", type=some_path, metavar="DIR", help="folder of the data sets and tables")
-    text = "seconds between the checkpoints of a run (60)"
-    option("--checkpoint-every", type=common.positive, default=60.0, metavar="S", help=text)
+    parser = common.command(commands, sweep)
+    option = parser.option
+    option("grid", some_path, "GRID.toml", "a file that describes the runs; see docs/sweeps.md")
+    option("--out", some_path, "DIR", "folder for the results (asymfast-GRID)")
+    parser.flag("--dry-run", "list the runs, and compute none")
+    option("--jobs", count, "N", "how many runs at a time (one for each core)")
+    option("--threads", threads, "N", "threads of each run (the cores, shared among the jobs)")
+    option("--address", str, "URL", "address of a Dask scheduler, such as tcp://host:8786")
+    option("--retries", natural, "N", "how often to repeat a run whose process died", 2)
+    parser.flag("--no-wait", "skip runs that another process is working on")
+    option("--data-dir", some_path, "DIR", "folder of the data sets and tables")
+    text = "seconds between the checkpoints of a run"
+    option("--checkpoint-every", common.positive, "S", text, 60.0)
 
 
 def paper(options: argparse.Namespace) -> int:

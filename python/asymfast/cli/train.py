@@ -33,85 +33,39 @@ _FIGURES = ("figure.png", "figure.pdf")
 def register(commands: Any) -> None:
     """Add the commands and their options to the subparsers of ``asymfast``."""
     parser = common.command(commands, train)
-    option = parser.add_argument
-    option("file", type=common.some_path, metavar="FILE.csv", help="the table to learn from")
-    text = "what to learn from the other columns (repeatable)"
-    option("--target", required=True, action="append", metavar="COLUMN", help=text)
+    option, path = parser.option, common.some_path
+    option("file", path, "FILE.csv", "the table to learn from")
+    parser.columns("--target", "what to learn from the other columns", required=True)
     common.table_options(parser)
-    option("--bias", action="store_true", help="add an input that is always 1")
+    parser.flag("--bias", "add an input that is always 1")
     option(
-        "--loss",
-        choices=("mse", "half_sse"),
-        default="mse",
-        help="mean of the squared errors, or half their sum (mse)",
+        "--loss", ("mse", "half_sse"), None, "mean of the squared errors, or half their sum", "mse"
     )
     text = "single steps, leaps over many with a controlled error, or the cheaper one (step)"
-    option("--method", choices=("step", "leap", "auto"), help=text)
-    option(
-        "--rtol",
-        type=fraction,
-        metavar="R",
-        help="relative error allowed in the flow or in leaps (1e-6)",
-    )
-    option(
-        "--test-fraction",
-        type=share,
-        default=0.2,
-        metavar="P",
-        help="share of the rows kept for the test (0.2)",
-    )
-    option(
-        "--ntg-on",
-        type=natural,
-        metavar="N",
-        help="rows to measure the NTG on (at most 500); 0: no NTG",
-    )
+    option("--method", ("step", "leap", "auto"), None, text)
+    option("--rtol", fraction, "R", "relative error allowed in the flow or in leaps (1e-6)")
+    option("--test-fraction", share, "P", "share of the rows kept for the test", 0.2)
+    option("--ntg-on", natural, "N", "rows to measure the NTG on (at most 500); 0: no NTG")
     common.run_options(parser, out="asymfast-FILE", seed="the split and the network")
 
-    option = common.command(commands, predict).add_argument
-    option(
-        "model", type=common.some_path, metavar="MODEL", help="model.npz, or the folder that has it"
-    )
-    option(
-        "file",
-        type=common.some_path,
-        metavar="NEW.csv",
-        help="a table with the inputs of the model",
-    )
-    common.same(option, "--decimal")
-    common.same(option, "--threads")
-    text = "file to write the predictions to (the screen)"
-    option("--out", type=common.some_path, metavar="FILE.csv", help=text)
-    option("--overwrite", action="store_true", help="replace the file of --out")
+    parser = common.command(commands, predict)
+    option = parser.option
+    option("model", path, "MODEL", "model.npz, or the folder that has it")
+    option("file", path, "NEW.csv", "a table with the inputs of the model")
+    option(*common.DECIMAL)
+    option(*common.THREADS_OF_ALL)
+    option("--out", path, "FILE.csv", "file to write the predictions to (the screen)")
+    parser.flag("--overwrite", "replace the file of --out")
 
-    option = common.command(commands, export).add_argument
-    option(
-        "model", type=common.some_path, metavar="MODEL", help="model.npz, its folder, or run.npz"
-    )
-    option(
-        "--c",
-        type=common.some_path,
-        metavar="FILE.h",
-        help="write a C header with a function to call",
-    )
-    option(
-        "--onnx",
-        type=common.some_path,
-        metavar="FILE.onnx",
-        help="write an ONNX file; needs the extra onnx",
-    )
-    option(
-        "--numpy",
-        type=common.some_path,
-        metavar="FILE.py",
-        help="write a Python module with a function predict(X)",
-    )
-    option(
-        "--dtype",
-        choices=("float64", "float32"),
-        help="precision of the weights (that of the model)",
-    )
-    option("--overwrite", action="store_true", help="replace files that exist")
+    parser = common.command(commands, export)
+    option = parser.option
+    option("model", path, "MODEL", "model.npz, its folder, or run.npz")
+    option("--c", path, "FILE.h", "write a C header with a function to call")
+    option("--onnx", path, "FILE.onnx", "write an ONNX file; needs the extra onnx")
+    option("--numpy", path, "FILE.py", "write a Python module with a function predict(X)")
+    text = "precision of the weights (that of the model)"
+    option("--dtype", ("float64", "float32"), None, text)
+    parser.flag("--overwrite", "replace files that exist")
 
 
 def train(options: argparse.Namespace) -> int:
