@@ -9,6 +9,7 @@ import re
 import sys
 
 import asymfast as af
+import numpy as np
 import pytest
 
 NAMES = {
@@ -22,6 +23,8 @@ NAMES = {
 }
 # Classes whose methods have examples of their own; of the others the class has one.
 EACH_METHOD = (af.Network, af.Run)
+# As in the docstrings of NumPy, what all examples need is imported; `asymfast.__doc__` says so.
+ASSUMED = {"af": af, "np": np}
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -77,7 +80,7 @@ def test_examples(name, tmp_path, monkeypatch):
     text = inspect.getdoc(PUBLIC[name]) or ""
     if maker := result_of(name):
         text = inspect.getdoc(maker)
-    example = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)
+    example = doctest.DocTestParser().get_doctest(text, ASSUMED, name, None, 0)
     assert example.examples, f"the docstring of {name} has no example"
     said = []
     result = doctest.DocTestRunner(optionflags=FLAGS).run(example, out=said.append)

@@ -473,6 +473,9 @@ class Exports:
     def to_numpy(self, path: str | os.PathLike[str] | None = None) -> Callable[[ArrayLike], Array]:
         """Function of NumPy alone that computes the outputs.
 
+        Agrees with the network to rounding. Memory: n m numbers. erf and gelu call the C library
+        element by element, about 0.1 microseconds each.
+
         Parameters
         ----------
         path : path-like, optional
@@ -489,14 +492,8 @@ class Exports:
         ValueError, OSError
             An ensemble; the file cannot be written.
 
-        Notes
-        -----
-        Agrees with the network to rounding. Memory: n m numbers. erf and gelu call the C library
-        element by element, about 0.1 microseconds each.
-
         Examples
         --------
-        >>> import asymfast as af, numpy as np
         >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
         >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> bool(np.allclose(net.to_numpy()(X), net(X), rtol=1e-12))
@@ -511,6 +508,9 @@ class Exports:
     def to_torch(self) -> Any:
         """Module of PyTorch's own layers with the same outputs (extra ``torch``).
 
+        Agrees with the network to rounding. Gradients by its weights are not those of asymfast: a
+        step on sqrt(lam_j) a_j is not a step on a_j.
+
         Returns
         -------
         torch.nn.Sequential
@@ -523,14 +523,8 @@ class Exports:
         ImportError, ValueError
             PyTorch is not installed; an ensemble.
 
-        Notes
-        -----
-        Agrees with the network to rounding. Gradients by its weights are not those of asymfast: a
-        step on sqrt(lam_j) a_j is not a step on a_j.
-
         Examples
         --------
-        >>> import asymfast as af
         >>> module = af.Network.init(d=3, m=100, gamma=1.0, rng=1).to_torch()  # doctest: +SKIP
         """
         return torch_module(Layers.from_network("Network.to_torch", self))
@@ -538,6 +532,9 @@ class Exports:
     @_check.arguments("Network.to_onnx")
     def to_onnx(self, path: str | os.PathLike[str]) -> None:
         """Write the network as a file of ONNX (extra ``onnx``).
+
+        Operations of version 17 that onnxruntime has in float32 and float64. Agrees with the
+        network to rounding.
 
         Parameters
         ----------
@@ -549,14 +546,8 @@ class Exports:
         ImportError, ValueError, OSError
             onnx is not installed; an ensemble; the file cannot be written.
 
-        Notes
-        -----
-        Operations of version 17 that onnxruntime has in float32 and float64. Agrees with the
-        network to rounding.
-
         Examples
         --------
-        >>> import asymfast as af
         >>> af.Network.init(d=3, m=100, gamma=1.0, rng=1).to_onnx("net.onnx")  # doctest: +SKIP
         """
         write_onnx(Layers.from_network("Network.to_onnx", self), path, None, "Network.to_onnx")
@@ -586,7 +577,6 @@ class Exports:
 
         Examples
         --------
-        >>> import asymfast as af, numpy as np
         >>> weights = {"0.weight": np.array([[1.0, 2.0], [0.0, 1.0]]), "2.weight": np.ones((1, 2))}
         >>> net = af.Network.from_layers(weights, activation="relu")
         >>> net, net(np.array([[1.0, 1.0]])).round(12)

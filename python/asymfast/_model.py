@@ -43,7 +43,6 @@ class Model:
 
     Examples
     --------
-    >>> import asymfast as af, numpy as np
     >>> from asymfast.datasets.tables import Columns
     >>> columns = Columns(
     ...     inputs=("x",), targets=("y",), categories={},
@@ -82,6 +81,8 @@ class Model:
     def predict(self, X: Any, *, threads: int | None = None) -> NDArray[np.float64]:
         """Predict the targets of new rows.
 
+        Cost: that of the network, O(n d m).
+
         Parameters
         ----------
         X : (n, c) array, DataFrame, or mapping of names to columns
@@ -106,10 +107,6 @@ class Model:
             a value is missing or not finite, or the shape is wrong.
         OverflowError
             A prediction exceeds the range of the network's dtype.
-
-        Notes
-        -----
-        Cost: that of the network, O(n d m).
         """
         fn, columns = "Model.predict", self.columns
         if isinstance(X, Table):
@@ -178,7 +175,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
 
     Examples
     --------
-    >>> import asymfast as af, pathlib, tempfile
+    >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "notes.txt")
     ...     _ = path.write_text("not a model")

@@ -424,7 +424,7 @@ class CheckpointError(ValueError):
 
     Examples
     --------
-    >>> import asymfast as af, pathlib, tempfile
+    >>> import pathlib, tempfile
     >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=50, gamma=1.0, rng=1)
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -21,7 +21,6 @@ def what_is_missing() -> str | None:
 
     Examples
     --------
-    >>> import asymfast as af
     >>> missing = af.cuda.what_is_missing()
     >>> missing is None or isinstance(missing, str)
     True
@@ -50,7 +49,6 @@ def is_available() -> bool:
 
     Examples
     --------
-    >>> import asymfast as af
     >>> af.cuda.is_available() == (af.cuda.what_is_missing() is None)
     True
     """
@@ -68,7 +66,6 @@ def devices() -> list[dict[str, Any]]:
 
     Examples
     --------
-    >>> import asymfast as af
     >>> len(af.cuda.devices()) >= int(af.cuda.is_available())
     True
     """
@@ -86,7 +83,6 @@ def versions() -> dict[str, str] | None:
 
     Examples
     --------
-    >>> import asymfast as af
     >>> versions = af.cuda.versions()
     >>> versions is None or sorted(versions) == ["driver", "runtime"]
     True

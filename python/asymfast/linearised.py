@@ -59,7 +59,6 @@ class LinearisedFlow:
 
         Examples
         --------
-        >>> import asymfast as af
         >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
         >>> net = af.Network.init(d=5, m=300, gamma=0.5, alpha=0.7, rng=[1, 2])
         >>> axes, values = af.linearised_flow(net, X, y, t=[1.0, 10.0]).columns()["f"]
@@ -93,7 +92,7 @@ class LinearisedFlow:
 
         Examples
         --------
-        >>> import asymfast as af, numpy as np, tempfile
+        >>> import tempfile
         >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
         >>> net = af.Network.init(d=5, m=300, gamma=0.5, alpha=0.7, rng=1)
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -186,7 +185,6 @@ def linearised_flow(
 
     Examples
     --------
-    >>> import asymfast as af, numpy as np
     >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=2000, gamma=1.0, rng=1)
     >>> lazy = af.linearised_flow(net, X, y, t=[0.0, 100.0, np.inf])

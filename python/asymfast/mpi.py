@@ -43,7 +43,6 @@ def split(net: Network, comm: Any) -> NetworkPart:
 
     Examples
     --------
-    >>> import asymfast as af
     >>> class Alone:  # as MPI.COMM_SELF
     ...     rank, size = 0, 1
     ...     def Get_rank(self): return 0
@@ -105,7 +104,6 @@ def init(
 
     Examples
     --------
-    >>> import asymfast as af
     >>> class Alone:  # as MPI.COMM_SELF
     ...     def Get_rank(self): return 0
     ...     def Get_size(self): return 1
@@ -167,7 +165,6 @@ def gather(run: Run, comm: Any) -> Run:
         run = asymfast.gradient_descent(net, X, y, steps=1000, comm=comm)
         whole = asymfast.mpi.gather(run, comm)
 
-    >>> import asymfast as af
     >>> af.mpi.gather("a run", comm=None)
     Traceback (most recent call last):
         ...

@@ -103,7 +103,6 @@ class Network(Exports):
 
     Examples
     --------
-    >>> import asymfast as af, numpy as np
     >>> W = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     >>> net = af.Network(W, a=np.array([1.0, -1.0, 1.0]), lam=np.full(3, 1 / 3), activation="relu")
     >>> net
@@ -215,7 +214,6 @@ class Network(Exports):
 
         Examples
         --------
-        >>> import asymfast as af
         >>> net = af.Network.init(d=50, m=2000, gamma=0.5, alpha=0.7, rng=1)
         >>> net.W.shape, net.a.shape, float(round(net.lam[0], 4))
         ((2000, 50), (2000,), 0.1756)
@@ -275,7 +273,6 @@ class Network(Exports):
 
         Examples
         --------
-        >>> import asymfast as af
         >>> nets = [af.Network.init(d=3, m=10, gamma=1.0, rng=seed) for seed in (0, 1)]
         >>> af.Network.stack(nets)
         Network(B=2, m=10, d=3, k=1, activation='swish', dtype='float64')
@@ -371,7 +368,6 @@ class Network(Exports):
 
         Examples
         --------
-        >>> import asymfast as af
         >>> ensemble = af.Network.init(d=3, m=10, gamma=1.0, rng=[0, 1, 2])
         >>> ensemble.member(2)
         Network(m=10, d=3, k=1, activation='swish', dtype='float64')
@@ -430,7 +426,6 @@ class Network(Exports):
 
         Examples
         --------
-        >>> import asymfast as af
         >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
         >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> net(X).shape
@@ -460,6 +455,9 @@ class Network(Exports):
     ) -> float | NDArray[np.float64]:
         """Loss of the outputs against targets.
 
+        Source: Eq. (3). Accuracy: that of the outputs; squares are summed in float64. Cost: that of
+        `__call__`.
+
         Parameters
         ----------
         y : (n,) or (n, k) array, of an ensemble also (B, n) or (B, n, k)
@@ -481,14 +479,8 @@ class Network(Exports):
         TypeError, ValueError, OverflowError
             As `__call__`; also for labels outside [0, k).
 
-        Notes
-        -----
-        Source: Eq. (3). Accuracy: that of the outputs; squares are summed in float64. Cost: that of
-        `__call__`.
-
         Examples
         --------
-        >>> import asymfast as af
         >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
         >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> r = net(X) - y
@@ -518,6 +510,9 @@ class Network(Exports):
     ) -> NDArray[Any]:
         """Gradient of the loss with respect to each node's weights, dL/dw_j.
 
+        Source: Section 2, gradient flow. Cost: 6 n m d flop, and the memory of `__call__` with two
+        more copies of the weights.
+
         Parameters
         ----------
         X, y, loss, threads, device, backend
@@ -533,14 +528,8 @@ class Network(Exports):
         TypeError, ValueError, OverflowError
             As `loss`.
 
-        Notes
-        -----
-        Source: Section 2, gradient flow. Cost: 6 n m d flop, and the memory of `__call__` with two
-        more copies of the weights.
-
         Examples
         --------
-        >>> import asymfast as af
         >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
         >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> G = net.node_gradients(X, y)
@@ -585,7 +574,6 @@ class Network(Exports):
 
         Examples
         --------
-        >>> import asymfast as af
         >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
         >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> u = net(X) - y  # dL/df of half_sse
@@ -614,6 +602,9 @@ class Network(Exports):
     ) -> float | NDArray[np.float64]:
         """Largest step at which gradient descent is surely stable here: 2 / (1.01 eig_max).
 
+        Source: the linearised loss; Appendix H needs far smaller steps. Cost: at most 30 gradients
+        and forward passes.
+
         Parameters
         ----------
         layers : {"first", "both"}
@@ -633,14 +624,8 @@ class Network(Exports):
         TypeError, ValueError
             As `loss`.
 
-        Notes
-        -----
-        Source: the linearised loss; Appendix H needs far smaller steps. Cost: at most 30 gradients
-        and forward passes.
-
         Examples
         --------
-        >>> import asymfast as af, numpy as np
         >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
         >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> step = net.stable_step(X)
@@ -659,6 +644,9 @@ class Network(Exports):
     def features(self, X: ArrayLike, **how: Unpack[How]) -> NDArray[Any]:
         """Scaled hidden layer sqrt(lam_j) sigma(Z_j(x_i)), the features of transfer learning.
 
+        Source: Appendix J, transfer learning. Cost: 2 n m d flop and n m activations; copies of the
+        weights and of at most 4032 samples beside the result.
+
         Parameters
         ----------
         X, threads, device, backend
@@ -674,14 +662,8 @@ class Network(Exports):
         TypeError, ValueError, OverflowError
             As `__call__`.
 
-        Notes
-        -----
-        Source: Appendix J, transfer learning. Cost: 2 n m d flop and n m activations; copies of the
-        weights and of at most 4032 samples beside the result.
-
         Examples
         --------
-        >>> import asymfast as af, numpy as np
         >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
         >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> bool(np.allclose(net.features(X) @ net.a, net(X)))
@@ -710,6 +692,8 @@ class Network(Exports):
         K_il = x_i.x2_l / d * sum_j v_j sigma'(Z_j(x_i)) sigma'(Z_j(x2_l)),  v_j = lam_j a_jp a_jq,
         and where both layers are trained, for p = q, sum_j lam_j sigma(Z_j(x_i)) sigma(Z_j(x2_l))
         more.
+
+        Source: Eqs. (4) and (5). Cost: 2 n n2 m flop, half without X2.
 
         Parameters
         ----------
@@ -743,13 +727,8 @@ class Network(Exports):
             As `__call__`; also for an output that the network does not have, `part` without gamma,
             and a max_memory below what the call needs.
 
-        Notes
-        -----
-        Source: Eqs. (4) and (5). Cost: 2 n n2 m flop, half without X2.
-
         Examples
         --------
-        >>> import asymfast as af, numpy as np
         >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
         >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> K, H = net.ntg(X), net.features(X)
@@ -807,6 +786,8 @@ class Network(Exports):
     def node_importance(self, kind: str = "paper") -> NDArray[np.float64]:
         """Importance of each node, for pruning and transfer: (m,) or (B, m) float64 array.
 
+        Source: Appendix J, Regression. Cost: O(m d).
+
         Parameters
         ----------
         kind : {"paper", "authors"}
@@ -817,13 +798,8 @@ class Network(Exports):
         ValueError, OverflowError
             Another kind; the result exceeds the range of float64.
 
-        Notes
-        -----
-        Source: Appendix J, Regression. Cost: O(m d).
-
         Examples
         --------
-        >>> import asymfast as af
         >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> importance = net.node_importance()
         >>> bool(importance.argmax() == (net.lam * (net.W**2).sum(axis=1)).argmax())
@@ -850,6 +826,8 @@ class Network(Exports):
 
         Its lam no longer sums to 1, and it has no gamma: a pruned network has no two parts.
 
+        Source: Appendix J, Classification. Cost: O(m d + m log m).
+
         Parameters
         ----------
         keep : int
@@ -860,13 +838,8 @@ class Network(Exports):
         TypeError, ValueError
             `keep` is not an integer from 1 to m, or only nodes of scale 0 would be left.
 
-        Notes
-        -----
-        Source: Appendix J, Classification. Cost: O(m d + m log m).
-
         Examples
         --------
-        >>> import asymfast as af
         >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> net.prune(10), float(round(net.prune(10).lam.sum(), 3))
         (Network(m=10, d=3, k=1, activation='swish', dtype='float64'), 0.335)
@@ -890,7 +863,6 @@ class Network(Exports):
 
         Examples
         --------
-        >>> import asymfast as af
         >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> moved = net.with_weights(net.W + 0.01)
         >>> moved.gamma, bool((moved.W == net.W + 0.01).all())
@@ -1042,7 +1014,6 @@ class NetworkPart(Network):
 
     Examples
     --------
-    >>> import asymfast as af, numpy as np
     >>> af.mpi.NetworkPart(np.ones((2, 3)), np.ones(2), np.zeros(2), first=5, total=7)
     NetworkPart(5 to 7 of 7 nodes)
     """

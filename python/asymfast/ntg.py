@@ -52,7 +52,6 @@ class NTGOperator:
 
     Examples
     --------
-    >>> import asymfast as af, numpy as np
     >>> X, y = af.datasets.simulated(n=40, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=300, gamma=0.5, alpha=0.7, rng=1)
     >>> theta = af.NTGOperator(net, X)
@@ -125,6 +124,8 @@ def min_eigenvalue(
 ) -> float:
     """Smallest eigenvalue of a symmetric matrix.
 
+    Cost: n^3 / 3 flop for a positive semi-definite matrix, two or three times that otherwise.
+
     Parameters
     ----------
     K : (n, n) array
@@ -150,13 +151,8 @@ def min_eigenvalue(
     OverflowError
         The eigenvalue exceeds the range of float64.
 
-    Notes
-    -----
-    Cost: n^3 / 3 flop for a positive semi-definite matrix, two or three times that otherwise.
-
     Examples
     --------
-    >>> import asymfast as af, numpy as np
     >>> f"{af.min_eigenvalue(np.array([[2.0, 1.0], [1.0, 2.0]])):.12f}"
     '1.000000000000'
     >>> X, y = af.datasets.simulated(rng=0)

@@ -55,6 +55,9 @@ def pruning_curve(
     importance, f_k(x) = sum_{i <= k} sqrt(lam_j(i)) a_j(i) sigma(w_j(i).x / sqrt d), so that all m
     pruned networks cost no more than the whole one, and their losses.
 
+    Source: Appendix J, MNIST and CIFAR. Cost: 2 n m d flop and n m activations for the features,
+    O(n m k) for the sums and losses; memory some 32 MB or one sample's features, and O(n k).
+
     Parameters
     ----------
     net : Network
@@ -78,14 +81,8 @@ def pruning_curve(
     OverflowError
         A loss exceeds the range of float64.
 
-    Notes
-    -----
-    Source: Appendix J, MNIST and CIFAR. Cost: 2 n m d flop and n m activations for the features,
-    O(n m k) for the sums and losses; memory some 32 MB or one sample's features, and O(n k).
-
     Examples
     --------
-    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=100, d=50, rng=0)
     >>> net = af.Network.init(d=50, m=200, gamma=0.5, alpha=0.5, rng=1)
     >>> curve = af.pruning_curve(net, X, y)

@@ -79,6 +79,9 @@ COLUMNS = {
 class Record:
     """Schedule and contents of a run's record. Immutable; checks itself.
 
+    The final step is always recorded. With none of `every`, `times`, `steps` and `log` there
+    are about 50 evenly spaced records including step 0; in `sgd` at ends of epochs.
+
     Parameters
     ----------
     every : int, optional
@@ -131,14 +134,8 @@ class Record:
     TypeError, ValueError
         A field of the wrong type or range, or more than one of `every`, `times`, `steps` and `log`.
 
-    Notes
-    -----
-    The final step is always recorded. With none of `every`, `times`, `steps` and `log` there
-    are about 50 evenly spaced records including step 0; in `sgd` at ends of epochs.
-
     Examples
     --------
-    >>> import asymfast as af
     >>> af.Record(every=100, top_nodes=3).every
     100
     >>> af.Record(every=100, log=20)
@@ -277,7 +274,6 @@ class Stop:
 
     Examples
     --------
-    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=200, gamma=1.0, rng=1)
     >>> run = af.gradient_descent(
@@ -326,7 +322,6 @@ class Snapshot:
 
     Examples
     --------
-    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=200, gamma=1.0, rng=1)
     >>> def enough(snapshot):

@@ -64,7 +64,6 @@ class Run:
 
     Examples
     --------
-    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=200, gamma=0.5, alpha=0.7, rng=1)
     >>> run = af.gradient_descent(net, X, y, lr=1.0, steps=100, record=af.Record(every=50))
@@ -116,6 +115,8 @@ class Run:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one .npz file of plain arrays, without pickle.
 
+        Cost: the size of the arrays, uncompressed; two networks and the record.
+
         Parameters
         ----------
         path : path-like
@@ -128,13 +129,9 @@ class Run:
         OSError
             The folder does not exist or cannot be written to, or `path` is a folder.
 
-        Notes
-        -----
-        Cost: the size of the arrays, uncompressed; two networks and the record.
-
         Examples
         --------
-        >>> import asymfast as af, tempfile
+        >>> import tempfile
         >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
         >>> net = af.Network.init(d=5, m=50, gamma=0.5, alpha=0.7, rng=1)
         >>> run = af.gradient_descent(net, X, y, steps=10)
@@ -188,7 +185,7 @@ class Run:
 
         Examples
         --------
-        >>> import asymfast as af, pathlib, tempfile
+        >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder, "notes.txt")
         ...     _ = path.write_text("not a run")
@@ -314,7 +311,6 @@ class Run:
 
         Examples
         --------
-        >>> import asymfast as af
         >>> X, y = af.datasets.simulated(10, 3, rng=0)
         >>> net = af.Network.init(3, 20, 1.0, rng=0)
         >>> run = af.gradient_descent(net, X, y, steps=10)
@@ -349,7 +345,6 @@ class Run:
 
         Examples
         --------
-        >>> import asymfast as af
         >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
         >>> net = af.Network.init(d=5, m=50, gamma=0.5, alpha=0.7, rng=[1, 2])
         >>> run = af.gradient_descent(net, X, y, steps=10, record=af.Record(every=5))
@@ -388,7 +383,6 @@ class DivergenceError(RuntimeError):
 
     Examples
     --------
-    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=200, gamma=1.0, activation="identity", rng=1)
     >>> try:
@@ -454,6 +448,8 @@ def grid(
 ) -> Grid:
     """Ensemble of the networks of `Network.init` for all combinations of gamma, alpha and seed.
 
+    Source: the figures of Section 5. Cost: that of `Network.init` for each member.
+
     Parameters
     ----------
     d, m : int
@@ -475,13 +471,8 @@ def grid(
     TypeError, ValueError
         As `Network.init`; a sequence that is empty, repeats a value or has more than one axis.
 
-    Notes
-    -----
-    Source: the figures of Section 5. Cost: that of `Network.init` for each member.
-
     Examples
     --------
-    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
     >>> grid = af.grid(d=5, m=50, gamma=[1.0, 0.5, 0.0], alpha=[0.5, 0.7], seeds=2)
     >>> run = af.gradient_descent(grid.network, X, y, steps=10)

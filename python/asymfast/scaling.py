@@ -16,6 +16,8 @@ def node_scaling(
 
     lam_j = gamma / m + (1 - gamma) t_j / sum_k t_k,  j = 1, ..., m.
 
+    Source: Eqs. (1) and (35). Cost: O(m).
+
     Parameters
     ----------
     m : int
@@ -39,13 +41,8 @@ def node_scaling(
     TypeError, ValueError
         An argument of the wrong type or range; neither or both of `alpha` and `weights`.
 
-    Notes
-    -----
-    Source: Eqs. (1) and (35). Cost: O(m).
-
     Examples
     --------
-    >>> import asymfast as af
     >>> af.node_scaling(4, 0.5, weights=[1, 1, 0, 0])
     array([0.375, 0.375, 0.125, 0.125])
     """

@@ -84,6 +84,9 @@ def simulated(
 
     y_i = (5 / d) sum_j sin(pi x_ij) + noise * e_i,   e_i ~ N(0, 1),  x_i uniform on the sphere.
 
+    Draw order: X as ``standard_normal((n, d))``, then the noise as ``standard_normal(n)``; the
+    noise is drawn even when its factor is 0. Source: the paper's Appendix J. Cost: O(n d).
+
     Parameters
     ----------
     n, d : int
@@ -107,14 +110,8 @@ def simulated(
     TypeError, ValueError
         An argument of the wrong type, or out of range.
 
-    Notes
-    -----
-    Draw order: X as ``standard_normal((n, d))``, then the noise as ``standard_normal(n)``; the
-    noise is drawn even when its factor is 0. Source: the paper's Appendix J. Cost: O(n d).
-
     Examples
     --------
-    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=100, d=50, rng=0)
     >>> X.shape, y.shape, float(round((X**2).sum(axis=1).max(), 12))
     ((100, 50), (100,), 1.0)
@@ -137,6 +134,9 @@ def load(
     dtype: npt.DTypeLike = "float64",
 ) -> Dataset:
     """Load one of the paper's real data sets, split and standardised.
+
+    Every file is verified each time by the SHA-256 of its values. Source: the paper's Appendix J.
+    Licences: UCI tables CC BY 4.0, MNIST CC BY-SA 3.0; neither is part of this package.
 
     Parameters
     ----------
@@ -172,18 +172,12 @@ def load(
     TypeError, ValueError
         An argument is out of range; a file, on disk or downloaded, is not the original data.
 
-    Notes
-    -----
-    Every file is verified each time by the SHA-256 of its values. Source: the paper's Appendix J.
-    Licences: UCI tables CC BY 4.0, MNIST CC BY-SA 3.0; neither is part of this package.
-
     Examples
     --------
     >>> import tempfile
-    >>> from asymfast import datasets
     >>> with tempfile.TemporaryDirectory() as folder:  # without the file, and without a download
     ...     try:
-    ...         datasets.load("concrete", data_dir=folder)
+    ...         af.datasets.load("concrete", data_dir=folder)
     ...     except FileNotFoundError as error:
     ...         print(str(error).replace(folder, "FOLDER").split(" (")[0])
     ...
@@ -240,6 +234,9 @@ def load_mnist(
 ) -> Dataset:
     """Load MNIST with one-hot targets.
 
+    Source: the paper's Appendix J, and the authors' scripts for what it leaves open. Cost: half a
+    second, most of it for unpacking and verifying the training images.
+
     Parameters
     ----------
     n_train, n_valid : int
@@ -261,16 +258,10 @@ def load_mnist(
     FileNotFoundError, TypeError, ValueError
         As `asymfast.datasets.load`; a number of images is out of range.
 
-    Notes
-    -----
-    Source: the paper's Appendix J, and the authors' scripts for what it leaves open. Cost: half a
-    second, most of it for unpacking and verifying the training images.
-
     Examples
     --------
-    >>> from asymfast import datasets
     >>> try:
-    ...     datasets.load_mnist(n_train=59_000, n_valid=5000)
+    ...     af.datasets.load_mnist(n_train=59_000, n_valid=5000)
     ... except ValueError as error:
     ...     print(error)
     ...

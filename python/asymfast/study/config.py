@@ -56,7 +56,6 @@ class ConfigError(ValueError):
 
     Examples
     --------
-    >>> import asymfast as af
     >>> try:
     ...     af.train_config({"data": {"name": "simulatd"}})
     ... except af.ConfigError as error:

@@ -78,6 +78,9 @@ def load_sweep(
 ) -> xarray.Dataset:
     """Return the finished runs of a folder (extra ``sweep``).
 
+    A full grid becomes an axis for each parameter by
+    ``ds.set_index(run=["gamma", "seed"]).unstack("run")``.
+
     Parameters
     ----------
     folder : path-like
@@ -107,15 +110,9 @@ def load_sweep(
     TypeError, ValueError
         `folder` is not a valid path; no run is finished.
 
-    Notes
-    -----
-    A full grid becomes an axis for each parameter by
-    ``ds.set_index(run=["gamma", "seed"]).unstack("run")``.
-
     Examples
     --------
     >>> import tempfile
-    >>> import asymfast as af
     >>> config = {
     ...     "data": {"name": "simulated", "n": 10, "d": 3},
     ...     "network": {"m": 20, "gamma": 1.0},

@@ -105,6 +105,9 @@ def sweep(
     skipped; interrupted ones resume from their last checkpoint. Several sweeps, also on several
     hosts, may share a folder, and then share the work.
 
+    The numbers of a run are those of `train_config`, wherever it is computed. A script that starts
+    processes needs the call to be under ``if __name__ == "__main__":``.
+
     Parameters
     ----------
     configs : list of dict, or grid: path of a TOML file or dict
@@ -158,15 +161,9 @@ def sweep(
         Ctrl-C: finished runs are kept, the others have written a checkpoint. The result so far is
         its attribute ``result``. A second Ctrl-C does not wait for the checkpoints.
 
-    Notes
-    -----
-    The numbers of a run are those of `train_config`, wherever it is computed. A script that starts
-    processes needs the call to be under ``if __name__ == "__main__":``.
-
     Examples
     --------
     >>> import tempfile
-    >>> import asymfast as af
     >>> config = {
     ...     "data": {"name": "simulated", "n": 10, "d": 3},
     ...     "network": {"m": 20, "gamma": 1.0},

@@ -45,7 +45,6 @@ class StoreError(ValueError):
     Examples
     --------
     >>> import tempfile
-    >>> import asymfast as af
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     try:
     ...         af.load_sweep(folder)

@@ -84,7 +84,6 @@ def train_config(
 
     Examples
     --------
-    >>> import asymfast as af
     >>> config = {
     ...     "data": {"name": "simulated", "n": 10, "d": 3},
     ...     "network": {"m": 20, "gamma": 1.0},

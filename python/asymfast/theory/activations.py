@@ -75,8 +75,7 @@ def get(name: str, fn: str = "activation") -> Activation:
 
     Examples
     --------
-    >>> from asymfast.theory import activations
-    >>> activations.get("tanh").slope_sup
+    >>> af.theory.activations.get("tanh").slope_sup
     1.0
     """
     return ACTIVATIONS[_check.choice(fn, "name", name, tuple(ACTIVATIONS))]
@@ -84,6 +83,9 @@ def get(name: str, fn: str = "activation") -> Activation:
 
 def activation(name: str, z: npt.ArrayLike, order: int = 0) -> Floats:
     """sigma, sigma' or sigma'' elementwise.
+
+    Source: the paper's Section 2 and Appendix J (swish, relu); the others are in common use.
+    Cost: O(z.size); erf and gelu call the C library once per element from Python.
 
     Parameters
     ----------
@@ -106,15 +108,9 @@ def activation(name: str, z: npt.ArrayLike, order: int = 0) -> Floats:
     ValueError
         Unknown name or order; z is not finite.
 
-    Notes
-    -----
-    Source: the paper's Section 2 and Appendix J (swish, relu); the others are in common use.
-    Cost: O(z.size); erf and gelu call the C library once per element from Python.
-
     Examples
     --------
-    >>> from asymfast.theory.activations import activation
-    >>> activation("swish", [-1000.0, 0.0, 1000.0], order=1)
+    >>> af.theory.activations.activation("swish", [-1000.0, 0.0, 1000.0], order=1)
     array([0. , 0.5, 1. ])
     """
     chosen = get(name)
@@ -125,6 +121,8 @@ def activation(name: str, z: npt.ArrayLike, order: int = 0) -> Floats:
 
 def suprema(name: str) -> tuple[float, float]:
     """Suprema of |sigma'| and |sigma''| over the real line, the theorems' constants.
+
+    Source: Assumption 2.2, which asks for L <= 1 and M finite.
 
     Parameters
     ----------
@@ -141,16 +139,11 @@ def suprema(name: str) -> tuple[float, float]:
     ValueError
         Unknown name.
 
-    Notes
-    -----
-    Source: Assumption 2.2, which asks for L <= 1 and M finite.
-
     Examples
     --------
-    >>> from asymfast import theory
-    >>> theory.suprema("swish")
+    >>> af.theory.suprema("swish")
     (1.099839320128867, 0.5)
-    >>> theory.suprema("relu")
+    >>> af.theory.suprema("relu")
     (1.0, inf)
     """
     chosen = get(name, "suprema")

@@ -38,6 +38,9 @@ _MOMENTS: dict[str, Function] = {
 def output_moment(activation: str, scale: Array) -> Floats:
     """E[sigma(s z)^2], z ~ N(0, 1): the second moment of a node's output at initialisation.
 
+    For relu it is s^2 / 2; the paper's proof of Theorem A.1 uses the bound s^2. Source: Eq. (8) and
+    the proof of Theorem A.1. Cost: O(scale.size N) with N quadrature nodes.
+
     Parameters
     ----------
     scale : array_like
@@ -48,17 +51,11 @@ def output_moment(activation: str, scale: Array) -> Floats:
     float64 array of the shape of scale
         Relative error below 1e-12; relu, erf, sin, cos and identity have closed forms.
 
-    Notes
-    -----
-    For relu it is s^2 / 2; the paper's proof of Theorem A.1 uses the bound s^2. Source: Eq. (8) and
-    the proof of Theorem A.1. Cost: O(scale.size N) with N quadrature nodes.
-
     Examples
     --------
-    >>> from asymfast import theory
-    >>> float(theory.output_moment("relu", 1.0))
+    >>> float(af.theory.output_moment("relu", 1.0))
     0.5
-    >>> f"{float(theory.output_moment('swish', 1.0)):.10f}"
+    >>> f"{float(af.theory.output_moment('swish', 1.0)):.10f}"
     '0.3557755198'
     """
     if scale.size and not (scale.min() >= 0 and scale.max() <= 100):
@@ -93,8 +90,7 @@ def c_1(activation: str, d: int) -> float:
 
     Examples
     --------
-    >>> from asymfast import theory
-    >>> f"{theory.c_1('swish', d=50):.6e}", theory.c_1("cos", d=50)
+    >>> f"{af.theory.c_1('swish', d=50):.6e}", af.theory.c_1("cos", d=50)
     ('5.073774e-03', 1.0)
     """
     return 1.0 if activation == "cos" else float(output_moment(activation, 1 / math.sqrt(d)))
@@ -104,19 +100,16 @@ def c_1(activation: str, d: int) -> float:
 def d_0(C: float, d: int) -> float:
     """D_0 = sqrt(2 C^2 + 2 / d) of Theorem A.1.
 
+    As E[relu(c z / sqrt d)^2] = c^2 / (2d), sqrt(2 C^2 + 1 / d) would suffice. Source: Theorem A.1.
+
     Returns
     -------
     float
         Within two roundings.
 
-    Notes
-    -----
-    As E[relu(c z / sqrt d)^2] = c^2 / (2d), sqrt(2 C^2 + 1 / d) would suffice. Source: Theorem A.1.
-
     Examples
     --------
-    >>> from asymfast import theory
-    >>> f"{theory.d_0(C=1.0, d=2):.6f}"
+    >>> f"{af.theory.d_0(C=1.0, d=2):.6f}"
     '1.732051'
     """
     return math.hypot(math.sqrt(2) * C, math.sqrt(2 / d))
@@ -126,15 +119,11 @@ def d_0(C: float, d: int) -> float:
 def target_bound(y: Array) -> float:
     """C = max |y_i|, the smallest bound in Assumption 2.1 (c).
 
-    Notes
-    -----
     Source: Assumption 2.1 (c).
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from asymfast import theory
-    >>> theory.target_bound(np.array([0.5, -2.0]))
+    >>> af.theory.target_bound(np.array([0.5, -2.0]))
     2.0
     """
     return float(np.abs(y).max())
@@ -252,7 +241,6 @@ def check_assumptions(
 
     Examples
     --------
-    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(rng=0)
     >>> print(af.theory.check_assumptions(X, y, "swish"))
     2.1(a)  holds  |x_i| is 1 to 1

@@ -255,6 +255,9 @@ class PropositionD1:
 def proposition_b1(delta: float, *, n: int, mu: float, R: float) -> tuple[float, float]:
     """Matrix Chernoff bounds (Tropp) for a sum of independent matrices, 0 <= X_j <= R.
 
+    Source: Proposition B.1, which gives two bounds in each case; this is the sharper one.
+    Cost: O(1).
+
     Parameters
     ----------
     delta : float
@@ -273,15 +276,9 @@ def proposition_b1(delta: float, *, n: int, mu: float, R: float) -> tuple[float,
         ^(mu/R) and of Pr(eig_max >= (1 + delta) mu_max), the same with -delta for delta. For
         delta > 1 and mu > 0, `lower` is 0: no eigenvalue is negative.
 
-    Notes
-    -----
-    Source: Proposition B.1, which gives two bounds in each case; this is the sharper one.
-    Cost: O(1).
-
     Examples
     --------
-    >>> from asymfast import theory
-    >>> lower, upper = theory.proposition_b1(0.5, n=10, mu=50.0, R=1.0)
+    >>> lower, upper = af.theory.proposition_b1(0.5, n=10, mu=50.0, R=1.0)
     >>> f"{lower:.3e}", f"{upper:.3e}"
     ('4.660e-03', '4.472e-02')
     """
@@ -304,15 +301,12 @@ def proposition_d1(
 ) -> PropositionD1:
     """Smallest eigenvalue of the NTG at initialisation.
 
-    Notes
-    -----
     For sup |sigma'| = L > 1 the matrices of the proof are bounded by n L^2 instead of n, which
     multiplies the width by L^2. Source: Proposition D.1. Cost: O(1).
 
     Examples
     --------
-    >>> from asymfast import theory
-    >>> start = theory.proposition_d1(n=10, d=5, kappa=0.01, gamma=0.5, delta=0.1)
+    >>> start = af.theory.proposition_d1(n=10, d=5, kappa=0.01, gamma=0.5, delta=0.1)
     >>> f"{start.width.required:.1f}"  # 8 n log(n / delta) / (kappa d)
     '7368.3'
     """
@@ -354,15 +348,14 @@ def theorem_4_1(
 
     Examples
     --------
-    >>> from asymfast import theory
     >>> constants = dict(n=100, d=50, kappa=5.887e-5, gamma=0.5, delta=0.1)
-    >>> smooth = dict(M=0.5, C=2.872, C_1=theory.c_1("swish", 50))
-    >>> bounds = theory.theorem_4_1(**constants, **smooth)
+    >>> smooth = dict(M=0.5, C=2.872, C_1=af.theory.c_1("swish", 50))
+    >>> bounds = af.theory.theorem_4_1(**constants, **smooth)
     >>> f"{bounds.width.required:.4g}", f"{bounds.eigmin:.4g}"
     ('3.603e+24', '7.359e-06')
     >>> [f"{value:.4g}" for value in bounds.loss([0.0, 1e5], loss_0=50.0)]  # (b)
     ['50', '11.48']
-    >>> corrected = theory.theorem_4_1(**constants, **smooth, L=theory.suprema("swish")[0])
+    >>> corrected = af.theory.theorem_4_1(**constants, **smooth, L=af.theory.suprema("swish")[0])
     >>> f"{corrected.width.required / bounds.width.required:.4f}"  # L^4
     '1.4632'
     """
@@ -409,10 +402,9 @@ def theorem_a1(
 
     Examples
     --------
-    >>> from asymfast import theory
     >>> constants = dict(n=100, d=50, kappa=5.887e-5, gamma=0.5, delta=0.1, C=2.872)
-    >>> proved = theory.theorem_a1(**constants)
-    >>> printed = theory.theorem_a1(**constants, printed=True)
+    >>> proved = af.theory.theorem_a1(**constants)
+    >>> printed = af.theory.theorem_a1(**constants, printed=True)
     >>> f"{printed.width.required / proved.width.required:.6f}"
     '2.000000'
     """
@@ -468,10 +460,9 @@ def theorem_h1(
 
     Examples
     --------
-    >>> from asymfast import theory
     >>> constants = dict(n=100, d=50, kappa=5.887e-5, gamma=0.5, delta=0.1)
-    >>> smooth = dict(M=0.5, C=2.872, C_1=theory.c_1("swish", 50))
-    >>> bounds = theory.theorem_h1(**constants, **smooth, eta=1e-7)
+    >>> smooth = dict(M=0.5, C=2.872, C_1=af.theory.c_1("swish", 50))
+    >>> bounds = af.theory.theorem_h1(**constants, **smooth, eta=1e-7)
     >>> bounds.learning_rate_met, f"{bounds.width.log10:.2f}", f"{bounds.alpha:.3e}"
     (False, '24.56', '1.472e-12')
     """
@@ -579,6 +570,9 @@ class SufficientCondition:
 def lemma_e1(t: float, zeta: float, *, residual: float, n: int, d: int, L: float = 1.0) -> LemmaE1:
     """Exponential decay along the flow while the smallest eigenvalue is at least zeta / 2.
 
+    Source: Lemma E.1. L > 1 multiplies the weight bound by L and does not change that of the loss.
+    Cost: O(1).
+
     Parameters
     ----------
     t : float
@@ -586,15 +580,9 @@ def lemma_e1(t: float, zeta: float, *, residual: float, n: int, d: int, L: float
     zeta : float
         > 0, with eig_min(Theta_m(X; W_s)) >= zeta / 2 for all s in [0, t].
 
-    Notes
-    -----
-    Source: Lemma E.1. L > 1 multiplies the weight bound by L and does not change that of the loss.
-    Cost: O(1).
-
     Examples
     --------
-    >>> from asymfast import theory
-    >>> bounds = theory.lemma_e1(t=2.0, zeta=0.5, residual=4.0, n=10, d=5)
+    >>> bounds = af.theory.lemma_e1(t=2.0, zeta=0.5, residual=4.0, n=10, d=5)
     >>> f"{bounds.loss:.6f}"  # residual^2 / 2 e^(-zeta t)
     '2.943036'
     """
@@ -621,10 +609,8 @@ def lemma_e2(c: Array, lam1: Array, lam2: Array, *, n: int, d: int, delta: float
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from asymfast import theory
-    >>> lam1, lam2 = theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7)
-    >>> near = theory.lemma_e2(np.full(1000, 0.1), lam1, lam2, n=10, d=5, delta=0.1)
+    >>> lam1, lam2 = af.theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7)
+    >>> near = af.theory.lemma_e2(np.full(1000, 0.1), lam1, lam2, n=10, d=5, delta=0.1)
     >>> float(round(near.radius[0], 8)), [f"{change:.4f}" for change in near.ntg_change]
     (0.00025, ['0.9944', '0.9944'])
     """
@@ -646,22 +632,18 @@ def lemma_e4(
 ) -> NtgChange:
     """Change of the NTG near W_0 for smooth activations; holds with certainty.
 
+    Source: Lemma E.4 as stated; its proof has sqrt(gamma_k) in the second term, which Eq. (23) and
+    so ``eigmin_loss`` have too. L > 1 multiplies the second terms by L. Cost: O(m).
+
     Parameters
     ----------
     c : (m,) array_like
         c_j >= 0; the bounds hold for |w_j - w_0j| <= c_j / 2.
 
-    Notes
-    -----
-    Source: Lemma E.4 as stated; its proof has sqrt(gamma_k) in the second term, which Eq. (23) and
-    so ``eigmin_loss`` have too. L > 1 multiplies the second terms by L. Cost: O(m).
-
     Examples
     --------
-    >>> import numpy as np
-    >>> from asymfast import theory
-    >>> lam1, lam2 = theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7)
-    >>> near = theory.lemma_e4(np.full(1000, 0.1), lam1, lam2, n=10, d=5, M=0.5)
+    >>> lam1, lam2 = af.theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7)
+    >>> near = af.theory.lemma_e4(np.full(1000, 0.1), lam1, lam2, n=10, d=5, M=0.5)
     >>> [f"{change:.5f}" for change in near.ntg_change]
     ['0.03175', '0.03175']
     """
@@ -698,6 +680,8 @@ def lemma_e3(
 ) -> SufficientCondition:
     """Sufficient condition for Theorem A.1 (relu).
 
+    Source: Lemma E.3. The second term of (d) is sqrt(2) times what the proof gives. Cost: O(m).
+
     Parameters
     ----------
     c : (m,) array_like
@@ -705,17 +689,11 @@ def lemma_e3(
     residual : float
         |y - u_0|, or a bound that holds with probability 1 - delta / 2.
 
-    Notes
-    -----
-    Source: Lemma E.3. The second term of (d) is sqrt(2) times what the proof gives. Cost: O(m).
-
     Examples
     --------
-    >>> import numpy as np
-    >>> from asymfast import theory
-    >>> lam = sum(theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7))
+    >>> lam = sum(af.theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7))
     >>> constants = dict(n=10, d=5, kappa=0.01, gamma=0.5, delta=0.1, residual=4.0)
-    >>> condition = theory.lemma_e3(np.sqrt(lam), lam, **constants)
+    >>> condition = af.theory.lemma_e3(np.sqrt(lam), lam, **constants)
     >>> f"{condition.width.required:.4g}", condition.width_met
     ('2.655e+08', False)
     """
@@ -755,11 +733,9 @@ def lemma_e5(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from asymfast import theory
-    >>> lam = sum(theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7))
+    >>> lam = sum(af.theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7))
     >>> constants = dict(n=10, d=5, kappa=0.01, gamma=0.5, delta=0.1, residual=4.0, M=0.5)
-    >>> condition = theory.lemma_e5(10.0 * np.sqrt(lam), lam, **constants)
+    >>> condition = af.theory.lemma_e5(10.0 * np.sqrt(lam), lam, **constants)
     >>> f"{condition.width.required:.4g}", f"{condition.ntg_change:.4f}"
     ('8477', '0.0315')
     """
@@ -804,6 +780,8 @@ def _condition(
 def lemma_h2(lam: Array, residual: float, *, n: int, d: int, L: float = 1.0) -> Floats:
     """Bound of |dL_m / dw_j|, L sqrt(lam_j n / d) |y - u|, for every node.
 
+    Source: Lemma H.2. Cost: O(m).
+
     Parameters
     ----------
     L : float
@@ -813,13 +791,8 @@ def lemma_h2(lam: Array, residual: float, *, n: int, d: int, L: float = 1.0) -> 
     -------
     (m,) float64 array
 
-    Notes
-    -----
-    Source: Lemma H.2. Cost: O(m).
-
     Examples
     --------
-    >>> import numpy as np, asymfast as af
     >>> X, y = af.datasets.simulated(n=10, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=100, gamma=0.5, alpha=0.7, activation="tanh", rng=1)
     >>> bound = af.theory.lemma_h2(net.lam, float(np.linalg.norm(y - net(X))), n=10, d=5)
@@ -855,8 +828,7 @@ def lemma_h3(
 
     Examples
     --------
-    >>> from asymfast import theory
-    >>> f"{theory.lemma_h3(residual=4.0, eigmin=0.02, eta=0.001, n=10, d=5, M=0.77):.8f}"
+    >>> f"{af.theory.lemma_h3(residual=4.0, eigmin=0.02, eta=0.001, n=10, d=5, M=0.77):.8f}"
     '0.99997179'
     """
     growth = (eta * L / d) ** 2 * n * (2 * M * math.sqrt(n) * residual + L**2 * n)

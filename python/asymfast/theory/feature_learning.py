@@ -73,19 +73,16 @@ def theta_3(
     <grad Theta(x_k, x_l), grad f(x_i)> = (x_k.x_l / d^2) sum_j a_j^3 lam_j^(3/2) sigma'(z_ij)
     [x_k.x_i sigma''(z_kj) sigma'(z_lj) + x_l.x_i sigma''(z_lj) sigma'(z_kj)].
 
+    Source: Eq. (34) and Appendix I.2. Misprint: the prefactor is d^-2, not d^(-3/2): one 1/d from
+    Eq. (4) and 1/sqrt(d) from each of the two gradients. Cost: O(q^2 n m).
+
     Returns
     -------
     (q, q, n) float64 array
         Symmetric in its first two axes.
 
-    Notes
-    -----
-    Source: Eq. (34) and Appendix I.2. Misprint: the prefactor is d^-2, not d^(-3/2): one 1/d from
-    Eq. (4) and 1/sqrt(d) from each of the two gradients. Cost: O(q^2 n m).
-
     Examples
     --------
-    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
     >>> af.theory.theta_3(net.W, net.a, net.lam, X).shape
@@ -114,19 +111,16 @@ def ntg_velocity(
 
     d Theta(x_k, x_l) / dt = sum_i (y_i - f(x_i)) Theta^(3)(x_k, x_l, x_i).
 
+    The sum over i is taken first, so that Theta^(3) is never stored. Source: the first display of
+    Appendix I.2. Cost: O(q^2 m + (n + q) m d).
+
     Returns
     -------
     (q, q) float64 array
         Exactly symmetric.
 
-    Notes
-    -----
-    The sum over i is taken first, so that Theta^(3) is never stored. Source: the first display of
-    Appendix I.2. Cost: O(q^2 m + (n + q) m d).
-
     Examples
     --------
-    >>> import asymfast as af, numpy as np
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
     >>> velocity = af.theory.ntg_velocity(net.W, net.a, net.lam, X, y)
@@ -202,14 +196,12 @@ def g_1(X: Array, activation: str = "swish", *, return_error: bool = False) -> A
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from asymfast import theory
     >>> x = np.array([[3.0, 4.0]])
-    >>> theory.g_1(x, "relu") * np.sqrt(4 * np.pi)  # |x| / sqrt(2 pi d)
+    >>> af.theory.g_1(x, "relu") * np.sqrt(4 * np.pi)  # |x| / sqrt(2 pi d)
     array([5.])
-    >>> theory.g_1(x, "tanh")
+    >>> af.theory.g_1(x, "tanh")
     array([0.])
-    >>> theory.g_1(x, "swish").round(6)
+    >>> af.theory.g_1(x, "swish").round(6)
     array([1.382822])
     """
     s = row_geometry(X).scale
@@ -231,18 +223,15 @@ def theorem_4_3(X: Array, lam: Array, activation: str = "swish") -> Floats:
 
     It is -(lam_j / sqrt d) sum_i x_ik g_1(x_i), for any targets.
 
+    Source: Theorem 4.3, with half the sum of squares as the loss. Cost: O(n d + m d).
+
     Returns
     -------
     (m, d) float64 array
         Exactly 0 for odd and even activations, see `g_1`.
 
-    Notes
-    -----
-    Source: Theorem 4.3, with half the sum of squares as the loss. Cost: O(n d + m d).
-
     Examples
     --------
-    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> lam = af.node_scaling(100, 0.5, 0.7)
     >>> drift = af.theory.theorem_4_3(X, lam)
@@ -265,6 +254,9 @@ def g_2(
 ) -> Any:
     """g_2(x_1, x_2, x_3) = E[sigma''(z_1) sigma'(z_2) sigma'(z_3) sigma(z_3)], Cov z = x x' / d.
 
+    Source: above Theorem 4.4; the method is described in `asymfast.theory.expectations`. Cost:
+    O(N^2 K), see `theorem_4_4`.
+
     Parameters
     ----------
     x_1, x_2, x_3 : (d,) array_like
@@ -278,17 +270,10 @@ def g_2(
     error : float
         Only with ``return_error``: an estimate.
 
-    Notes
-    -----
-    Source: above Theorem 4.4; the method is described in `asymfast.theory.expectations`. Cost:
-    O(N^2 K), see `theorem_4_4`.
-
     Examples
     --------
-    >>> import numpy as np
-    >>> from asymfast import theory
     >>> e = np.eye(3)
-    >>> f"{theory.g_2(e[0], e[1], e[2]):.8f}"
+    >>> f"{af.theory.g_2(e[0], e[1], e[2]):.8f}"
     '0.02396698'
     """
     values, error = _g_2_sums(
@@ -334,7 +319,6 @@ def theorem_4_4(
 
     Examples
     --------
-    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> lam = af.node_scaling(100, 0.5, 0.7)
     >>> velocity = af.theory.theorem_4_4(X, lam)
@@ -384,6 +368,8 @@ def simulated_drift(
 ) -> Estimate:
     """Mean of dW/dt at time 0 over networks drawn as in Assumption 2.3, to test Theorem 4.3.
 
+    Source: Theorem 4.3. Cost: O(draws n m d) time, O(m d) memory.
+
     Parameters
     ----------
     y : (n,) array_like
@@ -397,13 +383,8 @@ def simulated_drift(
     Estimate
         Of shape (m, d); compare by ``estimate.z(theorem_4_3(X, lam, activation))``.
 
-    Notes
-    -----
-    Source: Theorem 4.3. Cost: O(draws n m d) time, O(m d) memory.
-
     Examples
     --------
-    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> lam = af.node_scaling(100, 0.5, 0.7)
     >>> simulated = af.theory.simulated_drift(X, y, lam, draws=400, rng=0)
@@ -427,18 +408,15 @@ def simulated_ntg_velocity(
 ) -> Estimate:
     """Mean of dTheta/dt at time 0 over networks drawn as in Assumption 2.3, to test Theorem 4.4.
 
+    Source: Theorem 4.4. Cost: O(draws (q^2 m + (n + q) m d)) time.
+
     Returns
     -------
     Estimate
         Of shape (q, q); compare by ``estimate.z(theorem_4_4(X, lam, activation))``.
 
-    Notes
-    -----
-    Source: Theorem 4.4. Cost: O(draws (q^2 m + (n + q) m d)) time.
-
     Examples
     --------
-    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> lam = af.node_scaling(100, 0.5, 0.7)
     >>> simulated = af.theory.simulated_ntg_velocity(X, y, lam, draws=400, rng=0)

@@ -90,7 +90,6 @@ def mean_ntg(
 
     Examples
     --------
-    >>> import asymfast as af, numpy as np
     >>> af.mean_ntg(np.eye(2), "relu")  # |x|^2 / d = 1/2, times Pr(w.x > 0) = 1/2
     array([[0.25, 0.  ],
            [0.  , 0.25]])
@@ -192,19 +191,16 @@ class Kappa(NamedTuple):
 def kappa_n(X: Array, activation: str = "swish") -> Kappa:
     """Smallest eigenvalue of the mean NTG at initialisation, the kappa_n of the theorems.
 
+    Source: Section 3. Cost: that of `mean_ntg`, plus 4 n^3 / 3 for the eigenvalues.
+
     Returns
     -------
     Kappa
         ``(value, error)``; `Kappa.positive` tells whether it is certainly above zero. Duplicate
         rows and zero rows give 0 up to rounding, of either sign.
 
-    Notes
-    -----
-    Source: Section 3. Cost: that of `mean_ntg`, plus 4 n^3 / 3 for the eigenvalues.
-
     Examples
     --------
-    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(rng=0)  # the paper's: n = 100, d = 50
     >>> kappa = af.theory.kappa_n(X, "swish")
     >>> f"{kappa.value:.6e}", kappa.positive
@@ -234,7 +230,6 @@ def c_0(X: Array, activation: str = "swish") -> float:
 
     Examples
     --------
-    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> f"{af.theory.c_0(X, 'swish'):.6f}", af.theory.c_0(X, "identity")
     ('0.060626', 0.0)
@@ -268,19 +263,16 @@ def ntg_variance(
 ) -> float:
     """Total variance of the limiting NTG, E |Theta_infinity - Theta*|_F^2, Eq. (7).
 
+    For a network of m nodes the same holds exactly with sum_j lam_j^2 in place of
+    (1 - gamma)^2 sum_j t_j^2: ``c_0(X) * sum(lam**2)``. Source: Eq. (7). Cost: that of `c_0`.
+
     Returns
     -------
     float
         C_0(X) times `feature_learning_measure`; the accuracy is that of `c_0`.
 
-    Notes
-    -----
-    For a network of m nodes the same holds exactly with sum_j lam_j^2 in place of
-    (1 - gamma)^2 sum_j t_j^2: ``c_0(X) * sum(lam**2)``. Source: Eq. (7). Cost: that of `c_0`.
-
     Examples
     --------
-    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> [f"{af.theory.ntg_variance(X, gamma, 0.5):.4f}" for gamma in (0.0, 0.5, 1.0)]
     ['0.0243', '0.0061', '0.0000']
@@ -327,6 +319,9 @@ def limiting_ntg(
     u_j = X w_j / sqrt(d), w_j ~ N(0, I). The sum is truncated and the rest replaced by its mean, so
     that the mean of the draws is exactly Theta*.
 
+    Source: Proposition 3.1. Cost: O(n^2 terms); tol = 1e-4 needs about 1e4 terms for alpha = 0.7
+    and 100 for alpha = 0.4.
+
     Parameters
     ----------
     rng : seed or Generator
@@ -353,14 +348,8 @@ def limiting_ntg(
         An argument of the wrong type or out of range; for gamma < 1 neither or both of alpha and
         weights; `tol` needs more than 2^24 terms.
 
-    Notes
-    -----
-    Source: Proposition 3.1. Cost: O(n^2 terms); tol = 1e-4 needs about 1e4 terms for alpha = 0.7
-    and 100 for alpha = 0.4.
-
     Examples
     --------
-    >>> import asymfast as af, numpy as np
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> limit, error = af.limiting_ntg(X, 0.5, 0.4, rng=1, return_bound=True)
     >>> wide = af.Network.init(d=3, m=100_000, gamma=0.5, alpha=0.4, rng=1)
@@ -465,7 +454,6 @@ class Probability(NamedTuple):
 
     Examples
     --------
-    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> law = af.theory.min_eigenvalue_law(X, gamma=1.0, m=200, draws=50, rng=0)
     >>> p = law.probability_below(0.5 * law.kappa)
@@ -549,6 +537,8 @@ def min_eigenvalue_law(
 ) -> MinEigenvalueLaw:
     """Sample the smallest eigenvalue of the NTG at initialisation.
 
+    Source: Sections 3 and D. Cost: draws times O(n^2 m + n^3).
+
     Parameters
     ----------
     m : int, optional
@@ -556,13 +546,8 @@ def min_eigenvalue_law(
     terms : int, optional
         For the limit, as in `limiting_ntg`.
 
-    Notes
-    -----
-    Source: Sections 3 and D. Cost: draws times O(n^2 m + n^3).
-
     Examples
     --------
-    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> law = af.theory.min_eigenvalue_law(X, gamma=0.5, alpha=0.7, m=200, draws=50, rng=0)
     >>> len(law.values), law.quantile(0.1) < law.quantile(0.9)

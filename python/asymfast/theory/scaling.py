@@ -100,6 +100,8 @@ def node_scaling_parts(
 ) -> NodeScalingParts:
     """Symmetric and asymmetric part of the node scaling, Eq. (1).
 
+    Source: Eq. (1) and the lines above Eq. (30). Cost: O(m).
+
     Parameters
     ----------
     m : int
@@ -112,14 +114,9 @@ def node_scaling_parts(
     NodeScalingParts
         lam1 sums to gamma and lam2 to 1 - gamma, within rounding.
 
-    Notes
-    -----
-    Source: Eq. (1) and the lines above Eq. (30). Cost: O(m).
-
     Examples
     --------
-    >>> from asymfast import theory
-    >>> lam1, lam2 = theory.node_scaling_parts(1000, gamma=0.3, alpha=0.7)
+    >>> lam1, lam2 = af.theory.node_scaling_parts(1000, gamma=0.3, alpha=0.7)
     >>> f"{lam1.sum():.12f}", f"{lam2.sum():.12f}"
     ('0.300000000000', '0.700000000000')
     """
@@ -147,6 +144,8 @@ def normalised(weights: Floats) -> Floats:
 def zipf_weights(terms: int, alpha: float) -> Floats:
     """The first terms of Eq. (35): t_j = j^(-1/alpha) / zeta(1/alpha).
 
+    Source: Eq. (35). Cost: O(terms).
+
     Parameters
     ----------
     terms : int
@@ -159,14 +158,9 @@ def zipf_weights(terms: int, alpha: float) -> Floats:
     (terms,) float64 array
         Decreasing; the infinite sequence sums to 1.
 
-    Notes
-    -----
-    Source: Eq. (35). Cost: O(terms).
-
     Examples
     --------
-    >>> from asymfast import theory
-    >>> theory.zipf_weights(4, alpha=0.5).round(4)  # 6 / (pi j)^2
+    >>> af.theory.zipf_weights(4, alpha=0.5).round(4)  # 6 / (pi j)^2
     array([0.6079, 0.152 , 0.0675, 0.038 ])
     """
     excess = _excess(alpha)
@@ -182,6 +176,8 @@ def _excess(alpha: float) -> float:
 def zeta_ratio(alpha: float, r: float = 2.0) -> float:
     """sum_j t_j^r = zeta(r/alpha) / zeta(1/alpha)^r of the Zipf weights, Figure 1 for r = 2.
 
+    Source: the end of Appendix B.2, with Eq. (35). Cost: O(1).
+
     Parameters
     ----------
     alpha : float
@@ -194,14 +190,9 @@ def zeta_ratio(alpha: float, r: float = 2.0) -> float:
     float
         In (0, 1], with a relative error of about 1e-15 r, also for alpha next to 1.
 
-    Notes
-    -----
-    Source: the end of Appendix B.2, with Eq. (35). Cost: O(1).
-
     Examples
     --------
-    >>> from asymfast import theory
-    >>> f"{theory.zeta_ratio(0.5):.12f}"  # zeta(4) / zeta(2)^2 = 2/5
+    >>> f"{af.theory.zeta_ratio(0.5):.12f}"  # zeta(4) / zeta(2)^2 = 2/5
     '0.400000000000'
     """
     return zipf_tail(alpha, 0, r)
@@ -210,6 +201,8 @@ def zeta_ratio(alpha: float, r: float = 2.0) -> float:
 @statement(alpha=ZIPF, terms=count(0), r=POWER)
 def zipf_tail(alpha: float, terms: int, r: float = 1.0) -> float:
     """sum_{j > terms} t_j^r of the Zipf weights of Eq. (35).
+
+    Source: Eq. (35). Cost: O(1).
 
     Parameters
     ----------
@@ -223,14 +216,9 @@ def zipf_tail(alpha: float, terms: int, r: float = 1.0) -> float:
     float
         Relative error about 1e-15 r.
 
-    Notes
-    -----
-    Source: Eq. (35). Cost: O(1).
-
     Examples
     --------
-    >>> from asymfast import theory
-    >>> f"{theory.zipf_tail(0.5, 4):.6f}", f"{1 - theory.zipf_weights(4, 0.5).sum():.6f}"
+    >>> f"{af.theory.zipf_tail(0.5, 4):.6f}", f"{1 - af.theory.zipf_weights(4, 0.5).sum():.6f}"
     ('0.134548', '0.134548')
     """
     excess = _excess(alpha)
@@ -245,22 +233,19 @@ def feature_learning_measure(
 ) -> float:
     """(1 - gamma)^2 sum_j t_j^2: how far a wide network is from the kernel regime.
 
+    The total variance of the limiting NTG is proportional to it and so, by Theorem 4.4, is its
+    expected initial velocity. Source: Eq. (7) and the text below it. Cost: O(1); O(K) with weights.
+
     Returns
     -------
     float
         In [0, 1]; 0 exactly for gamma = 1.
 
-    Notes
-    -----
-    The total variance of the limiting NTG is proportional to it and so, by Theorem 4.4, is its
-    expected initial velocity. Source: Eq. (7) and the text below it. Cost: O(1); O(K) with weights.
-
     Examples
     --------
-    >>> from asymfast import theory
-    >>> theory.feature_learning_measure(1.0)
+    >>> af.theory.feature_learning_measure(1.0)
     0.0
-    >>> f"{theory.feature_learning_measure(0.5, 0.5):.3f}"  # 1/4 of 2/5
+    >>> f"{af.theory.feature_learning_measure(0.5, 0.5):.3f}"  # 1/4 of 2/5
     '0.100'
     """
     if gamma == 1 and alpha is None and weights is None:
@@ -309,10 +294,9 @@ def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float =
 
     Examples
     --------
-    >>> from asymfast import theory
-    >>> theory.sum_of_powers(2000, gamma=1.0)
+    >>> af.theory.sum_of_powers(2000, gamma=1.0)
     0.0005
-    >>> f"{theory.sum_of_powers(1e100, gamma=0.5, alpha=0.5):.6f}"
+    >>> f"{af.theory.sum_of_powers(1e100, gamma=0.5, alpha=0.5):.6f}"
     '0.100000'
     """
     if gamma == 1:
@@ -447,8 +431,7 @@ def proposition_b2(
 
     Examples
     --------
-    >>> from asymfast import theory
-    >>> b2 = theory.proposition_b2(2000, 0.5, 0.7)
+    >>> b2 = af.theory.proposition_b2(2000, 0.5, 0.7)
     >>> b2.root_lower <= b2.root_sum <= b2.root_upper  # Eq. (10)
     True
     >>> b2.power_lower <= b2.power_sum <= b2.power_upper  # Eq. (11)

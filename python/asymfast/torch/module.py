@@ -28,6 +28,9 @@ def asymmetric_net(
 ) -> Tensor:
     """Outputs of the network of Eq. (2), differentiable once with respect to X, W and a.
 
+    Forward and backward pass are those of `Network.__call__` and `Network.pullback`, on the memory
+    of the tensors. Cost backward: 4 n m d flop for W, as much for X, 2 n m (d + k) for a.
+
     Parameters
     ----------
     X : (..., d) tensor
@@ -56,11 +59,6 @@ def asymmetric_net(
         Shapes that do not match, no inputs, an unknown activation.
     RuntimeError
         A second derivative is requested; a call inside torch.vmap.
-
-    Notes
-    -----
-    Forward and backward pass are those of `Network.__call__` and `Network.pullback`, on the memory
-    of the tensors. Cost backward: 4 n m d flop for W, as much for X, 2 n m (d + k) for a.
     """
     fn = "asymmetric_net"
     _check.choice(fn, "activation", activation, ACTIVATIONS)
