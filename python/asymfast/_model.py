@@ -159,10 +159,6 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     path : path-like
         The file, or a folder of results with ``model.npz``.
 
-    Returns
-    -------
-    Model
-
     Raises
     ------
     OSError
@@ -175,16 +171,10 @@ def load_model(path: str | os.PathLike[str]) -> Model:
 
     Examples
     --------
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder, "notes.txt")
-    ...     _ = path.write_text("not a model")
-    ...     try:
-    ...         af.load_model(path)
-    ...     except ValueError as error:
-    ...         print(str(error).replace(str(path), path.name)[:40])
-    ...
-    load_model: notes.txt is not a model fil
+    >>> af.load_model("no_such_model.npz")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: ... 'no_such_model.npz'
     """
     file = _storage.path("load_model", "path", path)
     if file.is_dir():

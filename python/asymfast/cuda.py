@@ -95,13 +95,7 @@ def versions() -> dict[str, str] | None:
 
 
 def require(fn: str) -> None:
-    """Make the CUDA kernels ready for a call.
-
-    Raises
-    ------
-    RuntimeError
-        They are not available; the message says what is missing.
-    """
+    """Make the CUDA kernels ready for a call; a RuntimeError says what is missing."""
     missing = what_is_missing()
     if missing is not None:
         raise RuntimeError(f"{fn}: device='cuda' needs {missing}")

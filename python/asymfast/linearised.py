@@ -158,10 +158,6 @@ def linearised_flow(
     threads : int, optional
         As in `Network.__call__`.
 
-    Returns
-    -------
-    LinearisedFlow
-
     Raises
     ------
     TypeError, ValueError

@@ -82,19 +82,10 @@ def init(
     Parameters
     ----------
     d, m, gamma, alpha, activation, outputs, dtype
-        As in `Network.init`; m are the nodes of all ranks.
+        As in `Network.init`, with its errors; m are the nodes of all ranks, at least one each.
     seed : int
         At least 0; the same on all ranks.
     comm : mpi4py.MPI.Comm
-
-    Returns
-    -------
-    NetworkPart
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `Network.init`; fewer nodes than ranks.
 
     Notes
     -----

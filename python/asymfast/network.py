@@ -462,22 +462,17 @@ class Network(Exports):
         ----------
         y : (n,) or (n, k) array, of an ensemble also (B, n) or (B, n, k)
             Targets in the network's dtype; for cross_entropy rows of probabilities, or integer
-            labels without the k axis.
+            labels from 0 to k - 1 without the k axis.
         loss : {"half_sse", "mse", "cross_entropy"}
             half_sse is L_m of Eq. (3): 1/2 sum (f - y)^2 over samples and outputs, not over n.
             mse is the mean over all n k entries: its gradient is 2/(n k) times that of half_sse.
             cross_entropy is the mean over samples of logsumexp(f_i) - f_i[y_i].
         X, threads, device, backend, comm
-            As in `__call__`.
+            As in `__call__`, with its errors.
 
         Returns
         -------
         float, of an ensemble (B,) float64 array
-
-        Raises
-        ------
-        TypeError, ValueError, OverflowError
-            As `__call__`; also for labels outside [0, k).
 
         Examples
         --------
@@ -516,17 +511,12 @@ class Network(Exports):
         Parameters
         ----------
         X, y, loss, threads, device, backend
-            As in `loss`.
+            As in `loss`, with its errors.
 
         Returns
         -------
         (m, d) or (B, m, d) array
             sqrt(lam_j) / sqrt(d) sum_i sum_q a_jq dL/df_iq sigma'(Z_j(x_i)) x_i.
-
-        Raises
-        ------
-        TypeError, ValueError, OverflowError
-            As `loss`.
 
         Examples
         --------
@@ -555,16 +545,11 @@ class Network(Exports):
         wrt : {"W", "a", "X"}
             What to differentiate by.
         X, threads, device, backend
-            As in `__call__`.
+            As in `__call__`, with its errors.
 
         Returns
         -------
         array of the shape of W, a or X, of an ensemble with a leading axis B
-
-        Raises
-        ------
-        TypeError, ValueError, OverflowError
-            As `__call__`, of u too.
 
         Notes
         -----
@@ -610,7 +595,7 @@ class Network(Exports):
         layers : {"first", "both"}
             Of descent on W alone, or on W and a; the latter on the CPU.
         X, loss, threads, device, backend
-            As in `loss`; X are the training inputs.
+            As in `loss`, with its errors; X are the training inputs.
 
         Returns
         -------
@@ -618,11 +603,6 @@ class Network(Exports):
             eig_max is the largest eigenvalue of the loss' Gauss-Newton matrix, of half_sse that of
             the NTG of all outputs, to about 1 % from below; for cross_entropy an upper
             bound of it. inf where it is 0. The matrix changes along a run: leave a margin.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As `loss`.
 
         Examples
         --------
@@ -650,17 +630,12 @@ class Network(Exports):
         Parameters
         ----------
         X, threads, device, backend
-            As in `__call__`.
+            As in `__call__`, with its errors.
 
         Returns
         -------
         (n, m) or (B, n, m) array
             f = features(X) @ a.
-
-        Raises
-        ------
-        TypeError, ValueError, OverflowError
-            As `__call__`.
 
         Examples
         --------

@@ -185,16 +185,10 @@ class Run:
 
         Examples
         --------
-        >>> import pathlib, tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = pathlib.Path(folder, "notes.txt")
-        ...     _ = path.write_text("not a run")
-        ...     try:
-        ...         af.Run.load(path)
-        ...     except ValueError as error:
-        ...         print(str(error).replace(str(path), path.name)[:45])
-        ...
-        Run.load: notes.txt is not a file of Run.save
+        >>> af.Run.load("no_such_run.npz")
+        Traceback (most recent call last):
+            ...
+        FileNotFoundError: ... 'no_such_run.npz'
         """
         file = _storage.path("Run.load", "path", path)
         try:
@@ -329,7 +323,7 @@ class Run:
         return columns
 
     def to_xarray(self) -> xr.Dataset:
-        """Return the record as an xarray Dataset (extra ``sweep``).
+        """Return the record as an xarray Dataset; ImportError without it (extra ``sweep``).
 
         Returns
         -------
@@ -337,11 +331,6 @@ class Run:
             Dimensions record, member (ensembles only), node, input, output, sample, rank. Step and
             time are coordinates of record, gamma and alpha of member where members differ. The
             settings are attributes: texts and numbers as they are, everything else as JSON.
-
-        Raises
-        ------
-        ImportError
-            xarray is not installed.
 
         Examples
         --------

@@ -372,21 +372,15 @@ def gradient_flow(
     train_output : bool
         Train the output weights too, da/dt = -dL/da; as in `gradient_descent`, by rk4 or dopri5.
     net, X, y, loss, record, **options
-        As in `gradient_descent`, with its other parameters. The members of an ensemble with dt=None
-        step differently, so it is recorded at ``Record(times=...)``. Steps of dopri5 and tangent do
-        not end at those times, which are interpolated.
+        As in `gradient_descent`, with its other parameters and its errors. The members of an
+        ensemble with dt=None step differently, so it is recorded at ``Record(times=...)``. Steps of
+        dopri5 and tangent do not end at those times, which are interpolated.
 
     Returns
     -------
     Run
         ``evaluations`` are gradients; NTGs and eigendecompositions are counted as the gradients
         that take as many flop.
-
-    Raises
-    ------
-    TypeError, ValueError, DivergenceError, OverflowError, MemoryError, KeyboardInterrupt, OSError,
-    RuntimeError
-        As `gradient_descent`.
 
     Notes
     -----
@@ -497,21 +491,15 @@ def sgd(
         What `numpy.random.default_rng` takes. Its first 64-bit integer keys the sampler. With one
         seed all members of an ensemble draw the same batches, with a sequence each has its own.
     net, X, y, record, **options
-        As in `gradient_descent`, with its other parameters except `comm`. Losses are recorded on
-        all samples; `time` is the sum of the learning rates; `Record(times=...)` takes the nearest
-        step. By default there are about 50 records, at the ends of epochs. With `checkpoint`, rng
-        must not be None.
+        As in `gradient_descent`, with its other parameters except `comm`, and with its errors.
+        Losses are recorded on all samples; `time` is the sum of the learning rates;
+        `Record(times=...)` takes the nearest step. By default there are about 50 records, at the
+        ends of epochs. With `checkpoint`, rng must not be None.
 
     Returns
     -------
     Run
         Its network has the trained output weights.
-
-    Raises
-    ------
-    TypeError, ValueError, DivergenceError, OverflowError, MemoryError, KeyboardInterrupt, OSError,
-    RuntimeError
-        As `gradient_descent`.
 
     Notes
     -----

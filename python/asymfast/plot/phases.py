@@ -164,10 +164,6 @@ def phase_diagram(
     threads : int, optional
         As in `gradient_descent`, which trains all G A S networks as one ensemble.
 
-    Returns
-    -------
-    PhaseDiagram
-
     Raises
     ------
     TypeError, ValueError

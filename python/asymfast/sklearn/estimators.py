@@ -34,10 +34,7 @@ _WORTH_THREADS = 1e7  # products in a step, a millisecond; in less, threads wait
 def validated(estimator: BaseEstimator, *data: Any, **checks: Any) -> Any:
     """Apply scikit-learn's checks, without warnings about sums that are not finite.
 
-    Raises
-    ------
-    TypeError
-        A masked array, whose mask scikit-learn would drop.
+    A TypeError refuses masked arrays, whose mask scikit-learn would drop.
     """
     for name, values in zip(("X", "y"), data, strict=False):
         if isinstance(values, np.ma.MaskedArray):

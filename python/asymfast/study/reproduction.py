@@ -105,10 +105,6 @@ def paper(
     say : callable(text)
         Gets what is to be read on the screen.
 
-    Returns
-    -------
-    PaperResult
-
     Raises
     ------
     FileNotFoundError, ImportError, OSError

@@ -354,14 +354,8 @@ class Certificate:
         """Draw the claims (a) to (d) with their bounds over time (extra ``plot``).
 
         Values that are not positive cannot be shown on the logarithmic axes and are left out.
-        Crosses mark records at which a bound is violated.
-
-        Raises
-        ------
-        ImportError
-            matplotlib is not installed.
-        FigureError
-            matplotlib failed to draw.
+        Crosses mark records at which a bound is violated. ImportError without matplotlib,
+        FigureError if it fails to draw.
         """
         import asymfast.plot.style as style
 

@@ -80,13 +80,7 @@ class Widths:
 
     @property
     def terms(self) -> tuple[float, ...]:
-        """The terms as floats; they may exceed any integer type.
-
-        Raises
-        ------
-        OverflowError
-            A term exceeds the largest float.
-        """
+        """The terms as floats; OverflowError where one exceeds the largest float."""
         if self.log > _LARGEST_LOG:
             raise OverflowError(
                 f"Widths: the width 10^{self.log10:.6g} exceeds the largest float; use log or log10"

@@ -503,15 +503,10 @@ class MinEigenvalueLaw:
 
     @statement(x=number("(-inf, inf)"), confidence=number("(0, 1)"))
     def probability_below(self, x: float, confidence: float = 0.95) -> Probability:
-        """Pr(eig_min <= x) with its Clopper-Pearson confidence interval.
+        """Pr(eig_min <= x) with its Clopper-Pearson confidence interval; needs SciPy.
 
         Proposition D.1 bounds it for x = gamma kappa_n / 2. With `confidence` in (0, 1), the
         interval contains the probability at least this often.
-
-        Raises
-        ------
-        ImportError
-            SciPy is not installed.
         """
         quantile = _optional.require("scipy.special", "theory", "probability_below").betaincinv
         draws = len(self.values)
