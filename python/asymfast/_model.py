@@ -134,20 +134,11 @@ class Model:
         An earlier file is what it was if that fails.
         """
         columns, network = self.columns, self.network
-        header = {
-            "format": _FORMAT,
-            "activation": network.activation,
-            "inputs": columns.inputs,
-            "targets": columns.targets,
-            "categories": columns.categories,
-            "bias": network.bias,
-            "about": self.about,
-        }
-        arrays: dict[str, Any] = columns.numbers()
-        arrays |= {name: getattr(network, name) for name in ("W", "a", "lam")}
-        _storage.save_npz(
-            _storage.file_to_write("Model.save", "path", path), arrays | network._origin(), header
-        )
+        arrays, header = network._stored()
+        header |= {name: getattr(columns, name) for name in ("inputs", "targets", "categories")}
+        header |= {"format": _FORMAT, "about": self.about}
+        file = _storage.file_to_write("Model.save", "path", path)
+        _storage.save_npz(file, arrays | columns.numbers(), header)
 
 
 @_check.guarded

@@ -169,9 +169,8 @@ def gather(run: Run, comm: Any) -> Run:
         return np.concatenate(comm.allgather(values), axis=axis)
 
     def whole(part: NetworkPart) -> Network:
-        return Network(
-            joined(part.W, 0), joined(part.a, 0), joined(part.lam, 0), **part._settings()
-        )
+        arrays = (joined(values, 0) for values in (part.W, part.a, part.lam))
+        return Network(*arrays, **Network._settings(part))
 
     return replace(
         run,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any, Literal, Unpack, cast
+from typing import Any, Literal, Self, Unpack, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -27,12 +26,8 @@ from .scaling import node_scaling
 Array = NDArray[Any]
 
 
-# Vector-Jacobian products of one network: (W, a, lam, activation, X, u, backend, threads).
-
-
-def by_weights(*arguments: Any) -> Array:
-    """Gradient in W (m, d)."""
-    return _core.pullback(*arguments)
+# Vector-Jacobian products of one network, beside `_core.pullback`, which is that in W:
+# (W, a, lam, activation, X, u, backend, threads).
 
 
 def by_outputs(
@@ -294,11 +289,8 @@ class Network(Exports):
                     f"got {first!r} and {net!r}"
                 )
         arrays = (np.stack([getattr(net, name) for net in members]) for name in ("W", "a", "lam"))
-        gamma, alpha = (
-            _stacked([getattr(net, of) for net in members]) for of in ("gamma", "alpha")
-        )
-        activation, bias = first.activation, first.bias
-        return cls(*arrays, activation=activation, gamma=gamma, alpha=alpha, bias=bias)
+        origin = {of: _stacked([getattr(net, of) for net in members]) for of in ("gamma", "alpha")}
+        return cls(*arrays, **first._settings() | origin)
 
     @property
     def B(self) -> int | None:
@@ -378,15 +370,8 @@ class Network(Exports):
             raise TypeError("Network.member: a single network has no members; only an ensemble has")
         if not -self.B <= b < self.B:
             raise IndexError(f"Network.member: b must be in [{-self.B}, {self.B}), got {b}")
-        return Network(
-            self.W[b],
-            self.a[b],
-            self.lam[b],
-            activation=self.activation,
-            gamma=_of_member(self.gamma, b),
-            alpha=_of_member(self.alpha, b),
-            bias=self.bias,
-        )
+        origin = {of: _of_member(getattr(self, of), b) for of in ("gamma", "alpha")}
+        return Network(self.W[b], self.a[b], self.lam[b], **self._settings() | origin)
 
     @_check.arguments("Network", options=resolved)
     def __call__(self, X: ArrayLike, *, comm: Any = None, **how: Unpack[How]) -> NDArray[Any]:
@@ -570,7 +555,7 @@ class Network(Exports):
         fn = "Network.pullback"
         x = inputs(fn, self, X)
         data = [x, targets(fn, self, u, x.shape[1], "half_sse", "u")]
-        kernel = {"W": by_weights, "a": by_outputs, "X": by_inputs}[wrt]
+        kernel = {"W": _core.pullback, "a": by_outputs, "X": by_inputs}[wrt]
         gradient = self._each(fn, kernel, data, how)
         if wrt == "X":  # without the ones that bias=True appended
             return gradient[..., : np.shape(X)[-1]]
@@ -823,7 +808,7 @@ class Network(Exports):
         nodes = np.sort(self._ranked()[..., :keep], axis=-1)
         return self._select(nodes if self.B is None else (np.arange(self.B)[:, None], nodes))
 
-    def with_weights(self, W: ArrayLike, a: ArrayLike | None = None) -> Network:
+    def with_weights(self, W: ArrayLike, a: ArrayLike | None = None) -> Self:
         """Return the same network, with its lam, activation, gamma and alpha, at other weights.
 
         Parameters
@@ -843,11 +828,11 @@ class Network(Exports):
         >>> moved.gamma, bool((moved.W == net.W + 0.01).all())
         (0.5, True)
         """
-        return Network(*self._new_weights(W, a), self.lam, **self._settings())
-
-    def _place(self) -> dict[str, int]:
-        """Which nodes of a larger network these are, for files."""
-        return {}
+        fn = "Network.with_weights"
+        weights = _check.array(fn, "W", W, dtype=self.dtype, shape=self.W.shape)
+        a = self.a if a is None else a
+        outputs = _check.array(fn, "a", a, dtype=self.dtype, shape=self.a.shape)
+        return type(self)(weights, outputs, self.lam, **self._settings())
 
     def _settings(self) -> dict[str, Any]:
         """What a network has beside its arrays."""
@@ -858,37 +843,27 @@ class Network(Exports):
         arrays = self.W[nodes], self.a[nodes], self.lam[nodes]
         return Network(*arrays, activation=self.activation, bias=self.bias)
 
-    def _origin(self) -> dict[str, NDArray[Any]]:
-        """Gamma and alpha, where known, as arrays for a file."""
-        known = {name: getattr(self, name) for name in ("gamma", "alpha")}
-        return {name: np.asarray(value) for name, value in known.items() if value is not None}
+    def _stored(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Arrays and header of a file, as `_from_arrays` takes them."""
+        header = self._settings()
+        arrays = {"W": self.W, "a": self.a, "lam": self.lam}
+        for name in ("gamma", "alpha"):
+            if (value := header.pop(name)) is not None:
+                arrays[name] = np.asarray(value)
+        return arrays, header
 
     @classmethod
     def _from_arrays(
         cls, arrays: Mapping[str, NDArray[Any]], header: Any, W: str = "W", a: str = "a"
     ) -> Network:
         """The network of a file's arrays, by the names of W and a, and its header."""
-        part = "total" in header
-        kind: Any = (
-            partial(NetworkPart, **{n: header[n] for n in ("first", "total")}) if part else cls
-        )
+        settings = {name: arrays.get(name) for name in ("gamma", "alpha")}
+        settings |= {name: header[name] for name in ("bias", "first", "total") if name in header}
+        kind: Any = NetworkPart if "total" in header else cls
         network: Network = kind(
-            arrays[W],
-            arrays[a],
-            arrays["lam"],
-            activation=header["activation"],
-            gamma=arrays.get("gamma"),
-            alpha=arrays.get("alpha"),
-            bias=header.get("bias", False),  # files of 0.1 have no such entry
+            *(arrays[name] for name in (W, a, "lam")), activation=header["activation"], **settings
         )
         return network
-
-    def _new_weights(self, W: ArrayLike, a: ArrayLike | None) -> tuple[NDArray[Any], NDArray[Any]]:
-        fn = "Network.with_weights"
-        weights = _check.array(fn, "W", W, dtype=self.dtype, shape=self.W.shape)
-        if a is None:
-            return weights, self.a
-        return weights, _check.array(fn, "a", a, dtype=self.dtype, shape=self.a.shape)
 
     def _kind(self) -> tuple[Any, ...]:
         shapes = self.W.shape, self.a.shape
@@ -1008,18 +983,8 @@ class NetworkPart(Network):
                 f"NetworkPart: total must be at least first + m = {first + self.m}, got {total}"
             )
 
-    def with_weights(self, W: ArrayLike, a: ArrayLike | None = None) -> NetworkPart:
-        """Return the same nodes at other weights of the same shapes."""
-        return NetworkPart(
-            *self._new_weights(W, a),
-            self.lam,
-            first=self.first,
-            total=self.total,
-            **self._settings(),
-        )
-
-    def _place(self) -> dict[str, int]:
-        return {"first": self.first, "total": self.total}
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings() | {"first": self.first, "total": self.total}
 
     def __repr__(self) -> str:
         return f"NetworkPart({self.first} to {self.first + self.m} of {self.total} nodes)"

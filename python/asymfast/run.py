@@ -144,20 +144,13 @@ class Run:
         """
         recorded: dict[str, Any] = {name: getattr(self, name) for name in COLUMNS}
         arrays = {name: values for name, values in recorded.items() if values is not None}
-        arrays["diverged"] = np.asarray(self.diverged)
-        arrays["W0"], arrays["W"] = self.initial.W, self.network.W
-        arrays["a0"], arrays["a"] = self.initial.a, self.network.a
-        arrays["lam"] = self.network.lam
-        arrays |= self.network._origin()
-        header = {
-            "format": _FORMAT,
-            "activation": self.network.activation,
-            **({"bias": True} if self.network.bias else {}),  # files of 0.1 have no such entry
-            "stopped": self.stopped,
-            **self.network._place(),
-            "stopped_by": self.stopped_by,
-            "config": self.config,
-        }
+        own, header = self.network._stored()
+        arrays |= {"diverged": np.asarray(self.diverged), **own}
+        arrays |= {"W0": self.initial.W, "a0": self.initial.a}
+        header |= {name: getattr(self, name) for name in ("stopped", "stopped_by", "config")}
+        header["format"] = _FORMAT
+        if not header["bias"]:  # files of 0.1 have no such entry
+            del header["bias"]
         _storage.save_npz(_storage.file_to_write("Run.save", "path", path), arrays, header)
 
     @classmethod

@@ -127,7 +127,7 @@ class _Gradients(torch.autograd.Function):
         wanted: tuple[bool, bool, bool],
     ) -> tuple[Tensor | None, ...]:
         arrays = (_array(W), _array(a), _scalings(lam), activation, _array(X), _array(u))
-        kernels = (network.by_inputs, network.by_weights, network.by_outputs)
+        kernels = (network.by_inputs, _core.pullback, network.by_outputs)
         return tuple(
             torch.from_numpy(kernel(*arrays, _backend(), threads)) if want else None
             for kernel, want in zip(kernels, wanted, strict=True)
