@@ -225,22 +225,19 @@ class Job:
                 result = _Result(**call(problem, recording, hooks))
             rows = writer.rows(result.rows)
             run = self._run(result, rows, config)
-            if pulse is not None and result.status == "finished":
-                try:
+            try:
+                if pulse is not None and result.status == "finished":
                     pulse(1.0, float(rows["loss"][-1, 0]))
-                except BaseException as raised:
-                    raised.run = run  # type: ignore[attr-defined]
-                    raise
-        if result.exception is not None:
-            result.exception.run = run  # type: ignore[attr-defined]
-            raise result.exception
-        if result.status == "diverged" and self.on_divergence == "raise":
-            raise self._divergence(result, run, step_text)
-        if result.status == "interrupted":
-            error = RuntimeError(f"{self.fn}: another rank was interrupted")
-            error.run = run  # type: ignore[attr-defined]
-            raise error
-        self._require_finite(rows, run)
+                if result.exception is not None:
+                    raise result.exception
+                if result.status == "diverged" and self.on_divergence == "raise":
+                    raise self._divergence(result, run, step_text)
+                if result.status == "interrupted":
+                    raise RuntimeError(f"{self.fn}: another rank was interrupted")
+                self._require_finite(rows, run)
+            except BaseException as error:
+                error.run = run  # type: ignore[attr-defined]
+                raise
         return run
 
     @contextmanager
@@ -255,13 +252,9 @@ class Job:
         """Raise OverflowError if recorded numbers exceed float64 although the loss does not."""
         for name in (one for one in rows if COLUMNS[one].finite):
             values = rows[name]
-            try:
-                if name != "time":
-                    values = values[:, ~np.atleast_1d(run.diverged)]
-                _check.in_range(f"{self.fn}: record of {name}", values)
-            except OverflowError as error:
-                error.run = run  # type: ignore[attr-defined]
-                raise
+            if name != "time":
+                values = values[:, ~np.atleast_1d(run.diverged)]
+            _check.in_range(f"{self.fn}: record of {name}", values)
 
     def _agree(self, config: dict[str, Any], schedule: Schedule) -> None:
         """Raise, on all ranks, unless all ranks make the same call."""
@@ -388,7 +381,7 @@ class Job:
         if record["ntg_on"] in (None, "all"):  # the number of samples instead, None: all
             q = len(self.ntg_on)
             record["ntg_on"] = None if q == self.X.shape[1] else q
-        return {
+        config = {
             "loss": self.loss,
             "n": self.X.shape[1],
             **{name: getattr(net, name) for name in ("d", "m", "k", "B", "activation")},
@@ -401,14 +394,11 @@ class Job:
             "threads": self.threads or core["threads"],
             "asymfast": core["version"],
             "numpy": np.__version__,
-            **self._ranks(),
         }
-
-    def _ranks(self) -> dict[str, Any]:
-        if not isinstance(self.net, NetworkPart):
-            return {}
-        ranks = 1 if self.comm is None else self.comm.Get_size()
-        return {"ranks": ranks, "first_node": self.net.first, "total_nodes": self.net.total}
+        if isinstance(net, NetworkPart):
+            ranks = 1 if self.comm is None else self.comm.Get_size()
+            config |= {"ranks": ranks, "first_node": net.first, "total_nodes": net.total}
+        return config
 
     def _divergence(self, result: _Result, run: Run, step_text: str) -> DivergenceError:
         step, last, bound = result.diverged_step, result.last_loss, result.step_bound
@@ -620,7 +610,6 @@ def _as_json(value: Any) -> Any:
 
 ROUNDING = 1e-12  # relative difference below which two times are the same
 RECORDS = 50  # of a run whose schedule is not given
-LOG_DECADES = 6  # of a flow's logarithmic schedule
 
 
 def of_steps(
@@ -649,13 +638,6 @@ def of_steps(
         spaced = np.rint(np.geomspace(1, last, record.log)).astype(int)
         return Schedule(record_steps=sorted({0, *spaced.tolist()}))
     return Schedule(record_every=record.every or every or math.ceil(last / RECORDS))
-
-
-def log_times(record: Record, t_end: float) -> list[float]:
-    """Times of a logarithmic schedule, 0 and t_end among them."""
-    assert record.log is not None
-    spaced = np.geomspace(t_end / 10.0**LOG_DECADES, t_end, record.log)
-    return [0.0, *(float(t) for t in spaced[:-1]), t_end]
 
 
 class ProgressBar:

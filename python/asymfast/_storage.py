@@ -318,6 +318,9 @@ class RecordFolder:
         self.path = Path(os.path.realpath(path))
         self.rows = 0
         self._columns = columns
+        self._row_bytes = {
+            name: dtype.itemsize * math.prod(shape) for name, (dtype, shape) in columns.items()
+        }
         self._identity = json.loads(json.dumps(identity))
 
     def begin(self, *, again: bool) -> None:
@@ -349,24 +352,18 @@ class RecordFolder:
 
         FileNotFoundError or ValueError if files or rows are missing.
         """
-        for name, (dtype, shape) in self._columns.items():
-            need = _HEADER + rows * _row_bytes(dtype, shape)
-            if self._file(name).stat().st_size < need:
+        for name, size in self._row_bytes.items():
+            if self._file(name).stat().st_size < _HEADER + rows * size:
                 raise ValueError(f"{self.fn}: {self._file(name)} has lost rows of the record")
         self.rows = rows
         self._set_rows()
 
     def append(self, columns: Mapping[str, memoryview]) -> None:
         """Add complete rows, all columns or none: on an OSError the rows before are kept."""
-        counts = {
-            len(columns[name]) // _row_bytes(dtype, shape)
-            for name, (dtype, shape) in self._columns.items()
-            if _row_bytes(dtype, shape)
-        }
-        (count,) = counts
+        (count,) = {len(columns[name]) // size for name, size in self._row_bytes.items() if size}
         try:
-            for name, (dtype, shape) in self._columns.items():
-                end = _HEADER + self.rows * _row_bytes(dtype, shape)
+            for name, size in self._row_bytes.items():
+                end = _HEADER + self.rows * size
                 with self._file(name).open("r+b") as file:
                     file.truncate(end)
                     file.seek(end)
@@ -389,7 +386,7 @@ class RecordFolder:
     def _set_rows(self) -> None:
         for name, (dtype, shape) in self._columns.items():
             with self._file(name).open("r+b") as file:
-                file.truncate(_HEADER + self.rows * _row_bytes(dtype, shape))
+                file.truncate(_HEADER + self.rows * self._row_bytes[name])
                 file.write(_header(dtype, shape, self.rows))
 
     def _file(self, name: str) -> Path:
@@ -400,10 +397,6 @@ class RecordFolder:
             return bool(json.loads((self.path / _INDEX).read_text()) == self._identity)
         except (OSError, ValueError):
             return False
-
-
-def _row_bytes(dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
-    return int(dtype.itemsize * np.prod(shape, dtype=np.int64))
 
 
 def _header(dtype: np.dtype[Any], shape: tuple[int, ...], rows: int) -> bytes:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check, _core
-from ._run_loop import RECORDS, ROUNDING, Job, Options, Schedule, log_times, of_steps, trainer
+from ._run_loop import RECORDS, ROUNDING, Job, Options, Schedule, of_steps, trainer
 from .mpi import require_agreement
 from .network import Network
 from .record import Record
@@ -417,6 +417,7 @@ def gradient_flow(
 
 _MOST_STEPS = 2.0**53
 _SHORTEST = 1e-300  # of flows: parts of it are numbers, too
+_LOG_RANGE = 1e6  # the last time of a logarithmic schedule by the first
 
 
 def _flow_schedule(
@@ -435,7 +436,8 @@ def _flow_schedule(
         if record.steps is not None:
             raise ValueError(f"{fn}: record.steps needs a fixed dt; with dt=None use record.times")
         if record.log is not None:
-            return Schedule(record_times=log_times(record, t_end))
+            spaced = np.geomspace(t_end / _LOG_RANGE, t_end, record.log)
+            return Schedule(record_times=[0.0, *spaced[:-1].tolist(), t_end])
         if record.every is None:
             return Schedule(record_times=np.linspace(0, t_end, RECORDS + 1).tolist())
         if ensemble:

@@ -207,19 +207,8 @@ def legend_below(figure: Figure, *panels: Axes) -> None:
             entries.setdefault(label, handle)
     if not entries:
         return
-    labels = list(entries)
     room = 12.5 * figure.get_size_inches()[0]  # characters of 10 points
-    lengths = [len(label) + 10 for label in labels]
-    columns = len(labels)
-    while columns > 1:
-        rows = math.ceil(len(labels) / columns)
-        columns = math.ceil(len(labels) / rows)
-        if sum(max(lengths[i : i + rows]) for i in range(0, len(labels), rows)) <= room:
-            break
-        columns -= 1
-    look: dict[str, Any] = {
-        "loc": "outside lower center",
-        "handlelength": 3.5,
-        "columnspacing": 1.5,
-    }
-    figure.legend(list(entries.values()), labels, ncols=columns, **look)
+    most = max(1, int(room / (max(map(len, entries)) + 10)))
+    columns = math.ceil(len(entries) / math.ceil(len(entries) / most))
+    look: dict[str, Any] = {"loc": "outside lower center", "handlelength": 3.5}
+    figure.legend(list(entries.values()), list(entries), ncols=columns, columnspacing=1.5, **look)

@@ -206,7 +206,23 @@ class AsymmetricNetEstimator(BaseEstimator):
             rate = automatic_batch_step(
                 net, X, y, batch_size, loss, _MARGINS[loss], seed, self._threads
             )
-        run, self.learning_rate_ = self._descend(net, X, y, loss, batch_size, rate, seed, held_out)
+        few = self.n_jobs is None and batch_size * net.W.size < _WORTH_THREADS
+        settings = {
+            "batch_size": batch_size,
+            "epochs": self.max_iter,
+            "loss": loss,
+            "train_output": True,
+            "rng": seed,
+            "record": Record(every=-(-len(X) // batch_size), ntg=False, eigmin=False),
+            "stop": Stop(
+                loss=50 * self.tol if loss == "cross_entropy" and self.tol else None,
+                patience=self.n_iter_no_change,
+                min_delta=self.tol,
+            ),
+            "threads": 1 if few else self._threads,
+            **held_out,
+        }
+        run, self.learning_rate_ = self._descend(net, X, y, rate, settings)
         self._warn_unless_learnt(float(run.loss[run.config["best_record"]]), y, loss, len(run.loss))
         self.network_ = run.network
         self.n_iter_ = len(run.loss) - 1
@@ -217,40 +233,13 @@ class AsymmetricNetEstimator(BaseEstimator):
             self.validation_scores_ = 1 - run.test_loss / spread
 
     def _descend(
-        self,
-        net: Network,
-        X: Array,
-        y: Array,
-        loss: str,
-        batch_size: int,
-        rate: float,
-        seed: int,
-        held_out: dict[str, Any],
+        self, net: Network, X: Array, y: Array, rate: float, settings: dict[str, Any]
     ) -> tuple[Run, float]:
         """Train both layers; start again with half the automatic step while the loss rises."""
-        is_small = self.n_jobs is None and batch_size * net.W.size < _WORTH_THREADS
         for halvings in range(_MOST_HALVINGS + 1):
             is_last = self.learning_rate_init != "auto" or halvings == _MOST_HALVINGS
             try:
-                run = sgd(
-                    net,
-                    X,
-                    y,
-                    lr=_annealed(rate, self.max_iter),
-                    batch_size=batch_size,
-                    epochs=self.max_iter,
-                    loss=loss,
-                    train_output=True,
-                    rng=seed,
-                    record=Record(every=-(-len(X) // batch_size), ntg=False, eigmin=False),
-                    stop=Stop(
-                        loss=50 * self.tol if loss == "cross_entropy" and self.tol else None,
-                        patience=self.n_iter_no_change,
-                        min_delta=self.tol,
-                    ),
-                    threads=1 if is_small else self._threads,
-                    **held_out,
-                )
+                run = sgd(net, X, y, lr=_annealed(rate, self.max_iter), **settings)
                 if is_last or run.loss.min() < run.loss[0]:
                     break
             except DivergenceError:

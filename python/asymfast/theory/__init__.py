@@ -44,9 +44,5 @@ from asymfast.theory.limits import *
 from asymfast.theory.scaling import *
 
 __all__ = ["activations", "suprema"]
-__all__ += assumptions.__all__
-__all__ += certificate.__all__
-__all__ += convergence.__all__
-__all__ += feature_learning.__all__
-__all__ += limits.__all__
-__all__ += scaling.__all__
+__all__ += assumptions.__all__ + certificate.__all__ + convergence.__all__
+__all__ += feature_learning.__all__ + limits.__all__ + scaling.__all__

@@ -194,18 +194,6 @@ def _erf_slope(z: Floats) -> Floats:
     return 2 / math.sqrt(math.pi) * np.exp(-(_clipped(z, _GAUSSIAN_ENDS) ** 2))
 
 
-def _gelu_slope(z: Floats) -> Floats:
-    return _normal_distribution(z) + _clipped(z, _GAUSSIAN_ENDS) * _normal_density(z)
-
-
-def _gelu_curvature(z: Floats) -> Floats:
-    return (2 - _clipped(z, _GAUSSIAN_ENDS) ** 2) * _normal_density(z)
-
-
-def _softplus(z: Floats) -> Floats:
-    return np.maximum(z, 0.0) + np.log1p(np.exp(-np.abs(z)))
-
-
 def _sigmoid(z: Floats) -> Floats:
     return _logistic(z)[0]
 
@@ -252,12 +240,18 @@ _TABLE: dict[str, tuple[Function, Function, Function, float, float]] = {
     ),
     "gelu": (
         lambda z: z * _normal_distribution(z),
-        _gelu_slope,
-        _gelu_curvature,
+        lambda z: _normal_distribution(z) + _clipped(z, _GAUSSIAN_ENDS) * _normal_density(z),
+        lambda z: (2 - _clipped(z, _GAUSSIAN_ENDS) ** 2) * _normal_density(z),
         0.5 * math.erfc(-1) + math.exp(-1) / math.sqrt(math.pi),  # at z = sqrt 2
         math.sqrt(2 / math.pi),
     ),
-    "softplus": (_softplus, _sigmoid, _sigmoid_slope, 1.0, 0.25),
+    "softplus": (
+        lambda z: np.maximum(z, 0.0) + np.log1p(np.exp(-np.abs(z))),
+        _sigmoid,
+        _sigmoid_slope,
+        1.0,
+        0.25,
+    ),
     "sigmoid": (_sigmoid, _sigmoid_slope, _sigmoid_curvature, 0.25, 1 / (6 * math.sqrt(3))),
     "sin": (np.sin, np.cos, lambda z: -np.sin(z), 1.0, 1.0),
     "cos": (np.cos, lambda z: -np.sin(z), lambda z: -np.cos(z), 1.0, 1.0),
