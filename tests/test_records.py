@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import asymfast as af
 import numpy as np
@@ -261,6 +262,35 @@ def test_lost_rows_are_noticed(tmp_path):
     os.truncate(folder / "loss.npy", 200)
     with pytest.raises(af.CheckpointError, match=r"loss\.npy has lost rows"):
         descent(*data(), record=record, checkpoint=path)
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "rows"])
+def test_a_record_that_is_removed_during_the_run_does_not_lose_the_weights(kind, tmp_path):
+    folder, error = tmp_path / "record", OSError if kind == "rows" else FileNotFoundError
+    taken = []
+
+    def hurt(now):
+        if now.step == 90:
+            taken.append(len(np.load(folder / "loss.npy")))  # checkpoints put rows on the disk
+            if kind == "folder":
+                shutil.rmtree(folder)
+            elif kind == "file":
+                (folder / "time.npy").unlink()
+            else:
+                os.truncate(folder / "loss.npy", 0)
+
+    record = af.Record(every=10, folder=folder)
+    settings = {"checkpoint": tmp_path / "run.ckpt", "checkpoint_every": 1e-6}
+    with pytest.raises(error, match="rows of the record are lost" if kind == "rows" else "No such"):
+        descent(*data(), steps=200, record=record, callback=hurt, **settings)
+    assert taken[0] > 0
+    shutil.rmtree(folder, ignore_errors=True)
+    with pytest.raises(error) as caught:
+        descent(*data(), steps=200, record=record, callback=hurt)
+    run, whole = caught.value.run, descent(*data(), steps=200, record=af.Record(every=10))
+    assert run.steps.tolist() == list(range(0, 201, 10))
+    assert_same_bits(run.loss, whole.loss)
+    assert_same_bits(run.network.W, whole.network.W)
 
 
 def test_rows_can_be_read_while_the_run_goes_on(tmp_path):

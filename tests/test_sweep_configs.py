@@ -72,6 +72,8 @@ def changed(**values):
         ({"train__loss": "mae"}, "loss must be one of half_sse"),
         ({"train__loss": "cross_entropy"}, "needs a network with k >= 2"),
         ({"train__device": "tpu"}, "device must be one of"),
+        ({"train__max_memory": 3}, "max_memory must be at least"),
+        ({"network__activation": 10**5000}, "must be text, got a value of type int"),
         ({"record__every": 0}, "every must be at least 1"),
         ({"record__ntg_on": 10}, "ntg_on must be at most n = 9"),
         ({"record__top_nodes": 8}, "top_nodes must be at most m = 7"),
@@ -88,6 +90,13 @@ def test_bad_configs_are_refused_before_anything_runs(values, message, tmp_path)
     with pytest.raises(af.ConfigError, match=message) as error:
         af.sweep(configs, out=tmp_path / "out")
     assert str(error.value).startswith("sweep: config 1 of 2: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_without_room_is_refused_before_anything_runs(tmp_path):
+    configs = [CONFIG, changed(train__steps=2**53, record__every=1)]
+    with pytest.raises(MemoryError, match="config 1 of 2: gradient_descent: needs"):
+        af.sweep(configs, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -184,6 +184,7 @@ class Job:
         self, call: Call, schedule: Schedule, settings: dict[str, Any], step_text: str
     ) -> Run:
         """Call the core and return its run, or raise what ended it with the run attached."""
+        slopes_memory = self._slopes_memory(schedule, settings)
         if self.checks_only:
             raise _CheckedError
         config = {**settings, **self._config()}
@@ -195,7 +196,7 @@ class Job:
             loss=self.loss,
             backend=self.backend,
             threads=self.threads,
-            slopes_memory=self._slopes_memory(schedule, settings),
+            slopes_memory=slopes_memory,
         )
         recording = _core.Recording(
             every=schedule.record_every,
@@ -226,10 +227,10 @@ class Job:
             rows = writer.rows(result.rows)
             run = self._run(result, rows, config)
             try:
+                if (exception := result.exception or writer.lost) is not None:
+                    raise exception
                 if pulse is not None and result.status == "finished":
                     pulse(1.0, float(rows["loss"][-1, 0]))
-                if result.exception is not None:
-                    raise result.exception
                 if result.status == "diverged" and self.on_divergence == "raise":
                     raise self._divergence(result, run, step_text)
                 if result.status == "interrupted":
@@ -492,6 +493,7 @@ class _Writer:
         self.take_rows: Callable[[dict[str, memoryview]], object] | None = None
         self.write: Callable[[memoryview], object] | None = None
         self.resume_from = b""
+        self.lost: Exception | None = None  # why rows on the disk cannot be read any more
         if job.checkpoint is None and job.record.folder is None:
             return
         identity = identity_of(config, schedule._asdict(), job._arrays())
@@ -542,11 +544,15 @@ class _Writer:
             raise self._checkpoint.error(f"does not belong to this run: {error}") from error
 
     def rows(self, left: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """All rows: those on the disk and those that the core returned."""
+        """All rows: those on the disk, unless they cannot be read, and those of the core."""
         rest = {name: left[name].reshape(-1, *shape) for name, (_, shape) in self._columns.items()}
         if self._folder is None:
             return rest
-        taken = self._folder.arrays()
+        try:
+            taken = self._folder.arrays()
+        except (OSError, ValueError) as error:
+            self.lost = error
+            return rest
         if not len(rest["time"]):
             return taken
         return {name: np.concatenate([taken[name], rest[name]]) for name in rest}

@@ -365,6 +365,8 @@ class RecordFolder:
             for name, size in self._row_bytes.items():
                 end = _HEADER + self.rows * size
                 with self._file(name).open("r+b") as file:
+                    if file.seek(0, os.SEEK_END) < end:  # truncate would fill up with zeros
+                        raise OSError(errno.EIO, "rows of the record are lost", file.name)
                     file.truncate(end)
                     file.seek(end)
                     file.write(columns[name])

@@ -418,10 +418,10 @@ def _explained(message: str, table: Mapping[str, Any], kind: type[Struct]) -> st
         value = value.get(key) if key else value[int(index)]
     if choices := _CHOICES.get(name):
         meant = _did_you_mean(str(value), choices)
-        return f"{name} must be one of {', '.join(choices)}, got {value!r}{meant}"
+        return f"{name} must be one of {', '.join(choices)}, got {_storage.brief(value)}{meant}"
     if begin == "Expected ":
         kinds = [_EXPECTED.get(one, one) for one in detail.split(" | ")]
-        return f"{name} must be {' or '.join(kinds)}, got {value!r}"
+        return f"{name} must be {' or '.join(kinds)}, got {_storage.brief(value)}"
     return f"{name}: {what}"
 
 

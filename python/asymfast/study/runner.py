@@ -149,6 +149,8 @@ def sweep(
     ConfigError
         A ValueError: a configuration cannot be run, because it has an unknown key or a value out of
         range. Nothing was run.
+    MemoryError
+        A configuration needs more memory than this machine has. Nothing was run.
     TypeError, ValueError
         Another argument of the wrong kind or range.
     StoreError
@@ -435,8 +437,9 @@ def planned(source: Any, data_dir: str | os.PathLike[str] | None) -> Plan:
             if (kind := canonical(_without_seeds(config.table()))) not in checked:
                 check(config, places)
                 checked.add(kind)
-        except ConfigError as error:
-            raise ConfigError(f"sweep: config {i} of {len(given)}: {error}") from error
+        except (ConfigError, MemoryError) as error:
+            kind = MemoryError if isinstance(error, MemoryError) else ConfigError
+            raise kind(f"sweep: config {i} of {len(given)}: {error}") from error
         configs.setdefault(Store.key(config.table()), config)
     tables = full_tables(list(configs.values()))
     names = varying(tables)
