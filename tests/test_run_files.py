@@ -163,11 +163,13 @@ def content(tmp_path_factory):
 
 def stored(seed, path):
     case = simulated(seed=seed)
-    test = {"X_test": case.X, "y_test": case.y}
-    record = af.Record(every=5, weights=True, top_nodes=2)
-    af.gradient_descent(case.net, case.X, case.y, lr=0.1, steps=12, record=record, **test).save(
-        path
-    )
+    y = np.stack([case.y, -case.y], axis=1)
+    ntg = {"eigmax": True, "ntg_change_2norm": True, "effective_rank": True, "ntg_matrix": True}
+    record = af.Record(every=5, weights=True, top_nodes=2, accuracy=True, alignment=True, **ntg)
+    net = af.Network.init(case.net.d, case.net.m, 0.5, 0.7, outputs=2, rng=seed)
+    settings = {"lr": 0.1, "steps": 12, "record": record, "X_test": case.X, "y_test": y}
+    settings["train_output"] = True
+    af.gradient_descent(net, case.X, y, **settings).save(path)
     arrays = read_npz(path)
     return arrays, json.loads(str(arrays.pop("header")))
 
@@ -176,13 +178,19 @@ def first_is(value):
     return lambda values: np.r_[value, values[1:]].astype(values.dtype)
 
 
+CHANGES = ("weight_change", "ntg_change", "ntg_change_2norm")
+OPTIONAL = ("accuracy", "test_accuracy", "top_nodes", "ntg_change", "ntg_eigmin", "ntg_matrix")
+
+
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
-        *((name, None, "its weight_change is not") for name in ("W", "W0", "weight_change")),
+        *((name, None, "its weight_change is not") for name in ("W", "W0")),
+        ("weight_change", lambda values: 2 * values, "its weight_change is not"),
         ("W0", lambda values: 1e300 * values, "its weight_change is not"),
-        ("a", None, "its output weights have changed"),
-        ("weights", None, "its weights do not end"),
+        ("header", {"train_output": False}, "its output weights have changed"),
+        ("weights", None, "its weight_change is not"),
+        ("output_weights", lambda values: 2 * values, "its output_weights do not end"),
         *(
             (name, lambda values: -values, f"its {name} must be >= 0")
             for name in ("steps", "time", "evaluations", "loss", "test_loss", "weight_change")
@@ -200,7 +208,30 @@ def first_is(value):
             "its weights must be a number",
         ),
         *((name, lambda values: 2 * values, "its time must be lr") for name in ("time", "steps")),
-        ("top_nodes", lambda values: values + 1000, "its top_nodes must be nodes"),
+        ("top_nodes", lambda values: values + 1000, "its top_nodes must be below m"),
+        ("top_nodes", lambda values: values[:, ::-1], "its top_nodes must be the nodes that moved"),
+        *(
+            (name, lambda v: v + 1, f"its {name} must be in")
+            for name in ("accuracy", "test_accuracy")
+        ),
+        ("accuracy", lambda values: values / 3 + 0.01, "its accuracy must be a share of n = "),
+        ("effective_rank", lambda values: values / 100, "its effective_rank must be >= 1"),
+        ("alignment", lambda values: values - 2, r"its alignment must be in \[-1, 1\]"),
+        ("loss", first_is(np.inf), "its loss must be finite"),
+        *((name, lambda values: values + 1, f"its {name} must begin at 0") for name in CHANGES),
+        ("ntg_change_2norm", lambda values: 30 * values, "its ntg_change_2norm must be at most"),
+        ("ntg_eigmax", lambda values: -values, "its ntg_eigmin must be at most its ntg_eigmax"),
+        ("ntg_matrix", lambda values: np.tril(values), "its ntg_matrix must be symmetric"),
+        ("ntg_change", lambda values: 1.1 * values, "its ntg_change is not that of its ntg_matrix"),
+        ("weights", lambda values: values[::-1], "its weight_change is not"),
+        ("evaluations", lambda values: values + 1, "its evaluations must be its steps"),
+        ("diverged", np.logical_not, "it reached the end of its steps, 12, and has not"),
+        *((name, "removed", f"its {name} and what its config says") for name in OPTIONAL),
+        ("header", {"steps": 10}, "its steps must end by 10"),
+        ("header", {"record": {"every": 3}}, "its steps must be multiples of 3"),
+        ("header", {"record": {"eigmin": False}}, "its ntg_eigmin and what its config says"),
+        ("header", {"dt": 0.05}, "its time must be at most dt"),
+        ("header", {"epochs": 1, "batch_size": 0}, "integer division"),
         ("gamma", lambda values: values / 2, "its network has gamma"),
         ("header", {"lr": 0.2}, "its time must be lr"),
         ("header", {"d": 1}, "its network has d"),
@@ -217,11 +248,31 @@ def test_a_file_of_two_runs_is_refused(content, name, change, said, tmp_path):
     (arrays, header), (others, _) = content
     if name == "header":
         header = {**header, "config": {**header["config"], **change}}
+    elif change == "removed":
+        arrays = {other: values for other, values in arrays.items() if other != name}
     else:
         arrays = {**arrays, name: change(arrays[name]) if change else others[name]}
     save_npz(tmp_path / "run.npz", arrays, header)
     with pytest.raises(ValueError, match=rf"run\.npz is not a file of Run\.save: {said}"):
         af.Run.load(tmp_path / "run.npz")
+
+
+def test_a_changed_number_is_noticed(content, tmp_path):
+    """Even one that contradicts nothing: the header has a digest of all arrays and settings."""
+    arrays, header = content[0]
+    for name, values in arrays.items():
+        changed = values.copy()
+        changed.reshape(-1).view(np.uint8)[0] ^= 1  # the last bit of the first number
+        entries = {**arrays, name: changed, "header": json.dumps(header)}
+        np.savez(tmp_path / "run.npz", **entries)
+        with pytest.raises(ValueError, match=r"is not a file of Run\.save: "):
+            af.Run.load(tmp_path / "run.npz")
+    settings = {**header["config"], "rtol": 1e-3}
+    np.savez(tmp_path / "run.npz", **arrays, header=json.dumps({**header, "config": settings}))
+    with pytest.raises(ValueError, match="its arrays or settings were changed after it was"):
+        af.Run.load(tmp_path / "run.npz")
+    np.savez(tmp_path / "run.npz", **arrays, header=json.dumps(header))
+    assert len(af.Run.load(tmp_path / "run.npz").loss) == len(arrays["loss"])
 
 
 def test_missing_file(tmp_path):

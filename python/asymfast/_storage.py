@@ -167,10 +167,16 @@ def save_npz(
     *,
     durable: bool = False,
 ) -> None:
-    """Write arrays, and a JSON header as one of them, to an .npz file, without pickle."""
+    """Write arrays, and a JSON header with their digest as one of them, to an .npz file.
+
+    Nothing is pickled.
+    """
     import zipfile
 
-    entries = {**arrays, "header": np.array(json.dumps(header))} if header else arrays
+    entries = dict(arrays)
+    if header:
+        sealed = {**header, "digest": _digest_of(arrays, header)}
+        entries["header"] = np.array(json.dumps(sealed))
     # Not numpy.savez, whose own arguments some names would be.
     with (
         replacing(path, durable=durable) as temporary,
@@ -193,11 +199,31 @@ def load_npz(
         header = json.loads(str(stored.pop("header")))
         if header["format"] != form:
             raise ValueError(f"its format is {header['format']!r}, expected {form!r}")
-        return build(stored, header)
+        digest = header.pop("digest", None)  # files of 0.1 have none
+        own = _digest_of(stored, header) if digest is not None else None
+        built = build(stored, header)
+        if digest != own:
+            raise ValueError("its arrays or settings were changed after it was written")
+        return built
     except KeyError as error:
         raise ValueError(f"no entry {error}") from error
-    except (TypeError, IndexError, AttributeError, RecursionError, OverflowError) as error:
+    except (TypeError, IndexError, AttributeError, RecursionError, ArithmeticError) as error:
         raise ValueError(str(error)) from error
+
+
+def _digest_of(arrays: Mapping[str, Any], header: Mapping[str, Any]) -> str:
+    digest = blake2b(json.dumps({k: v for k, v in header.items() if k != "digest"}).encode(), 16)
+    _update(digest, {name: arrays[name] for name in sorted(arrays)})
+    return digest.hexdigest()
+
+
+def _update(digest: hashlib.blake2b, arrays: Mapping[str, Any]) -> None:
+    """Add names, dtypes, shapes and values to a digest; in the machine's byte order."""
+    for name, values in arrays.items():
+        data: NDArray[Any] = np.ascontiguousarray(values)
+        data = data.astype(data.dtype.newbyteorder("="), copy=False)
+        digest.update(f"{name} {data.dtype.str} {data.shape};".encode())
+        digest.update(data.data)
 
 
 def read_npz(path: str | os.PathLike[str], *, compressed: bool = False) -> dict[str, NDArray[Any]]:
@@ -524,12 +550,7 @@ def identity_of(
 ) -> dict[str, Any]:
     """What determines a run's bits: settings, schedule and a hash of all arrays."""
     digest = blake2b(size=_DIGEST)
-    for name, values in arrays.items():
-        if values is None:
-            continue
-        data: NDArray[Any] = np.ascontiguousarray(values)
-        digest.update(f"{name} {data.dtype.str} {data.shape};".encode())
-        digest.update(data.data)
+    _update(digest, {name: values for name, values in arrays.items() if values is not None})
     kept = {name: value for name, value in config.items() if name not in ("threads", "numpy")}
     return {**kept, **schedule, "data": digest.hexdigest()}
 

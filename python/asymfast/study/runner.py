@@ -438,8 +438,8 @@ def planned(source: Any, data_dir: str | os.PathLike[str] | None) -> Plan:
                 check(config, places)
                 checked.add(kind)
         except (ConfigError, MemoryError) as error:
-            kind = MemoryError if isinstance(error, MemoryError) else ConfigError
-            raise kind(f"sweep: config {i} of {len(given)}: {error}") from error
+            again = MemoryError if isinstance(error, MemoryError) else ConfigError
+            raise again(f"sweep: config {i} of {len(given)}: {error}") from error
         configs.setdefault(Store.key(config.table()), config)
     tables = full_tables(list(configs.values()))
     names = varying(tables)

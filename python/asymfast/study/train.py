@@ -166,8 +166,10 @@ def _with_ntg(run: Run, record: Record, X: Array) -> Run:
         start = K if start is None else start
         change.append(np.linalg.norm(K - start))
         smallest.append(min_eigenvalue(K) if record.eigmin else np.nan)
+    asked = {"ntg": True, "eigmin": record.eigmin, "weights": record.weights}
     return replace(
         run,
+        config={**run.config, "record": {**run.config["record"], **asked}},
         weights=run.weights if record.weights else None,
         ntg_change=np.array(change),
         ntg_eigmin=np.array(smallest) if record.eigmin else None,
