@@ -45,11 +45,11 @@ class LinearisedFlow:
     time: Any
     f: Floats
     loss: Any
-    f_test: Floats | None
-    test_loss: Any
-    W: Floats | None
-    weight_change: Floats | None
     eigenvalues: Floats
+    f_test: Floats | None = None
+    test_loss: Any = None
+    W: Floats | None = None
+    weight_change: Floats | None = None
 
     def columns(self) -> dict[str, tuple[tuple[str, ...], NDArray[Any]]]:
         """Return all arrays: names, and for each the names of its axes and its values.
@@ -198,45 +198,39 @@ def linearised_flow(
         raise ValueError(f"{fn}: y_test needs X_test, got none")
     y_test = None if y_test is None else targets(fn, net, y_test, x_test.shape[1], loss, "y_test")  # type: ignore[union-attr]
 
-    members = [
-        _Linearised(in_float64(one), row(x, b), row(target, b), loss, ridge, threads)
-        for b, one in enumerate([net] if net.B is None else net)
-    ]
-    single = net.B is None
-    columns = net.a.shape[net.W.ndim - 1 :]
+    def solved(b: int, one: Network) -> tuple[dict[str, Floats], Floats]:
+        """What member b gives at all times, (T, ...), and its eigenvalues."""
+        own = _Linearised(in_float64(one), row(x, b), row(target, b), loss, ridge, threads)
+        f = own.outputs(times)
+        found = {"f": _flat(f, net), "loss": _loss(f, row(target, b), loss)}
+        if x_test is not None:
+            f = own.outputs_at(row(x_test, b).astype(np.float64), times)
+            found["f_test"] = _flat(f, net)
+            if y_test is not None:
+                found["test_loss"] = _loss(f, row(y_test, b), loss)
+        if weights:
+            step = own.steps(times)
+            found |= {"W": step + own.net.W, "weight_change": lengths(step)}
+        return found, own.mu
 
     def gather(parts: list[Floats]) -> Any:
         """(T, B, ...) without the axes that the arguments do not have."""
-        whole = _check.in_range(fn, parts[0] if single else np.stack(parts, axis=1))
-        return whole[0] if scalar else whole
+        whole = _check.in_range(fn, parts[0] if net.B is None else np.stack(parts, axis=1))
+        values = whole[0] if scalar else whole
+        return values if values.ndim else float(values)
 
-    def outputs(parts: list[Floats]) -> list[Floats]:
-        return [f.reshape(*f.shape[:2], *columns) for f in parts]
-
-    f = [member.outputs(times) for member in members]
-    f_test = test_loss = moved = change = None
-    if x_test is not None:
-        on_test = [
-            member.outputs_at(row(x_test, b).astype(np.float64), times)
-            for b, member in enumerate(members)
-        ]
-        f_test = gather(outputs(on_test))
-        if y_test is not None:
-            test_loss = gather([_loss(f_b, row(y_test, b), loss) for b, f_b in enumerate(on_test)])
-    if weights:
-        steps = [member.steps(times) for member in members]
-        moved = gather([step + member.net.W for step, member in zip(steps, members, strict=True)])
-        change = gather([lengths(step) for step in steps])
+    members = [solved(b, one) for b, one in enumerate([net] if net.B is None else net)]
+    eigenvalues = [mu for _, mu in members]
     return LinearisedFlow(
         time=float(times[0]) if scalar else times,
-        f=gather(outputs(f)),
-        loss=_as_float(gather([_loss(f_b, row(target, b), loss) for b, f_b in enumerate(f)])),
-        f_test=f_test,
-        test_loss=None if test_loss is None else _as_float(test_loss),
-        W=moved,
-        weight_change=change,
-        eigenvalues=members[0].mu if single else np.stack([member.mu for member in members]),
+        eigenvalues=eigenvalues[0] if net.B is None else np.stack(eigenvalues),
+        **{name: gather([found[name] for found, _ in members]) for name in members[0][0]},
     )
+
+
+def _flat(f: Floats, net: Network) -> Floats:
+    """Outputs (T, n, k), without k where the network has no such axis."""
+    return f.reshape(*f.shape[:2], *net.a.shape[net.W.ndim - 1 :])
 
 
 class _Linearised:
@@ -323,7 +317,3 @@ def _times(fn: str, t: ArrayLike) -> tuple[Floats, bool]:
 def _loss(f: Floats, y: NDArray[Any], kind: str) -> Floats:
     squares = (f - y.astype(np.float64)) ** 2
     return np.asarray(0.5 * squares.sum((1, 2)) if kind == "half_sse" else squares.mean((1, 2)))
-
-
-def _as_float(values: Any) -> Any:
-    return float(values) if np.ndim(values) == 0 else values
