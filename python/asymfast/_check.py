@@ -302,18 +302,9 @@ def array(
 ) -> NDArray[Any]:
     """Return a finite, non-empty, C-contiguous array; the caller's own where it is one already.
 
-    Parameters
-    ----------
-    fn, name : str
-        The function called and the argument, for the message.
-    value : array_like
-        Lists become arrays by NumPy's rules.
-    dtype : dtype or tuple of dtypes
-        What is accepted as it is. Integers and float32 are converted to the first of them
-        where that is exact.
-    shape : tuple of int and str, or tuple of such tuples
-        Sizes that are fixed, and names of those that are free; None accepts any. Several shapes
-        are alternatives.
+    A `dtype` is accepted as it is; integers and float32 are converted to the first of several where
+    that is exact. A `shape` has sizes that are fixed, and names of those that are free; of several
+    shapes one must fit.
     """
     given = as_array(fn, name, value)
     accepted = dtype if isinstance(dtype, tuple) else (np.dtype(dtype),)
@@ -637,5 +628,5 @@ def as_numpy(fn: str, name: str, value: Any) -> NDArray[Any]:
     except Exception as error:  # of the other library, of any type
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise TypeError(f"{fn}: {name} cannot be read by DLPack: {reason}") from error
-    where = "CUDA" if device == CUDA else f"DLPack device type {device}"
-    raise TypeError(f"{fn}: {name} must be in the memory of the CPU, got an array on {where}")
+    where = f"got an array on DLPack device type {device}"
+    raise TypeError(f"{fn}: {name} must be in the memory of the CPU, {where}")

@@ -441,23 +441,7 @@ _DIGEST = 32  # bytes
 
 
 class CheckpointError(ValueError):
-    """A file is not a checkpoint, is damaged, or belongs to another run.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
-    >>> net = af.Network.init(d=5, m=50, gamma=1.0, rng=1)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder, "run.ckpt")
-    ...     run = af.gradient_descent(net, X, y, lr=1.0, steps=10, checkpoint=path)
-    ...     try:
-    ...         af.gradient_descent(net, X, y, lr=0.5, steps=10, checkpoint=path)
-    ...     except af.CheckpointError as error:
-    ...         print(str(error).split("which ")[1].split(";")[0])
-    ...
-    differs in lr: 1.0 then, 0.5 now
-    """
+    """A file is not a checkpoint, is damaged, or is another run's; see `gradient_descent`."""
 
 
 class Checkpoint:

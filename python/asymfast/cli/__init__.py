@@ -55,17 +55,9 @@ _LOCATIONS: dict[str, tuple[Callable[[], str], str]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
+    """Run the command line, with the arguments after the program's name; return the exit code.
 
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        The arguments after the program's name; those of the process when None.
-
-    Returns
-    -------
-    int
-        The exit code. Nothing is raised for a mistake of the user: one sentence goes to stderr.
+    Nothing is raised for a mistake of the user: one sentence goes to stderr.
     """
     with _streams():
         try:

@@ -52,16 +52,7 @@ SET_BY_STUDY = frozenset(
 
 
 class ConfigError(ValueError):
-    """A configuration of a sweep that cannot be run.
-
-    Examples
-    --------
-    >>> try:
-    ...     af.train_config({"data": {"name": "simulatd"}})
-    ... except af.ConfigError as error:
-    ...     print(str(error)[-23:])
-    did you mean simulated?
-    """
+    """A configuration of a sweep that cannot be run; see `sweep`."""
 
 
 # ---- tables ---------------------------------------------------------------------------------

@@ -40,18 +40,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class StoreError(ValueError):
-    """A folder is not a results store, or a file in it is damaged or does not belong to it.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     try:
-    ...         af.load_sweep(folder)
-    ...     except af.StoreError as error:
-    ...         print(error)
-    Store: ... is not a results store: it is empty
-    """
+    """A folder is not a results store, or a file in it is damaged or not its own; see `sweep`."""
 
 
 def canonical(table: Any) -> str:
