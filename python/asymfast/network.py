@@ -86,6 +86,8 @@ class Network(Exports):
         Nodes, inputs (the ones of `bias` included), outputs.
     B : int or None
         Number of members of an ensemble; None for a single network.
+    dtype : numpy.dtype
+        Element type of the weights and of all results.
 
     Raises
     ------
@@ -129,6 +131,11 @@ class Network(Exports):
         if not (self._may_vanish or (scalings > 0).any(axis=-1).all()):
             raise ValueError(f"{fn}: lam must not be all zero")
         self.W, self.a, self.lam = (_read_only(one) for one in (weights, outputs, scalings))
+        self.B: int | None = nodes[0] if len(nodes) == 2 else None
+        self.m, self.d = weights.shape[-2:]
+        self._is_flat = outputs.shape == nodes  # outputs have no axis k
+        self.k = 1 if self._is_flat else outputs.shape[-1]
+        self.dtype = weights.dtype
         self._lam64 = scalings.astype(np.float64, copy=False)
         self.activation = activation
         self.gamma = _origin(fn, "gamma", gamma, nodes[:-1], "[0, 1]")
@@ -291,36 +298,6 @@ class Network(Exports):
         arrays = (np.stack([getattr(net, name) for net in members]) for name in ("W", "a", "lam"))
         origin = {of: _stacked([getattr(net, of) for net in members]) for of in ("gamma", "alpha")}
         return cls(*arrays, **first._settings() | origin)
-
-    @property
-    def B(self) -> int | None:
-        """Number of members of an ensemble; None for a single network."""
-        return int(self.W.shape[0]) if self.W.ndim == 3 else None
-
-    @property
-    def m(self) -> int:
-        """Number of hidden nodes."""
-        return int(self.W.shape[-2])
-
-    @property
-    def d(self) -> int:
-        """Number of inputs."""
-        return int(self.W.shape[-1])
-
-    @property
-    def k(self) -> int:
-        """Number of outputs."""
-        return 1 if self._is_flat else int(self.a.shape[-1])
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Element type of the weights and of all results."""
-        return self.W.dtype
-
-    @property
-    def _is_flat(self) -> bool:
-        """Whether outputs have no axis k."""
-        return self.a.ndim == self.W.ndim - 1
 
     def __repr__(self) -> str:
         members = "" if self.B is None else f"B={self.B}, "

@@ -7,7 +7,7 @@ import difflib
 import io
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -248,7 +248,9 @@ class Columns:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the network's inputs: those of categories are ``column=value``."""
-        return tuple(_expanded_names(self.inputs, self.categories))
+        several = self.categories.items()
+        expanded = {name: [f"{name}={one}" for one in values] for name, values in several}
+        return tuple(one for name in self.inputs for one in expanded.get(name, [name]))
 
     def notes(self, given: Sequence[str]) -> list[str]:
         """Say what a table with the columns `given` has besides the inputs, or in another order."""
@@ -474,13 +476,6 @@ def statistics(values: Floats) -> tuple[Floats, Floats]:
     mean = np.where(constant, values[0], values.mean(axis=0))
     std = np.where(constant, 1.0, values.std(axis=0))
     return mean, std
-
-
-def _expanded_names(
-    inputs: Iterable[str], categories: Mapping[str, Sequence[str]]
-) -> Iterable[str]:
-    for name in inputs:
-        yield from [f"{name}={one}" for one in categories[name]] if name in categories else [name]
 
 
 def _expanded(

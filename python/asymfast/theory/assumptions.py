@@ -146,8 +146,7 @@ class Check:
         The condition in a few words.
     holds : bool
     value, limit : float
-        The measured value and its limit. For a property that is true or false: 1.0 or 0.0, and
-        1.0.
+        The measured value and its limit. For a property that is true or false: 1.0 or 0.0, and 1.0.
     finding : str
         One sentence with the numbers.
     """

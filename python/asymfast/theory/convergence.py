@@ -189,8 +189,7 @@ class TheoremH1(_Theorem):
         The three terms of the condition on m; None where eta gamma kappa / 2 >= 1, for which they
         do not exist.
     alpha, one_minus_beta : float
-        alpha = eta gamma kappa / 2, and 1 - sqrt(1 - alpha) without cancellation; 1 for
-        alpha >= 1.
+        alpha = eta gamma kappa / 2, and 1 - sqrt(1 - alpha) without cancellation; 1 for alpha >= 1.
     eigmin : float
         From the proof: smallest eigenvalue of the NTG at all steps, at least 3 gamma kappa / 8.
     log_rate : float
@@ -816,9 +815,8 @@ def lemma_h3(
 
     Notes
     -----
-    Source: Lemma H.3; the factors L^2 and L^4 are for |sigma'| <= L. Misprint: H.2 defines
-    u~_{s+1} with u_s - eta du/dt instead of u_s + eta du/dt = u_s - eta Theta (u_s - y).
-    Cost: O(1).
+    Source: Lemma H.3; the factors L^2 and L^4 are for |sigma'| <= L. Misprint: H.2 defines u~_{s+1}
+    with u_s - eta du/dt instead of u_s + eta du/dt = u_s - eta Theta (u_s - y). Cost: O(1).
 
     Examples
     --------
