@@ -63,6 +63,21 @@ def run_python(code, **environment):
 # ---- threads -------------------------------------------------------------------------------------
 
 
+def test_threads_with_small_stacks():
+    """Work space of products is not on the stack: 128 KiB are enough, as OMP_STACKSIZE may say."""
+    run_python("""
+        import threading
+        import asymfast as af
+        X, y = af.datasets.simulated(n=60, d=20, rng=0)
+        net = af.Network.init(d=20, m=2000, gamma=1.0, rng=0)
+        threading.stack_size(128 * 1024)
+        run = lambda: af.gradient_descent(net, X, y, lr=0.5, steps=40, method="leap", threads=1)
+        threads = [threading.Thread(target=run) for _ in range(4)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+    """)
+
+
 def test_threads_train_side_by_side():
     """Different trainers at once, on one ensemble and its data, which they share."""
     alone = {name: train(name) for name in TRAINERS}
