@@ -18,8 +18,9 @@ inline bool hopeless(double h, double t, double first_step) {
 
 // What an error of the weights might do to the outputs at the steepest slopes (Member::reach) may
 // be so many times what is allowed: nodes that are saturated at both ends of a step hide it from
-// the outputs there, but not from the steps to come. Of thousands of runs of 1 to 3 nodes 10 and
-// 100 took the same steps, within 2 %, and none was wrong; without it, some were.
+// the outputs there, but not from the steps to come. Without it, some of thousands of runs of 1 to
+// 3 nodes were wrong; without the 10 of Member::reach, which costs 0.6 % more work, runs at rtol =
+// 1e-3 erred by up to 130 rtol.
 inline constexpr double kReach = 100;
 
 template <class T>
