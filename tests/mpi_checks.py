@@ -216,6 +216,25 @@ def callbacks():
     assert_same_everywhere(run)
 
 
+def failing_callback():
+    """An exception on one rank is an error on all: they would not meet in what follows."""
+    net, X, y, _ = problem()
+
+    def callback(now):
+        if now.step == 6:
+            raise ZeroDivisionError
+
+    record = af.Record(every=2)
+    more = {"callback": callback} if rank == size - 1 else {}
+    stop = raised(
+        ZeroDivisionError if more else RuntimeError,
+        None if more else "gradient_descent: the callback of another rank raised an error",
+        lambda: af.gradient_descent(net, X, y, steps=50, record=record, comm=comm, **more),
+    )
+    assert list(stop.run.steps) == [0, 2, 4, 6]
+    assert_same_everywhere(stop.run)
+
+
 def interrupted():
     """Ctrl-C on one rank ends the run on all, at the same step."""
     net, X, y, _ = problem()

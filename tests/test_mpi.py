@@ -50,7 +50,7 @@ def test_flows(ranks):
 
 
 def test_large_networks_errors_and_ends():
-    mpirun(3, "large", "errors", "callbacks", "interrupted")
+    mpirun(3, "large", "errors", "callbacks", "failing_callback", "interrupted")
 
 
 @pytest.mark.parametrize("n", [9, 800])

@@ -226,9 +226,13 @@ class Job:
                 result = _Result(**call(problem, recording, hooks))
             rows = writer.rows(result.rows)
             run = self._run(result, rows, config)
+            shared = result.stopped_by == "callback" and not is_alone(self.comm)
+            failed = shared and any(self.comm.allgather(result.exception is not None))
             try:
                 if (exception := result.exception or writer.lost) is not None:
                     raise exception
+                if failed:
+                    raise RuntimeError(f"{self.fn}: the callback of another rank raised an error")
                 if pulse is not None and result.status == "finished":
                     pulse(1.0, float(rows["loss"][-1, 0]))
                 if result.status == "diverged" and self.on_divergence == "raise":
