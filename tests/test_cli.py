@@ -484,6 +484,14 @@ def test_missing_target_and_missing_command(capsys):
     assert capsys.readouterr().err.startswith("asymfast: the following arguments are required")
 
 
+def test_an_option_before_the_command_is_named(capsys):
+    """Not the command, whose required arguments come after it."""
+    for option in ("--foo", "--threads", "-x"):
+        assert main([option, "train", "small.csv"]) == 2
+        sentence = f"asymfast: unrecognized arguments: {option}; options of a command come after"
+        assert capsys.readouterr().err.startswith(sentence)
+
+
 def test_out_is_empty(table, capsys):
     """As of a variable of the shell that is not set: not the current folder."""
     assert train("small.csv", "--out", "") == 2

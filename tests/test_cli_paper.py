@@ -318,6 +318,11 @@ def test_an_option_that_is_given_twice_is_refused(command, capsys):
     assert not list(Path().iterdir())
 
 
+def test_no_experiment(capsys):
+    assert main(["paper", ","]) == 2
+    assert capsys.readouterr().err == "asymfast paper: argument experiment: must not be empty\n"
+
+
 def test_unknown_experiment(capsys):
     assert main(["paper", "figure9"]) == 2
     assert "invalid choice: 'figure9' (choose from" in capsys.readouterr().err

@@ -265,6 +265,31 @@ def test_predictions_go_to_files_only(trained, capsys):
     assert Path("pipe").is_fifo()
 
 
+def test_a_file_that_is_read_is_not_replaced(trained, capsys):
+    kept = {path: path.read_bytes() for path in (Path("cars.csv"), Path("asymfast-cars/model.npz"))}
+    for out in kept:
+        for words in (
+            ["predict", "asymfast-cars", "cars.csv", "--out"],
+            ["export", str(out), "--c"],
+        ):
+            assert main([*words, str(out), "--overwrite"]) == 2
+            assert f"{out} is read, and must not be replaced" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_nothing_is_exported_unless_all_can_be(trained, capsys):
+    assert main(["export", "asymfast-cars", "--c", "cars.h", "--numpy", "none/cars.py"]) == 2
+    assert "none/cars.py: export: the folder of path must exist" in capsys.readouterr().err
+    assert not Path("cars.h").exists()
+
+
+def test_a_table_of_other_columns(trained, capsys):
+    Path("new.csv").write_text("a,b\n1,2\n")
+    assert main(["predict", "asymfast-cars", "new.csv"]) == 2
+    sentence = "new.csv has none of the columns speed, fuel, heat; it has a, b\n"
+    assert capsys.readouterr().err == f"asymfast predict: {sentence}"
+
+
 def test_files_of_an_export_are_different_ones(trained, capsys):
     capsys.readouterr()
     assert main(["export", "asymfast-cars", "--c", "model.h", "--numpy", "model.h"]) == 2

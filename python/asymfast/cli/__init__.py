@@ -61,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     with _streams():
         try:
-            options, unknown = _parser().parse_known_args(argv)
+            parser = _parser()
+            parser.require_known_start(sys.argv[1:] if argv is None else argv)
+            options, unknown = parser.parse_known_args(argv)
             if unknown:
                 options.parser.unknown(unknown)
         except SystemExit as leaving:  # --help, --version or a mistake, which argparse reports

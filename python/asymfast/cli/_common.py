@@ -73,6 +73,12 @@ class Parser(argparse.ArgumentParser):
         """Print ``asymfast train: <message>`` and leave with exit code 2."""
         self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
+    def require_known_start(self, arguments: Sequence[str]) -> None:
+        """Refuse an unknown option before the command, which would be blamed for what follows."""
+        first = next(iter(arguments), "")
+        if first.startswith("-") and first not in self._option_string_actions:
+            self.error(f"unrecognized arguments: {first}; options of a command come after its name")
+
     def unknown(self, arguments: Sequence[str]) -> NoReturn:
         """Refuse arguments that the command does not have."""
         known = self._option_string_actions
@@ -322,6 +328,13 @@ def samples_of(options: argparse.Namespace, test_fraction: float) -> Samples:
         raise CommandError(
             f"cannot read {options.file}: {refused.strerror or refused}"
         ) from refused
+
+
+def require_others(path: Path, *read: Path) -> None:
+    """Refuse to replace a file that the command reads."""
+    for one in read:
+        if path.exists() and one.exists() and path.samefile(one):
+            raise CommandError(f"{path} is read, and must not be replaced; name another file")
 
 
 def left_out(samples: Samples) -> str:

@@ -59,7 +59,7 @@ def bench(options: argparse.Namespace) -> int:
     and their share of this machine's peak, measured as NumPy's fastest product of matrices. The
     other libraries compute the same formulas, written by hand without autograd, and must agree.
     """
-    peers = list(dict.fromkeys(filter(None, (options.against or "").split(","))))
+    peers = list(dict.fromkeys(filter(None, map(str.strip, (options.against or "").split(",")))))
     if unknown := set(peers) - set(PEERS):
         raise CommandError(f"--against knows {', '.join(PEERS)}, got {', '.join(sorted(unknown))}")
     missing = [name for name in peers if importlib.util.find_spec(name) is None]
@@ -77,10 +77,9 @@ def bench(options: argparse.Namespace) -> int:
     peak = _PEAK_FLOPS / min(taken.pop(("peak", "peak"))) / 1e9
     print(f"peak: {peak:.4g} GFLOP/s, the fastest product of matrices in NumPy\n")
     print(_table(taken, libraries, _flops(case), peak))
-    for name in missing:
-        print(f"\n{name} is not installed: {_INSTALL[name]}")
-    if different:
-        raise CommandError("; ".join(different), common.INCOMPLETE)
+    problems = [*different, *(f"{name} is not installed: {_INSTALL[name]}" for name in missing)]
+    if problems:
+        raise CommandError("; ".join(problems), common.INCOMPLETE)
     return 0
 
 

@@ -105,6 +105,8 @@ def paper(options: argparse.Namespace) -> int:
 def _require_known(names: list[str]) -> None:
     from asymfast.study.reproduction import ALL
 
+    if not names:
+        raise CommandError("argument experiment: must not be empty")
     for name in names:
         if name not in (*ALL, "all") and not Path(name).is_file():
             raise CommandError(

@@ -18,6 +18,7 @@ import asymfast as af
 from asymfast import _export, plot
 from asymfast._model import Model, load_model
 from asymfast._run_loop import ProgressBar, duration
+from asymfast._storage import file_to_write
 from asymfast.cli import _common as common
 from asymfast.cli._common import CommandError, Outcome, fraction, natural, number, share
 from asymfast.datasets.tables import Columns, Floats, Samples, listed, read_csv, read_header
@@ -388,6 +389,7 @@ def predict(options: argparse.Namespace) -> int:
     common.require_device("cpu")
     out = options.out
     if out is not None:
+        common.require_others(out, options.file, options.model, options.model / "model.npz")
         if out.exists() and not options.overwrite:
             raise CommandError(f"{out} exists; --overwrite replaces it")
         if not out.parent.is_dir() or (out.exists() and not out.is_file()):
@@ -397,6 +399,9 @@ def predict(options: argparse.Namespace) -> int:
         columns = model.columns
         given = read_header(options.file)
         unused = [name for name in given if name not in columns.inputs]
+        if len(unused) == len(given):
+            inputs, names = listed(columns.inputs), listed(given)
+            raise CommandError(f"{options.file} has none of the columns {inputs}; it has {names}")
         text = [name for name in columns.categories if name in given]
         table = read_csv(options.file, decimal=options.decimal, text=text, drop=unused)
         for note in columns.notes(given):
@@ -430,8 +435,8 @@ def export(options: argparse.Namespace) -> int:
     wanted = {
         path: write
         for path, write in (
+            (options.onnx, _export.write_onnx),  # first: it may be missing
             (options.c, _export.write_c),
-            (options.onnx, _export.write_onnx),
             (options.numpy, _export.write_numpy),
         )
         if path is not None
@@ -440,10 +445,12 @@ def export(options: argparse.Namespace) -> int:
         raise CommandError("needs at least one of --c, --onnx, --numpy")
     if len(wanted) < sum(path is not None for path in (options.c, options.onnx, options.numpy)):
         raise CommandError("--c, --onnx and --numpy must name different files")
-    for path in wanted:
-        if path.exists() and not options.overwrite:
-            raise CommandError(f"{path} exists; --overwrite replaces it")
     try:
+        for path in wanted:
+            common.require_others(path, options.model, options.model / "model.npz")
+            if path.exists() and not options.overwrite:
+                raise CommandError(f"{path} exists; --overwrite replaces it")
+            file_to_write("export", "path", path)
         network, columns = _exported(options.model)
         dtype = np.dtype(options.dtype or network.dtype)
         layers = _export.Layers.from_network("export", network).astype(dtype)
