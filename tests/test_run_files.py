@@ -164,8 +164,7 @@ def content(tmp_path_factory):
 def stored(seed, path):
     case = simulated(seed=seed)
     y = np.stack([case.y, -case.y], axis=1)
-    ntg = {"eigmax": True, "ntg_change_2norm": True, "effective_rank": True, "ntg_matrix": True}
-    record = af.Record(every=5, weights=True, top_nodes=2, accuracy=True, alignment=True, **ntg)
+    record = af.Record(every=5, weights=True, top_nodes=2, accuracy=True)
     net = af.Network.init(case.net.d, case.net.m, 0.5, 0.7, outputs=2, rng=seed)
     settings = {"lr": 0.1, "steps": 12, "record": record, "X_test": case.X, "y_test": y}
     settings["train_output"] = True
@@ -178,10 +177,6 @@ def first_is(value):
     return lambda values: np.r_[value, values[1:]].astype(values.dtype)
 
 
-CHANGES = ("weight_change", "ntg_change", "ntg_change_2norm")
-OPTIONAL = ("accuracy", "test_accuracy", "top_nodes", "ntg_change", "ntg_eigmin", "ntg_matrix")
-
-
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
@@ -189,7 +184,7 @@ OPTIONAL = ("accuracy", "test_accuracy", "top_nodes", "ntg_change", "ntg_eigmin"
         ("weight_change", lambda values: 2 * values, "its weight_change is not"),
         ("W0", lambda values: 1e300 * values, "its weight_change is not"),
         ("header", {"train_output": False}, "its output weights have changed"),
-        ("weights", None, "its weight_change is not"),
+        ("weights", None, "its weights do not end"),
         ("output_weights", lambda values: 2 * values, "its output_weights do not end"),
         *(
             (name, lambda values: -values, f"its {name} must be >= 0")
@@ -208,30 +203,11 @@ OPTIONAL = ("accuracy", "test_accuracy", "top_nodes", "ntg_change", "ntg_eigmin"
             "its weights must be a number",
         ),
         *((name, lambda values: 2 * values, "its time must be lr") for name in ("time", "steps")),
-        ("top_nodes", lambda values: values + 1000, "its top_nodes must be below m"),
-        ("top_nodes", lambda values: values[:, ::-1], "its top_nodes must be the nodes that moved"),
+        ("top_nodes", lambda values: values + 1000, "its top_nodes must be nodes"),
         *(
             (name, lambda v: v + 1, f"its {name} must be in")
             for name in ("accuracy", "test_accuracy")
         ),
-        ("accuracy", lambda values: values / 3 + 0.01, "its accuracy must be a share of n = "),
-        ("effective_rank", lambda values: values / 100, "its effective_rank must be >= 1"),
-        ("alignment", lambda values: values - 2, r"its alignment must be in \[-1, 1\]"),
-        ("loss", first_is(np.inf), "its loss must be finite"),
-        *((name, lambda values: values + 1, f"its {name} must begin at 0") for name in CHANGES),
-        ("ntg_change_2norm", lambda values: 30 * values, "its ntg_change_2norm must be at most"),
-        ("ntg_eigmax", lambda values: -values, "its ntg_eigmin must be at most its ntg_eigmax"),
-        ("ntg_matrix", lambda values: np.tril(values), "its ntg_matrix must be symmetric"),
-        ("ntg_change", lambda values: 1.1 * values, "its ntg_change is not that of its ntg_matrix"),
-        ("weights", lambda values: values[::-1], "its weight_change is not"),
-        ("evaluations", lambda values: values + 1, "its evaluations must be its steps"),
-        ("diverged", np.logical_not, "it reached the end of its steps, 12, and has not"),
-        *((name, "removed", f"its {name} and what its config says") for name in OPTIONAL),
-        ("header", {"steps": 10}, "its steps must end by 10"),
-        ("header", {"record": {"every": 3}}, "its steps must be multiples of 3"),
-        ("header", {"record": {"eigmin": False}}, "its ntg_eigmin and what its config says"),
-        ("header", {"dt": 0.05}, "its time must be at most dt"),
-        ("header", {"epochs": 1, "batch_size": 0}, "integer division"),
         ("gamma", lambda values: values / 2, "its network has gamma"),
         ("header", {"lr": 0.2}, "its time must be lr"),
         ("header", {"d": 1}, "its network has d"),
@@ -248,8 +224,6 @@ def test_a_file_of_two_runs_is_refused(content, name, change, said, tmp_path):
     (arrays, header), (others, _) = content
     if name == "header":
         header = {**header, "config": {**header["config"], **change}}
-    elif change == "removed":
-        arrays = {other: values for other, values in arrays.items() if other != name}
     else:
         arrays = {**arrays, name: change(arrays[name]) if change else others[name]}
     save_npz(tmp_path / "run.npz", arrays, header)

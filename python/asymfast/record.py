@@ -24,8 +24,7 @@ class Column(NamedTuple):
     input, output, sample, sample2, rank; `dtype` is "float64", "int64", or "network", that of the
     weights; `field` of `Record` asks for it, None: it is always recorded; `needs` is "NTG", "test
     data", "train_output" or None. Where `finite`, a number that is not finite means that it left
-    the range of float64. Where `of_steps`, members that take the same steps share one row. Nothing
-    is outside the `bounds`, and where `always`, none is NaN unless its member diverged.
+    the range of float64. Where `of_steps`, members that take the same steps share one row.
     """
 
     name: str
@@ -35,8 +34,6 @@ class Column(NamedTuple):
     needs: str | None = None
     finite: bool = False
     of_steps: bool = False
-    bounds: tuple[float, float] = (-np.inf, np.inf)
-    always: bool = False
 
     def numpy_dtype(self, network: np.dtype[Any]) -> np.dtype[Any]:
         """The dtype of its numbers, given that of the weights."""
@@ -50,41 +47,28 @@ def lengths(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.ldexp(scaled, exponent[..., 0]))
 
 
-_POSITIVE, _SHARE = (0.0, np.inf), (0.0, 1.0)
 COLUMNS = {
     column.name: column
     for column in (
         Column("steps", dtype="int64", of_steps=True),
         Column("time", (), finite=True),
         Column("evaluations", dtype="int64", of_steps=True),
-        Column("loss", bounds=_POSITIVE, always=True),
-        Column("test_loss", needs="test data", finite=True, bounds=_POSITIVE, always=True),
-        Column("accuracy", field="accuracy", bounds=_SHARE, always=True),
-        Column("test_accuracy", field="accuracy", needs="test data", bounds=_SHARE, always=True),
-        Column("weight_change", ("member", "node"), finite=True, bounds=_POSITIVE, always=True),
+        Column("loss"),
+        Column("test_loss", needs="test data", finite=True),
+        Column("accuracy", field="accuracy"),
+        Column("test_accuracy", field="accuracy", needs="test data"),
+        Column("weight_change", ("member", "node"), finite=True),
         Column("top_nodes", ("member", "rank"), "int64", "top_nodes"),
-        Column("ntg_change", field="ntg", needs="NTG", finite=True, bounds=_POSITIVE),
-        Column(
-            "ntg_change_2norm",
-            field="ntg_change_2norm",
-            needs="NTG",
-            finite=True,
-            bounds=_POSITIVE,
-        ),
+        Column("ntg_change", field="ntg", needs="NTG", finite=True),
+        Column("ntg_change_2norm", field="ntg_change_2norm", needs="NTG", finite=True),
         Column("ntg_eigmin", field="eigmin", needs="NTG", finite=True),
         Column("ntg_eigmax", field="eigmax", needs="NTG", finite=True),
-        # 0 / 0 where the NTG is 0; the slack is for rounding
-        Column("alignment", field="alignment", needs="NTG", bounds=(-1 - 1e-9, 1 + 1e-9)),
-        Column("effective_rank", field="effective_rank", needs="NTG", bounds=(1 - 1e-9, np.inf)),
+        Column("alignment", field="alignment", needs="NTG"),  # 0 / 0 where the NTG is 0
+        Column("effective_rank", field="effective_rank", needs="NTG"),  # likewise
         Column("ntg_matrix", ("member", "sample", "sample2"), "float64", "ntg_matrix", "NTG", True),
-        Column("weights", ("member", "node", "input"), "network", "weights", always=True),
+        Column("weights", ("member", "node", "input"), "network", "weights"),
         Column(
-            "output_weights",
-            ("member", "node", "output"),
-            "network",
-            "weights",
-            "train_output",
-            always=True,
+            "output_weights", ("member", "node", "output"), "network", "weights", "train_output"
         ),
     )
 }
