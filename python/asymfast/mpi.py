@@ -79,6 +79,10 @@ def init(
 ) -> NetworkPart:
     """Draw this rank's nodes of a network that is too large for one process.
 
+    Nodes 65536 b, 65536 b + 1, ... are drawn as by `Network.init` from
+    ``default_rng(SeedSequence(seed, spawn_key=(b,)))``: the network depends on the seed and on the
+    shape, not on the number of ranks, but is not that of `Network.init`. Memory: that of the part.
+
     Parameters
     ----------
     d, m, gamma, alpha, activation, outputs, dtype
@@ -86,12 +90,6 @@ def init(
     seed : int
         At least 0; the same on all ranks.
     comm : mpi4py.MPI.Comm
-
-    Notes
-    -----
-    Nodes 65536 b, 65536 b + 1, ... are drawn as by `Network.init` from
-    ``default_rng(SeedSequence(seed, spawn_key=(b,)))``: the network depends on the seed and on the
-    shape, not on the number of ranks, but is not that of `Network.init`. Memory: that of the part.
 
     Examples
     --------

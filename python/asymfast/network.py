@@ -354,6 +354,10 @@ class Network(Exports):
     def __call__(self, X: ArrayLike, *, comm: Any = None, **how: Unpack[How]) -> NDArray[Any]:
         """Outputs f(x_i), Eq. (2).
 
+        Cost: 2 n m (d + k) flop and n m activations; beside the result n k doubles, copies of the
+        weights and of at most 4032 samples, and 32 MB of partial sums (more where k > 340).
+        Source: Eq. (2).
+
         Parameters
         ----------
         X : (n, d) array, of an ensemble also (B, n, d)
@@ -379,12 +383,6 @@ class Network(Exports):
             X of another dtype or shape, empty, or not finite.
         OverflowError
             The result exceeds the range of the dtype.
-
-        Notes
-        -----
-        Cost: 2 n m (d + k) flop and n m activations; beside the result n k doubles, copies of the
-        weights and of at most 4032 samples, and 32 MB of partial sums (more where k > 340).
-        Source: Eq. (2).
 
         Examples
         --------
@@ -500,6 +498,10 @@ class Network(Exports):
 
         With u = dL/df, the loss' derivative by the outputs, it is dL/dW, dL/da or dL/dX.
 
+        Cost: 4 n m d flop; of "a", 2 n m (d + k). Memory: two copies of the weights and one of at
+        most 4032 samples beside the result.
+        Source: Section 2, gradient flow, with u in place of f - y.
+
         Parameters
         ----------
         u : (n,) or (n, k) array as the outputs, of an ensemble also (B, n) or (B, n, k)
@@ -512,12 +514,6 @@ class Network(Exports):
         Returns
         -------
         array of the shape of W, a or X, of an ensemble with a leading axis B
-
-        Notes
-        -----
-        Cost: 4 n m d flop; of "a", 2 n m (d + k). Memory: two copies of the weights and one of at
-        most 4032 samples beside the result.
-        Source: Section 2, gradient flow, with u in place of f - y.
 
         Examples
         --------

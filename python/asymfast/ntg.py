@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 class NTGOperator:
     """The NTG of a single network on X, Eq. (5), as the product Theta u = J (J^T u).
 
+    Cost of a product: 6 n m d flop, against 2 n^2 for the stored matrix, whose assembly takes
+    n^2 m: use it where n^2 numbers do not fit into memory. Rounding: about 2e-7 (float32) or
+    1e-15 (float64) of |Theta| |u|. Source: Theta = J J^T, Eqs. (4) and (5).
+
     Parameters
     ----------
     net : Network
@@ -43,12 +47,6 @@ class NTGOperator:
     ------
     TypeError, ValueError
         As `Network.ntg`; an ensemble; a max_memory below what the operator needs.
-
-    Notes
-    -----
-    Cost of a product: 6 n m d flop, against 2 n^2 for the stored matrix, whose assembly takes
-    n^2 m: use it where n^2 numbers do not fit into memory. Rounding: about 2e-7 (float32) or
-    1e-15 (float64) of |Theta| |u|. Source: Theta = J J^T, Eqs. (4) and (5).
 
     Examples
     --------

@@ -14,7 +14,7 @@ import platform
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from importlib import metadata
 from typing import Any
 
@@ -100,25 +100,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 @contextmanager
 def _streams() -> Iterator[None]:
     """Escape what stdout and stderr cannot show, and let closed ones swallow what is printed."""
-    before = sys.stdout, sys.stderr
-    errors = [getattr(stream, "errors", None) for stream in before]
-    opened = []
-    try:
-        for name in ("stdout", "stderr"):
-            stream = getattr(sys, name)
+
+    def restore(stream: io.TextIOWrapper, errors: str | None) -> None:
+        if not stream.closed:
+            stream.reconfigure(errors=errors)
+
+    with ExitStack() as stack:
+        for stream, redirect in ((sys.stdout, redirect_stdout), (sys.stderr, redirect_stderr)):
             if stream is None:
-                opened.append(open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-                setattr(sys, name, opened[-1])
+                nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+                stack.enter_context(redirect(nowhere))
             elif isinstance(stream, io.TextIOWrapper):
+                stack.callback(restore, stream, stream.errors)
                 stream.reconfigure(errors="backslashreplace")
         yield
-    finally:
-        sys.stdout, sys.stderr = before
-        for stream, mode in zip(before, errors, strict=True):
-            if isinstance(stream, io.TextIOWrapper) and not stream.closed:
-                stream.reconfigure(errors=mode)
-        for file in opened:
-            file.close()
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:

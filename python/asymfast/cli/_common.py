@@ -40,6 +40,15 @@ class CommandError(Exception):
         self.exit_code = exit_code
 
 
+@contextmanager
+def explaining(what: str) -> Iterator[None]:
+    """Say what cannot be done with files, and why, such as "cannot read table.csv"."""
+    try:
+        yield
+    except OSError as refused:
+        raise CommandError(f"{what}: {refused.strerror or refused}") from refused
+
+
 # --------------------------------------------------------------------------------------- options
 
 
@@ -322,12 +331,8 @@ def conclude(
 def samples_of(options: argparse.Namespace, test_fraction: float) -> Samples:
     """Read the table that the options name."""
     settings = {name: getattr(options, name) for name in ("drop", "one_hot", "missing", "decimal")}
-    try:
+    with explaining(f"cannot read {options.file}"):
         return read_samples(options.file, options.target, test_fraction, options.seed, **settings)
-    except OSError as refused:
-        raise CommandError(
-            f"cannot read {options.file}: {refused.strerror or refused}"
-        ) from refused
 
 
 def require_others(path: Path, *read: Path) -> None:
@@ -406,20 +411,9 @@ def _finite(value: Any) -> Any:
 # ---------------------------------------------------------------------- the folder of the results
 
 
-@contextmanager
-def writing_to(folder: Path) -> Iterator[None]:
-    """Say that a folder cannot be written to."""
-    try:
-        yield
-    except OSError as refused:
-        raise CommandError(
-            f"cannot write to the folder {folder}: {refused.strerror or refused}"
-        ) from refused
-
-
 def require_folder(folder: Path) -> None:
     """Create the folder if it is missing, and try that files can be written there."""
-    with writing_to(folder):
+    with explaining(f"cannot write to the folder {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / "asymfast.probe") as temporary:
             temporary.touch()
@@ -478,7 +472,7 @@ def results_folder(
 def _taken(path: Path, run: Mapping[str, Any], files: Sequence[str], *, overwrite: bool) -> str:
     """Take a folder for a run; if another run has it, say which, as in "holds ..."."""
     started = path / _STARTED
-    with writing_to(path):
+    with explaining(f"cannot write to the folder {path}"):
         path.mkdir(parents=True, exist_ok=True)
         if overwrite:
             finished(path)

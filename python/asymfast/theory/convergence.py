@@ -332,8 +332,6 @@ def theorem_4_1(
 ) -> Theorem41:
     """Global convergence of gradient flow, smooth activations.
 
-    Notes
-    -----
     Source: Theorem 4.1, proved in Appendix G by Lemma E.5 with
     c_j = 64 n L sqrt(2 (C^2 + C_1) lam_j / (d delta^3)) / (gamma kappa). For L > 1 the widths are
     multiplied by L^2, L^2 and L^4, (c) by L, and both terms of (d) by L^2. The bound (c) is twice
@@ -381,17 +379,15 @@ def theorem_a1(
 ) -> TheoremA1:
     """Global convergence of gradient flow, relu.
 
-    Parameters
-    ----------
-    printed : bool
-        Return the widths as printed; the second and third are twice those of the proof.
-
-    Notes
-    -----
     Source: Theorem A.1, proved in Appendix F by Lemma E.3 with c_j = D sqrt(lam_j). Misprint: with
     D_0^2 = 2 C^2 + 2/d, as defined there, the widths (8 n D / (d kappa))^2 and
     (16^2 n^2 D / (d^2 kappa^2))^2 of Appendix F are 2^24 and 2^34 times the rest; the theorem
     prints 2^25 and 2^35, which is true but larger than necessary. (c) and (d) agree. Cost: O(1).
+
+    Parameters
+    ----------
+    printed : bool
+        Return the widths as printed; the second and third are twice those of the proof.
 
     Examples
     --------
@@ -589,16 +585,14 @@ def lemma_e1(t: float, zeta: float, *, residual: float, n: int, d: int, L: float
 def lemma_e2(c: Array, lam1: Array, lam2: Array, *, n: int, d: int, delta: float) -> NtgChange:
     """Change of the NTG near W_0 for relu, with probability at least 1 - delta.
 
+    Source: Lemma E.2 as stated. Its proof has the sharper second term 2 n / d sqrt(gamma_k S_k),
+    which Eq. (16) and so ``eigmin_loss`` have too. Misprints: Theta^(s) for Theta^(k), f_n for f_m,
+    and 2 sqrt(n/d) gamma_k for 2 sqrt(n gamma_k / d). Cost: O(m).
+
     Parameters
     ----------
     c : (m,) array_like
         c_j >= 0; the bounds hold for |w_j - w_0j| <= delta^2 c_j / 4.
-
-    Notes
-    -----
-    Source: Lemma E.2 as stated. Its proof has the sharper second term 2 n / d sqrt(gamma_k S_k),
-    which Eq. (16) and so ``eigmin_loss`` have too. Misprints: Theta^(s) for Theta^(k), f_n for f_m,
-    and 2 sqrt(n/d) gamma_k for 2 sqrt(n gamma_k / d). Cost: O(m).
 
     Examples
     --------
@@ -718,8 +712,6 @@ def lemma_e5(
 ) -> SufficientCondition:
     """Sufficient condition for Theorem 4.1 (smooth activations).
 
-    Notes
-    -----
     Source: Lemma E.5; it says "for Theorem A.1" and means 4.1. The second term of (d) is sqrt(2)
     times what the proof gives. L > 1 multiplies the widths by L^2, 1 and L^2, R' by L and the
     second term of (d) by L. Cost: O(m).
@@ -771,7 +763,7 @@ def _condition(
 
 @statement()
 def lemma_h2(lam: Array, residual: float, *, n: int, d: int, L: float = 1.0) -> Floats:
-    """Bound of |dL_m / dw_j|, L sqrt(lam_j n / d) |y - u|, for every node.
+    """Bound of |dL_m / dw_j|, L sqrt(lam_j n / d) |y - u|, for every node: a (m,) array.
 
     Source: Lemma H.2. Cost: O(m).
 
@@ -779,10 +771,6 @@ def lemma_h2(lam: Array, residual: float, *, n: int, d: int, L: float = 1.0) -> 
     ----------
     L : float
         sup |sigma'|. With the paper's L = 1, swish violates the bound by a factor of up to 1.0998.
-
-    Returns
-    -------
-    (m,) float64 array
 
     Examples
     --------
@@ -803,6 +791,9 @@ def lemma_h3(
 
     factor = 1 - 2 eta eig_min + 2 eta^2 L^2 M n^(3/2) |y - u_s| / d^2 + eta^2 L^4 n^2 / d^2.
 
+    Source: Lemma H.3; the factors L^2 and L^4 are for |sigma'| <= L. Misprint: H.2 defines u~_{s+1}
+    with u_s - eta du/dt instead of u_s + eta du/dt = u_s - eta Theta (u_s - y). Cost: O(1).
+
     Parameters
     ----------
     eigmin : float
@@ -812,11 +803,6 @@ def lemma_h3(
     -------
     float
         Below 1 where the lemma guarantees that the step decreases the loss.
-
-    Notes
-    -----
-    Source: Lemma H.3; the factors L^2 and L^4 are for |sigma'| <= L. Misprint: H.2 defines u~_{s+1}
-    with u_s - eta du/dt instead of u_s + eta du/dt = u_s - eta Theta (u_s - y). Cost: O(1).
 
     Examples
     --------

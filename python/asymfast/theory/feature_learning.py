@@ -298,6 +298,11 @@ def theorem_4_4(
     It is -(x_k.x_l / d^2) sum_i [g_2(x_k, x_l, x_i) x_k.x_i + g_2(x_l, x_k, x_i) x_l.x_i]
     sum_j lam_j^2, for any targets. For the limit of wide networks pass ``(1 - gamma) t_j`` as lam.
 
+    Source: Theorem 4.4, with half the sum of squares as the loss. Misprints: its prefactor d^(-3/2)
+    must be d^-2 (one 1/d from Eq. (4), 1/sqrt(d) from each of two gradients), and the last display
+    of I.2 lacks the minus. Cost: O(n q^2 N K + n q N^2 K), with N = 30 nodes and K = 16 terms for
+    unit rows; about 2 s for n = q = 100.
+
     Parameters
     ----------
     tol : float
@@ -309,13 +314,6 @@ def theorem_4_4(
         Exactly symmetric.
     error : float
         Only with ``return_error``: an estimate.
-
-    Notes
-    -----
-    Source: Theorem 4.4, with half the sum of squares as the loss. Misprints: its prefactor d^(-3/2)
-    must be d^-2 (one 1/d from Eq. (4), 1/sqrt(d) from each of two gradients), and the last display
-    of I.2 lacks the minus. Cost: O(n q^2 N K + n q N^2 K), with N = 30 nodes and K = 16 terms for
-    unit rows; about 2 s for n = q = 100.
 
     Examples
     --------

@@ -443,7 +443,7 @@ def _slope_squares(name: str, rows: RowGeometry) -> Floats:
 
 
 class Probability(NamedTuple):
-    """A probability estimated from draws, with an exact confidence interval.
+    """A probability estimated from draws, with an exact interval; see `min_eigenvalue_law`.
 
     Attributes
     ----------
@@ -451,14 +451,6 @@ class Probability(NamedTuple):
         Fraction of the draws.
     low, high : float
         Ends of the Clopper-Pearson interval.
-
-    Examples
-    --------
-    >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
-    >>> law = af.theory.min_eigenvalue_law(X, gamma=1.0, m=200, draws=50, rng=0)
-    >>> p = law.probability_below(0.5 * law.kappa)
-    >>> p.estimate, p.low, f"{p.high:.3f}"
-    (0.0, 0.0, '0.071')
     """
 
     estimate: float

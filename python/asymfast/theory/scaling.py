@@ -410,6 +410,10 @@ def proposition_b2(
 ) -> PropositionB2:
     """Sums of powers of the node scalings with their bounds and limits.
 
+    Source: Proposition B.2 and its proof. Misprint: Eq. (11) says sum lambda^r ~
+    sum (lambda^(2))^r for every gamma; at gamma = 1 the left side is m^(1-r) and the right side 0,
+    and only the limit holds. Cost: O(m) up to m = 65536, then that of `sum_of_powers`.
+
     Parameters
     ----------
     m : float
@@ -422,12 +426,6 @@ def proposition_b2(
     PropositionB2
         For alpha >= 1, where Eq. (35) does not exist, ``power_limit`` is 0, the limit of
         ``power_sum``. With ``weights`` it is the limit with zeros appended.
-
-    Notes
-    -----
-    Source: Proposition B.2 and its proof. Misprint: Eq. (11) says sum lambda^r ~
-    sum (lambda^(2))^r for every gamma; at gamma = 1 the left side is m^(1-r) and the right side 0,
-    and only the limit holds. Cost: O(m) up to m = 65536, then that of `sum_of_powers`.
 
     Examples
     --------
