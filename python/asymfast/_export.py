@@ -181,10 +181,8 @@ def torch_module(layers: Layers) -> Any:
     return nn.Sequential(*parts, *([nn.Flatten(-2)] if layers.C.ndim == 1 else []))
 
 
-def arrays_of_layers(
-    fn: str, model: Any, activation: str | None
-) -> tuple[Array, Array, Array, str, bool]:
-    """W, a, lam, activation and whether there is a bias, of two layers of another library."""
+def network_of_layers(fn: str, make: Any, model: Any, activation: str | None) -> Any:
+    """What `make` makes of two layers of another library, as `Network` of a network's parts."""
     if hasattr(model, "coefs_"):
         both = zip(model.coefs_, model.intercepts_, strict=True)
         layers = [(np.asarray(matrix).T, [np.asarray(bias)]) for matrix, bias in both]
@@ -217,15 +215,9 @@ def arrays_of_layers(
         W = np.vstack([W, np.eye(1, W.shape[1], W.shape[1] - 1, dtype=W.dtype)])
         A = np.vstack([A, at_outputs[0] / value(np.zeros((1, 1)))])
     m, d = W.shape
-    a = (A * np.sqrt(m)).astype(W.dtype)
-    lam = np.full(m, 1 / m)
-    return (
-        W * np.sqrt(d).astype(W.dtype),
-        a[:, 0] if a.shape[1] == 1 else a,
-        lam,
-        activation,
-        has_bias,
-    )
+    W, a = W * np.sqrt(d).astype(W.dtype), (A * np.sqrt(m)).astype(W.dtype)
+    a = a[:, 0] if a.shape[1] == 1 else a
+    return make(W, a, np.full(m, 1 / m), activation=activation, gamma=1.0, bias=has_bias)
 
 
 def _layers_of_state(fn: str, model: Any) -> list[tuple[Array, list[Array]]]:
@@ -582,6 +574,5 @@ class Exports:
         >>> net, net(np.array([[1.0, 1.0]])).round(12)
         (Network(m=2, d=2, k=1, activation='relu', dtype='float64'), array([4.]))
         """
-        *arrays, sigma, bias = arrays_of_layers("Network.from_layers", model, activation)
-        make: Any = cls
-        return make(*arrays, activation=sigma, gamma=1.0, bias=bias)  # type: ignore[no-any-return]
+        network: Self = network_of_layers("Network.from_layers", cls, model, activation)
+        return network

@@ -27,7 +27,6 @@ from .run import DivergenceError, Run
 
 _DATA = ("X", "y", "X_test", "y_test")
 Columns = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
-Call = Callable[[_core.Problem, _core.Recording, _core.Hooks], dict[str, Any]]
 
 
 class _Result(NamedTuple):
@@ -181,9 +180,17 @@ class Job:
         }
 
     def train(
-        self, call: Call, schedule: Schedule, settings: dict[str, Any], step_text: str
+        self,
+        call: Callable[..., dict[str, Any]],
+        schedule: Schedule,
+        settings: dict[str, Any],
+        step_text: str,
+        **arguments: Any,
     ) -> Run:
-        """Call the core and return its run, or raise what ended it with the run attached."""
+        """Call a trainer of the core with the arguments that it has beside the others' own.
+
+        Return its run, or raise what ended it with the run attached.
+        """
         slopes_memory = self._slopes_memory(schedule, settings)
         if self.checks_only:
             raise _CheckedError
@@ -223,7 +230,7 @@ class Job:
                 resume_from=writer.resume_from,
             )
             with writer.explaining():
-                result = _Result(**call(problem, recording, hooks))
+                result = _Result(**call(problem, recording, hooks, **arguments))
             rows = writer.rows(result.rows)
             run = self._run(result, rows, config)
             shared = result.stopped_by == "callback" and not is_alone(self.comm)

@@ -515,14 +515,11 @@ class Checkpoint:
             raise self.error("is damaged: its checksum is wrong")
 
     def _compare(self, identity: dict[str, Any]) -> None:
-        for name in dict.fromkeys([*self.identity, *identity]):  # settings first, data last
-            was, now = identity.get(name), self.identity.get(name)
-            if was != now:
-                values = f": {_short(was)} then, {_short(now)} now" if name != "data" else ""
-                raise self.error(
-                    f"belongs to another run, which differs in {name}{values}; "
-                    "pass another path, or delete it to start again"
-                )
+        if found := difference(identity, self.identity):
+            raise self.error(
+                f"belongs to another run, which differs in {found}; "
+                "pass another path, or delete it to start again"
+            )
 
     def error(self, what: str) -> CheckpointError:
         """The error to raise for this file."""
@@ -537,6 +534,15 @@ def identity_of(
     _update(digest, {name: values for name, values in arrays.items() if values is not None})
     kept = {name: value for name, value in config.items() if name not in ("threads", "numpy")}
     return {**kept, **schedule, "data": digest.hexdigest()}
+
+
+def difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first setting that differs, its values then and now, or "" if none does."""
+    for name in dict.fromkeys([*now, *was]):  # settings first, data last
+        then, today = (_short(settings.get(name)) for settings in (was, now))
+        if was.get(name) != now.get(name):
+            return name if name == "data" else f"{name}: {then} then, {today} now"
+    return ""
 
 
 def _short(value: Any) -> str:

@@ -186,21 +186,12 @@ def gradient_descent(
         settings |= {"descent": method, "rtol": rtol}
     if train_output:
         settings["train_output"] = True
-    call = partial(
-        _core.gradient_descent,
-        lr=lr,
-        steps=steps,
-        method=method,
-        rtol=rtol,
-        train_output=train_output,
+    arguments: dict[str, Any] = {"lr": lr, "steps": steps, "method": method, "rtol": rtol}
+    arguments["train_output"] = train_output
+    train = partial(
+        job.train, _core.gradient_descent, planned, settings, f"lr = {lr:g}", **arguments
     )
-    return _warning_beyond(
-        job,
-        own,
-        steps,
-        lambda: _largest_step(job),
-        lambda: job.train(call, planned, settings, f"lr = {lr:g}"),
-    )
+    return _warning_beyond(job, own, steps, lambda: _largest_step(job), train)
 
 
 # Of the largest stable step, which shrinks where the tangent matrix grows in a run, and differs
@@ -400,15 +391,10 @@ def gradient_flow(
     settings = {"method": method, "t_end": t_end, "dt": dt, "rtol": None if dt else rtol}
     if train_output:
         settings["train_output"] = True
-    call = partial(
-        _core.gradient_flow,
-        method=method,
-        t_end=t_end,
-        dt=dt or 0.0,
-        rtol=rtol,
-        train_output=train_output,
-    )
-    return job.train(call, planned, settings, f"dt = {dt:g}" if dt else "dt")
+    arguments = {"method": method, "t_end": t_end, "dt": dt or 0.0, "rtol": rtol}
+    arguments["train_output"] = train_output
+    text = f"dt = {dt:g}" if dt else "dt"
+    return job.train(_core.gradient_flow, planned, settings, text, **arguments)
 
 
 _MOST_STEPS = 2.0**53
@@ -568,18 +554,11 @@ def sgd(
         "train_output": train_output,
         "sampler_keys": keys,
     }
-    call = partial(
-        _core.sgd,
-        lr=rates,
-        epochs=epochs,
-        batch_size=batch_size,
-        train_output=train_output,
-        keys=keys,
-    )
+    arguments: dict[str, Any] = {"lr": rates, "epochs": epochs, "batch_size": batch_size}
+    arguments |= {"train_output": train_output, "keys": keys}
     step_text = f"lr = {rates[0]:g}" if constant else "this lr"
-    return _warning_beyond(
-        job, own, epochs * in_epoch, largest, lambda: job.train(call, planned, settings, step_text)
-    )
+    train = partial(job.train, _core.sgd, planned, settings, step_text, **arguments)
+    return _warning_beyond(job, own, epochs * in_epoch, largest, train)
 
 
 # The learning rates are one for each epoch, or a single one for all of them.

@@ -22,7 +22,7 @@ import asymfast as af
 from asymfast import _check, cuda
 from asymfast._device import THREADS, backend_name
 from asymfast._run_loop import ProgressBar
-from asymfast._storage import replacing, sha256, write_text
+from asymfast._storage import difference, replacing, sha256, write_text
 from asymfast.datasets.tables import Samples, read_samples
 from asymfast.network import ACTIVATIONS
 from asymfast.scaling import node_scaling_name
@@ -493,11 +493,6 @@ def _difference(started: Path, run: Mapping[str, Any]) -> str:
         before = dict(json.loads(started.read_text(encoding="utf-8")))
     except (ValueError, TypeError):
         return "holds an unfinished run"
-    now = json.loads(json.dumps(run))
-    for name in dict.fromkeys([*now, *before]):
-        if before.get(name) != now.get(name):
-            values = f": {before.get(name)} then, {now.get(name)} now"
-            return "holds an unfinished run, which differs in " + (
-                "the content of the file" if name == "sha256" else f"{name}{values}"
-            )
-    return ""
+    found = difference(before, json.loads(json.dumps(run)))
+    found = "the content of the file" if found.startswith("sha256") else found
+    return found and f"holds an unfinished run, which differs in {found}"

@@ -290,15 +290,10 @@ def _peer(name: str, case: dict[str, Any]) -> dict[str, Run]:
         function = compiled(function)
         return lambda repeat: [reduce(function(argument)) for _ in range(repeat)][-1]
 
-    return dict(
-        zip(
-            TASKS,
-            (
-                repeated(lambda W: W - lr * slope(W)),
-                repeated(rk4),
-                last(gram, W0, lambda K: float((K * K).sum() ** 0.5)),
-                last(lib.linalg.eigvalsh, K, lambda values: float(values[0])),
-            ),
-            strict=True,
-        )
+    programs = (
+        repeated(lambda W: W - lr * slope(W)),
+        repeated(rk4),
+        last(gram, W0, lambda K: float((K * K).sum() ** 0.5)),
+        last(lib.linalg.eigvalsh, K, lambda values: float(values[0])),
     )
+    return dict(zip(TASKS, programs, strict=True))

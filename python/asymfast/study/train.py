@@ -121,38 +121,32 @@ def train(config: Config, data: Samples, **options: Any) -> Run:
 
 
 def _network(config: Config, data: Samples) -> Network:
-    net, weights = config.network, _zipf_weights(config)
+    net = config.network
     seed = _check.integer(_FN, "network.seed", config.seed_of(net), low=0)
+    options = {name: getattr(net, name) for name in ("activation", "dtype", "bias")}
     return Network.init(
         d=data.X.shape[1],
-        m=net.m,
-        gamma=net.gamma,
-        alpha=net.alpha if weights is None else None,
-        activation=net.activation,
         outputs=data.outputs,
         rng=np.random.default_rng([seed, 1]),
-        dtype=net.dtype,
-        weights=weights,
-        bias=net.bias,
+        **_of_scaling(config),
+        **options,
     )
 
 
-def _zipf_weights(config: Config) -> NDArray[np.float64] | None:
-    """The weights j^(-1/alpha) from j = zipf_start > 1 on."""
+def _of_scaling(config: Config) -> dict[str, Any]:
+    """Arguments of `node_scaling`: from j = zipf_start > 1 on, the weights j^(-1/alpha)."""
     net = config.network
     start = _check.integer(_FN, "network.zipf_start", net.zipf_start, low=1)
     if start == 1:
-        return None
+        return {"m": net.m, "gamma": net.gamma, "alpha": net.alpha}
     alpha = _check.number(_FN, "network.alpha", net.alpha, "(0, 1]")
     ranks = np.arange(start, start + net.m, dtype=np.float64)
-    weights: NDArray[np.float64] = ranks ** (-1 / alpha)
-    return weights
+    return {"m": net.m, "gamma": net.gamma, "weights": ranks ** (-1 / alpha)}
 
 
 def scaling(config: Config) -> NDArray[np.float64]:
     """Return the node scalings lam (m,) of a configuration."""
-    net, weights = config.network, _zipf_weights(config)
-    return node_scaling(net.m, net.gamma, net.alpha if weights is None else None, weights=weights)
+    return node_scaling(**_of_scaling(config))
 
 
 def _with_ntg(run: Run, record: Record, X: Array) -> Run:
