@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, TypedDict, cast
 
 import numpy as np
@@ -68,13 +69,6 @@ class OnDevice(np.ndarray[Any, Any]):
     __str__ = __repr__
 
 
-class _Interface:
-    """What NumPy asks for an array's address; kept by the array, and the owner with it."""
-
-    def __init__(self, interface: dict[str, Any], owner: Any) -> None:
-        self.__array_interface__, self._owner = interface, owner
-
-
 def device_array(fn: str, name: str, value: Any) -> tuple[OnDevice, int | None]:
     """Describe an array on the GPU without touching its memory: C-contiguous and aligned.
 
@@ -107,7 +101,10 @@ def _from_interface(
         raise ValueError(f"{fn}: {name}: stream 0 is not allowed by __cuda_array_interface__")
     numpys = {key: interface.get(key) for key in ("shape", "typestr", "data", "strides")}
     try:
-        array = np.asarray(_Interface({**numpys, "version": 3}, owner))
+        # The array keeps what it was made of, and the owner with it.
+        array = np.asarray(
+            SimpleNamespace(__array_interface__={**numpys, "version": 3}, owner=owner)
+        )
     except (TypeError, ValueError) as error:
         raise TypeError(f"{fn}: {name}: invalid __cuda_array_interface__: {error}") from None
     return array, None if stream is None else int(stream)

@@ -147,7 +147,7 @@ def sweep(options: argparse.Namespace) -> int:
             return 0
         common.require_folder(out)
         result = study.sweep(
-            options.grid,
+            plan,
             out=out,
             jobs=options.jobs,
             threads=options.threads,

@@ -7,7 +7,8 @@ import difflib
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -284,13 +285,8 @@ class Columns:
                     f"in a DataFrame convert it by .astype({kind})"
                 )
         raw = _expanded(where, table, self.inputs, self.categories)
-        try:
-            with np.errstate(over="raise", divide="raise", invalid="raise", under="ignore"):
-                return np.asarray((raw - self.input_mean) / self.input_scale)
-        except FloatingPointError:
-            raise ValueError(
-                f"{where} has numbers too large, or too small, to standardise"
-            ) from None
+        with _standardising(where):
+            return np.asarray((raw - self.input_mean) / self.input_scale)
 
     def in_units(self, outputs: npt.NDArray[Any]) -> Floats:
         """Return (n,) or (n, k) outputs of the network in the units of the targets.
@@ -383,10 +379,8 @@ def read_samples(
         Columns that are not used.
     one_hot : sequence of str
         Text columns: each of their values becomes an input of 0 and 1.
-    missing : {"error", "drop"}
-        See `read_csv`.
-    decimal : {".", ","}
-        See `read_csv`.
+    missing, decimal
+        As in `read_csv`.
 
     Returns
     -------
@@ -441,19 +435,11 @@ def read_samples(
     train, test = order[held_out:], order[:held_out]
     raw = _expanded(str(path), table, inputs, table.categories)
     outputs = table.values[:, [table.columns.index(name) for name in targets]]
-    try:
-        with np.errstate(over="raise", divide="raise", invalid="raise", under="ignore"):
-            columns = Columns(
-                inputs,
-                targets,
-                table.categories,
-                *statistics(raw[train]),
-                *statistics(outputs[train]),
-            )
-            X = columns.X(str(path), table)
-            y = (outputs - columns.target_mean) / columns.target_scale
-    except FloatingPointError:
-        raise ValueError(f"{path} has numbers too large, or too small, to standardise") from None
+    with _standardising(str(path)):
+        numbers = *statistics(raw[train]), *statistics(outputs[train])
+        columns = Columns(inputs, targets, table.categories, *numbers)
+        X = columns.X(str(path), table)
+        y = (outputs - columns.target_mean) / columns.target_scale
     if len(targets) == 1:
         y = y[:, 0]
     samples = Samples(X[train], y[train], X[test], y[test], columns, table.left_out)
@@ -463,6 +449,15 @@ def read_samples(
     if len(samples.constant_columns) == len(columns.names):
         raise ValueError(f"no input varies over the training rows of {path}")
     return samples
+
+
+@contextmanager
+def _standardising(where: str) -> Iterator[None]:
+    try:
+        with np.errstate(over="raise", divide="raise", invalid="raise", under="ignore"):
+            yield
+    except FloatingPointError:
+        raise ValueError(f"{where} has numbers too large, or too small, to standardise") from None
 
 
 def statistics(values: Floats) -> tuple[Floats, Floats]:

@@ -113,11 +113,8 @@ def load_sweep(
     Examples
     --------
     >>> import tempfile
-    >>> config = {
-    ...     "data": {"name": "simulated", "n": 10, "d": 3},
-    ...     "network": {"m": 20, "gamma": 1.0},
-    ...     "train": {"trainer": "gradient_descent", "steps": 50},
-    ... }
+    >>> config = {"data.name": "simulated", "network.m": 20, "network.gamma": 1.0}
+    >>> config |= {"train.trainer": "gradient_descent", "train.steps": 50}
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     grid = {"base": config, "grid": {"seed": [0, 1, 2]}}
     ...     result = af.sweep(grid, out=folder, jobs=1)

@@ -84,11 +84,8 @@ def train_config(
 
     Examples
     --------
-    >>> config = {
-    ...     "data": {"name": "simulated", "n": 10, "d": 3},
-    ...     "network": {"m": 20, "gamma": 1.0},
-    ...     "train": {"trainer": "gradient_descent", "steps": 50},
-    ... }
+    >>> config = {"data.name": "simulated", "network.m": 20, "network.gamma": 1.0}
+    >>> config |= {"train.trainer": "gradient_descent", "train.steps": 50}
     >>> run = af.train_config(config)
     >>> bool(run.loss[-1] < run.loss[0])
     True

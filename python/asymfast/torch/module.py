@@ -189,19 +189,12 @@ class AsymmetricNet(torch.nn.Module):
 
     Parameters
     ----------
-    d, m : int
-        Inputs and nodes.
-    gamma, alpha : float
-        Of `asymfast.node_scaling`; alpha may be None where gamma is 1.
-    activation : str
-        See `asymfast.Network`.
-    outputs : int
-        1 gives outputs of shape (...,), k > 1 gives (..., k).
+    d, m, gamma, alpha, activation, outputs, weights
+        As in `asymfast.Network.init`, for a single network, with its errors; outputs=1 gives
+        outputs of shape (...,), k > 1 gives (..., k).
     rng : seed or Generator, optional
         As in `Network.init`, with the same draws. None takes a seed from PyTorch's generator, which
         `torch.manual_seed` sets.
-    weights : (m,) array_like, optional
-        Instead of alpha, as in `Network.init`.
     train_output : bool
         Whether `a` requires a gradient; in the paper only W is trained.
     threads : int, optional
@@ -215,11 +208,6 @@ class AsymmetricNet(torch.nn.Module):
     a : (m,) or (m, k) Parameter
     lam : (m,) float64 buffer
         Follows `.to(dtype)` as all buffers do; it may be float64 or W's dtype.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `Network.init`; an ensemble.
 
     Notes
     -----
