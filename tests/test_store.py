@@ -457,6 +457,29 @@ def test_arrays_that_do_not_fit_the_run_are_refused(tmp_path):
             store.load(config)
 
 
+@pytest.mark.parametrize(
+    ("arrays", "info", "said"),
+    [
+        ({"loss": np.array([1, 2])}, {}, "its loss has dtype int64"),
+        ({"more": np.ones(2)}, {}, "no entry 'more'"),
+        ({}, {"axes": None}, "."),
+        ({}, {"status": None}, "its status is None"),
+        ({}, {"seconds": -1.0}, "seconds must be in"),
+        ({}, {"cpu_seconds": "1"}, "seconds must be a real number"),
+    ],
+)
+def test_results_that_no_run_has_are_refused(arrays, info, said, tmp_path):
+    config, found = {"train": {}, "network": {"m": 3}}, {"loss": np.ones(2), "accuracy": np.ones(2)}
+    axes = dict.fromkeys(found, ("record",))
+    right = {"axes": axes, "status": "finished", "seconds": 1.0, "cpu_seconds": 1.0}
+    store = Store(tmp_path)
+    store.save(config, found, right)
+    store.load(config)
+    store.save(config, found | arrays, right | info)
+    with pytest.raises(StoreError, match=rf"is damaged or not a result \(.*{said}"):
+        store.load(config)
+
+
 def _open(folder):
     Store(folder).save({"pid": os.getpid()}, {})
 

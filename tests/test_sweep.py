@@ -150,6 +150,13 @@ def test_runs_are_made_found_and_loaded(tmp_path):
     assert sorted(result.load().seed.values) == [1, 1, 2, 2]
 
 
+@pytest.mark.parametrize("configs", [3, "runs", {"seed": 0}])
+def test_configs_to_load_are_a_sequence(configs, tmp_path):
+    Store(tmp_path)
+    with pytest.raises(TypeError, match="load_sweep: configs must be a sequence of configurat"):
+        af.load_sweep(tmp_path, configs)
+
+
 def test_scaling_and_seed_are_always_told(tmp_path):
     """Also where they are the same in all runs."""
     pytest.importorskip("xarray")

@@ -124,6 +124,9 @@ def load_sweep(
     """
     Dataset = require("xarray", "sweep", "load_sweep").Dataset
     store = Store(_storage.path("load_sweep", "folder", folder), create=False)
+    if configs is not None and (isinstance(configs, (str, Mapping)) or not np.iterable(configs)):
+        given = _storage.brief(configs)
+        raise TypeError(f"load_sweep: configs must be a sequence of configurations, got {given}")
     found = _training_runs(store, configs)
     if not found:
         raise ValueError(f"load_sweep: no run is finished in {store.folder}")

@@ -26,9 +26,11 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import numpy as np
 from numpy.typing import NDArray
 
 from asymfast import _check, _storage
+from asymfast.record import COLUMNS
 from asymfast.study.config import as_plain
 
 _MARKER = "asymfast-store.json"
@@ -220,6 +222,8 @@ class Store:
         config, info = dict(header["config"]), dict(header["info"])
         if self.key(config) != key:
             raise ValueError(f"its configuration has the key {self.key(config)}")
+        if "train" in config:
+            _require_training(config, arrays, info)
         if "axes" in info:
             _require_axes(config, arrays, info["axes"])
         return config, arrays, info
@@ -255,6 +259,19 @@ class Store:
                     f"Store: {path} does not belong to this store; move it to another folder"
                 )
         return paths
+
+
+def _require_training(config: dict[str, Any], arrays: Arrays, info: dict[str, Any]) -> None:
+    """Raise KeyError, TypeError or ValueError unless it is a record, with what is read of it."""
+    dtype = np.dtype(config["network"].get("dtype", "float64"))
+    for name, values in arrays.items():
+        info["axes"][name]
+        if name in COLUMNS and values.dtype != COLUMNS[name].numpy_dtype(dtype):
+            raise ValueError(f"its {name} has dtype {values.dtype}")
+    if info["status"] not in ("finished", "diverged"):
+        raise ValueError(f"its status is {info['status']!r}")
+    for name in ("seconds", "cpu_seconds"):
+        _check.number("its", name, info[name], "[0, inf)")
 
 
 def _require_axes(config: dict[str, Any], arrays: Arrays, axes: dict[str, Any]) -> None:
