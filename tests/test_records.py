@@ -10,6 +10,7 @@ import asymfast as af
 import numpy as np
 import oracles
 import pytest
+from asymfast._storage import Checkpoint
 from cases import (
     BACKENDS,
     DTYPES,
@@ -262,6 +263,35 @@ def test_lost_rows_are_noticed(tmp_path):
     os.truncate(folder / "loss.npy", 200)
     with pytest.raises(af.CheckpointError, match=r"loss\.npy has lost rows"):
         descent(*data(), record=record, checkpoint=path)
+
+
+def test_the_record_of_another_run_is_not_continued(tmp_path):
+    path, folder = tmp_path / "run.ckpt", tmp_path / "record"
+    settings = {
+        "record": af.Record(every=10, folder=folder),
+        "callback": lambda now: now.step < 100,
+    }
+    descent(*data(), **settings, checkpoint=path)
+    shutil.rmtree(folder)
+    net, X, y = data()
+    descent(net, X, 2 * y, **settings)
+    with pytest.raises(af.CheckpointError, match="does not hold the record of this run"):
+        descent(*data(), **settings, checkpoint=path)
+
+
+@pytest.mark.parametrize("rows", [-1, 11.0, "11", None, True])
+def test_a_count_of_rows_that_is_none_is_refused(rows, tmp_path):
+    """In a checkpoint that is sound otherwise."""
+    path, folder = tmp_path / "run.ckpt", tmp_path / "record"
+    settings = {"record": af.Record(every=10, folder=folder), "checkpoint": path}
+    descent(*data(), **settings, callback=lambda now: now.step < 100)
+    identity = json.loads((folder / "record.json").read_text())
+    checkpoint = Checkpoint("test", path, identity)
+    state, extra = checkpoint.read()
+    assert extra == {"rows": 11}
+    checkpoint.write(memoryview(state), {"rows": rows})
+    with pytest.raises(af.CheckpointError, match="needs the rows of its record: its: rows must be"):
+        descent(*data(), **settings)
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "rows"])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+
 import asymfast as af
 import numpy as np
 import pytest
+from asymfast._run_loop import _Patience
 from cases import assert_same_bits, assert_same_run, run_arrays
 from trainers import (
     CHOOSING,
@@ -262,6 +265,19 @@ def test_patience_resumes_to_the_same_bits(trainer, tmp_path):
         assert run.config["best_record"] == whole.config["best_record"]
         assert_same_bits(run.loss, whole.loss)
         assert_same_bits(run.network.W, whole.network.W)
+
+
+@pytest.mark.parametrize(("name", "value"), [("best_record", 2), ("_since", -1), ("_since", 3)])
+def test_a_patience_that_no_run_has_is_refused(name, value):
+    net = data()[0]
+    patience = _Patience(net, 2, 0.0)
+    for loss in (2.0, 1.0):
+        patience.see(np.array([loss]), *net._arrays()[:2])
+    state = patience.state()
+    patience.resume(state)
+    state[name] = base64.b64encode(np.array([value]).data).decode()
+    with pytest.raises(ValueError, match=f"{name} of another run"):
+        patience.resume(state)
 
 
 def test_a_checkpoint_without_patience_does_not_go_on_with_it(tmp_path):

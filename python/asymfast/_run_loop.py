@@ -487,8 +487,10 @@ class _Patience:
             if data.size != own.size or np.isnan(data).any():
                 raise ValueError(f"{name} of another run")
             setattr(self, name, data.reshape(own.shape).copy())
-        if not ((self.best_record >= 0) & (self.best_record <= self.records)).all():
-            raise ValueError("best_record of another run")
+        for name, low, high in (("best_record", 0, self.records - 1), ("_since", 0, self.records)):
+            values = getattr(self, name)
+            if not ((values >= low) & (values <= max(high, 0))).all():
+                raise ValueError(f"{name} of another run")
 
     _STATE = ("W", "a", "best_record", "_best", "_mark", "_since")
 
@@ -531,8 +533,8 @@ class _Writer:
                 ) from error
         if self._folder:
             try:
-                self._folder.resume(extra["rows"])
-            except (OSError, ValueError) as error:
+                self._folder.resume(_check.NATURAL("its", "rows", extra["rows"]))
+            except (OSError, KeyError, TypeError, ValueError) as error:
                 raise CheckpointError(
                     f"{job.fn}: checkpoint {job.checkpoint} needs the rows of its record: {error}"
                 ) from error

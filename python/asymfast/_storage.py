@@ -376,8 +376,10 @@ class RecordFolder:
     def resume(self, rows: int) -> None:
         """Resume after the first `rows` rows and discard the later ones.
 
-        FileNotFoundError or ValueError if files or rows are missing.
+        FileNotFoundError or ValueError if files or rows are missing, or are those of another run.
         """
+        if not self._is_ours():
+            raise ValueError(f"{self.fn}: {self.path} does not hold the record of this run")
         for name, size in self._row_bytes.items():
             if self._file(name).stat().st_size < _HEADER + rows * size:
                 raise ValueError(f"{self.fn}: {self._file(name)} has lost rows of the record")

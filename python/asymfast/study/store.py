@@ -103,7 +103,7 @@ class Store:
     def _remove_leftovers(self) -> None:
         """Remove what killed writers left: partial files, and all but the result of a run."""
         for path in self.folder.glob("*/*"):
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # others remove them, too; the folder may be read-only
                 if path.name.startswith("."):
                     abandoned = time.time() - path.stat().st_mtime > _ABANDONED
                 else:
