@@ -205,7 +205,7 @@ CORE = [
         "test_flow_methods.py",
     ),
     Mutant(
-        "cpu/packing.hpp",
+        "cpu/layout.hpp",
         "T(std::sqrt(net.lam[j]) * double(net.a(j, q)))",
         "T(net.lam[j] * double(net.a(j, q)))",
         "test_sgd.py",

@@ -15,10 +15,6 @@ namespace asymfast::bindings {
 
 namespace py = pybind11;
 
-[[noreturn]] inline void sleep_until_the_process_ends() {
-  for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
-}
-
 inline bool python_is_ending() {
 #if PY_VERSION_HEX >= 0x030D0000
   return Py_IsFinalizing() != 0;
@@ -42,7 +38,7 @@ void take_gil(Take&& take) {
   struct Sleeper {
     bool armed = true;
     ~Sleeper() {
-      if (armed) sleep_until_the_process_ends();
+      while (armed) std::this_thread::sleep_for(std::chrono::hours(1));
     }
   } unwound;
   if (!python_is_ending() || this_thread_ends_python()) {

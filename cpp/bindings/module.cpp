@@ -21,19 +21,8 @@ double bytes_of(const std::string& fn, Index n, Index d, Index m, Index k, Index
                 std::size_t itemsize, Index ntg_samples, Index rows, Index test_samples,
                 int threads, bool alone, const std::string& loss, const std::string& activation,
                 bool train_output, const std::string& method, double dt, Index batch_size) {
-  const RunSizes sizes{n,
-                       d,
-                       m,
-                       k,
-                       B,
-                       itemsize,
-                       ntg_samples,
-                       rows,
-                       test_samples,
-                       threads,
-                       alone,
-                       loss_from_name(loss),
-                       activation_from_name(activation)};
+  RunSizes sizes{n, d, m, k, B, itemsize, ntg_samples, rows, test_samples, threads, alone};
+  sizes.loss = loss_from_name(loss), sizes.activation = activation_from_name(activation);
   if (fn == "NTGOperator") return planned_operator_bytes(sizes);
   if (fn == "sgd") return planned_bytes(sizes, Sgd{{}, 1, batch_size, train_output, {}});
   if (fn == "gradient_descent")

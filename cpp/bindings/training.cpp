@@ -72,9 +72,8 @@ class RunHooks {
       const Index B = nets.B, m = nets.m;
       const auto values = [B](const double* data) { return py::array_t<double>(B, data); };
       const py::object test_loss = at.test_loss ? py::object(values(at.test_loss)) : py::none();
-      const WeightsSnapshot<T>& weights = with_weights<T>(at);
-      const py::array_t<T> W({B, m, nets.d}, weights.W);
-      const py::array_t<T> a({B, m, nets.k}, weights.a);
+      const py::array_t<T> W({B, m, nets.d}, static_cast<const T*>(at.W));
+      const py::array_t<T> a({B, m, nets.k}, static_cast<const T*>(at.a));
       const py::object answer = (*on_record_)(at.step, at.time, values(at.loss), test_loss, W, a);
       return !answer.is(py::bool_(false));
     });
@@ -192,12 +191,11 @@ py::dict columns(Rows<T>& rows) {
 // How a run ended, and what is left in memory of its record.
 template <class T>
 py::dict result(RunResult<T>&& run, const EnsembleView<T>& nets, const py::object& exception) {
-  static constexpr const char* kNames[] = {"finished", "stopped", "interrupted", "diverged"};
   py::list methods;
   for (const std::string_view method : run.methods) methods.append(method);
   return py::dict(
-      "status"_a = kNames[static_cast<int>(run.status)], "stopped_by"_a = run.stopped_by,
-      "rows"_a = columns<T>(run), "W"_a = take(std::move(run.W), {nets.B, nets.m, nets.d}),
+      "status"_a = name_of(run.status), "stopped_by"_a = run.stopped_by, "rows"_a = columns<T>(run),
+      "W"_a = take(std::move(run.W), {nets.B, nets.m, nets.d}),
       "a"_a = take(std::move(run.a), {nets.B, nets.m, nets.k}),
       "diverged"_a = std::vector<bool>(run.diverged.begin(), run.diverged.end()),
       "diverged_step"_a = run.diverged_step, "last_loss"_a = run.last_loss,

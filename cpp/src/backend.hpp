@@ -45,12 +45,9 @@ struct Kernels {
   std::unique_ptr<BatchEngine<T>> (*make_batch_engine)(const NetworkView<T>& net,
                                                        MatrixView<const T> X, MatrixView<const T> y,
                                                        const BatchTraining& training);
-  // Null where members are stepped one by one; else all of an ensemble, for either kind of run.
+  // Null where members are stepped one by one; else all of an ensemble, on batches or all samples.
   std::unique_ptr<Fleet<T>> (*make_fleet)(const EnsembleView<T>& nets, const DataView<T>& data,
-                                          Loss loss) = nullptr;
-  std::unique_ptr<Fleet<T>> (*make_batch_fleet)(const EnsembleView<T>& nets,
-                                                const DataView<T>& data,
-                                                const BatchTraining& training) = nullptr;
+                                          const BatchTraining& training) = nullptr;
 };
 
 // A constructor as the tables want it.

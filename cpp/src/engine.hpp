@@ -215,7 +215,7 @@ struct MemberSteps {
   double loss_limit = 0;  // the first step that ends beyond it, or at NaN, is its last
   double last_loss = 0;   // the last within the limit, before and after
   Index steps = 0;        // that it did
-  double loss = 0;        // at the end
+  double loss = 0;        // where it stands
 };
 
 // All members of an ensemble on a backend that steps them side by side, many steps a call: what a

@@ -3,14 +3,14 @@
 namespace asymfast {
 
 template <class T>
-double loss_and_residual(Loss loss, MatrixView<const double> f, MatrixView<const T> y, T* residual,
-                         Index n) {
-  if (n == 0) n = f.rows;
-  const double scale = loss_scale(loss, n, f.cols);
+double loss_and_residual(Loss loss, const double* f, MatrixView<const T> y, T* residual, Index n) {
+  const Index k = y.cols;
+  if (n == 0) n = y.rows;
+  const double scale = loss_scale(loss, n, k);
   double sum = 0;
-  for (Index i = 0; i < f.rows; ++i)
-    add_sample_loss(loss, scale, n, f.row(i), y.row(i), f.cols,
-                    residual ? residual + i * f.cols : nullptr, sum);
+  for (Index i = 0; i < y.rows; ++i)
+    add_sample_loss(loss, scale, n, f + i * k, y.row(i), k, residual ? residual + i * k : nullptr,
+                    sum);
   if (loss == Loss::cross_entropy) return sum / double(n);
   return scale * sum;
 }
@@ -24,9 +24,7 @@ double loss_curvature(Loss loss, Index n, Index k) {
   return 0;
 }
 
-template double loss_and_residual(Loss, MatrixView<const double>, MatrixView<const float>, float*,
-                                  Index);
-template double loss_and_residual(Loss, MatrixView<const double>, MatrixView<const double>, double*,
-                                  Index);
+template double loss_and_residual(Loss, const double*, MatrixView<const float>, float*, Index);
+template double loss_and_residual(Loss, const double*, MatrixView<const double>, double*, Index);
 
 }  // namespace asymfast

@@ -17,6 +17,7 @@ constexpr std::string_view kLosses[] = {"half_sse", "mse", "cross_entropy"};
 constexpr std::string_view kBackends[] = {"reference", "cpu", "cuda"};
 constexpr std::string_view kFlowMethods[] = {"auto", "rk4", "dopri5", "tangent"};
 constexpr std::string_view kDescentMethods[] = {"auto", "step", "leap"};
+constexpr std::string_view kStatuses[] = {"finished", "stopped", "interrupted", "diverged"};
 
 template <class Enum, class Names>
 Enum value_in(const Names& names, const char* what, std::string_view name) {
@@ -28,46 +29,24 @@ Enum value_in(const Names& names, const char* what, std::string_view name) {
                               std::string(name) + "'");
 }
 
-template <class Names, class Enum>
-std::string_view name_in(const Names& names, Enum value) {
-  return names[static_cast<std::size_t>(value)];
-}
-
 }  // namespace
 
-Activation activation_from_name(std::string_view name) {
-  return value_in<Activation>(kActivations, "activation", name);
-}
-std::string_view name_of(Activation activation) {
-  return name_in(kActivations, activation);
-}
+#define ASYMFAST_NAMED(Enum, from_name, names, what) \
+  Enum from_name(std::string_view name) {            \
+    return value_in<Enum>(names, what, name);        \
+  }                                                  \
+  std::string_view name_of(Enum value) {             \
+    return names[static_cast<std::size_t>(value)];   \
+  }
 
-Loss loss_from_name(std::string_view name) {
-  return value_in<Loss>(kLosses, "loss", name);
-}
-std::string_view name_of(Loss loss) {
-  return name_in(kLosses, loss);
-}
+ASYMFAST_NAMED(Activation, activation_from_name, kActivations, "activation")
+ASYMFAST_NAMED(Loss, loss_from_name, kLosses, "loss")
+ASYMFAST_NAMED(Backend, backend_from_name, kBackends, "backend")
+ASYMFAST_NAMED(FlowMethod, flow_method_from_name, kFlowMethods, "method")
+ASYMFAST_NAMED(DescentMethod, descent_method_from_name, kDescentMethods, "method")
 
-Backend backend_from_name(std::string_view name) {
-  return value_in<Backend>(kBackends, "backend", name);
-}
-std::string_view name_of(Backend backend) {
-  return name_in(kBackends, backend);
-}
-
-FlowMethod flow_method_from_name(std::string_view name) {
-  return value_in<FlowMethod>(kFlowMethods, "method", name);
-}
-std::string_view name_of(FlowMethod method) {
-  return name_in(kFlowMethods, method);
-}
-
-DescentMethod descent_method_from_name(std::string_view name) {
-  return value_in<DescentMethod>(kDescentMethods, "method", name);
-}
-std::string_view name_of(DescentMethod method) {
-  return name_in(kDescentMethods, method);
+std::string_view name_of(Status status) {
+  return kStatuses[static_cast<std::size_t>(status)];
 }
 
 }  // namespace asymfast

@@ -53,7 +53,7 @@ double loss(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T
   require_network("loss", net, X);
   require_shape("loss", "y", y, X.rows, net.k());
   const std::vector<double> f = outputs_of(net, X, exec);
-  return loss_and_residual<T>(loss, {f.data(), y.rows, y.cols}, y, nullptr);
+  return loss_and_residual(loss, f.data(), y);
 }
 
 template <class T>
@@ -75,7 +75,7 @@ void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, MatrixView
   require_shape("node_gradients", "G", G, net.m(), net.d());
   const std::vector<double> f = outputs_of(net, X, exec);
   std::vector<T> residual(f.size());
-  loss_and_residual<T>(loss, {f.data(), y.rows, y.cols}, y, residual.data());
+  loss_and_residual(loss, f.data(), y, residual.data());
   pullback(net, X, {residual.data(), y.rows, y.cols}, G, exec);
 }
 

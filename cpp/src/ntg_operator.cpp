@@ -57,8 +57,7 @@ void NtgOperator<T>::apply(MatrixView<const T> U, MatrixView<double> out, const 
     refuse("NtgOperator", "U and out must have rows of " + std::to_string(n) + " samples, got " +
                               std::to_string(U.cols));
   watched(exec, [&](const Context& context) {
-    for (Index r = 0; r < U.rows && !context.watch.stopped(); ++r)
-      parts_->engine->ntg_product(U.row(r), out.row(r), context);
+    for (Index r = 0; r < U.rows; ++r) parts_->engine->ntg_product(U.row(r), out.row(r), context);
   });
 }
 

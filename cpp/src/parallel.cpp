@@ -81,57 +81,41 @@ class Signal {
 };
 
 // The pieces of one call, and the first exception that one of them has thrown.
-class Pieces {
- public:
-  Pieces(Watch& watch, Index pieces, Share share, Index threads, void (*work)(void*, Index, Index),
-         void* data)
-      : watch_(watch),
-        pieces_(pieces),
-        threads_(threads),
-        share_(share),
-        work_(work),
-        data_(data) {}
-
-  Index threads() const noexcept { return threads_; }
+struct Pieces {
+  Watch& watch;
+  const Index pieces;
+  const Share share;
+  const Index threads;
+  void (*work)(void*, Index, Index);
+  void* data;
+  std::atomic<Index> next{0};
+  std::atomic<bool> failed{false};
+  std::mutex mutex{};
+  std::exception_ptr thrown{};
 
   // The parts of threads first, first + step, ...: there may be fewer threads than were asked for.
   void operator()(Index first, Index step) noexcept {
-    for (Index thread = first; thread < threads_; thread += step) {
-      if (share_ == Share::evenly) {
-        const Index last = pieces_ * (thread + 1) / threads_;
-        for (Index piece = pieces_ * thread / threads_; piece < last; ++piece) one(piece, thread);
+    for (Index thread = first; thread < threads; thread += step) {
+      if (share == Share::evenly) {
+        const Index last = pieces * (thread + 1) / threads;
+        for (Index piece = pieces * thread / threads; piece < last; ++piece) one(piece, thread);
       } else {
-        for (Index piece; (piece = next_.fetch_add(1)) < pieces_;) one(piece, thread);
+        for (Index piece; (piece = next.fetch_add(1)) < pieces;) one(piece, thread);
       }
     }
   }
 
-  void rethrow() const {
-    if (thrown_) std::rethrow_exception(thrown_);
-  }
-
- private:
   void one(Index piece, Index thread) noexcept {
-    watch_.tick();
-    if (watch_.stopped() || failed_.load(std::memory_order_relaxed)) return;
+    if (failed.load(std::memory_order_relaxed)) return;
     try {
-      work_(data_, piece, thread);
+      watch.tick();
+      work(data, piece, thread);
     } catch (...) {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (!thrown_) thrown_ = std::current_exception();
-      failed_.store(true, std::memory_order_relaxed);
+      const std::lock_guard<std::mutex> lock(mutex);
+      if (!thrown) thrown = std::current_exception();
+      failed.store(true, std::memory_order_relaxed);
     }
   }
-
-  Watch& watch_;
-  const Index pieces_, threads_;
-  const Share share_;
-  void (*work_)(void*, Index, Index);
-  void* data_;
-  std::atomic<Index> next_{0};
-  std::atomic<bool> failed_{false};
-  std::mutex mutex_;
-  std::exception_ptr thrown_;
 };
 
 // The threads of a parallel region: number 0 calls run(), the others are in serve().
@@ -142,7 +126,7 @@ class Team {
   void gathered(int size) { size_ = size; }
 
   void run(Pieces& pieces) {
-    const Index taking = std::min<Index>(pieces.threads(), size_);
+    const Index taking = std::min<Index>(pieces.threads, size_);
     pieces_ = &pieces;
     left_.store(taking - 1, std::memory_order_relaxed);
     const std::uint64_t before = done_.value();
@@ -230,7 +214,7 @@ void with_team(int threads, void (*body)(void*), void* data) {
 void parallel_for(const Context& context, Index pieces, Share share, Index threads,
                   void (*work)(void* data, Index piece, Index thread), void* data) {
   threads = std::clamp<Index>(threads, 1, std::clamp<Index>(pieces, 1, kMostThreads));
-  Pieces all(context.watch, pieces, share, threads, work, data);
+  Pieces all{context.watch, pieces, share, threads, work, data};
   if (threads == 1) {
     all(0, 1);
   } else {
@@ -243,7 +227,7 @@ void parallel_for(const Context& context, Index pieces, Share share, Index threa
     };
     gather(int(threads), run, &all);
   }
-  all.rethrow();
+  if (all.thrown) std::rethrow_exception(all.thrown);
 }
 
 int team_size([[maybe_unused]] int requested) {

@@ -7,7 +7,6 @@
 #include <memory>
 #include <type_traits>
 
-#include "asymfast/execution.hpp"
 #include "asymfast/views.hpp"
 #include "watch.hpp"
 
@@ -24,8 +23,7 @@ enum class Share {
 
 // work(data, piece, thread) for every piece in [0, pieces), with numbers of threads below
 // `threads`; no two pieces have the same number at the same time. The watch is asked before each
-// piece; once it says stop, or a piece has thrown, the rest are left out. Throws what was thrown
-// first.
+// piece; once it or a piece has thrown, the rest are left out. Throws what was thrown first.
 void parallel_for(const Context& context, Index pieces, Share share, Index threads,
                   void (*work)(void* data, Index piece, Index thread), void* data);
 
@@ -57,9 +55,12 @@ template <class Call>
 void watched(const Execution& exec, Call&& call) {
   Watch watch(exec.keep_going);
   const Context context{team_size(exec.threads), watch, exec.slopes_memory};
-  with_team(context.threads, [&] { call(context); });
-  watch.rethrow();
-  if (watch.stopped()) throw Interrupted();
+  try {
+    with_team(context.threads, [&] { call(context); });
+  } catch (const Interrupted&) {
+    watch.rethrow();
+    throw;
+  }
 }
 
 }  // namespace asymfast

@@ -10,8 +10,6 @@
 #include "backend.hpp"
 #include "engine.hpp"
 #include "math/losses.hpp"
-#include "ranks.hpp"
-#include "slots.hpp"
 
 namespace asymfast {
 
@@ -107,8 +105,7 @@ class PlainEngine : public Engine<T> {
   void evaluate(const Context& context) {
     kernels_.forward(net_, X_, outputs_.data(), context);
     sum_over_ranks(outputs_.data(), y_.size(), context);
-    this->own_loss_ =
-        loss_and_residual<T>(loss_kind_, {outputs_.data(), y_.rows, y_.cols}, y_, residual_.data());
+    this->own_loss_ = loss_and_residual(loss_kind_, outputs_.data(), y_, residual_.data());
   }
 
   const Kernels<T>& kernels_;

@@ -14,8 +14,9 @@ Watch::Watch(std::function<bool()> keep_going, bool together)
       due_(Clock::now() + kInterval),
       together_(together) {}
 
-void Watch::tick() noexcept {
-  if (!keep_going_ || std::this_thread::get_id() != owner_ || stopped() || wants_to_stop_) return;
+void Watch::tick() {
+  if (stopped()) throw Interrupted();
+  if (!keep_going_ || std::this_thread::get_id() != owner_ || wants_to_stop_) return;
   if (Clock::now() < due_) return;
   try {
     wants_to_stop_ = !keep_going_();
@@ -23,8 +24,13 @@ void Watch::tick() noexcept {
     thrown_ = std::current_exception();
     wants_to_stop_ = true;
   }
-  if (wants_to_stop_ && !together_) stop();
   due_ = Clock::now() + kInterval;
+  if (wants_to_stop_ && !together_) stop();
+}
+
+void Watch::stop() {
+  stopped_.store(true, std::memory_order_relaxed);
+  throw Interrupted();
 }
 
 }  // namespace asymfast

@@ -6,7 +6,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <type_traits>
 #include <vector>
 
 #include "asymfast/views.hpp"
@@ -64,16 +63,8 @@ struct ColumnSizes {
   Index members, nodes, inputs, outputs, samples, ranks;
 
   constexpr Index of(Axis axis) const {
-    switch (axis) {
-      case Axis::member: return members;
-      case Axis::node: return nodes;
-      case Axis::input: return inputs;
-      case Axis::output: return outputs;
-      case Axis::sample:
-      case Axis::sample2: return samples;
-      case Axis::rank: return ranks;
-    }
-    return 0;
+    const Index all[] = {members, nodes, inputs, outputs, samples, samples, ranks};
+    return all[static_cast<int>(axis)];
   }
   // Elements of one record.
   constexpr Index of(const Axes& axes) const {

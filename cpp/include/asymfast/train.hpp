@@ -42,26 +42,14 @@ struct DataView {
   }
 };
 
-// What a callback sees of a record: per-member values of length B.
+// What a callback sees of a record, valid during the call: per-member values of length B.
 struct Snapshot {
   Index step;
   double time;
   const double* loss;
   const double* test_loss;  // null without test data
+  const void *W, *a;        // (B, m, d), (B, m, k), of the networks' element type
 };
-
-// What every run passes to a callback, with the weights (B, m, d) and (B, m, k) of the record. All
-// of it is valid during the call.
-template <class T>
-struct WeightsSnapshot : Snapshot {
-  const T *W, *a;
-};
-
-// Of a run on networks of type T.
-template <class T>
-const WeightsSnapshot<T>& with_weights(const Snapshot& at) {
-  return static_cast<const WeightsSnapshot<T>&>(at);
-}
 
 // When to end early. Loss and time are looked at when a record has been made, the clock all along.
 struct Stop {
@@ -116,6 +104,7 @@ flow_method_from_name(std::string_view name);  // throws std::invalid_argument
 ASYMFAST_API std::string_view name_of(FlowMethod method);
 
 enum class Status { finished, stopped, interrupted, diverged };
+ASYMFAST_API std::string_view name_of(Status status);
 
 // The rows that nobody took, and how it ended.
 template <class T>

@@ -1,9 +1,9 @@
 // Training runs: the options and callbacks of C as those of C++, and what a run leaves behind.
-#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <numeric>
 #include <string_view>
+#include <utility>
 
 #include "c_api/common.hpp"
 
@@ -144,13 +144,9 @@ asymfast_status train(const char* who, const asymfast_network* network, int64_t 
                           const void* targets, Index rows) -> DataView<T> {
       return {arrays.in(x_name, x, rows, net.d()), arrays.in(y_name, targets, rows, net.k())};
     };
-    Training<T> training{net.ensemble(),
-                         data("X", "y", X, y, n),
-                         {},
-                         loss,
-                         recording(who, options, n),
-                         hooks(options, execution),
-                         exec};
+    Training<T> training{net.ensemble(), data("X", "y", X, y, n), {}, loss};
+    training.recording = recording(who, options, n);
+    training.hooks = hooks(options, execution), training.exec = exec;
     if (options.X_test || options.y_test)
       training.test = data("X_test", "y_test", options.X_test, options.y_test,
                            count(who, "n_test", options.n_test));
@@ -213,13 +209,7 @@ void asymfast_run_free(asymfast_run* run) {
 
 const char* asymfast_run_outcome(const asymfast_run* run) {
   if (!run) return "";
-  switch (std::visit([](const auto& of) { return of.result.status; }, run->of)) {
-    case asymfast::Status::finished: return "finished";
-    case asymfast::Status::stopped: return "stopped";
-    case asymfast::Status::interrupted: return "interrupted";
-    case asymfast::Status::diverged: return "diverged";
-  }
-  return "";
+  return std::visit([](const auto& of) { return name_of(of.result.status).data(); }, run->of);
 }
 
 const char* asymfast_run_stopped_by(const asymfast_run* run) {

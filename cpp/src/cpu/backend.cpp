@@ -11,41 +11,23 @@ namespace asymfast {
 
 namespace cpu {
 
-template <class T>
-void add_network(Kernels<T>&);  // outputs, gradients, features, activations
-template <class T>
-void add_ntg(Kernels<T>&);
-template <class T>
-void add_engine(Kernels<T>&);
-template <class T>
-void add_batch_engine(Kernels<T>&);
+void add_network(KernelTable&);  // outputs, gradients, features, activations
+void add_ntg(KernelTable&);
+void add_engine(KernelTable&);
+void add_batch_engine(KernelTable&);
 void add_matrices(KernelTable&);  // in spectrum.cpp
-
-namespace {
-
-template <class T>
-void add_all(Kernels<T>& kernels) {
-  add_network(kernels);
-  add_ntg(kernels);
-  add_engine(kernels);
-  add_batch_engine(kernels);
-}
-
-KernelTable make_table() {
-  KernelTable table{};
-  table.isa = ASYMFAST_TEXT(ASYMFAST_ISA);
-  add_all(table.of_float);
-  add_all(table.of_double);
-  add_matrices(table);
-  return table;
-}
-
-}  // namespace
 
 }  // namespace cpu
 
 extern "C" const KernelTable* ASYMFAST_JOIN(asymfast_kernels_, ASYMFAST_ISA)() {
-  static const KernelTable table = cpu::make_table();
+  static const KernelTable table = [] {
+    KernelTable all{};
+    all.isa = ASYMFAST_TEXT(ASYMFAST_ISA);
+    for (const auto add : {cpu::add_network, cpu::add_ntg, cpu::add_engine, cpu::add_batch_engine,
+                           cpu::add_matrices})
+      add(all);
+    return all;
+  }();
   return &table;
 }
 

@@ -151,8 +151,7 @@ class CpuBatchEngine final : public BatchEngine<T> {
     std::swap(x_, next_x_);
     size_ = batch.size;
     const MatrixView<const T> y{batch_y_.data(), size_, layout_.k};
-    this->own_loss_ = loss_and_residual<T>(training_.loss, {outputs_.data(), size_, layout_.k}, y,
-                                           residual_.data());
+    this->own_loss_ = loss_and_residual(training_.loss, outputs_.data(), y, residual_.data());
   }
 
   Chunks<T, BatchMemory> chunks_;
@@ -171,12 +170,9 @@ class CpuBatchEngine final : public BatchEngine<T> {
 
 }  // namespace
 
-template <class T>
-void add_batch_engine(Kernels<T>& kernels) {
-  kernels.make_batch_engine = &make<BatchEngine<T>, CpuBatchEngine<T>>;
+void add_batch_engine(KernelTable& table) {
+  table.of_float.make_batch_engine = &make<BatchEngine<float>, CpuBatchEngine<float>>;
+  table.of_double.make_batch_engine = &make<BatchEngine<double>, CpuBatchEngine<double>>;
 }
-
-template void add_batch_engine(Kernels<float>&);
-template void add_batch_engine(Kernels<double>&);
 
 }  // namespace asymfast::cpu

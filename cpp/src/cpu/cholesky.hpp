@@ -30,7 +30,7 @@ class CholeskyFactor {
         tiles_(blocks_ * (blocks_ + 1) / 2 * B * B, Contents::unset) {}
 
   // Of K / size + shift I; only the lower triangle of K is read. False if that is not positive
-  // definite, or the call was abandoned.
+  // definite.
   bool factorise(MatrixView<const double> K, double size, double shift) {
     for (Index first = 0; first < blocks_; first += kWide) {
       const Range panel{first, std::min(blocks_, first + kWide)};
@@ -45,7 +45,6 @@ class CholeskyFactor {
       in_pieces({panel.last, blocks_}, kTall, [&](Range rows) {
         for (Index row = rows.first; row < rows.last; ++row) divide_row(row, panel);
       });
-      if (context_.watch.stopped()) return false;
     }
     return true;
   }

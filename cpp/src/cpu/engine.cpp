@@ -14,8 +14,6 @@
 #include "cpu/ntg_of_slopes.hpp"
 #include "cpu/sample_pass.hpp"
 #include "math/losses.hpp"
-#include "ranks.hpp"
-#include "slots.hpp"
 
 namespace asymfast::cpu {
 
@@ -292,8 +290,7 @@ class CpuEngine final : public Engine<T> {
 
   void finish(const Context& context) {
     sum_outputs(outputs_.data(), context);
-    this->own_loss_ =
-        loss_and_residual<T>(kind_, {outputs_.data(), layout_.n, layout_.k}, y_, residual_.data());
+    this->own_loss_ = loss_and_residual(kind_, outputs_.data(), y_, residual_.data());
   }
 
   Sweep<T> sweep_;
@@ -313,12 +310,9 @@ class CpuEngine final : public Engine<T> {
 
 }  // namespace
 
-template <class T>
-void add_engine(Kernels<T>& kernels) {
-  kernels.make_engine = &make<Engine<T>, CpuEngine<T>>;
+void add_engine(KernelTable& table) {
+  table.of_float.make_engine = &make<Engine<float>, CpuEngine<float>>;
+  table.of_double.make_engine = &make<Engine<double>, CpuEngine<double>>;
 }
-
-template void add_engine(Kernels<float>&);
-template void add_engine(Kernels<double>&);
 
 }  // namespace asymfast::cpu

@@ -153,7 +153,7 @@ const T* Sweep<T>::slopes_of(Index block, Range rows, const T* W, const T* all,
   Vec<T>* z = as_vectors(scratch.Z.data());
   preactivations(x(rows), weights(W, block), scratch.Z.data());
   with_activation(activation_, [&](auto sigma) {
-    for (Index i = 0; i < 2 * rows.size(); ++i) z[i] = decltype(sigma)::slope(z[i]);
+    for (Index i = 0; i < 2 * rows.size(); ++i) z[i] = derivatives(sigma, z[i]).slope;
   });
   return scratch.Z.data();
 }
@@ -185,11 +185,10 @@ MatrixView<const T> some(MatrixView<const T> X, Range rows) {
 // call(sweep, rows) for pieces of the samples, for each of which so many doubles are needed. Their
 // memory is taken once, and again for a last piece that is smaller.
 template <class T, class Call>
-void in_pieces(const NetworkView<T>& net, MatrixView<const T> X, Index doubles,
-               const Context& context, Call&& call) {
+void in_pieces(const NetworkView<T>& net, MatrixView<const T> X, Index doubles, Call&& call) {
   const Index most = samples_at_once(doubles);
   std::optional<Sweep<T>> sweep;
-  for (Index first = 0; first < X.rows && !context.watch.stopped(); first += most) {
+  for (Index first = 0; first < X.rows; first += most) {
     const Range rows{first, std::min(X.rows, first + most)};
     if (sweep && sweep->layout.n == rows.size())
       sweep->read(some(X, rows));
@@ -203,7 +202,7 @@ template <class T>
 void forward(const NetworkView<T>& net, MatrixView<const T> X, double* f, const Context& context) {
   const Layout<T> whole(X.rows, net.d(), net.m(), net.k());
   const Buffer<T> W = packed(net.W);
-  in_pieces(net, X, whole.slots * net.k(), context, [&](Sweep<T>& sweep, Range rows) {
+  in_pieces(net, X, whole.slots * net.k(), [&](Sweep<T>& sweep, Range rows) {
     sweep.for_chunks(context, [&](Index chunk, Scratch<T>& scratch, double* outputs) {
       sweep.evaluate(chunk, W.data(), nullptr, scratch, outputs);
     });
@@ -216,7 +215,7 @@ void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* r
                     MatrixView<T> G, const Context& context) {
   const Layout<T> whole(X.rows, net.d(), net.m(), net.k());
   const Buffer<T> W = packed(net.W), sums(W.size());
-  in_pieces(net, X, 1, context, [&](Sweep<T>& sweep, Range rows) {
+  in_pieces(net, X, 1, [&](Sweep<T>& sweep, Range rows) {
     sweep.for_nodes(context, [&](Index chunk, Scratch<T>& scratch) {
       T* sum = sums.data() + whole.blocks_of_chunk(chunk).first * whole.weights_per_block();
       sweep.add_gradient(chunk, W.data(), nullptr, residual + rows.first * net.k(), sum, scratch);
@@ -230,7 +229,7 @@ template <class T>
 void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
               const Context& context) {
   const Buffer<T> W = packed(net.W), root_lam = packed_root_lam(net);
-  in_pieces(net, X, 1, context, [&](Sweep<T>& sweep, Range rows) {
+  in_pieces(net, X, 1, [&](Sweep<T>& sweep, Range rows) {
     const Layout<T>& layout = sweep.layout;
     const Index tasks = layout.blocks * layout.tiles;
     parallel_for(context, tasks, Share::evenly, context.threads, [&](Index task, Index) {
@@ -244,7 +243,7 @@ void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
         T* z = Z;
         for (Index i = rows.first + tile.first; i < rows.first + tile.last; ++i, z += kBlock<T>) {
           for (Index half = 0; half < 2; ++half)
-            as_vectors(z)[half] = decltype(sigma)::value_and_slope(as_vectors(z)[half]).value;
+            as_vectors(z)[half] = derivatives(sigma, as_vectors(z)[half]).value;
           T* h = &H(i, first);
           for (Index j = 0; j < count; ++j) h[j] = scale[j] * z[j];
         }
@@ -256,33 +255,30 @@ void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
 template <class T>
 void activation_values(Activation activation, int order, const T* z, Index count, T* out) {
   with_activation(activation, [&](auto sigma) {
-    using Sigma = decltype(sigma);
     for (Index i = 0; i < count; i += kLanes<T>) {
       const std::size_t bytes = sizeof(T) * std::size_t(std::min<Index>(kLanes<T>, count - i));
       Vec<T> x{};
       std::memcpy(&x, z + i, bytes);
-      if (order == 2) {
-        x = Sigma::curvature(x);
-      } else {
-        const auto s = Sigma::value_and_slope(x);
-        x = order == 0 ? s.value : s.slope;
-      }
+      x = order == 0   ? derivatives(sigma, x).value
+          : order == 1 ? derivatives(sigma, x).slope
+                       : derivatives(sigma, x).curvature;
       std::memcpy(out + i, &x, bytes);
     }
   });
 }
 
-}  // namespace
-
 template <class T>
-void add_network(Kernels<T>& kernels) {
+void add_to(Kernels<T>& kernels) {
   kernels.activation_values = &activation_values<T>;
   kernels.forward = &forward<T>;
   kernels.node_gradients = &node_gradients<T>;
   kernels.features = &features<T>;
 }
 
-template void add_network(Kernels<float>&);
-template void add_network(Kernels<double>&);
+}  // namespace
+
+void add_network(KernelTable& table) {
+  add_to(table.of_float), add_to(table.of_double);
+}
 
 }  // namespace asymfast::cpu

@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "cpu/packing.hpp"
+#include "cpu/layout.hpp"
 #include "parallel.hpp"
 
 namespace asymfast::cpu {
@@ -31,7 +31,6 @@ class Chunks {
                    const Range chunks = layout.chunks_of_slot(slot);
                    for (Index chunk = chunks.first; chunk < chunks.last; ++chunk) {
                      context.watch.tick();
-                     if (context.watch.stopped()) return;
                      work(chunk, memory_[thread], outputs);
                    }
                  });

@@ -154,7 +154,7 @@ void fill_piece(const NetworkView<T>& net, const T* x, const Index* nodes, Index
       const P weight = P(scale[nodes[j]]);
       Vec<T> slope[V];
 #pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) slope[v] = decltype(sigma)::slope(z[v]);
+      for (int v = 0; v < V; ++v) slope[v] = derivatives(sigma, z[v]).slope;
       if constexpr (std::is_same_v<P, T>) {
 #pragma GCC unroll 2
         for (int v = 0; v < V; ++v) as_vectors(out)[v] = slope[v] * weight;
@@ -224,7 +224,7 @@ class Ntg {
       fill_sides(light_, weights_.light.data() + first, count);
       add_group(count, first == 0, first + count == light);
       first += count;
-    } while (first < light && !context_.watch.stopped());
+    } while (first < light);
   }
 
  private:
@@ -320,13 +320,10 @@ void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, Matr
 
 }  // namespace
 
-template <class T>
-void add_ntg(Kernels<T>& kernels) {
-  kernels.ntg = &ntg<T, double>;
-  kernels.rounded_ntg = &ntg<T, T>;
+void add_ntg(KernelTable& table) {
+  table.of_float.ntg = &ntg<float, double>;
+  table.of_float.rounded_ntg = &ntg<float, float>;
+  table.of_double.ntg = table.of_double.rounded_ntg = &ntg<double, double>;
 }
-
-template void add_ntg(Kernels<float>&);
-template void add_ntg(Kernels<double>&);
 
 }  // namespace asymfast::cpu

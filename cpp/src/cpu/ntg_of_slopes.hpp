@@ -8,7 +8,6 @@
 
 #include "asymfast/views.hpp"
 #include "cpu/layout.hpp"
-#include "cpu/packing.hpp"
 #include "watch.hpp"
 
 namespace asymfast::cpu {

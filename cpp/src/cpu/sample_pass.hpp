@@ -59,7 +59,6 @@ class SamplePass {
       const Range tiles = cut_.tiles_of_part(part);
       for (Index tile = tiles.first; tile < tiles.last; ++tile) {
         context.watch.tick();
-        if (context.watch.stopped()) return;
         const Range rows = cut_.samples_of_tile(tile);
         TileMemory& memory = memory_[thread];
         evaluate(rows, W, f + rows.first * layout_.k, memory);
@@ -123,9 +122,8 @@ class SamplePass {
   // dL/df of the tile; its share of L.
   double differentiate(Range rows, const double* f, T* residual) const {
     const Index first = rows.first * layout_.k;
-    return loss_and_residual<T>(kind_, {f + first, rows.size(), layout_.k},
-                                {y_.data + first, rows.size(), layout_.k}, residual + first,
-                                layout_.n);
+    return loss_and_residual<T>(kind_, f + first, {y_.data + first, rows.size(), layout_.k},
+                                residual + first, layout_.n);
   }
 
   void add_gradient(Range rows, const T* r, T* G, TileMemory& memory) const {

@@ -105,7 +105,6 @@ Dominant dominant(Operator&& apply, Index n, const Limits& limits, const Context
   basis.col(0) = starting_vector(n);
   for (Index j = 0; j < most; ++j) {
     context.watch.tick();
-    if (context.watch.stopped()) break;
     VectorXd w = apply(basis.col(j));
     diagonal[j] = basis.col(j).dot(w);
     for (int pass = 0; pass < 2; ++pass)  // twice is enough: orthogonal to rounding
@@ -138,12 +137,12 @@ class ShiftAndInvert {
         rounding_(4 * double(K.rows) * std::numeric_limits<double>::epsilon()),
         factor_(K.rows, context) {}
 
-  // Empty if it cannot be found so, or the call was abandoned.
+  // Empty if it cannot be found so.
   VectorXd operator()() {
     if (!factorise_with(rounding_) && !factorise_beyond_the_spectrum()) return {};
     // Where eigenvalues crowd at the lower end, a shift that is closer to it tells them apart, for
     // less than many solves.
-    for (int closer = 0; closer < 8 && !context_.watch.stopped(); ++closer) {
+    for (int closer = 0; closer < 8; ++closer) {
       const Index patience = closer < 3 ? kPatience : kIterations;
       const Dominant found = dominant([this](const VectorXd& b) { return factor_.solve(b); },
                                       K_.rows, {kIterations, patience, kTolerance}, context_);
@@ -162,7 +161,7 @@ class ShiftAndInvert {
 
   bool factorise_with(double shift) {
     shift_ = shift;
-    return !context_.watch.stopped() && factor_.factorise(K_, size_, shift);
+    return factor_.factorise(K_, size_, shift);
   }
 
   // A is not positive semi-definite: by how much, Lanczos iterations on A say.
@@ -205,7 +204,6 @@ double min_eigenvalue(MatrixView<const double> K, const Context& context) {
   constexpr Index kTiny = 32;
   if (n > kTiny) {
     const VectorXd v = ShiftAndInvert(K, size, context)();
-    if (context.watch.stopped()) return 0;
     if (v.size() > 0) return rayleigh_quotient(K, v, context);
   }
   const Eigen::Map<const MatrixXd> by_columns(K.data, n, n);  // K's lower triangle is its upper one

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "cpu/layout.hpp"
-#include "cpu/packing.hpp"
 #include "math/activations.hpp"
 
 namespace asymfast::cpu {
@@ -155,13 +154,14 @@ template <class Sigma, class T, class Source>
   with_outputs(k, [=](auto outputs) {
     if (slopes) {
       Z([=](Index i, Vec<T> z0, Vec<T> z1) {
-        const auto left = Sigma::value_and_slope(z0), right = Sigma::value_and_slope(z1);
+        const auto left = derivatives(Sigma{}, z0), right = derivatives(Sigma{}, z1);
         put(left.slope, right.slope, i, slopes);
         add_outputs<T>(left.value, right.value, scale, outputs, F + i * outputs);
       });
     } else {
       Z([=](Index i, Vec<T> z0, Vec<T> z1) {
-        add_outputs<T>(Sigma::value(z0), Sigma::value(z1), scale, outputs, F + i * outputs);
+        add_outputs<T>(derivatives(Sigma{}, z0).value, derivatives(Sigma{}, z1).value, scale,
+                       outputs, F + i * outputs);
       });
     }
   });
@@ -171,7 +171,7 @@ template <class Sigma, class T, class Source>
 template <class Sigma, class T>
 inline void activate_and_keep(Stored<T> Z, const T* c, Index k, T* values, T* slopes, Vec<T>* F) {
   Z([=](Index i, Vec<T> z0, Vec<T> z1) {
-    const auto left = Sigma::value_and_slope(z0), right = Sigma::value_and_slope(z1);
+    const auto left = derivatives(Sigma{}, z0), right = derivatives(Sigma{}, z1);
     put(left.value, right.value, i, values);
     put(left.slope, right.slope, i, slopes);
     add_outputs<T>(left.value, right.value, as_vectors(c), k, F + i * k);
@@ -202,24 +202,24 @@ ASYMFAST_INLINE void weigh_residual(const T* r, const Vec<T>* c, Outputs k, Vec<
   }
 }
 
-// D = Sigma::slope(v) sum_q c_q r_q = dL/dZ for the residual r = dL/df (rows, k); v may lie where D
+// D = sigma'(v) sum_q c_q r_q = dL/dZ for the residual r = dL/df (rows, k); v may lie where D
 // is.
 template <class Sigma, class T, class Source, class Outputs>
 [[gnu::noinline]] void pull(Source v, const T* r, const T* c, Outputs k, T* D) {
   v([=](Index i, Vec<T> left, Vec<T> right) {
     Vec<T> sum[2];
     weigh_residual(r + i * k, as_vectors(c), k, sum);
-    put<T>(Sigma::slope(left) * sum[0], Sigma::slope(right) * sum[1], i, D);
+    put<T>(derivatives(Sigma{}, left).slope * sum[0], derivatives(Sigma{}, right).slope * sum[1], i,
+           D);
   });
 }
 
 // The same from slopes.
-struct SlopesThemselves {
-  template <class V>
-  ASYMFAST_INLINE static V slope(V v) {
-    return v;
-  }
-};
+struct SlopesThemselves {};
+template <class V>
+ASYMFAST_INLINE Derivatives<V> derivatives(SlopesThemselves, V v) {
+  return {v, v};
+}
 template <class T>
 inline void pull_slopes(const T* slopes, const T* r, Index rows, const T* c, Index k, T* D) {
   with_outputs(

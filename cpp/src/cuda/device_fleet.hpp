@@ -11,7 +11,6 @@
 #include <utility>
 
 #include "asymfast/train.hpp"
-#include "cuda/elements.hpp"
 #include "cuda/matrices.hpp"
 #include "cuda/memory.hpp"
 #include "cuda/resident.hpp"
@@ -32,15 +31,16 @@ class DeviceFleet final : public Fleet<T> {
 
   // nets.a may be null where outputs are not wanted (k = 0), y null where losses are not. Data may
   // lie on the host or on the device.
-  DeviceFleet(const EnsembleView<T>& nets, const DataView<T>& data, Loss loss, Index at_once,
-              bool train_output = false, bool keep_values = false)
-      : B_(nets.B), train_output_(train_output), initial_a_(nets.a) {
+  DeviceFleet(const EnsembleView<T>& nets, const DataView<T>& data, const BatchTraining& training,
+              bool keep_values = false)
+      : B_(nets.B), train_output_(training.train_output), initial_a_(nets.a) {
     const DeviceLock lock(device_mutex());
+    const Index at_once = training.largest_batch;
     const Index samples = data.X.rows, m = nets.m, d = nets.d, k = nets.k;
     const auto members = [&](Index stride) { return stride == 0 ? 1 : B_; };
     Problem<T>& p = problem_;
     p.d = d, p.m = m, p.k = k, p.samples = samples, p.n = at_once;
-    p.activation = nets.activation, p.loss = loss;
+    p.activation = nets.activation, p.loss = training.loss;
     p.X_stride = data.X_stride, p.y_stride = data.y_stride, p.node_tiles = Kernel::tiles(m);
     const Index inputs = members(data.X_stride) * samples * d;
     T* X = hold(Mem<T>(data.X.data, inputs));
@@ -57,23 +57,23 @@ class DeviceFleet final : public Fleet<T> {
         c.push_back(T(std::sqrt(nets.lam[j]) * double(nets.a[j * k + q])));
     }
     p.c = hold(Mem<T>(c));
-    if (train_output) {
+    if (train_output_) {
       p.root_lam = hold(Mem<T>(root_lam));
       p.a = hold(Mem<T>(nets.a, B_ * m * k));
       if (kCompensated<T>) p.lost_a = hold(Mem<T>::zeros(B_ * m * k));
     }
     p.slopes = hold(Mem<T>(B_ * at_once * m));
     p.pulled = hold(Mem<T>(B_ * at_once * m));
-    if (keep_values || train_output) p.values = hold(Mem<T>(B_ * at_once * m));
+    if (keep_values || train_output_) p.values = hold(Mem<T>(B_ * at_once * m));
     p.partial = hold(Mem<double>(B_ * p.node_tiles * at_once * k));
     p.f = hold(Mem<double>(B_ * at_once * k));
     p.residual = hold(Mem<T>(B_ * at_once * k));
     p.loss_parts = hold(Mem<double>(B_ * slices_of(at_once)));
-    progress_ = hold(Mem<Progress>(B_));
-    const Progress unlimited{std::numeric_limits<double>::infinity(), 1, 0, 0, 0};
-    alone_ = hold(Mem<Progress>(&unlimited, 1));
+    progress_ = hold(Mem<MemberSteps>(B_));
+    const MemberSteps unlimited{true, std::numeric_limits<double>::infinity()};
+    alone_ = hold(Mem<MemberSteps>(&unlimited, 1));
     // One kernel evaluates and steps a member, so that a resumed run has the same bits.
-    const bool whole = p.y && at_once == samples && !train_output && !keep_values;
+    const bool whole = p.y && at_once == samples && !train_output_ && !keep_values;
     if (whole && samples * k <= Small::kMostOutputs && resident_grid(1, samples, m, d, k).ranks > 0)
       parts_ = hold(Mem<T>::zeros(B_ * Small::parts_of(samples, m, k)));
     host_f_.resize(B_ * at_once * k);
@@ -87,21 +87,12 @@ class DeviceFleet final : public Fleet<T> {
                  const std::function<void()>& meanwhile) override {
     const DeviceLock lock(device_mutex());
     Plan<T> plan = plan_of(steps);
-    std::vector<Progress> progress;
-    for (Index b = 0; b < B_; ++b) {
-      const MemberSteps& member = members[b];
-      progress.push_back({member.loss_limit, member.runs, 0, losses_[b], member.last_loss});
-    }
-    transfer<Device>(progress_, progress.data(), B_);
+    for (Index b = 0; b < B_; ++b) members[b].loss = losses_[b];
+    transfer<Device>(progress_, members.data(), B_);
     launch(problem_, plan, B_, progress_);
     meanwhile();
-    transfer<Device>(progress.data(), progress_, B_);
-    for (Index b = 0; b < B_; ++b) {
-      if (!members[b].runs) continue;
-      members[b].steps = static_cast<Index>(progress[b].steps);
-      members[b].last_loss = progress[b].last_loss;
-      members[b].loss = losses_[b] = progress[b].loss;
-    }
+    transfer<Device>(members.data(), progress_, B_);
+    for (Index b = 0; b < B_; ++b) losses_[b] = members[b].loss;
     if (!plan.rows) transfer<Device>(host_f_.data(), problem_.f, B_ * outputs());
   }
 
@@ -246,7 +237,7 @@ class DeviceFleet final : public Fleet<T> {
   // A plan that ends with an evaluation.
   void go(Index b, const Problem<T>& problem, const Plan<T>& plan) {
     launch(problem, plan, 1, alone_);
-    Progress progress;
+    MemberSteps progress;
     transfer<Device>(&progress, alone_, 1);
     losses_[b] = progress.loss;
     if (!plan.rows && problem_.k > 0)
@@ -283,7 +274,8 @@ class DeviceFleet final : public Fleet<T> {
     return {0, 0, 0};
   }
 
-  void launch(const Problem<T>& problem, const Plan<T>& plan, Index members, Progress* progress) {
+  void launch(const Problem<T>& problem, const Plan<T>& plan, Index members,
+              MemberSteps* progress) {
     if (parts_ && !plan.gradient && !plan.push) {
       const auto room = [&](const T* array, T*& copy) {  // transposed, if there is such an array
         if (array && !copy)
@@ -322,7 +314,7 @@ class DeviceFleet final : public Fleet<T> {
   Problem<T> problem_{};
   T* parts_ = nullptr;  // null: the problem is not small
   T *base_transposed_ = nullptr, *lost_transposed_ = nullptr, *sum_transposed_ = nullptr;
-  Progress *progress_, *alone_;  // of all members, of one by itself
+  MemberSteps *progress_, *alone_;  // of all members, of one by itself
   Mem<double> scales_;
   Mem<std::int32_t> rows_, sizes_;
   std::vector<double> host_f_, losses_;

@@ -113,19 +113,10 @@ struct Step {
   }
 };
 
-// Of a member, in and out.
-struct Progress {
-  double loss_limit;  // beyond it, or NaN: no further step
-  std::int32_t runs;
-  std::int64_t steps;  // done in this launch
-  double loss;         // at the end
-  double last_loss;    // the last that was within the limit
-};
-
 // The steps of a plan: update(step, its number) and evaluate(), which returns the loss, for every
 // stage. `loss` is that at the start; the progress of the group's member says what came of them.
 template <class T, class Block, class TakeUpdate, class Evaluate>
-ASYMFAST_DEVICE void make_steps(const Block& block, const Plan<T>& plan, Progress& progress,
+ASYMFAST_DEVICE void make_steps(const Block& block, const Plan<T>& plan, MemberSteps& progress,
                                 double loss, TakeUpdate update, Evaluate evaluate) {
   double last_loss = progress.last_loss;
   Index steps = 0;

@@ -27,7 +27,7 @@ struct Resident : ResidentSizes<T> {
 
   template <class Block>
   ASYMFAST_DEVICE static void run(Block& block, const Args& args) {
-    Progress& progress = args.progress[block.group];
+    MemberSteps& progress = args.progress[block.group];
     if (!progress.runs) return;  // the same for the whole group
     Worker<Block> worker(block, args);
     worker.own.load();
@@ -106,8 +106,8 @@ struct Resident : ResidentSizes<T> {
         if (real) a = Own::at(row + place.first), b = Own::at(row + place.second);
         T values[kNodes];
         for (int s = 0; s < kVec; ++s) {
-          const auto first_at = Sigma::value_and_slope(a.x[s]);
-          const auto second_at = Sigma::value_and_slope(b.x[s]);
+          const auto first_at = derivatives(Sigma{}, a.x[s]);
+          const auto second_at = derivatives(Sigma{}, b.x[s]);
           values[s] = first_at.value, values[kVec + s] = second_at.value;
           a.x[s] = first_at.slope, b.x[s] = second_at.slope;
         }

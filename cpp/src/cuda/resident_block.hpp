@@ -52,9 +52,9 @@ template <class T>
 struct ResidentArgs {
   Problem<T> problem;
   Plan<T> plan;
-  Progress* progress;    // (B,)
-  T* parts;              // (B, 2, units, k, rows): outputs of the units
-  T *base, *lost, *sum;  // those of `problem` while the kernel runs; null where they are
+  MemberSteps* progress;  // (B,)
+  T* parts;               // (B, 2, units, k, rows): outputs of the units
+  T *base, *lost, *sum;   // those of `problem` while the kernel runs; null where they are
 };
 
 template <class T, int Threads, class Block>

@@ -13,8 +13,8 @@
 #include <numeric>
 #include <vector>
 
-#include "cuda/elements.hpp"
 #include "cuda/matrices.hpp"
+#include "cuda/memory.hpp"
 #include "cuda/problem.hpp"
 #include "tuning.hpp"
 

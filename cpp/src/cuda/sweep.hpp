@@ -29,7 +29,7 @@ struct Sweep {
   struct Args {
     Problem<T> problem;
     Plan<T> plan;
-    Progress* progress;  // (B,)
+    MemberSteps* progress;  // (B,)
   };
 
   static constexpr std::size_t kShared = Panels<Shape, T>::bytes +
@@ -52,34 +52,21 @@ struct Sweep {
     ASYMFAST_DEVICE Worker(Block& block, const Args& args)
         : block_(block),
           args_(args),
-          p_(args.problem),
+          p_(args.problem.of_member(block.group)),
           plan_(args.plan),
           carver_(block.shared),
           panels_(carver_),
           losses_(carver_.take<double>(kSlice + kTotalLanes)) {
-      const Index b = block.group;
-      X_ = p_.X + b * p_.X_stride;
-      y_ = p_.y ? p_.y + b * p_.y_stride : nullptr;
-      size_ = plan_.sizes ? plan_.sizes[0] : p_.n;
-      rows_ = plan_.rows ? plan_.rows + b * (plan_.steps + 1) * p_.n : nullptr;
-      weights_ = b * p_.m * p_.d;
-      W_ = p_.eval + weights_;
-      c_ = p_.c ? p_.c + b * p_.m * p_.k : nullptr;
-      slopes_ = p_.slopes + b * p_.n * p_.m;
-      pulled_ = p_.pulled + b * p_.n * p_.m;
-      values_ = p_.values ? p_.values + b * p_.n * p_.m : nullptr;
-      partial_ = p_.partial + b * p_.node_tiles * p_.n * p_.k;
-      f_ = p_.f + b * p_.n * p_.k;
-      residual_ = p_.residual + b * p_.n * p_.k;
-      loss_parts_ = p_.loss_parts + b * slices_of(p_.n);
+      size_ = p_.n;
+      if (plan_.rows) next_batch(0);
     }
 
     ASYMFAST_DEVICE void run() {
-      Progress& progress = args_.progress[block_.group];
+      MemberSteps& progress = args_.progress[block_.group];
       if (!progress.runs) return;  // the same for the whole group
       const double loss = plan_.evaluate ? evaluate() : progress.loss;
       if (plan_.gradient) {
-        T* G = plan_.gradient + weights_;
+        T* G = plan_.gradient;
         if (!plan_.is_pulled) pull();
         gradient([&](Index e, T g) { G[e] = g; });
         block_.group_sync();
@@ -99,7 +86,7 @@ struct Sweep {
     // ---- what is where
 
     ASYMFAST_DEVICE const T* sample(Index i) const {
-      return X_ + (rows_ ? Index(rows_[i]) : i) * p_.d;
+      return p_.X + (rows_ ? Index(rows_[i]) : i) * p_.d;
     }
     ASYMFAST_DEVICE int row(int r) const {
       return Shape::template place<T>(block_.thread / Shape::side, r);
@@ -127,7 +114,7 @@ struct Sweep {
     ASYMFAST_DEVICE double evaluate() {
       for_tiles<Shape>(block_, size_, p_.m, [&](Index first, int samples, Index node, int nodes) {
         T z[reg][reg] = {};
-        product_with_samples(W_, first, samples, node, nodes, z);
+        product_with_samples(p_.eval, first, samples, node, nodes, z);
         with_activation(p_.activation,
                         [&](auto sigma) { activate(sigma, first, samples, node, nodes, z); });
         add_outputs(first, samples, node, nodes, z);
@@ -160,11 +147,11 @@ struct Sweep {
         const Index at = (first + row(r)) * p_.m + node;
         ASYMFAST_UNROLL(8)
         for (int s = 0; s < reg; ++s) {
-          const auto both = Sigma::value_and_slope(held[r][s]);
+          const auto both = derivatives(Sigma{}, held[r][s]);
           held[r][s] = both.value;
           if (!real || column(s) >= nodes) continue;
-          slopes_[at + column(s)] = both.slope;
-          if (values_) values_[at + column(s)] = both.value;
+          p_.slopes[at + column(s)] = both.slope;
+          if (p_.values) p_.values[at + column(s)] = both.value;
         }
       }
       ASYMFAST_UNROLL(8)
@@ -176,12 +163,12 @@ struct Sweep {
     // of the threads of a row.
     ASYMFAST_DEVICE void add_outputs(Index first, int samples, Index node, int nodes,
                                      const T (&z)[reg][reg]) {
-      double* partial = partial_ + (node / Shape::tile * p_.n + first) * p_.k;
+      double* partial = p_.partial + (node / Shape::tile * p_.n + first) * p_.k;
       ASYMFAST_UNROLL(1)
       for (Index q = 0; q < p_.k; ++q) {
         T c[reg];
         for (int s = 0; s < reg; ++s)
-          c[s] = column(s) < nodes ? c_[(node + column(s)) * p_.k + q] : T(0);
+          c[s] = column(s) < nodes ? p_.c[(node + column(s)) * p_.k + q] : T(0);
         ASYMFAST_UNROLL(8)
         for (int r = 0; r < reg; ++r) {
           T sum = 0;
@@ -197,14 +184,13 @@ struct Sweep {
 
     // The outputs' derivative along plan.push, with the slopes at hand.
     ASYMFAST_DEVICE void push() {
-      const T* G = plan_.push + weights_;
       for_tiles<Shape>(block_, size_, p_.m, [&](Index first, int samples, Index node, int nodes) {
         T z[reg][reg] = {};
-        product_with_samples(G, first, samples, node, nodes, z);
+        product_with_samples(plan_.push, first, samples, node, nodes, z);
         for (int r = 0; r < reg; ++r)
           for (int s = 0; s < reg; ++s)
             if (row(r) < samples && column(s) < nodes)
-              z[r][s] *= slopes_[(first + row(r)) * p_.m + node + column(s)];
+              z[r][s] *= p_.slopes[(first + row(r)) * p_.m + node + column(s)];
         add_outputs(first, samples, node, nodes, z);
       });
       block_.group_sync();
@@ -219,8 +205,8 @@ struct Sweep {
         const Index last = first + kSlice < size_ ? first + kSlice : size_;
         for (Index e = first * p_.k + block_.thread; e < last * p_.k; e += Shape::threads) {
           double sum = 0;
-          for (Index tile = 0; tile < count; ++tile) sum += partial_[tile * p_.n * p_.k + e];
-          f_[e] = sum;
+          for (Index tile = 0; tile < count; ++tile) sum += p_.partial[tile * p_.n * p_.k + e];
+          p_.f[e] = sum;
         }
         block_.sync();
         each(slice, first, last);
@@ -229,7 +215,7 @@ struct Sweep {
     }
 
     ASYMFAST_DEVICE double finish() {
-      if (!y_) {
+      if (!p_.y) {
         sum_tiles([](Index, Index, Index) {});
         return 0;
       }
@@ -239,19 +225,19 @@ struct Sweep {
         for (Index at = i; at < last; at += Shape::threads) {
           const Index row = rows_ ? Index(rows_[at]) : at;
           double loss = 0;
-          add_sample_loss(p_.loss, scale, size_, f_ + at * p_.k, y_ + row * p_.k, p_.k,
-                          residual_ + at * p_.k, loss);
+          add_sample_loss(p_.loss, scale, size_, p_.f + at * p_.k, p_.y + row * p_.k, p_.k,
+                          p_.residual + at * p_.k, loss);
           losses_[at - first] = loss;
         }
         block_.sync();
         if (block_.thread == 0) {
           double sum = 0;
           for (Index at = first; at < last; ++at) sum += losses_[at - first];
-          loss_parts_[slice] = sum;
+          p_.loss_parts[slice] = sum;
         }
         block_.sync();
       });
-      return scale * total(block_, loss_parts_, slices_of(size_), losses_ + kSlice);
+      return scale * total(block_, p_.loss_parts, slices_of(size_), losses_ + kSlice);
     }
 
     // ---- gradient
@@ -261,8 +247,9 @@ struct Sweep {
       each(size_ * p_.m, [&](Index e) {
         const Index i = e / p_.m, j = e % p_.m;
         T sum = 0;
-        for (Index q = 0; q < p_.k; ++q) sum = fma(residual_[i * p_.k + q], c_[j * p_.k + q], sum);
-        pulled_[e] = sum * slopes_[e];
+        for (Index q = 0; q < p_.k; ++q)
+          sum = fma(p_.residual[i * p_.k + q], p_.c[j * p_.k + q], sum);
+        p_.pulled[e] = sum * p_.slopes[e];
       });
       block_.group_sync();
     }
@@ -274,7 +261,7 @@ struct Sweep {
         T g[reg][reg] = {};
         tile_product<Shape>(
             block_,
-            operand<Runs::outer, T>(nodes, [&](Index i) { return pulled_ + i * p_.m + node; }),
+            operand<Runs::outer, T>(nodes, [&](Index i) { return p_.pulled + i * p_.m + node; }),
             operand<Runs::outer, T>(inputs, [&](Index i) { return sample(i) + input; }), size_,
             panels_, g);
         for_results<Shape>(block_, nodes, inputs, g, [&](int j, int l, T result) {
@@ -285,13 +272,11 @@ struct Sweep {
 
     ASYMFAST_DEVICE void update(const Step<T>& step) {
       pull();
-      T* base = p_.base ? p_.base + weights_ : W_;
-      T* lost = p_.lost ? p_.lost + weights_ : nullptr;
-      T* sums = p_.sum ? p_.sum + weights_ : nullptr;
+      T *W = p_.eval, *base = p_.base ? p_.base : W;
       gradient([&](Index e, T g) {
         T none = 0;
-        W_[e] = step(g, base[e], step.uses_sum ? sums[e] : none, lost ? lost + e : nullptr);
-        if (step.commit && p_.base) base[e] = W_[e];
+        W[e] = step(g, base[e], step.uses_sum ? p_.sum[e] : none, p_.lost ? p_.lost + e : nullptr);
+        if (step.commit && p_.base) base[e] = W[e];
       });
       if (plan_.train_output) train_outputs(step.along_gradient);
       block_.group_sync();
@@ -299,33 +284,27 @@ struct Sweep {
 
     // a_jq += step dL/da_jq, by a thread each.
     ASYMFAST_DEVICE void train_outputs(T step) {
-      const Index outputs = block_.group * p_.m * p_.k;
       each(p_.m * p_.k, [&](Index e) {
         const Index j = e / p_.k, q = e % p_.k;
         T sum = 0;
         for (Index i = 0; i < size_; ++i)
-          sum = fma(residual_[i * p_.k + q], values_[i * p_.m + j], sum);
-        const T root = p_.root_lam[block_.group * p_.m + j];
-        T* lost = p_.lost_a ? p_.lost_a + outputs + e : nullptr;
-        const T a = Step<T>::shifted(p_.a[outputs + e], step * (root * sum), lost, true);
-        p_.a[outputs + e] = a;
-        c_[e] = root * a;
+          sum = fma(p_.residual[i * p_.k + q], p_.values[i * p_.m + j], sum);
+        const T root = p_.root_lam[j];
+        p_.a[e] = Step<T>::shifted(p_.a[e], step * (root * sum),
+                                   p_.lost_a ? p_.lost_a + e : nullptr, true);
+        p_.c[e] = root * p_.a[e];
       });
     }
 
     Block& block_;
     const Args& args_;
-    const Problem<T>& p_;
+    const Problem<T> p_;  // of the member
     const Plan<T>& plan_;
     Carver carver_;
     Panels<Shape, T> panels_;
     double* losses_;
-    Index weights_;  // where those of the member begin in arrays (B, m, d)
-    Index size_;     // samples at hand
-    const T *X_, *y_;
-    const std::int32_t* rows_;
-    T *W_, *c_, *slopes_, *pulled_, *values_, *residual_;
-    double *partial_, *f_, *loss_parts_;
+    Index size_;  // samples at hand
+    const std::int32_t* rows_ = nullptr;
   };
 };
 

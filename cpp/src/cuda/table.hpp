@@ -23,8 +23,8 @@ template <class Setup, class T>
 std::unique_ptr<DeviceFleet<Setup, T>> evaluated(const NetworkView<T>& net, MatrixView<const T> X,
                                                  bool keep_values = false) {
   const DataView<T> data{X, {nullptr, X.rows, net.k()}};
-  auto fleet = std::make_unique<DeviceFleet<Setup, T>>(alone(net), data, Loss::half_sse, X.rows,
-                                                       false, keep_values);
+  auto fleet = std::make_unique<DeviceFleet<Setup, T>>(
+      alone(net), data, BatchTraining{Loss::half_sse, X.rows, false}, keep_values);
   fleet->evaluate(0);
   return fleet;
 }
@@ -37,7 +37,7 @@ inline constexpr Index kSamplesAtOnce = 4096;
 template <class T, class Work>
 void in_pieces(MatrixView<const T> X, const Context& context, Work&& work) {
   const DeviceLock lock(device_mutex());
-  for (Index first = 0; first < X.rows && !context.watch.stopped(); first += kSamplesAtOnce) {
+  for (Index first = 0; first < X.rows; first += kSamplesAtOnce) {
     context.watch.tick();
     work(MatrixView<const T>{X.row(first), std::min(kSamplesAtOnce, X.rows - first), X.cols},
          first);
@@ -113,9 +113,9 @@ void activation_values(Activation activation, int order, const T* z, Index count
   for_elements<Device>(
       count, ASYMFAST_ON_DEVICE(Index e) {
         with_activation(activation, [&](auto sigma) {
-          to[e] = order == 0   ? decltype(sigma)::value(from[e])
-                  : order == 1 ? decltype(sigma)::slope(from[e])
-                               : decltype(sigma)::curvature(from[e]);
+          to[e] = order == 0   ? derivatives(sigma, from[e]).value
+                  : order == 1 ? derivatives(sigma, from[e]).slope
+                               : derivatives(sigma, from[e]).curvature;
         });
       });
   result.copy_out(out);
@@ -134,18 +134,14 @@ Kernels<T> kernels() {
   all.activation_values = &activation_values<Setup, T>;
   all.make_engine = [](const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> y,
                        Loss loss, double) -> std::unique_ptr<Engine<T>> {
-    auto fleet = std::make_unique<Own>(alone(net), DataView<T>{X, y}, loss, X.rows);
+    auto fleet =
+        std::make_unique<Own>(alone(net), DataView<T>{X, y}, BatchTraining{loss, X.rows, false});
     auto& of_one = *fleet;
     return std::make_unique<MemberEngine<Setup, T>>(of_one, 0, std::move(fleet));
   };
   all.make_fleet = [](const EnsembleView<T>& nets, const DataView<T>& data,
-                      Loss loss) -> std::unique_ptr<Fleet<T>> {
-    return std::make_unique<Own>(nets, data, loss, data.X.rows);
-  };
-  all.make_batch_fleet = [](const EnsembleView<T>& nets, const DataView<T>& data,
-                            const BatchTraining& training) -> std::unique_ptr<Fleet<T>> {
-    return std::make_unique<Own>(nets, data, training.loss, training.largest_batch,
-                                 training.train_output);
+                      const BatchTraining& training) -> std::unique_ptr<Fleet<T>> {
+    return std::make_unique<Own>(nets, data, training);
   };
   return all;
 }

@@ -23,152 +23,102 @@ ASYMFAST_INLINE V tamed(V z, ScalarOf<V> limit) {
 }
 inline constexpr int kGaussianLimit = 40;  // e^(-z^2/2) is exactly 0 from here on
 
-// at(z): all three.
+// An activation as a type. derivatives(it, z) are all three; what a caller does not use of them is
+// never computed, as everything is inlined.
 template <Activation>
-struct ActivationMath;
+struct ActivationMath {};
 
-// What is not asked for is never computed: everything is inlined.
-template <Activation activation>
-struct EachAlone {
-  template <class V>
-  ASYMFAST_INLINE static Derivatives<V> value_and_slope(V z) {
-    return ActivationMath<activation>::at(z);
-  }
-  template <class V>
-  ASYMFAST_INLINE static V value(V z) {
-    return ActivationMath<activation>::at(z).value;
-  }
-  template <class V>
-  ASYMFAST_INLINE static V slope(V z) {
-    return ActivationMath<activation>::at(z).slope;
-  }
-  template <class V>
-  ASYMFAST_INLINE static V curvature(V z) {
-    return ActivationMath<activation>::at(z).curvature;
-  }
-};
+// s = 1 / (1 + e^-z), c = 1 - s = e^-z s. Where z leaves the range of the exponential, s is the
+// limit at its lower end, value at both; c then is nothing beside s.
+template <class V>
+ASYMFAST_INLINE Derivatives<V> derivatives(ActivationMath<Activation::swish>, V z) {
+  using T = ScalarOf<V>;
+  constexpr T limit = ExpConstants<T>::limit;
+  const V bounded_below = at_least(z, -limit);
+  const V e = exp_minus(at_most(bounded_below, limit));
+  const V s = z < broadcast<V>(-limit) ? V{} : reciprocal(e + T(1));
+  const V value = product(bounded_below, s);
+  const Logistic<V> l = logistic(z);
+  return {value, fma(at_most(value, limit), e * s, s),
+          l.s * l.c * fma(tamed(z, limit), l.c - l.s, broadcast<V>(T(2)))};
+}
 
-template <>
-struct ActivationMath<Activation::swish> : EachAlone<Activation::swish> {
-  // s = 1 / (1 + e^-z), c = 1 - s = e^-z s. Where z leaves the range of the exponential, s is the
-  // limit at its lower end, value at both; c then is nothing beside s.
-  template <class V>
-  ASYMFAST_INLINE static Derivatives<V> at(V z) {
-    using T = ScalarOf<V>;
-    constexpr T limit = ExpConstants<T>::limit;
-    const V bounded_below = at_least(z, -limit);
-    const V e = exp_minus(at_most(bounded_below, limit));
-    const V s = z < broadcast<V>(-limit) ? V{} : reciprocal(e + T(1));
-    const V value = product(bounded_below, s);
-    const Logistic<V> l = logistic(z);
-    return {value, fma(at_most(value, limit), e * s, s),
-            l.s * l.c * fma(tamed(z, limit), l.c - l.s, broadcast<V>(T(2)))};
-  }
-};
+template <class V>
+ASYMFAST_INLINE Derivatives<V> derivatives(ActivationMath<Activation::relu>, V z) {
+  const auto off = z <= V{};  // false for NaN, whose value therefore stays
+  return {off ? V{} : z, off ? V{} : broadcast<V>(1)};
+}
 
-template <>
-struct ActivationMath<Activation::relu> : EachAlone<Activation::relu> {
-  template <class V>
-  ASYMFAST_INLINE static Derivatives<V> at(V z) {
-    const auto off = z <= V{};  // false for NaN, whose value therefore stays
-    return {off ? V{} : z, off ? V{} : broadcast<V>(1)};
-  }
-};
+// With u = e^-2|z|: (1 - u) / (1 + u) and 4 u / (1 + u)^2.
+template <class V>
+ASYMFAST_INLINE Derivatives<V> derivatives(ActivationMath<Activation::tanh>, V z) {
+  using T = ScalarOf<V>;
+  constexpr T limit = ExpConstants<T>::limit / 2;
+  const V a = abs(z);
+  const PowerAndRest<V> e = reduced_exp_minus(T(2) * at_most(a, limit));
+  const V power = a > broadcast<V>(limit) ? V{} : e.power;
+  const V u_minus_1 = fma(power, e.rest, power - T(1));
+  const V inverse = reciprocal(u_minus_1 + T(2));
+  const V double_inverse = inverse + inverse;
+  const V u = fma(power, e.rest, power);
+  const V value = with_sign_of(z, -u_minus_1 * inverse);
+  const V slope = product(u * double_inverse, double_inverse);
+  return {value, slope, T(-2) * value * slope};
+}
 
-template <>
-struct ActivationMath<Activation::tanh> : EachAlone<Activation::tanh> {
-  // With u = e^-2|z|: (1 - u) / (1 + u) and 4 u / (1 + u)^2.
-  template <class V>
-  ASYMFAST_INLINE static Derivatives<V> at(V z) {
-    using T = ScalarOf<V>;
-    constexpr T limit = ExpConstants<T>::limit / 2;
-    const V a = abs(z);
-    const PowerAndRest<V> e = reduced_exp_minus(T(2) * at_most(a, limit));
-    const V power = a > broadcast<V>(limit) ? V{} : e.power;
-    const V u_minus_1 = fma(power, e.rest, power - T(1));
-    const V inverse = reciprocal(u_minus_1 + T(2));
-    const V double_inverse = inverse + inverse;
-    const V u = fma(power, e.rest, power);
-    const V value = with_sign_of(z, -u_minus_1 * inverse);
-    const V slope = product(u * double_inverse, double_inverse);
-    return {value, slope, T(-2) * value * slope};
-  }
-};
+template <class V>
+ASYMFAST_INLINE Derivatives<V> derivatives(ActivationMath<Activation::erf>, V z) {
+  using T = ScalarOf<V>;
+  const V a = at_most(abs(z), T(kGaussianLimit));
+  const V e = decay_of_product(a, a);
+  const V tail = normal_tail(T(1.4142135623730950488) * a);  // erfc(a) / (2 e)
+  const V far = fma(T(-2) * e, tail, broadcast<V>(T(1)));
+  const V near = a * erf_ratio(a * a, T{});
+  const V size = a > broadcast<V>(T(0.5)) ? far : near;
+  const V slope = product(e, broadcast<V>(T(1.1283791670955125739)));
+  return {with_sign_of(z, size), slope, T(-2) * tamed(z, T(kGaussianLimit)) * slope};
+}
 
-template <>
-struct ActivationMath<Activation::erf> : EachAlone<Activation::erf> {
-  template <class V>
-  ASYMFAST_INLINE static Derivatives<V> at(V z) {
-    using T = ScalarOf<V>;
-    const V a = at_most(abs(z), T(kGaussianLimit));
-    const V e = decay_of_product(a, a);
-    const V tail = normal_tail(T(1.4142135623730950488) * a);  // erfc(a) / (2 e)
-    const V far = fma(T(-2) * e, tail, broadcast<V>(T(1)));
-    const V near = a * erf_ratio(a * a, T{});
-    const V size = a > broadcast<V>(T(0.5)) ? far : near;
-    const V slope = product(e, broadcast<V>(T(1.1283791670955125739)));
-    return {with_sign_of(z, size), slope, T(-2) * tamed(z, T(kGaussianLimit)) * slope};
-  }
-};
+template <class V>
+ASYMFAST_INLINE Derivatives<V> derivatives(ActivationMath<Activation::gelu>, V z) {
+  using T = ScalarOf<V>;
+  const V bounded = tamed(z, T(kGaussianLimit));
+  const V e = decay_of_product(T(0.5) * bounded, bounded);  // e^(-z^2/2)
+  const V tail = product(e, normal_tail(abs(bounded)));
+  const V phi = z < V{} ? tail : T(1) - tail;
+  const V density = e * T(0.39894228040143267794);
+  return {product(at_least(z, T(-kGaussianLimit)), phi), fma(bounded, density, phi),
+          density * fma(-bounded, bounded, broadcast<V>(T(2)))};
+}
 
-template <>
-struct ActivationMath<Activation::gelu> : EachAlone<Activation::gelu> {
-  template <class V>
-  ASYMFAST_INLINE static Derivatives<V> at(V z) {
-    using T = ScalarOf<V>;
-    const V bounded = tamed(z, T(kGaussianLimit));
-    const V e = decay_of_product(T(0.5) * bounded, bounded);  // e^(-z^2/2)
-    const V tail = product(e, normal_tail(abs(bounded)));
-    const V phi = z < V{} ? tail : T(1) - tail;
-    const V density = e * T(0.39894228040143267794);
-    return {product(at_least(z, T(-kGaussianLimit)), phi), fma(bounded, density, phi),
-            density * fma(-bounded, bounded, broadcast<V>(T(2)))};
-  }
-};
+template <class V>
+ASYMFAST_INLINE Derivatives<V> derivatives(ActivationMath<Activation::softplus>, V z) {
+  const Logistic<V> l = logistic(z);
+  return {plus_log1p_of_unit(at_least(z, ScalarOf<V>(0)), l.u), l.s, l.s * l.c};
+}
 
-template <>
-struct ActivationMath<Activation::softplus> : EachAlone<Activation::softplus> {
-  template <class V>
-  ASYMFAST_INLINE static Derivatives<V> at(V z) {
-    const Logistic<V> l = logistic(z);
-    return {plus_log1p_of_unit(at_least(z, ScalarOf<V>(0)), l.u), l.s, l.s * l.c};
-  }
-};
+template <class V>
+ASYMFAST_INLINE Derivatives<V> derivatives(ActivationMath<Activation::sigmoid>, V z) {
+  const Logistic<V> l = logistic(z);
+  return {l.s, product(l.s, l.c), l.s * l.c * (l.c - l.s)};
+}
 
-template <>
-struct ActivationMath<Activation::sigmoid> : EachAlone<Activation::sigmoid> {
-  template <class V>
-  ASYMFAST_INLINE static Derivatives<V> at(V z) {
-    const Logistic<V> l = logistic(z);
-    return {l.s, product(l.s, l.c), l.s * l.c * (l.c - l.s)};
-  }
-};
+template <class V>
+ASYMFAST_INLINE Derivatives<V> derivatives(ActivationMath<Activation::sin>, V z) {
+  const auto [sin, cos] = sin_and_cos(z);
+  return {sin, cos, -sin};
+}
 
-template <>
-struct ActivationMath<Activation::sin> : EachAlone<Activation::sin> {
-  template <class V>
-  ASYMFAST_INLINE static Derivatives<V> at(V z) {
-    const auto [sin, cos] = sin_and_cos(z);
-    return {sin, cos, -sin};
-  }
-};
+template <class V>
+ASYMFAST_INLINE Derivatives<V> derivatives(ActivationMath<Activation::cos>, V z) {
+  const auto [sin, cos] = sin_and_cos(z);
+  return {cos, -sin, -cos};
+}
 
-template <>
-struct ActivationMath<Activation::cos> : EachAlone<Activation::cos> {
-  template <class V>
-  ASYMFAST_INLINE static Derivatives<V> at(V z) {
-    const auto [sin, cos] = sin_and_cos(z);
-    return {cos, -sin, -cos};
-  }
-};
-
-template <>
-struct ActivationMath<Activation::identity> : EachAlone<Activation::identity> {
-  template <class V>
-  ASYMFAST_INLINE static Derivatives<V> at(V z) {
-    return {z, broadcast<V>(1)};
-  }
-};
+template <class V>
+ASYMFAST_INLINE Derivatives<V> derivatives(ActivationMath<Activation::identity>, V z) {
+  return {z, broadcast<V>(1)};
+}
 
 // Calls f with ActivationMath<activation>, so that loops are compiled once for each activation.
 template <class F>

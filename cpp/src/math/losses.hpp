@@ -12,7 +12,7 @@ namespace asymfast {
 // L(f, y) for f and y (n, k), summed in double in the order of the rows; `residual` (n, k), unless
 // null, gets dL/df. With n: the share in L of these rows, which are some of n.
 template <class T>
-double loss_and_residual(Loss loss, MatrixView<const double> f, MatrixView<const T> y, T* residual,
+double loss_and_residual(Loss loss, const double* f, MatrixView<const T> y, T* residual = nullptr,
                          Index n = 0);
 
 // An upper bound of the largest eigenvalue of d^2 L / df^2.

@@ -52,7 +52,7 @@ class ReferenceEngine final : public PlainEngine<T> {
     }
     const Index n = y_.rows, k = y_.cols, m = net_.m();
     const std::vector<Index> nodes = nodes_of(left.nodes);
-    for (Index i = 0; i < n && !context.watch.stopped(); ++i)
+    for (Index i = 0; i < n; ++i)
       for (Index l = 0; l < n; ++l) {
         context.watch.tick();
         double gram = 0;
@@ -161,8 +161,7 @@ class ReferenceBatchEngine final : public BatchEngine<T> {
     residual_.resize(f.size());
     forward(net_, x(), f.data(), context);
     const MatrixView<const T> y{batch_y_.data(), batch.size, y_.cols};
-    this->own_loss_ =
-        loss_and_residual<T>(training_.loss, {f.data(), batch.size, y_.cols}, y, residual_.data());
+    this->own_loss_ = loss_and_residual(training_.loss, f.data(), y, residual_.data());
   }
 
   void advance(double lr, const Batch& next, const Context& context) override {

@@ -80,7 +80,7 @@ double preactivation(const T* w, const T* x, Index d) {
 // f_q(x_i) = sum_j sqrt(lambda_j) a_jq sigma(Z_j(x_i)).
 template <class T>
 void forward(const NetworkView<T>& net, MatrixView<const T> X, double* f, const Context& context) {
-  for (Index i = 0; i < X.rows && !context.watch.stopped(); ++i) {
+  for (Index i = 0; i < X.rows; ++i) {
     context.watch.tick();
     double* fi = f + i * net.k();
     for (Index q = 0; q < net.k(); ++q) fi[q] = 0;
@@ -98,7 +98,7 @@ void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* r
                     MatrixView<T> G, const Context& context) {
   const double root_d = std::sqrt(double(net.d()));
   std::vector<double> g(net.d());
-  for (Index j = 0; j < net.m() && !context.watch.stopped(); ++j) {
+  for (Index j = 0; j < net.m(); ++j) {
     context.watch.tick();
     g.assign(g.size(), 0);
     for (Index i = 0; i < X.rows; ++i) {
@@ -118,7 +118,7 @@ void node_gradients(const NetworkView<T>& net, MatrixView<const T> X, const T* r
 template <class T>
 void jvp(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> G, double* out,
          const Context& context) {
-  for (Index i = 0; i < X.rows && !context.watch.stopped(); ++i)
+  for (Index i = 0; i < X.rows; ++i)
     for (Index q = 0; q < net.k(); ++q) {
       context.watch.tick();
       double sum = 0;
@@ -134,7 +134,7 @@ void jvp(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<const T> G
 template <class T>
 void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
               const Context& context) {
-  for (Index i = 0; i < X.rows && !context.watch.stopped(); ++i) {
+  for (Index i = 0; i < X.rows; ++i) {
     context.watch.tick();
     for (Index j = 0; j < net.m(); ++j)
       H(i, j) = T(std::sqrt(net.lam[j]) *
@@ -146,7 +146,7 @@ void features(const NetworkView<T>& net, MatrixView<const T> X, MatrixView<T> H,
 template <class T, class E>
 void ntg(const NetworkView<T>& net, const double* v, MatrixView<const T> X, MatrixView<const T> X2,
          bool symmetric, MatrixView<E> K, const Context& context) {
-  for (Index i = 0; i < X.rows && !context.watch.stopped(); ++i)
+  for (Index i = 0; i < X.rows; ++i)
     for (Index l = 0; l < (symmetric ? i + 1 : X2.rows); ++l) {
       context.watch.tick();
       double product = 0, sum = 0;

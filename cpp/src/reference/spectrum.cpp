@@ -38,7 +38,6 @@ void diagonalise(MatrixView<double> A, MatrixView<double> V, const Context& cont
   for (int sweep = 0; sweep < 60 && off_diagonal2() > eps * eps * norm2; ++sweep)
     for (Index p = 0; p < n; ++p) {
       context.watch.tick();
-      if (context.watch.stopped()) return;
       for (Index q = 0; q < p; ++q) {
         if (A(p, q) == 0) continue;
         const double tau = (A(q, q) - A(p, p)) / (2 * A(p, q));

@@ -33,10 +33,6 @@ class DescentByStep : public EqualSteps<Member<T>> {
   double lr_;
 };
 
-Index count_records(const Schedule& schedule, Index steps) {
-  return schedule.every > 0 ? steps / schedule.every : static_cast<Index>(schedule.steps.size());
-}
-
 }  // namespace
 
 template <class T>
@@ -57,7 +53,9 @@ RunResult<T> gradient_descent(const Training<T>& training, const Descent& descen
   problem.m = run.nodes();
   const KernelTable& kernels = kernel_table(training.exec.backend);
   if (method == DescentMethod::automatic) {
-    const Index records = count_records(training.recording.schedule, descent.steps);
+    const Schedule& schedule = training.recording.schedule;
+    const Index records = schedule.every > 0 ? descent.steps / schedule.every
+                                             : static_cast<Index>(schedule.steps.size());
     const bool leaps = forbidden.empty() && !kernels.is_device &&
                        leaps_pay(problem, sizeof(T), descent.steps, records);
     method = leaps ? DescentMethod::leap : DescentMethod::step;

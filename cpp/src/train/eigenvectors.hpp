@@ -103,7 +103,6 @@ double largest_curvature(Engine<T>& engine, Loss loss, Index n, Index k, const K
     for (double& x : q) x /= norm;
     const std::vector<T> u(q.begin(), q.end());
     engine.ntg_product(u.data(), w.data(), context);
-    if (context.watch.stopped()) return 0;
     diagonal.push_back(dot(q, w));
     if (!std::isfinite(diagonal.back())) return std::numeric_limits<double>::infinity();
     for (int pass = 0; pass < 2; ++pass)
@@ -141,8 +140,7 @@ inline Index orthonormalise(const KernelTable& kernels, std::vector<double>& E,
     if (p > 0) {
       const std::vector<double> inside = product(kernels, p, N, rows, V.data(), columns.data());
       const std::vector<double> shares = transposed(inside, p, rows);
-      const std::vector<double> change = product(kernels, rows, p, N, shares.data(), V.data());
-      for (std::size_t i = 0; i < E.size(); ++i) E[i] -= change[i];
+      E = difference(E, product(kernels, rows, p, N, shares.data(), V.data()));
       columns = transposed(E, rows, N);
     }
     const std::vector<double> G = product(kernels, rows, N, rows, E.data(), columns.data());

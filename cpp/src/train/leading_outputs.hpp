@@ -57,7 +57,6 @@ class LeadingOutputs {
   double keep(Engine<T>& engine, const Blend& mean, const Node& node, const std::vector<double>& r,
               double steps, const Context& context) {
     const double flop = all_ ? 0 : look_around(engine, node.slot, steps, context);
-    if (context.watch.stopped()) return flop;
     if (all_) {
       engine.ntg_of_saved(mean, node.slot, past.matrix(node.slot), context);
       return 2 * double(N_) * double(N_) * double(m_);
@@ -176,10 +175,7 @@ class LeadingOutputs {
 
   // A vector less its part along the directions in use, whose coordinates are rho; (N,).
   std::vector<double> rest_of(const std::vector<double>& v, const std::vector<double>& rho) const {
-    std::vector<double> rest = v;
-    const std::vector<double> inside = product(*kernels_, 1, used_, N_, rho.data(), Vt_.data());
-    for (std::size_t i = 0; i < rest.size(); ++i) rest[i] -= inside[i];
-    return rest;
+    return difference(v, product(*kernels_, 1, used_, N_, rho.data(), Vt_.data()));
   }
 
   // V^T A (r - before), as far as r changes along V, with M = V^T A V (p, p).
@@ -269,7 +265,6 @@ class LeadingOutputs {
       const Index sought =
           std::min({std::max(kBlock, p_ / 4), N_ - p_, tuning::kMostDirections - p_});
       std::vector<double> values, Et = leading_rest(engine, slot, sought, values, context);
-      if (context.watch.stopped()) break;
       flop += 3 * cost(sought);
       const auto found = static_cast<Index>(values.size());
       Index fast = 0;
@@ -306,7 +301,6 @@ class LeadingOutputs {
       if (rows == 0) return {};
       std::vector<double> E = transposed(Et, rows, N_), Y(E.size());
       engine.product_of_saved({{slot}, {1}}, slot, {E.data(), N_, rows}, Y.data(), context);
-      if (context.watch.stopped()) return {};
       if (pass < 2) {
         Et = transposed(Y, N_, rows);
         continue;

@@ -14,7 +14,6 @@
 #include "backend.hpp"
 #include "engine.hpp"
 #include "math/losses.hpp"
-#include "ranks.hpp"
 #include "train/eigenvectors.hpp"
 
 namespace asymfast {
@@ -71,7 +70,7 @@ inline double steepest_slope(Activation activation) {
 template <class T>
 double loss_of_zero(Loss loss, MatrixView<const T> y) {
   const std::vector<double> zero(y.size());
-  return loss_and_residual<T>(loss, {zero.data(), y.rows, y.cols}, y, nullptr);
+  return loss_and_residual(loss, zero.data(), y);
 }
 
 template <class T>
@@ -102,7 +101,6 @@ struct Member : Standing {
   void advance(const Updates& updates, const Context& context) {
     for (const Update& update : updates) {
       engine->advance(update, context);
-      if (context.watch.stopped()) return;
       ++evaluations;
     }
   }

@@ -21,8 +21,7 @@ template <class T>
 class NextStep {
  public:
   // The Jacobian of the engine's base is kept in nodes[0], with points of the past behind it; r is
-  // its residual. Evaluations use slots from `scratch` on. Nothing: the way is too long, or the
-  // call was abandoned.
+  // its residual. Evaluations use slots from `scratch` on. Nothing: the way is too long.
   std::optional<Blend> mean(Member<T>& member, const TangentHistory::Nodes& nodes,
                             const std::vector<double>& r, double h, double relative_error,
                             Index scratch, const Context& context) {
@@ -38,7 +37,6 @@ class NextStep {
         evaluate(member, here, r, -h / 2, scratch, context);
         Blend mean = foretold(nodes, 1.0 / 6, 1.0 / 6);
         mean.add(scratch, 2.0 / 3);
-        if (context.watch.stopped()) return {};
         return mean;
       }
     }
@@ -93,7 +91,6 @@ class NextStep {
         evaluate(member, here, r, -h * kPlaces[tried - 1][g], scratch + g, context);
         mean.add(scratch + g, kWeights[tried - 1][g]);
       }
-      if (context.watch.stopped()) return {};
       // sigma'' is about 1 at most.
       const double way = member.engine->distance_of_saved(here, mean.slots.back(), context) /
                          kPlaces[tried - 1][tried - 1];

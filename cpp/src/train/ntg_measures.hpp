@@ -8,7 +8,6 @@
 
 #include "asymfast/train.hpp"
 #include "backend.hpp"
-#include "ranks.hpp"
 #include "train/vectors.hpp"
 
 namespace asymfast {
@@ -54,11 +53,6 @@ class NtgMeasures {
     double sum = 0;
     for (Index i = 0; i < size(); ++i) sum += K[i * (size() + 1)];
     return sum;
-  }
-
-  // |A - B|_F.
-  static double frobenius_distance(const Matrix& A, const Matrix& B) {
-    return distance(A.data(), B.data(), static_cast<Index>(A.size()));
   }
 
   // <K, Y Y^T>_F / (|K|_F |Y Y^T|_F), the kernel-target alignment of Cristianini et al. (2001).

@@ -13,7 +13,6 @@
 
 #include "asymfast/train.hpp"
 #include "math/losses.hpp"
-#include "ranks.hpp"
 #include "train/ntg_measures.hpp"
 #include "train/stepping.hpp"
 #include "train/vectors.hpp"
@@ -23,9 +22,8 @@ namespace asymfast {
 template <class T, class Member>
 class Records {
  public:
-  Records(const Training<T>& training, Watch& watch, Ranks& ranks, RunResult<T>& result)
+  Records(const Training<T>& training, Ranks& ranks, RunResult<T>& result)
       : training_(training),
-        watch_(watch),
         ranks_(ranks),
         result_(result),
         rows_(result),
@@ -47,49 +45,47 @@ class Records {
       initial_ntg_[b] = ntg_.matrix(b, nets_.member(b), context);
   }
 
-  // Measures all members; those whose weights are not finite have diverged. False: interrupted, and
-  // the row is incomplete.
-  bool measure(Stepping<T, Member>& stepping) {
+  // Measures all members; those whose weights are not finite have diverged.
+  void measure(Stepping<T, Member>& stepping) {
     stepping.for_members([&](Index b, const Context& context) {
       Member& member = stepping.member(b);
       member.evaluate_for_record(context);
       if (!member.diverged) member.diverged = !take_weights(b, member);
     });
-    if (watch_.stopped()) return false;
-    if (!stepping.first_running()) return true;
+    if (!stepping.first_running()) return;
     open_row(stepping.members(), rows_);
     stepping.for_members([&](Index b, const Context& context) {
       if (stepping.member(b).diverged) return;
       measure_member(b, stepping.member(b), context);
       if (!stepping.side_by_side()) measure_spectrum(b, context);
     });
-    if (watch_.stopped()) return false;
     row_is_open_ = true;
-    if (!stepping.side_by_side() && !finish_row(stepping)) return false;
+    if (!stepping.side_by_side()) finish_row(stepping);
     any_ = true;
     last_time_ = rows_.time.back();
     last_loss_.assign(rows_.loss.end() - nets_.B, rows_.loss.end());
-    return true;
   }
 
   // Completes the last row, whose weights are then those of the result. What the CPU has to do for
-  // it may wait until a device is busy with the steps that follow. False: interrupted.
-  bool finish_row(Stepping<T, Member>& stepping) {
-    if (!row_is_open_) return true;
+  // it may wait until a device is busy with the steps that follow.
+  void finish_row(Stepping<T, Member>& stepping) {
+    if (!row_is_open_) return;
     if (stepping.side_by_side())
       stepping.for_members([&](Index b, const Context& context) { measure_spectrum(b, context); });
-    if (watch_.stopped()) return false;
     row_is_open_ = false;
     ++complete_rows_;
     result_.W = W_, result_.a = a_;
-    return true;
   }
 
   // Shows the last row to the callback. False: the run is to end here.
   bool show_last() {
-    const Snapshot numbers{Index(last(rows_.steps, 0)), last_time_, last_loss_.data(),
-                           rows_.test_loss.empty() ? nullptr : &last(rows_.test_loss, 0)};
-    const WeightsSnapshot<T> snapshot{numbers, W_.data(), a_.data()};
+    const double* test_loss = rows_.test_loss.empty() ? nullptr : &last(rows_.test_loss, 0);
+    const Snapshot snapshot{Index(last(rows_.steps, 0)),
+                            last_time_,
+                            last_loss_.data(),
+                            test_loss,
+                            W_.data(),
+                            a_.data()};
     const Hooks& hooks = training_.hooks;
     if (!ranks_.any(hooks.on_record && !hooks.on_record(snapshot))) return true;
     result_.stopped_by = "callback";
@@ -185,12 +181,8 @@ class Records {
 
   // A row of NaN for every member; `measure_member` fills in those that are still running.
   void open_row(const std::vector<Member>& members, Rows<T>& rows) const {
-    const ColumnSizes sizes{nets_.B,
-                            nets_.m,
-                            nets_.d,
-                            nets_.k,
-                            static_cast<Index>(recording_.ntg_on.size()),
-                            recording_.top_nodes};
+    const auto q = static_cast<Index>(recording_.ntg_on.size());
+    const ColumnSizes sizes{nets_.B, nets_.m, nets_.d, nets_.k, q, recording_.top_nodes};
     Rows<T>::table(rows, [&](const ColumnInfo& info, auto& column) {
       using U = typename std::decay_t<decltype(column)>::value_type;
       const U missing = std::is_integral_v<U> ? U(-1) : std::numeric_limits<U>::quiet_NaN();
@@ -229,9 +221,10 @@ class Records {
   // Eigenvalues and norms of the NTG that was taken: the CPU's part.
   void measure_spectrum(Index b, const Context& context) {
     const std::vector<double> K = std::exchange(taken_ntg_[b], {});
-    if (K.empty() || context.watch.stopped()) return;
+    if (K.empty()) return;
     const std::vector<double>& K0 = initial_ntg_[b];
-    if (recording_.ntg_change) last(rows_.ntg_change, b) = ntg_.frobenius_distance(K, K0);
+    const auto size = static_cast<Index>(K.size());
+    if (recording_.ntg_change) last(rows_.ntg_change, b) = distance(K.data(), K0.data(), size);
     if (recording_.ntg_change_2norm)
       last(rows_.ntg_change_2norm, b) = ntg_.spectral_distance(K, K0, context);
     if (recording_.eigmin) last(rows_.ntg_eigmin, b) = ntg_.eigmin(K, context);
@@ -241,8 +234,7 @@ class Records {
       if (recording_.effective_rank) last(rows_.effective_rank, b) = ntg_.trace(K) / eigmax;
     }
     if (recording_.alignment) last(rows_.alignment, b) = ntg_.alignment(b, K);
-    if (recording_.ntg_matrix)
-      std::copy(K.begin(), K.end(), &last(rows_.ntg_matrix, b, static_cast<Index>(K.size())));
+    if (recording_.ntg_matrix) std::copy(K.begin(), K.end(), &last(rows_.ntg_matrix, b, size));
   }
 
   // |w_tj - w_0j| of every node, and the nodes where it is largest; of equal ones the first.
@@ -265,8 +257,7 @@ class Records {
     std::vector<double> f(data.y.size());
     kernels_.of<T>().forward(net, data.X, f.data(), context);
     sum_over_ranks(f.data(), data.y.size(), context);
-    last(rows_.test_loss, b) =
-        loss_and_residual<T>(training_.loss, {f.data(), data.y.rows, data.y.cols}, data.y, nullptr);
+    last(rows_.test_loss, b) = loss_and_residual(training_.loss, f.data(), data.y);
     if (recording_.accuracy) last(rows_.test_accuracy, b) = accuracy(f.data(), data.y);
   }
 
@@ -285,7 +276,6 @@ class Records {
   const EnsembleView<T>& nets_ = training_.nets;
   const Recording& recording_ = training_.recording;
   const KernelTable& kernels_ = kernel_table(training_.exec.backend);
-  Watch& watch_;
   Ranks& ranks_;
   RunResult<T>& result_;
   Rows<T>& rows_;

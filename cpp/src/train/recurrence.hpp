@@ -46,7 +46,6 @@ class Recurrence {
       const Stretch now = stretches.back();
       stretches.pop_back();
       context.watch.tick();
-      if (context.watch.stopped()) break;
       if (now.steps <= kShortPanel) {
         step_through(now, work);
       } else if (!collocate(now, work)) {
@@ -230,7 +229,6 @@ class Recurrence {
       if (!(iteration < kMostIterations) || (iteration > 2 && !(change < before))) return false;
       before = change;
       work.context.watch.tick();
-      if (work.context.watch.stopped()) return true;
     }
   }
 

@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "asymfast/train.hpp"
-#include "train/batch_member.hpp"
 #include "train/both_layers.hpp"
+#include "train/member.hpp"
 #include "train/records.hpp"
 #include "train/stepping.hpp"
 
@@ -35,33 +35,42 @@ class Run {
         nodes_(training.nets.m),
         stepping_(std::move(source), training.nets.B, training.exec, goals_, pulse_, watch_,
                   ranks_),
-        records_(training, watch_, ranks_, result_) {}
+        records_(training, ranks_, result_) {}
 
   // make_method(b) for each member, which stands at the start; stability: the largest h eig_max of
   // the method.
   RunResult<T> operator()(double stability, const MakeMethod& make_method) {
-    stepping_.for_members([&](Index b, const Context& context) {
-      stepping_.member(b).start(context);
-      records_.keep_initial_ntg(b, context);
-    });
-    stepping_.choose_methods(make_method);
-    if (!watch_.stopped() && resume()) {
+    bool begun = false;
+    try {
+      stepping_.for_members([&](Index b, const Context& context) {
+        stepping_.member(b).start(context);
+        records_.keep_initial_ntg(b, context);
+      });
+      stepping_.choose_methods(make_method);
+      resume();
+      begun = true;
       pulse_.set_between_steps(false);
       run_to_the_end();
-      if (pulse_.interrupted() && !pulse_.state_is_lost() && !records_.lost() && !state_refused_) {
-        records_.drop_incomplete_row();
-        keep_state();
-      }
+      records_.finish_row(stepping_);
+      bound_step(stability);
+    } catch (const Interrupted&) {  // by the watch
     }
     watch_.rethrow();
-    finish(stability);
+    records_.drop_incomplete_row();
+    if (begun && pulse_.interrupted() && !pulse_.state_is_lost() && !records_.lost() &&
+        !state_refused_)
+      keep_state();
+    finish();
     return std::move(result_);
   }
 
   // The nodes of all ranks.
   Index nodes() {
     double m = double(nodes_);
-    ranks_.sum(&m, 1);
+    try {
+      ranks_.sum(&m, 1);
+    } catch (const Interrupted&) {  // as the run itself will be
+    }
     return Index(m);
   }
 
@@ -115,19 +124,19 @@ class Run {
 
   // Makes a record. False: the run is to end here.
   bool record() {
-    if (!records_.finish_row(stepping_)) return false;
+    records_.finish_row(stepping_);
     pulse_.set_between_steps(true);
-    const bool measured = records_.measure(stepping_);
+    records_.measure(stepping_);
     pulse_.set_between_steps(false);
-    if (!measured) return false;
     if (!stepping_.first_running()) return true;
     under_way_ = false;
     if (!records_.show_last()) {
-      if (!watch_.stopped()) keep_state();
+      keep_state();
       return false;
     }
-    if (watch_.stopped()) return false;
-    return !records_.are_many() || (records_.finish_row(stepping_) && records_.hand_over());
+    if (!records_.are_many()) return true;
+    records_.finish_row(stepping_);
+    return records_.hand_over();
   }
 
   // ---- checkpoints
@@ -140,19 +149,19 @@ class Run {
     archive.end();
   }
 
-  // Goes to where a checkpoint was written, if there is one. False: interrupted.
-  bool resume() {
-    if (hooks_.checkpoints.resume_from.empty()) return true;
+  // Goes to where a checkpoint was written, if there is one.
+  void resume() {
+    if (hooks_.checkpoints.resume_from.empty()) return;
     Archive archive(hooks_.checkpoints.resume_from);
     serialise(archive);
     stepping_.resume();
-    return !watch_.stopped();
   }
 
   // Between two steps: writes a checkpoint, if anybody wants one. False: the run is to end here.
   bool keep_state() {
     if (!hooks_.checkpoints.write || closing_) return true;
-    if (!records_.finish_row(stepping_) || !records_.hand_over()) return false;
+    records_.finish_row(stepping_);
+    if (!records_.hand_over()) return false;
     std::string text;
     Archive archive(text);
     serialise(archive);
@@ -197,9 +206,17 @@ class Run {
     return watch_.stopped() || pulse_.interrupted() || records_.lost() || state_refused_;
   }
 
-  void finish(double stability) {
-    if (!watch_.stopped()) records_.finish_row(stepping_);
-    records_.drop_incomplete_row();
+  // The largest stable step at the start of the first member that diverged.
+  void bound_step(double stability) {
+    const auto& members = stepping_.members();
+    const auto first = std::find_if(members.begin(), members.end(),
+                                    [](const Member& member) { return member.diverged; });
+    if (first == members.end() || pulse_.interrupted()) return;
+    Member again = stepping_.another(first - members.begin());
+    result_.step_bound = stability / (1.01 * again.curvature(stepping_.context()));
+  }
+
+  void finish() {
     if (!records_.lost() && !state_refused_) records_.hand_over();
     for (Index b = 0; b < stepping_.count(); ++b) {
       const Member& member = stepping_.member(b);
@@ -207,9 +224,6 @@ class Run {
       if (!member.diverged || result_.diverged_step >= 0) continue;
       result_.diverged_step = member.step;
       result_.last_loss = member.last_loss;
-      if (!watch_.stopped() && !pulse_.interrupted())
-        result_.step_bound =
-            stability / (1.01 * stepping_.another(b).curvature(stepping_.context()));
     }
     result_.status = interrupted()                 ? Status::interrupted
                      : result_.diverged_step >= 0  ? Status::diverged
@@ -245,7 +259,9 @@ MemberSource<T, Member<T>> members_on_all_samples(const Training<T>& training, b
     throw std::invalid_argument(
         std::string("train_output is for the CPU, it is not available on ") + kernels.isa);
   const double slopes_memory = training.exec.slopes_memory / double(training.nets.B);
-  return {make_fleet ? make_fleet(training.nets, training.train, training.loss) : nullptr,
+  return {make_fleet ? make_fleet(training.nets, training.train,
+                                  {training.loss, training.train.X.rows, false})
+                     : nullptr,
           [&training, &kernels, train_output, slopes_memory](Index b, Fleet<T>* fleet) {
             const NetworkView<T> net = training.nets.member(b);
             const DataView<T> data = training.train.member(b);

@@ -17,7 +17,6 @@
 #include "archive.hpp"
 #include "asymfast/train.hpp"
 #include "backend.hpp"
-#include "ranks.hpp"
 #include "train/methods/method.hpp"
 
 namespace asymfast {
@@ -123,7 +122,7 @@ class Stepping {
 
   // Chooses the methods; the members stand at the start.
   void choose_methods(const MakeMethod& make) {
-    for (Index b = 0; b < count() && !watch_.stopped(); ++b) methods_.push_back(make(b));
+    for (Index b = 0; b < count(); ++b) methods_.push_back(make(b));
   }
 
   Context context() { return context(threads_); }
@@ -169,16 +168,12 @@ class Stepping {
 
   // Carries all running members to the goal. After every slice of about this time, so that the
   // owner of the watch is never long away from it, pauses() is asked; meanwhile() is run where a
-  // device does the steps. False: paused or stopped before.
+  // device does the steps. False: paused before.
   template <class Pauses, class Meanwhile>
   bool advance_to(const Goal& goal, Clock::duration slice, Pauses&& pauses, Meanwhile&& meanwhile) {
-    for (;;) {
-      const bool reached =
-          side_by_side() ? run_fleet(goal, slice, meanwhile) : run_members(goal, slice);
-      if (watch_.stopped()) return false;
-      if (reached) return true;
+    while (!(side_by_side() ? run_fleet(goal, slice, meanwhile) : run_members(goal, slice)))
       if (pauses()) return false;
-    }
+    return true;
   }
 
   void serialise(Archive& archive) {
@@ -215,7 +210,6 @@ class Stepping {
     for_members([&](Index b, const Context& context) {
       const auto deadline = Clock::now() + share;
       while (!member(b).diverged && !method(b).step(member(b), goal, context)) {
-        if (watch_.stopped()) return;
         if (b == 0) publish();
         if (pulse_.interrupted() || Clock::now() > deadline) {
           reached = false;

@@ -32,6 +32,11 @@ inline std::vector<double> symmetric_part(const double* A, Index N) {
   return out;
 }
 
+inline std::vector<double> difference(std::vector<double> a, const std::vector<double>& b) {
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] -= b[i];
+  return a;
+}
+
 // |v| of `count` numbers.
 template <class T>
 double norm(const T* v, Index count) {

@@ -31,7 +31,6 @@ class Dopri5 : public Dense<T> {
     engine.save();
     for (std::size_t i = 0; i < kStages; ++i) {
       engine.stage({i == 0 ? -1 : slots_[i], along(-h, kA[i]), i + 1 == kStages}, context);
-      if (context.watch.stopped()) return false;
       member.evaluations += i > 0;
     }
     keep_gradient(member, kStages, context);
@@ -42,7 +41,6 @@ class Dopri5 : public Dense<T> {
       engine.push(estimate, output_error.data(), context);
       std::vector<T> weight_error = member.weights();
       engine.combine(estimate, weight_error.data());
-      if (context.watch.stopped()) return false;
       error = norm(output_error);
       reach = member.reach(weight_error.data(), context);
     }

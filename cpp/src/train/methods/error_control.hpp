@@ -113,7 +113,6 @@ class Dense : public Method<Member<T>> {
         member.diverged = hopeless(h, front_, first_step_);
         if (member.diverged) return true;
         done = attempt(member, h, context);
-        if (!done && context.watch.stopped()) return false;
       }
       ++member.step;
       member.time = std::min(front_, goal.leg_end);
@@ -122,7 +121,6 @@ class Dense : public Method<Member<T>> {
     }
     if (!further || goal.leg_end < front_) {
       interpolate(member, goal.leg_end, context);
-      if (context.watch.stopped()) return false;
       member.time = goal.leg_end;
     }
     return member.time >= goal.leg_end || member.step >= goal.step;

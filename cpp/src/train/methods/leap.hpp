@@ -46,18 +46,15 @@ class Leap : public Method<Member<T>> {
   bool step(Member<T>& member, const Goal& goal, const Context& context) override {
     if (member.step >= goal.step) return true;
     if (goal.step > front_) {
-      if (leaps()) {
-        if (!leap(member, context)) return false;
-      } else {
+      if (!leaps())
         step_plainly(member, context);
-        if (context.watch.stopped()) return false;
-      }
+      else if (!leap(member, context))
+        return false;
       stand_at(member, std::min(front_, goal.step));
       if (member.diverged) return true;
     }
     if (goal.step < front_ || (goal.step == front_ && moved_)) {
       interpolate(member, goal.step, context);
-      if (context.watch.stopped()) return false;
       stand_at(member, goal.step);
     }
     return member.step >= goal.step;
@@ -140,7 +137,6 @@ class Leap : public Method<Member<T>> {
     if (r_.empty()) {
       r_ = member.residual();
       look(member, context);
-      if (context.watch.stopped()) return;
     }
     if (moved_) member.engine->restart(context);
     moved_ = false;
@@ -149,7 +145,6 @@ class Leap : public Method<Member<T>> {
     Update plain;
     plain.along_gradient = -descent_.lr, plain.commit = true;
     member.engine->advance(plain, context);
-    if (context.watch.stopped()) return;
     ++member.evaluations;
     ++front_, ++since_;
     r_ = member.residual();
@@ -166,7 +161,6 @@ class Leap : public Method<Member<T>> {
     const bool known = keep_matrix(member, Nodes(1, here), r_, share(shortest_), context);
     member.engine->restart(context);
     account_.charge(member, 2 * account_.unit());
-    if (context.watch.stopped()) return;
     if (!known) {
       outputs_.past.forget_free_slot();
     } else {
@@ -204,17 +198,14 @@ class Leap : public Method<Member<T>> {
     engine.save();
     engine.move(move_along<T>(past, found.moments, -h_, ahead.slot, true), context);
     moved_ = true;
-    if (context.watch.stopped()) return false;
     ++member.evaluations;
     std::vector<double> r = member.residual();
     if (!(engine.loss() <= member.loss_limit)) return reject(member, steps, 0.2);
     if (corrects_ && !go_again(member, all, steps, tolerated, r, found, context))
-      return !context.watch.stopped() && reject(member, steps, 0.2);
+      return reject(member, steps, 0.2);
 
-    std::vector<double> defect(r);
-    for (std::size_t i = 0; i < r.size(); ++i) defect[i] -= found.r[i];
     const double ratio = outputs_.lasting_ratio(
-        defect, r, descent_.steps - front_ - steps,
+        difference(r, found.r), r, descent_.steps - front_ - steps,
         tolerated > rounding_ ? (tolerated - rounding_) / norm(r_) : 0, rounding_);
     const double loss = engine.loss(), rounding = rounding_of(member);
     if (!(ratio <= 1) || !(loss <= member.loss_limit)) {
@@ -222,7 +213,7 @@ class Leap : public Method<Member<T>> {
       return reject(member, steps, ratio > 1 ? std::clamp(factor, 0.2, 0.9) : 0.2);
     }
     if (!corrects_ && !keep_matrix(member, all, r, tolerated / norm(r), context))
-      return !context.watch.stopped() && reject(member, steps, 0.2);
+      return reject(member, steps, 0.2);
     start_r_ = std::move(r_), r_ = std::move(r);
     start_ = front_, last_order_ = outputs_.past.order();
     front_ += steps, since_ = 0;
@@ -234,7 +225,7 @@ class Leap : public Method<Member<T>> {
 
   // The leap once more with J and A at its end, where the residual was r, among the points, and
   // again with those of the strong nodes at the end of that: r and `found` become those of its new
-  // end. False: the next step is too long, or the call was abandoned.
+  // end. False: the next step is too long.
   bool go_again(Member<T>& member, const Nodes& all, Index steps, double tolerated,
                 std::vector<double>& r, Solution& found, const Context& context) {
     Engine<T>& engine = *member.engine;
@@ -244,7 +235,6 @@ class Leap : public Method<Member<T>> {
       const Index into = part == Part::all ? all[0].slot : -1;
       engine.restore();
       engine.move(move_along<T>(all, found.moments, -h_, into, true), context);
-      if (context.watch.stopped()) return false;
       ++member.evaluations;
       r = member.residual();
     }
@@ -289,9 +279,9 @@ class Leap : public Method<Member<T>> {
     }
     const Nodes all = outputs_.past.newest(last_order_ + 1);
     const double error = move_back(member, step, all, context);
-    if (error <= 1 || corrects_ || context.watch.stopped()) return;
+    if (error <= 1 || corrects_) return;
     const double other = move_back(member, step, {all.begin() + 1, all.end()}, context);
-    if (error < other && !context.watch.stopped()) move_back(member, step, all, context);
+    if (error < other) move_back(member, step, all, context);
   }
 
   // The error of the outputs there, beside what is allowed.
@@ -303,10 +293,8 @@ class Leap : public Method<Member<T>> {
     const Solution rest = solve(member, nodes, step, front_ - step, there.r, tolerated, context);
     member.engine->move(move_along<T>(nodes, rest.moments, h_, -1, false), context);
     ++member.evaluations;
-    if (context.watch.stopped()) return 0;
-    std::vector<double> defect = member.residual();
-    for (std::size_t i = 0; i < defect.size(); ++i) defect[i] -= there.r[i];
-    return norm(defect) / (kSafety * descent_.rtol * norm(there.r) + rounding_);
+    return norm(difference(member.residual(), there.r)) /
+           (kSafety * descent_.rtol * norm(there.r) + rounding_);
   }
 
   Solution solve(Member<T>& member, const Nodes& nodes, Index from, Index steps,
@@ -320,8 +308,7 @@ class Leap : public Method<Member<T>> {
     account_.charge(member, outputs_.renew_basis(context));
   }
 
-  // A at nodes[0], where the engine's base is, with residual r. False: the next step is too long,
-  // or the call was abandoned.
+  // A at nodes[0], where the engine's base is, with residual r. False: the next step is too long.
   bool keep_matrix(Member<T>& member, const Nodes& nodes, const std::vector<double>& r,
                    double relative, const Context& context, Part part = Part::all) {
     const auto mean = next_step_.mean(member, nodes, r, h_, relative, kScratchSlot, context);
@@ -331,7 +318,7 @@ class Leap : public Method<Member<T>> {
                     part == Part::all
                         ? outputs_.keep(*member.engine, *mean, nodes[0], r, steps, context)
                         : outputs_.renew_strong(*member.engine, *mean, nodes[0], r, context));
-    return !context.watch.stopped();
+    return true;
   }
 
   Index N_;  // outputs

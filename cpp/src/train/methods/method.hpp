@@ -49,7 +49,6 @@ class EqualSteps : public Method<Member> {
   bool step(Member& member, const Goal& goal, const Context& context) override {
     if (this->steps_to(member, goal) == 0) return true;
     advance(member, context);
-    if (context.watch.stopped()) return false;
     take(member, 1);
     member.check();
     return this->steps_to(member, goal) == 0;

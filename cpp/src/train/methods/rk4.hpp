@@ -93,14 +93,11 @@ class AdaptiveRk4 : public Method<Member<T>> {
     const double residual = norm(member.residual());
     engine.save();
     member.advance(rk4_stages(2 * h), context);
-    if (context.watch.stopped()) return false;
     const std::vector<double> far_outputs(engine.outputs(), engine.outputs() + member.y.size());
     std::vector<T> far = member.weights();
     start_again(engine, context);
     member.advance(rk4_stages(h), context);
-    if (context.watch.stopped()) return false;
     member.advance(rk4_stages(h), context);
-    if (context.watch.stopped()) return false;
 
     const double error = distance(engine.outputs(), far_outputs.data(), member.y.size());
     const double reach = member.reach_from(std::move(far), context);

@@ -49,7 +49,6 @@ class Tangent : public Dense<T> {
     const Node ahead{this->end_of_step(h), past_.free_slot()};
     const auto predicted = solve(member, past, this->front_, h, r_, tolerated, context);
     engine.move(move_along<T>(past, predicted.moments, -1, ahead.slot, false), context);
-    if (context.watch.stopped()) return false;
     ++member.evaluations;
     if (!(engine.loss() <= member.loss_limit))
       return reject(member, h, 0.2, std::numeric_limits<double>::infinity(), context);
@@ -62,7 +61,6 @@ class Tangent : public Dense<T> {
     const auto errors = past_.extrapolation_errors(ahead, whole, 1);
     engine.save();
     engine.move(move_along<T>(all, corrected.moments, -1, ahead.slot, true), context);
-    if (context.watch.stopped()) return false;
     ++member.evaluations;
 
     std::vector<double> r = member.residual();
@@ -78,7 +76,6 @@ class Tangent : public Dense<T> {
     control_.accept(member, tolerated, context);
 
     keep_theta(member, ahead.slot, context);
-    if (context.watch.stopped()) return false;
     last_order_ = past_.order();
     start_r_ = std::exchange(r_, std::move(r));
     past_.push(ahead);
@@ -100,9 +97,7 @@ class Tangent : public Dense<T> {
           solve(member, all, this->start_, this->last_h_, start_r_, accuracy, context);
       const auto part =
           solve(member, all, this->start_, time - this->start_, start_r_, accuracy, context);
-      std::vector<double> moments(whole.moments);
-      for (std::size_t i = 0; i < moments.size(); ++i) moments[i] -= part.moments[i];
-      back = move_along<T>(all, moments, 1, -1, false);
+      back = move_along<T>(all, difference(whole.moments, part.moments), 1, -1, false);
     }
     member.engine->move(back, context);
   }
