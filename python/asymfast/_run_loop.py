@@ -6,7 +6,7 @@ import base64
 import math
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict
 from os import PathLike
@@ -659,7 +659,7 @@ def of_steps(
     return Schedule(record_every=record.every or every or math.ceil(last / RECORDS))
 
 
-class ProgressBar:
+class ProgressBar(AbstractContextManager["ProgressBar"]):
     """A line on stderr, drawn by tqdm: how far, the loss, the time left.
 
     Pass it as ``progress=`` of a training function in a ``with`` block, which clears the line. It
@@ -698,9 +698,6 @@ class ProgressBar:
         """Clear the line. The bar draws nothing afterwards; calling it again does no harm."""
         if self._bar is not None:
             self._bar.close()
-
-    def __enter__(self) -> ProgressBar:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()

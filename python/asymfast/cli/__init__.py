@@ -22,16 +22,8 @@ import numpy as np
 
 import asymfast as af
 from asymfast import _build
+from asymfast.cli import _common as common
 from asymfast.cli import bench, certify, study, train
-from asymfast.cli._common import (
-    BAD_INPUT,
-    INCOMPLETE,
-    INTERRUPTED,
-    CommandError,
-    Parser,
-    command,
-    text_table,
-)
 
 # Extra by extra, what each installs: pip install 'asymfast[plot]'.
 _EXTRAS = {
@@ -75,25 +67,25 @@ def main(argv: Sequence[str] | None = None) -> int:
                 warnings.showwarning = _warn
                 code: int = options.execute(options)
             sys.stdout.flush()
-        except CommandError as stopped:
+        except common.CommandError as stopped:
             return _fail(options.command, str(stopped), stopped.exit_code)
         except MemoryError as shortage:
-            return _fail(options.command, f"not enough memory: {shortage}", INCOMPLETE)
+            return _fail(options.command, f"not enough memory: {shortage}", common.INCOMPLETE)
         except KeyboardInterrupt:
-            return _fail(options.command, "interrupted", INTERRUPTED)
+            return _fail(options.command, "interrupted", common.INTERRUPTED)
         except BrokenPipeError:
             # The reader of our output has gone (`| head`). The interpreter flushes stdout once
             # more on its way out; give it somewhere to write.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return INCOMPLETE
+            return common.INCOMPLETE
         except OSError as refused:  # a full disk, at the end of a run
             what = ""
             if refused.errno is not None:  # None: of a library, such as a time-out of Dask
                 what = f"cannot write {'the results' if refused.filename else 'to stdout'}: "
-            return _fail(options.command, f"{what}{refused}", INCOMPLETE)
+            return _fail(options.command, f"{what}{refused}", common.INCOMPLETE)
         except (ValueError, ImportError, RuntimeError, OverflowError) as refused:
             message = str(refused).removeprefix(f"{options.command}: ").removeprefix("asymfast: ")
-            return _fail(options.command, message, BAD_INPUT)
+            return _fail(options.command, message, common.BAD_INPUT)
         return code
 
 
@@ -126,8 +118,8 @@ def _fail(command: str, message: str, code: int) -> int:
     return code
 
 
-def _parser() -> Parser:
-    parser = Parser(
+def _parser() -> common.Parser:
+    parser = common.Parser(
         prog="asymfast",
         description="Shallow neural networks with asymmetrical node scaling.",
         epilog="Exit codes: 0 everything was done; 1 the work began but did not all succeed; 2 the "
@@ -143,7 +135,7 @@ def _parser() -> Parser:
     )
     for module in (train, certify, study, bench):
         module.register(commands)
-    command(commands, info).epilog = None  # it has no options
+    common.command(commands, info).epilog = None  # it has no options
     return parser
 
 
@@ -171,7 +163,7 @@ def info(_options: argparse.Namespace) -> int:
     rows = [[name, _shown(value)] for name, value in af.build_config().items()]
     rows += [["python", platform.python_version()], ["numpy", np.__version__]]
     rows += [[f"extra: {extra}", _extra(extra, names)] for extra, names in _EXTRAS.items()]
-    print(text_table([], rows, left=2))
+    print(common.text_table([], rows, left=2))
     return 0
 
 

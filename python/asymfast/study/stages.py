@@ -283,7 +283,7 @@ def transfer(
             dtype=F.dtype,
         )
         try:
-            external: Network | None = sgd(
+            external = sgd(
                 start,
                 F,
                 y_held,
@@ -296,9 +296,9 @@ def transfer(
                 threads=threads,
                 progress=progress or False,
             ).network
+            rows.append([*_risk(external, F, y_held), *_risk(external, F_test, y_test)])
         except DivergenceError:
-            external = None
-        rows.append([*_risk(external, F, y_held), *_risk(external, F_test, y_test)])
+            rows.append([np.inf, 0.0, np.inf, 0.0])
     loss, accuracy, test_loss, test_accuracy = np.array(rows).T
     arrays: Arrays = {"features": np.array(plan.features), "loss": loss, "test_loss": test_loss}
     if y_held.ndim == 2:
@@ -306,10 +306,8 @@ def transfer(
     return arrays, {"axes": dict.fromkeys(arrays, ("features",))}
 
 
-def _risk(network: Network | None, F: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
-    """Mean squared error, infinite where training diverged, and accuracy."""
-    f = None if network is None else network(F)
-    if f is None or not np.isfinite(f).all():
-        return np.inf, 0.0
+def _risk(network: Network, F: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
+    """Mean squared error and accuracy."""
+    f = network(F)
     right = f.argmax(axis=-1) == y.argmax(axis=-1)  # of one output: not used
     return float(np.mean((f.astype(np.float64) - y) ** 2)), float(np.mean(right))

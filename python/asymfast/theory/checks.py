@@ -231,14 +231,10 @@ def statement(**domains: Domain) -> Callable[[Callable[P, R]], Callable[P, R]]:
                     raise
                 if not kwargs.keys() <= signature.parameters.keys():
                     raise _check.unknown_keyword(fn, kwargs, signature.parameters) from None
-                remedy = ""
-                if "too many positional" in str(error):
-                    named = [
-                        f"{p.name}="
-                        for p in signature.parameters.values()
-                        if p.kind is p.KEYWORD_ONLY
-                    ]
-                    remedy = f"; pass by name: {', '.join(named)}" if named else ""
+                every = signature.parameters.values()
+                named = ", ".join(f"{one.name}=" for one in every if one.kind is one.KEYWORD_ONLY)
+                too_many = named and "too many positional" in str(error)
+                remedy = f"; pass by name: {named}" if too_many else ""
                 raise type(error)(f"{fn}: {error}{remedy}") from None
             finally:
                 _called.reset(token)

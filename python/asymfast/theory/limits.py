@@ -12,18 +12,10 @@ import numpy as np
 
 import asymfast._optional as _optional
 import asymfast.theory.expectations as expectations
+import asymfast.theory.scaling as scaling
 from asymfast.theory.activations import ACTIVATIONS, Floats
 from asymfast.theory.checks import FLAG, Array, count, mirrored, number, optional, statement
 from asymfast.theory.expectations import RowGeometry, row_geometry
-from asymfast.theory.scaling import (
-    ZIPF,
-    feature_learning_measure,
-    node_scaling_parts,
-    normalised,
-    require_one,
-    zipf_tail,
-    zipf_weights,
-)
 
 __all__ = [
     "Kappa",
@@ -252,7 +244,7 @@ def _spread(X: Floats, activation: str, K: Floats) -> float:
     return math.sqrt(max(0.0, float(np.sum(second - (K / unit) ** 2))))
 
 
-@statement(alpha=optional(ZIPF))
+@statement(alpha=optional(scaling.ZIPF))
 def ntg_variance(
     X: Array,
     gamma: float,
@@ -277,7 +269,7 @@ def ntg_variance(
     >>> [f"{af.theory.ntg_variance(X, gamma, 0.5):.4f}" for gamma in (0.0, 0.5, 1.0)]
     ['0.0243', '0.0061', '0.0000']
     """
-    return c_0(X, activation) * feature_learning_measure(gamma, alpha, weights=weights)
+    return c_0(X, activation) * scaling.feature_learning_measure(gamma, alpha, weights=weights)
 
 
 class Truncation(NamedTuple):
@@ -300,7 +292,7 @@ class Truncation(NamedTuple):
     sure: float
 
 
-@statement(alpha=optional(ZIPF), terms=optional(count(1, _MOST_TERMS)), return_bound=FLAG)
+@statement(alpha=optional(scaling.ZIPF), terms=optional(count(1, _MOST_TERMS)), return_bound=FLAG)
 def limiting_ntg(
     X: Array,
     gamma: float,
@@ -376,17 +368,17 @@ def _limit(
     K = mean_ntg(X, activation)
     if gamma == 1:
         return lambda rng: K, Truncation(0, 0.0, 0.0)
-    require_one(alpha, weights)
+    scaling.require_one(alpha, weights)
     spread = (1 - gamma) * _spread(X, activation, K)
     if alpha is None:
-        t, missing, rms = normalised(np.asarray(weights)), 0.0, 0.0
+        t, missing, rms = scaling.normalised(np.asarray(weights)), 0.0, 0.0
     else:
         if terms is None:
             size = float(np.linalg.norm(K / _largest(K)))
             terms = _enough_terms(spread, alpha, tol, size)
-        t = zipf_weights(terms, alpha)
-        missing = zipf_tail(alpha, terms)
-        rms = _largest(K) * spread * math.sqrt(zipf_tail(alpha, terms, 2.0))
+        t = scaling.zipf_weights(terms, alpha)
+        missing = scaling.zipf_tail(alpha, terms)
+        rms = _largest(K) * spread * math.sqrt(scaling.zipf_tail(alpha, terms, 2.0))
     largest = float(np.max(np.sum(X**2, axis=1))) / X.shape[1]
     sure = 2 * (1 - gamma) * missing * ACTIVATIONS[activation].slope_sup ** 2 * largest
 
@@ -413,7 +405,7 @@ def _weighted_ntg(X: Floats, lam: Any, name: str, generator: np.random.Generator
 def _enough_terms(spread: float, alpha: float, tol: float, size: float) -> int:
     """The smallest power of 2 of terms whose truncation error has an rms of at most tol * size."""
     terms = 1
-    while spread * math.sqrt(zipf_tail(alpha, terms, 2.0)) > tol * size:
+    while spread * math.sqrt(scaling.zipf_tail(alpha, terms, 2.0)) > tol * size:
         terms *= 2
         if terms > _MOST_TERMS:
             raise ValueError(
@@ -542,7 +534,7 @@ def min_eigenvalue_law(
     """
     kappa = kappa_n(X, activation).value
     if m is not None:
-        lam: Any = sum(node_scaling_parts(m, gamma, alpha, weights=weights))
+        lam: Any = sum(scaling.node_scaling_parts(m, gamma, alpha, weights=weights))
         draw: Callable[[np.random.Generator], Floats] = functools.partial(
             _weighted_ntg, X, lam, activation
         )
