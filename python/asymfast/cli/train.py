@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,26 +86,19 @@ def train(options: argparse.Namespace) -> int:
             common.require_figures()
         samples = common.samples_of(options, options.test_fraction)
     _require_moderate(samples, np.dtype(options.dtype))
-    network = common.network_of(
-        options,
-        samples.X_train.shape[1],
-        options.seed,
-        outputs=len(samples.columns.targets),
-        bias=options.bias,
-    )
+    work = _Training(options, samples)
     files = (*_NUMBERS, *_FIGURES)
     with common.results_folder(options, f"asymfast-{options.file.stem}", files) as folder:
-        _announce(options, samples)
+        work.announce()
         started = time.monotonic()
-        outcome = _train(options, samples, network, folder / common.CHECKPOINT)
+        outcome = work.train(folder / common.CHECKPOINT)
         seconds = time.monotonic() - started
-        norm = _initial_ntg_norm(options, samples, network)
-        written = _write(options, folder, samples, outcome, norm, seconds)
+        written = work.write(folder, outcome, seconds)
         if outcome.exit_code != common.INTERRUPTED:
             common.finished(folder)
-        _report(options, samples, outcome.run, norm)
+        work.report(outcome.run)
         print(f"{duration(seconds)} of training; ", end="")
-        draw = lambda: _draw(options, folder, samples, outcome.run)  # noqa: E731
+        draw = lambda: work.draw(folder, outcome.run)  # noqa: E731
         common.conclude(options, outcome, folder, written, draw)
     print(f"to predict the targets of new rows: asymfast predict {folder} NEW.csv")
     return 0
@@ -143,130 +137,186 @@ def _require_moderate(samples: Samples, dtype: np.dtype[Any]) -> None:
             )
 
 
-def _announce(options: argparse.Namespace, samples: Samples) -> None:
-    train, test = len(samples.y_train), len(samples.y_test)
-    columns = samples.columns
-    names, k = (*columns.names, *(["(ones)"] if options.bias else [])), len(columns.targets)
-    print(
-        f"{options.file.name}: {train} training and {test} test rows, {len(names)} inputs, "
-        f"target{'s' if k > 1 else ''} {', '.join(columns.targets)}"
-    )
-    print(f"{common.left_out(samples)}inputs: {listed(names)}")
-    if samples.constant_columns:
-        print(f"inputs without effect, constant in training: {listed(samples.constant_columns)}")
-    for name in samples.nearly_targets:
+class _Training:
+    """A network at its start, and the samples of a table that it is trained on."""
+
+    def __init__(self, options: argparse.Namespace, samples: Samples) -> None:
+        self.options, self.samples, self.columns = options, samples, samples.columns
+        d, k = samples.X_train.shape[1], len(self.columns.targets)
+        self.network = common.network_of(options, d, options.seed, outputs=k, bias=options.bias)
+        wanted = _NTG_SAMPLES if options.ntg_on is None else options.ntg_on
+        self.watched = min(wanted, len(samples.y_train))  # samples that the NTG is measured on
+
+    @cached_property
+    def ntg_norm(self) -> float | None:
+        """Frobenius norm of the recorded NTG before training; None without an NTG."""
+        if not self.watched:
+            return None
+        X = self.samples.X_train[: self.watched].astype(self.options.dtype)
+        return float(np.linalg.norm(self.network.ntg(X, threads=self.options.threads)))
+
+    def announce(self) -> None:
+        """Print what is trained on what."""
+        options, samples, columns = self.options, self.samples, self.columns
+        train, test = len(samples.y_train), len(samples.y_test)
+        names, k = (*columns.names, *(["(ones)"] if options.bias else [])), len(columns.targets)
         print(
-            f"the input {name} is nearly a target (correlation above 0.95); if it is not known "
-            f"when predicting, leave it out: --drop {name!r}"
+            f"{options.file.name}: {train} training and {test} test rows, {len(names)} inputs, "
+            f"target{'s' if k > 1 else ''} {', '.join(columns.targets)}"
         )
-    common.announce(options, f"{options.loss} of the standardised target{'s' if k > 1 else ''}")
-    watched = _ntg_samples(options, samples)
-    if watched < train:
-        part = f"from the first {watched} of {train} training samples"
-        print(f"NTG and its smallest eigenvalue: {part if watched else 'not recorded'} (--ntg-on)")
-    repeated = watched - len(np.unique(samples.X_train[:watched], axis=0))
-    if repeated:
-        print(
-            f"{repeated} of the rows in the NTG repeat the inputs of another: "
-            "its smallest eigenvalue is 0 up to rounding"
-        )
-    sys.stdout.flush()  # training may take long; a reader behind a pipe sees what was asked for
+        print(f"{common.left_out(samples)}inputs: {listed(names)}")
+        if constant := samples.constant_columns:
+            print(f"inputs without effect, constant in training: {listed(constant)}")
+        for name in samples.nearly_targets:
+            print(
+                f"the input {name} is nearly a target (correlation above 0.95); if it is not known "
+                f"when predicting, leave it out: --drop {name!r}"
+            )
+        common.announce(options, f"{options.loss} of the standardised target{'s' if k > 1 else ''}")
+        watched = self.watched
+        if watched < train:
+            part = f"from the first {watched} of {train} training samples"
+            part = part if watched else "not recorded"
+            print(f"NTG and its smallest eigenvalue: {part} (--ntg-on)")
+        repeated = watched - len(np.unique(samples.X_train[:watched], axis=0))
+        if repeated:
+            print(
+                f"{repeated} of the rows in the NTG repeat the inputs of another: "
+                "its smallest eigenvalue is 0 up to rounding"
+            )
+        sys.stdout.flush()  # training may take long; a reader behind a pipe sees what was asked for
 
-
-def _ntg_samples(options: argparse.Namespace, samples: Samples) -> int:
-    wanted = _NTG_SAMPLES if options.ntg_on is None else options.ntg_on
-    return min(wanted, len(samples.y_train))
-
-
-def _train(
-    options: argparse.Namespace, samples: Samples, network: af.Network, checkpoint: Path
-) -> Outcome:
-    watched = _ntg_samples(options, samples)
-    tested = len(samples.y_test) > 0
-    settings: dict[str, Any] = {
-        "loss": options.loss,
-        "record": af.Record(
+    def train(self, checkpoint: Path) -> Outcome:
+        """Train as the options say."""
+        options, samples, watched = self.options, self.samples, self.watched
+        tested = len(samples.y_test) > 0
+        named = {name: getattr(options, name) for name in ("rtol", "method")}
+        record = af.Record(
             every=options.record_every, ntg=watched > 0, ntg_on=watched or None, eigmin=watched > 0
-        ),
-        "X_test": samples.X_test.astype(options.dtype) if tested else None,
-        "y_test": samples.y_test.astype(options.dtype) if tested else None,
-        "checkpoint": checkpoint,
-    }
-    if options.rtol is not None:
-        settings["rtol"] = options.rtol
-    if options.method is not None:
-        settings["method"] = options.method
-    X, y = (part.astype(options.dtype) for part in (samples.X_train, samples.y_train))
-    return common.trained(options, network, X, y, **settings)
+        )
+        X, y = (part.astype(options.dtype) for part in (samples.X_train, samples.y_train))
+        return common.trained(
+            options,
+            self.network,
+            X,
+            y,
+            loss=options.loss,
+            record=record,
+            X_test=samples.X_test.astype(options.dtype) if tested else None,
+            y_test=samples.y_test.astype(options.dtype) if tested else None,
+            checkpoint=checkpoint,
+            **{name: value for name, value in named.items() if value is not None},
+        )
 
+    def write(self, folder: Path, outcome: Outcome, seconds: float) -> list[str]:
+        """Write all numbers and return the names of the files."""
+        run = outcome.run
+        # The picture or the model of an earlier run in the same folder would pass for this run's.
+        for name in ("model.npz", *_FIGURES):
+            (folder / name).unlink(missing_ok=True)
+        run.save(folder / "run.npz")
+        if not run.diverged:
+            settings = common.settings_of(self.options)
+            about = {"settings": settings, "seed": self.options.seed, **run.config}
+            Model(run.network, self.columns, about).save(folder / "model.npz")
+        record = self.record(run)
+        common.write_rows(folder / "results.csv", list(record), zip(*record.values(), strict=True))
+        about = {"ending": outcome.message or "finished", "seconds": seconds, **self.summary(run)}
+        common.write_json(folder / "summary.json", about)
+        return [name for name in _NUMBERS if (folder / name).exists()]
 
-def _initial_ntg_norm(
-    options: argparse.Namespace, samples: Samples, network: af.Network
-) -> float | None:
-    """Return the Frobenius norm of the recorded NTG before training; None without an NTG."""
-    watched = _ntg_samples(options, samples)
-    if not watched:
-        return None
-    X = samples.X_train[:watched].astype(options.dtype)
-    return float(np.linalg.norm(network.ntg(X, threads=options.threads)))
+    def draw(self, folder: Path, run: af.Run) -> tuple[Path, ...]:
+        """Draw the figure and return its files."""
+        options = self.options
+        against: Literal["step", "time"] = "time" if options.flow else "step"
+        name = node_scaling_name(options.gamma, options.alpha, symbols=True)
+        shown = f"{options.file.name}, {', '.join(self.columns.targets)}"
+        shown = shown.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")
+        figure = plot.training_figure({name: run}, against=against, title=f"{shown}; {name}")
+        return plot.save(figure, folder / "figure")
 
+    def record(self, run: af.Run) -> dict[str, list[Any]]:
+        """The record by columns; None stands for what was not recorded."""
+        change, norm = run.ntg_change, self.ntg_norm
+        columns = {
+            "step": run.steps,
+            "time": run.time,
+            "loss": run.loss,
+            "test_loss": run.test_loss,
+            "weight_change_max": run.weight_change.max(axis=1),
+            "weight_change_mean": run.weight_change.mean(axis=1),
+            "ntg_change": change,
+            "ntg_change_relative": change / norm if change is not None and norm else None,
+            "ntg_eigmin": run.ntg_eigmin,
+        }
+        T = len(run.steps)
+        return {name: [None] * T if of is None else of.tolist() for name, of in columns.items()}
 
-# ------------------------------------------------------------------------------------- results
+    def report(self, run: af.Run) -> None:
+        """Print the record and the errors."""
+        print(f"\n{_table(self.record(run))}\n")
+        if self.ntg_norm is not None and run.ntg_eigmin is not None:
+            dtype = self.options.dtype
+            rounding = float(np.finfo(dtype).eps) * self.ntg_norm
+            if np.nanmin(run.ntg_eigmin) < rounding:
+                print(f"an eigenvalue below {rounding:.0e}, the rounding of {dtype}, may be zero")
+        trained, tested = self.root_mean_squares(run)
+        for k, target in enumerate(self.columns.targets):
+            errors = f"training {number(trained[k])}"
+            errors += "" if tested is None else f", test {number(tested[k])}"
+            print(f"root mean squared error in the units of {target}: {errors}")
 
+    def summary(self, run: af.Run) -> dict[str, Any]:
+        """Describe a run so that it can be repeated."""
 
-def _write(
-    options: argparse.Namespace,
-    folder: Path,
-    samples: Samples,
-    outcome: Outcome,
-    ntg_norm: float | None,
-    seconds: float,
-) -> list[str]:
-    """Write all numbers and return the names of the files."""
-    run = outcome.run
-    # The picture or the model of an earlier run in the same folder would pass for this run's.
-    for name in ("model.npz", *_FIGURES):
-        (folder / name).unlink(missing_ok=True)
-    run.save(folder / "run.npz")
-    if not run.diverged:
-        about = {"settings": common.settings_of(options), "seed": options.seed, **run.config}
-        Model(run.network, samples.columns, about).save(folder / "model.npz")
-    columns = _columns(run, ntg_norm)
-    common.write_rows(folder / "results.csv", list(columns), zip(*columns.values(), strict=True))
-    common.write_json(
-        folder / "summary.json",
-        _summary(options, samples, run, ntg_norm, seconds, outcome.message or "finished"),
-    )
-    return [name for name in _NUMBERS if (folder / name).exists()]
+        def described(names: Any, means: Any, scales: Any) -> list[dict[str, Any]]:
+            each = zip(names, means, scales, strict=True)
+            return [{"column": name, "mean": mean, "scale": scale} for name, mean, scale in each]
 
+        trained, tested = self.root_mean_squares(run)
+        samples, columns = self.samples, self.columns
+        targets = described(columns.targets, columns.target_mean, columns.target_scale)
+        several = len(targets) > 1
+        return {
+            "settings": common.settings_of(self.options),
+            "data": {
+                "file": str(self.options.file),
+                "training_rows": len(samples.y_train),
+                "test_rows": len(samples.y_test),
+                "rows_left_out": samples.left_out,
+                "split": "the test rows come first in default_rng([seed, 1]).permutation(rows)",
+                "inputs": described(columns.names, columns.input_mean, columns.input_scale),
+                "target": targets if several else targets[0],
+                "categories": columns.categories,
+                "prediction": "asymfast predict, or asymfast.load_model(folder).predict(table); "
+                "target = mean + scale * run.network((inputs - mean) / scale)",
+            },
+            "ntg_initial_norm": self.ntg_norm,
+            "final": {
+                **{name: values[-1] for name, values in self.record(run).items()},
+                "training_rmse_in_target_units": trained if several else trained[0],
+                "test_rmse_in_target_units": tested if several or tested is None else tested[0],
+            },
+            "run": run.config,
+            "build": af.build_config(),
+        }
 
-def _draw(
-    options: argparse.Namespace, folder: Path, samples: Samples, run: af.Run
-) -> tuple[Path, ...]:
-    against: Literal["step", "time"] = "time" if options.flow else "step"
-    name = node_scaling_name(options.gamma, options.alpha, symbols=True)
-    shown = f"{options.file.name}, {', '.join(samples.columns.targets)}"
-    shown = shown.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")
-    figure = plot.training_figure({name: run}, against=against, title=f"{shown}; {name}")
-    return plot.save(figure, folder / "figure")
+    def root_mean_squares(self, run: af.Run) -> tuple[list[float], list[float] | None]:
+        """Errors of the final network in the units of every target, on training and test rows."""
+        samples, scale = self.samples, self.columns.target_scale
 
+        def errors(X: Floats, y: Floats, value: float) -> list[float]:
+            if len(scale) == 1:
+                mean_square = value if self.options.loss == "mse" else 2.0 * value / len(y)
+                return [float(scale[0]) * math.sqrt(mean_square)]
+            dtype = run.network.dtype
+            difference = run.network(X.astype(dtype)).astype(np.float64) - y
+            return [float(one) for one in scale * np.sqrt(np.mean(difference**2, axis=0))]
 
-def _columns(run: af.Run, ntg_norm: float | None) -> dict[str, list[Any]]:
-    """The record by columns; None stands for what was not recorded."""
-    change = run.ntg_change
-    columns = {
-        "step": run.steps,
-        "time": run.time,
-        "loss": run.loss,
-        "test_loss": run.test_loss,
-        "weight_change_max": run.weight_change.max(axis=1),
-        "weight_change_mean": run.weight_change.mean(axis=1),
-        "ntg_change": change,
-        "ntg_change_relative": change / ntg_norm if change is not None and ntg_norm else None,
-        "ntg_eigmin": run.ntg_eigmin,
-    }
-    T = len(run.steps)
-    return {name: [None] * T if of is None else of.tolist() for name, of in columns.items()}
+        trained = errors(samples.X_train, samples.y_train, float(run.loss[-1]))
+        if run.test_loss is None:
+            return trained, None
+        return trained, errors(samples.X_test, samples.y_test, float(run.test_loss[-1]))
 
 
 # Columns on the screen: title and how a number is written.
@@ -288,89 +338,6 @@ def _table(columns: dict[str, list[Any]]) -> str:
     shown = [name for name in _SHOWN if columns[name][0] is not None]
     rows = [[_SHOWN[name][1](columns[name][t]) for name in shown] for t in places]
     return common.text_table([_SHOWN[name][0] for name in shown], rows)
-
-
-def _report(
-    options: argparse.Namespace, samples: Samples, run: af.Run, ntg_norm: float | None
-) -> None:
-    print(f"\n{_table(_columns(run, ntg_norm))}\n")
-    if ntg_norm is not None and run.ntg_eigmin is not None:
-        rounding = float(np.finfo(options.dtype).eps) * ntg_norm
-        if np.nanmin(run.ntg_eigmin) < rounding:
-            print(
-                f"an eigenvalue below {rounding:.0e}, the rounding of {options.dtype}, may be zero"
-            )
-    trained, tested = _root_mean_squares(options.loss, samples, run)
-    for k, target in enumerate(samples.columns.targets):
-        test = "" if tested is None else f", test {number(tested[k])}"
-        print(
-            f"root mean squared error in the units of {target}: training {number(trained[k])}{test}"
-        )
-
-
-def _summary(
-    options: argparse.Namespace,
-    samples: Samples,
-    run: af.Run,
-    ntg_norm: float | None,
-    seconds: float,
-    ending: str,
-) -> dict[str, Any]:
-    """Describe a run so that it can be repeated."""
-
-    def described(names: Any, means: Any, scales: Any) -> list[dict[str, Any]]:
-        each = zip(names, means, scales, strict=True)
-        return [{"column": name, "mean": mean, "scale": scale} for name, mean, scale in each]
-
-    trained, tested = _root_mean_squares(options.loss, samples, run)
-    columns = samples.columns
-    targets = described(columns.targets, columns.target_mean, columns.target_scale)
-    several = len(targets) > 1
-    return {
-        "ending": ending,
-        "seconds": seconds,
-        "settings": common.settings_of(options),
-        "data": {
-            "file": str(options.file),
-            "training_rows": len(samples.y_train),
-            "test_rows": len(samples.y_test),
-            "rows_left_out": samples.left_out,
-            "split": "the test rows come first in default_rng([seed, 1]).permutation(rows)",
-            "inputs": described(columns.names, columns.input_mean, columns.input_scale),
-            "target": targets if several else targets[0],
-            "categories": columns.categories,
-            "prediction": "asymfast predict, or asymfast.load_model(folder).predict(table); "
-            "target = mean + scale * run.network((inputs - mean) / scale)",
-        },
-        "ntg_initial_norm": ntg_norm,
-        "final": {
-            **{name: values[-1] for name, values in _columns(run, ntg_norm).items()},
-            "training_rmse_in_target_units": trained if several else trained[0],
-            "test_rmse_in_target_units": tested if several or tested is None else tested[0],
-        },
-        "run": run.config,
-        "build": af.build_config(),
-    }
-
-
-def _root_mean_squares(
-    loss: str, samples: Samples, run: af.Run
-) -> tuple[list[float], list[float] | None]:
-    """Errors of the final network in the units of every target, on training and test rows."""
-    scale = samples.columns.target_scale
-
-    def errors(X: Floats, y: Floats, value: float) -> list[float]:
-        if len(scale) == 1:
-            mean_square = value if loss == "mse" else 2.0 * value / len(y)
-            return [float(scale[0]) * math.sqrt(mean_square)]
-        dtype = run.network.dtype
-        difference = run.network(X.astype(dtype)).astype(np.float64) - y
-        return [float(one) for one in scale * np.sqrt(np.mean(difference**2, axis=0))]
-
-    trained = errors(samples.X_train, samples.y_train, float(run.loss[-1]))
-    if run.test_loss is None:
-        return trained, None
-    return trained, errors(samples.X_test, samples.y_test, float(run.test_loss[-1]))
 
 
 # ------------------------------------------------------------------------------------- predict
