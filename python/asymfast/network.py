@@ -197,11 +197,6 @@ class Network(Exports):
             sigma((w_j.x + bias_j) / sqrt(d + 1)). As large as a standardised input; the paper's
             network has none.
 
-        Returns
-        -------
-        Network
-            With gamma and alpha as given; an ensemble where one of them or rng is a sequence.
-
         Raises
         ------
         TypeError, ValueError

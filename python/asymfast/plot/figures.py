@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -103,18 +103,19 @@ def training_figure(
         if not len(run.steps):
             raise ValueError(f"{fn}: the run {name!r} has no records to draw")
 
-    def lines(values: Callable[[Run], Floats | None]) -> list[style.Line | None]:
-        """Of every run a name, places of the records, and what it has recorded."""
+    def lines(recorded: str) -> list[style.Line | None]:
+        """Of every run a name, places of the records, and what it has recorded (B, T, ...)."""
+        found = [(name, run, getattr(run, recorded)) for name, run in named.items()]
         return [
-            None if (found := values(run)) is None else (name, _places(run, against), found)
-            for name, run in named.items()
+            None if values is None else (name, _places(run, against), _members(run, values))
+            for name, run, values in found
         ]
 
     with style.drawing(fn) as figure:
         named = {style.readable(str(name)): run for name, run in runs.items()}
         loss, weights, change, eigenvalue = figure.subplots(2, 2, sharex=True).flat
-        tests = lines(lambda run: _members(run, run.test_loss))
-        style.panel(loss, lines(lambda run: _members(run, run.loss)), log=True)
+        tests = lines("test_loss")
+        style.panel(loss, lines("loss"), log=True)
         for line, colour in zip(tests, style.COLOURS, strict=False):
             if line is not None:
                 mean = np.ma.masked_invalid(line[2].mean(axis=0))
@@ -123,17 +124,17 @@ def training_figure(
         symbols = {_LOSS_SYMBOLS.get(str(run.config.get("loss")), "loss") for run in runs.values()}
         loss.set_ylabel(symbols.pop() if len(symbols) == 1 else "loss")
 
-        moved = lines(lambda run: _most_moved(_members(run, run.weight_change), top))
+        moved = [(*line[:2], _most_moved(line[2], top)) for line in lines("weight_change") if line]
         style.panel(weights, moved)
-        followed = min(line[2].shape[-1] for line in moved if line is not None)
+        followed = min(values.shape[-1] for *_, values in moved)
         nodes = f"{followed} nodes" if followed > 1 else "node"
         weights.set_title(f"(b) weight change of the top {nodes}")
         weights.set_ylabel(r"$\Vert w_{tj} - w_{0j} \Vert$")
 
-        style.panel(change, lines(lambda run: _members(run, run.ntg_change)))
+        style.panel(change, lines("ntg_change"))
         change.set_title("(c) change of the NTG matrix")
         change.set_ylabel(r"$\Vert \widehat{\Theta}_t - \widehat{\Theta}_0 \Vert_F$")
-        style.panel(eigenvalue, lines(lambda run: _members(run, run.ntg_eigmin)), log=True)
+        style.panel(eigenvalue, lines("ntg_eigmin"), log=True)
         eigenvalue.set_title("(d) smallest eigenvalue of the NTG matrix")
         eigenvalue.set_ylabel(r"$\mathrm{eig}_{\min}(\widehat{\Theta}_t)$")
 
@@ -205,10 +206,8 @@ def _places(run: Run, against: str) -> npt.NDArray[Any]:
     return run.time if against == "time" else steps if steps.ndim == 1 else steps.mean(axis=1)
 
 
-def _members(run: Run, values: Any) -> Any:
-    """(T, ...) or (T, B, ...) records as (B, T, ...); None stays."""
-    if values is None:
-        return None
+def _members(run: Run, values: Floats) -> Floats:
+    """(T, ...) or (T, B, ...) records as (B, T, ...)."""
     return values[None] if run.loss.ndim == 1 else np.moveaxis(values, 1, 0)
 
 
