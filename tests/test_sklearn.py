@@ -325,6 +325,19 @@ def test_parameters_are_checked_in_fit(settings, kind, message):
         AsymmetricNetRegressor(**settings).fit(X, y)
 
 
+@pytest.mark.parametrize("narrow", [np.uint8, np.int8, np.uint64])
+def test_numbers_of_numpy_are_those_of_python(narrow):
+    """Of a grid of parameters; their own arithmetic overflows and rounds."""
+    X, y = make_friedman1(100, random_state=0)
+    whole = {"n_hidden": 20, "max_iter": 9, "batch_size": 7, "n_iter_no_change": 9}
+    own = {name: narrow(value) for name, value in whole.items()}
+    own |= {"learning_rate_init": np.float16(0.1), "tol": np.float16(0.001)}
+    python = {name: value.item() for name, value in own.items()}
+    fitted = [AsymmetricNetRegressor(random_state=0, **given).fit(X, y) for given in (own, python)]
+    np.testing.assert_array_equal(fitted[0].loss_curve_, fitted[1].loss_curve_)
+    assert fitted[0].learning_rate_ == fitted[1].learning_rate_
+
+
 def test_one_class_is_refused():
     X, _ = friedman()
     with pytest.raises(ValueError, match="y must have at least 2 classes, got 1 class"):

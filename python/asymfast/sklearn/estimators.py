@@ -200,24 +200,27 @@ class AsymmetricNetEstimator(BaseEstimator):
             )
         seed = int(random.randint(2**31))
         auto = isinstance(self.batch_size, str)
-        batch_size: Any = min(_BATCHES[loss], len(X)) if auto else self.batch_size
-        rate = self.learning_rate_init
-        if isinstance(rate, str):
+        # Python's numbers: those of NumPy, as a grid of parameters has them, round and overflow.
+        batch_size = min(_BATCHES[loss], len(X)) if auto else int(self.batch_size)
+        epochs, tol = int(self.max_iter), float(self.tol)
+        if isinstance(self.learning_rate_init, str):
             rate = automatic_batch_step(
                 net, X, y, batch_size, loss, _MARGINS[loss], seed, self._threads
             )
+        else:
+            rate = float(self.learning_rate_init)
         few = self.n_jobs is None and batch_size * net.W.size < _WORTH_THREADS
         settings = {
             "batch_size": batch_size,
-            "epochs": self.max_iter,
+            "epochs": epochs,
             "loss": loss,
             "train_output": True,
             "rng": seed,
             "record": Record(every=-(-len(X) // batch_size), ntg=False, eigmin=False),
             "stop": Stop(
-                loss=50 * self.tol if loss == "cross_entropy" and self.tol else None,
+                loss=50 * tol if loss == "cross_entropy" and tol else None,
                 patience=self.n_iter_no_change,
-                min_delta=self.tol,
+                min_delta=tol,
             ),
             "threads": 1 if few else self._threads,
             **held_out,
@@ -239,7 +242,7 @@ class AsymmetricNetEstimator(BaseEstimator):
         for halvings in range(_MOST_HALVINGS + 1):
             is_last = self.learning_rate_init != "auto" or halvings == _MOST_HALVINGS
             try:
-                run = sgd(net, X, y, lr=_annealed(rate, self.max_iter), **settings)
+                run = sgd(net, X, y, lr=_annealed(rate, settings["epochs"]), **settings)
                 if is_last or run.loss.min() < run.loss[0]:
                     break
             except DivergenceError:
