@@ -327,6 +327,36 @@ def test_simulated_data_and_network_are_those_documented():
     np.testing.assert_array_equal(run.test_loss, expected.test_loss)
 
 
+def test_integers_are_labels_only_of_classes(tmp_path):
+    """Counts, say, are targets of a regression like any others."""
+    X, y = af.datasets.simulated(9, 3, rng=0)
+    counts = np.rint(3 * y).astype(int)
+    np.savez(tmp_path / "own.npz", X=X, y=counts)
+    config = {**CONFIG, "data": {"name": "npz", "path": "own.npz"}}
+    run = af.train_config(config, data_dir=tmp_path)
+    np.savez(tmp_path / "own.npz", X=X, y=counts.astype(float))
+    expected = af.train_config(config, data_dir=tmp_path)
+    np.testing.assert_array_equal(run.network.W, expected.network.W)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "n_test", "message"),
+    [
+        ({"x_train": np.ones((4, 3))}, None, "must hold the arrays X and y, .*, got X, x_train, y"),
+        ({"X": np.ones(4)}, None, r"X in .*own\.npz must have shape \(n, d\), got \(4,\)"),
+        ({"X": np.ones((2, 4, 3))}, None, r"X in .* must have shape \(n, d\), got \(2, 4, 3\)"),
+        ({"X": np.float64(1)}, None, r"X in .* must have shape \(n, d\), got \(\)"),
+        ({"y": np.zeros(0, int)}, None, r"y in .* must have shape \(n,\) or \(n, k\), got \(0,\)"),
+        ({}, 2, r"data\.n_test needs X_test and y_test in .*own\.npz"),
+    ],
+)
+def test_arrays_of_other_shapes_and_names_are_refused(arrays, n_test, message, tmp_path):
+    np.savez(tmp_path / "own.npz", **{"X": np.ones((4, 3)), "y": np.ones(4), **arrays})
+    data = {"name": "npz", "path": "own.npz", "n_test": n_test}
+    with pytest.raises(af.ConfigError, match=f"config 0 of 1: sweep: .*{message}"):
+        planned([{**CONFIG, "data": data}], tmp_path)
+
+
 def test_own_files(tmp_path):
     rng = np.random.default_rng(0)
     X, labels = rng.standard_normal((12, 3)), rng.integers(0, 4, 12)

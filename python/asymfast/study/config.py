@@ -456,7 +456,7 @@ def _did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def as_plain(fn: str, name: str, value: Any, *, finite: bool = True) -> Any:
-    """Return a value as JSON has it: NumPy's scalars as Python's, tuples and arrays as lists."""
+    """Return a value as JSON has it: NumPy's scalars as Python's, other sequences as lists."""
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
     if isinstance(value, float) and finite and not math.isfinite(value):
@@ -470,7 +470,7 @@ def as_plain(fn: str, name: str, value: Any, *, finite: bool = True) -> Any:
         return {
             key: as_plain(fn, f"{name}.{key}", entry, finite=finite) for key, entry in value.items()
         }
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, range)):
         return [as_plain(fn, f"{name}[{i}]", entry, finite=finite) for i, entry in enumerate(value)]
     raise TypeError(
         f"{fn}: {name} must be a number, text, True, False, None, a list or a dict of such, "

@@ -123,7 +123,7 @@ def _network(config: Config, data: Samples) -> Network:
     options = {name: getattr(net, name) for name in ("activation", "dtype", "bias")}
     return Network.init(
         d=data.X.shape[1],
-        outputs=data.outputs,
+        outputs=data.outputs(config.train.loss),
         rng=np.random.default_rng([seed, 1]),
         **_of_scaling(config),
         **options,
@@ -216,10 +216,9 @@ class Samples:
     X_held_test: Array | None = None
     y_held_test: Array | None = None
 
-    @property
-    def outputs(self) -> int:
-        """Number of columns of y; of integer labels, the number of classes."""
-        if self.y.ndim == 1 and self.y.dtype.kind in "iu":
+    def outputs(self, loss: str) -> int:
+        """Number of columns of y; of labels, integers for cross_entropy, the number of classes."""
+        if loss == "cross_entropy" and self.y.ndim == 1 and self.y.dtype.kind in "iu":
             tested = [] if self.y_test is None else [self.y_test.max()]
             return int(max([self.y.max(), *tested])) + 1
         return 1 if self.y.ndim == 1 else int(self.y.shape[1])
@@ -295,21 +294,30 @@ def _npz(path: Path, data: Npz, dtype: str) -> Samples:
         arrays = _storage.read_npz(path, compressed=True)
     except ValueError as error:
         raise ValueError(f"{_FN}: {path} is not an .npz file of arrays: {error}") from error
+    arrays.pop("i_train", None)  # in files of features: which images they are of
+    given = sorted(arrays)
     names = {"x_train": "X", "y_train": "y", "x_test": "X_test"}
     arrays = {names.get(name, name): values for name, values in arrays.items()}
-    arrays.pop("i_train", None)  # in files of features: which images they are of
-    if not {"X", "y"} <= set(arrays) <= {"X", "y", "X_test", "y_test"} or len(arrays) == 3:
+    known = {"X", "y"} <= set(arrays) <= {"X", "y", "X_test", "y_test"}
+    if not known or len(arrays) == 3 or len(arrays) < len(given):  # X and x_train
         raise ValueError(
             f"{_FN}: {path} must hold the arrays X and y, and X_test and y_test or neither, "
-            f"got {', '.join(sorted(arrays))}"
+            f"got {', '.join(given)}"
         )
+    if data.n_test and "X_test" not in arrays:
+        raise ValueError(f"{_FN}: data.n_test needs X_test and y_test in {path}")
     for name, values in arrays.items():  # labels stay integers; the trainer checks the rest
+        if not values.size or (values.ndim != 2 and not name.startswith("y")):
+            shape = "(n,) or (n, k)" if name.startswith("y") else "(n, d)"
+            raise ValueError(f"{_FN}: {name} in {path} must have shape {shape}, got {values.shape}")
         if values.dtype.kind == "f":
             arrays[name] = np.ascontiguousarray(values, dtype=dtype)
         elif values.dtype.kind not in "iu":
             raise ValueError(f"{_FN}: {name} in {path} must hold numbers, got {values.dtype}")
-    test = "X_test" in arrays and _first("n_test", data.n_test, arrays["X_test"], arrays["y_test"])
-    return Samples(*_first("n", data.n, arrays["X"], arrays["y"]), *(test or ()))
+    test: tuple[Array, ...] = ()
+    if "X_test" in arrays and data.n_test != 0:
+        test = _first("n_test", data.n_test, arrays["X_test"], arrays["y_test"])
+    return Samples(*_first("n", data.n, arrays["X"], arrays["y"]), *test)
 
 
 def _data_set(data: Any, dtype: str, folder: str | None) -> Samples:
