@@ -47,10 +47,10 @@ PUBLIC = public()
 
 
 def result_of(name):
-    """The function that a class of results or errors names, "see `certify`": its example serves."""
+    """The function that another one, or a class of results, names: "see `certify`"; its example."""
     target = PUBLIC[name]
     found = re.search(r"see `(\w+)`", (inspect.getdoc(target) or "").partition("\n\n")[0])
-    if not inspect.isclass(target) or not found or ">>>" in target.__doc__:
+    if not found or ">>>" in target.__doc__:
         return None
     return getattr(sys.modules[target.__module__], found[1], None) or getattr(af, found[1])
 

@@ -17,14 +17,7 @@ _OLDEST = (8, 0)  # compute capability: the first that a build has code for
 
 
 def what_is_missing() -> str | None:
-    """Why ``device="cuda"`` cannot be used here; None if it can.
-
-    Examples
-    --------
-    >>> missing = af.cuda.what_is_missing()
-    >>> missing is None or isinstance(missing, str)
-    True
-    """
+    """Why ``device="cuda"`` cannot be used here; None if it can, see `is_available`."""
     extension = module()
     if extension is None:
         return "a build with CUDA (CMake option ASYMFAST_CUDA); this one has none"
@@ -56,36 +49,22 @@ def is_available() -> bool:
 
 
 def devices() -> list[dict[str, Any]]:
-    """Return the devices that the driver finds; runs use the first.
+    """Return the devices that the driver finds, if any; see `is_available`. Runs use the first.
 
     Returns
     -------
     list of dict
         ``name``, ``compute_capability`` (pair of int), ``multiprocessors``, ``memory`` and
         ``shared_memory`` of a block in bytes. Empty without a build, a driver or a device.
-
-    Examples
-    --------
-    >>> len(af.cuda.devices()) >= int(af.cuda.is_available())
-    True
     """
     extension = module()
     return [] if extension is None else list(extension.devices())
 
 
 def versions() -> dict[str, str] | None:
-    """CUDA versions of the build (``runtime``) and of the driver; None without a build.
+    """CUDA versions of the build, ``runtime``, and of the ``driver``; see `is_available`.
 
-    Returns
-    -------
-    dict or None
-        Such as "13.0"; the driver's is "none" if there is no driver.
-
-    Examples
-    --------
-    >>> versions = af.cuda.versions()
-    >>> versions is None or sorted(versions) == ["driver", "runtime"]
-    True
+    Such as "13.0"; the driver's is "none" if there is no driver. None without a build.
     """
     extension = module()
     if extension is None:

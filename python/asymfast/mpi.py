@@ -77,7 +77,7 @@ def init(
     comm: Any,
     dtype: DTypeLike = "float64",
 ) -> NetworkPart:
-    """Draw this rank's nodes of a network that is too large for one process.
+    """Draw this rank's nodes of a network that is too large for one process; see `split`.
 
     Nodes 65536 b, 65536 b + 1, ... are drawn as by `Network.init` from
     ``default_rng(SeedSequence(seed, spawn_key=(b,)))``: the network depends on the seed and on the
@@ -90,15 +90,6 @@ def init(
     seed : int
         At least 0; the same on all ranks.
     comm : mpi4py.MPI.Comm
-
-    Examples
-    --------
-    >>> class Alone:  # as MPI.COMM_SELF
-    ...     def Get_rank(self): return 0
-    ...     def Get_size(self): return 1
-    ...     def Allreduce(self, send, values): pass
-    >>> af.mpi.init(3, 100_000, 0.5, 0.7, seed=0, comm=Alone())
-    NetworkPart(0 to 100000 of 100000 nodes)
     """
     fn = "mpi.init"
     rank, size = _place(fn, comm)
