@@ -71,18 +71,16 @@ def paper(options: argparse.Namespace) -> int:
             common.require_figures()
         common.require_device(options.device)
         common.require_folder(out)
+        same = {name: getattr(options, name) for name in ("quick", "activation", "jobs", "threads")}
         result = study.paper(
             *names,
             out=out,
-            quick=options.quick,
-            activation=options.activation,
             changes=_changes(options),
             data_dir=options.data,
-            jobs=options.jobs,
-            threads=options.threads,
             draw=not options.no_figure,
             train=not options.no_training,
             say=lambda text: print(text, flush=True),
+            **same,
         )
     except KeyboardInterrupt:
         raise CommandError(
@@ -146,16 +144,13 @@ def sweep(options: argparse.Namespace) -> int:
             _list(plan, out)
             return 0
         common.require_folder(out)
+        names = ("jobs", "threads", "retries", "data_dir", "checkpoint_every")
         result = study.sweep(
             plan,
             out=out,
-            jobs=options.jobs,
-            threads=options.threads,
             client=options.address,
-            retries=options.retries,
             wait=not options.no_wait,
-            data_dir=options.data_dir,
-            checkpoint_every=options.checkpoint_every,
+            **{name: getattr(options, name) for name in names},
             progress=lambda done, total, text: print(f"[{done}/{total}] {text}", flush=True),
         )
     except KeyboardInterrupt as stop:
