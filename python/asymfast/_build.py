@@ -56,10 +56,10 @@ def library() -> Path:
     FileNotFoundError as for `cmake_dir`.
     """
     names = ("libasymfast.so", "libasymfast.dylib", "asymfast.dll")
-    found = [path for path in (_installed("lib") / name for name in names) if path.exists()]
-    if not found:
-        raise FileNotFoundError(f"no {' or '.join(names)} in {_installed('lib')}")
-    return found[0]
+    for name in names:
+        if (path := _installed("lib") / name).exists():
+            return path
+    raise FileNotFoundError(f"no {' or '.join(names)} in {_installed('lib')}")
 
 
 def _installed(name: str) -> Path:

@@ -105,10 +105,15 @@ def init(
         low, high = max(begin, first), min(end, last)
         W[low - first : high - first] = its_W[low - begin : high - begin]
         a[low - first : high - first] = its_a[low - begin : high - begin]
+    if gamma == 1 or alpha is None:
+        lam = np.full(last - first, 1 / m)
+    else:  # `node_scaling`, by blocks that do not depend on the number of ranks
+        t = np.arange(first + 1, last + 1, dtype=np.float64) ** (-1 / alpha)
+        lam = gamma / m + (1 - gamma) * (t / summed(np.array([t.sum()]), comm)[0])
     return NetworkPart(
         W,
         a[:, 0] if outputs == 1 else a,
-        _scaling(first, last, m, gamma, alpha, comm),
+        lam,
         first=first,
         total=m,
         activation=activation,
@@ -250,14 +255,3 @@ def _share(fn: str, m: int, rank: int, size: int) -> tuple[int, int]:
     if m < size:
         raise ValueError(f"{fn}: m must be at least the number of ranks, {size}, got {m}")
     return rank * m // size, (rank + 1) * m // size
-
-
-def _scaling(
-    first: int, last: int, m: int, gamma: float, alpha: float | None, comm: Any
-) -> NDArray[np.float64]:
-    """Return the part of `node_scaling`, by blocks that do not depend on the number of ranks."""
-    if gamma == 1 or alpha is None:
-        return np.full(last - first, 1 / m)
-    t = np.arange(first + 1, last + 1, dtype=np.float64) ** (-1 / alpha)
-    total = summed(np.array([t.sum()]), comm)[0]
-    return np.asarray(gamma / m + (1 - gamma) * (t / total), dtype=np.float64)

@@ -272,17 +272,10 @@ def _safe_batch_step(job: Job, batch_size: int, key: int) -> float:
 
 
 def automatic_batch_step(
-    net: Network,
-    X: ArrayLike,
-    y: ArrayLike,
-    batch_size: int,
-    loss: str,
-    safety: float,
-    key: int,
-    threads: int | None,
+    net: Network, X: ArrayLike, y: ArrayLike, batch_size: int, safety: float, key: int, **how: Any
 ) -> float:
     """The step of `sgd` for both layers that is `safety` of the largest stable one."""
-    job = Job("sgd", net, X, y, True, loss=loss, threads=threads)
+    job = Job("sgd", net, X, y, True, **how)
     return _automatic(_safe_batch_step(job, batch_size, key), safety)
 
 

@@ -204,9 +204,8 @@ class AsymmetricNetEstimator(BaseEstimator):
         batch_size = min(_BATCHES[loss], len(X)) if auto else int(self.batch_size)
         epochs, tol = int(self.max_iter), float(self.tol)
         if isinstance(self.learning_rate_init, str):
-            rate = automatic_batch_step(
-                net, X, y, batch_size, loss, _MARGINS[loss], seed, self._threads
-            )
+            how = {"loss": loss, "threads": self._threads}
+            rate = automatic_batch_step(net, X, y, batch_size, _MARGINS[loss], seed, **how)
         else:
             rate = float(self.learning_rate_init)
         few = self.n_jobs is None and batch_size * net.W.size < _WORTH_THREADS
@@ -369,12 +368,7 @@ class AsymmetricNetClassifier(ClassifierMixin, AsymmetricNetEstimator):
         Raises
         ------
         ValueError, TypeError, OverflowError, asymfast.DivergenceError
-            As `AsymmetricNetRegressor.fit`; a single class.
-
-        Warns
-        -----
-        sklearn.exceptions.ConvergenceWarning
-            `max_iter` ended the training while its loss was twice that of a constant prediction.
+            As `AsymmetricNetRegressor.fit`, which also says when it warns; a single class.
         """
         self._validate_params()
         X, y = validated(self, X, y, dtype=(np.float64, np.float32))
