@@ -324,12 +324,8 @@ class Snapshot:
     --------
     >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=200, gamma=1.0, rng=1)
-    >>> def enough(snapshot):
-    ...     return snapshot.loss > 1.0  # False ends the run
-    ...
-    >>> run = af.gradient_descent(
-    ...     net, X, y, steps=10_000, record=af.Record(every=10), callback=enough
-    ... )
+    >>> going_on = lambda snapshot: snapshot.loss > 1.0  # False ends the run
+    >>> run = af.gradient_descent(net, X, y, steps=10_000, callback=going_on)
     >>> run.stopped_by
     'callback'
     """
