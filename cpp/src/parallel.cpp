@@ -86,8 +86,7 @@ struct Pieces {
   const Index pieces;
   const Share share;
   const Index threads;
-  void (*work)(void*, Index, Index);
-  void* data;
+  const std::function<void(Index, Index)>& work;
   std::atomic<Index> next{0};
   std::atomic<bool> failed{false};
   std::mutex mutex{};
@@ -109,7 +108,7 @@ struct Pieces {
     if (failed.load(std::memory_order_relaxed)) return;
     try {
       watch.tick();
-      work(data, piece, thread);
+      work(piece, thread);
     } catch (...) {
       const std::lock_guard<std::mutex> lock(mutex);
       if (!thrown) thrown = std::current_exception();
@@ -176,8 +175,8 @@ std::atomic<bool> forked{false};
 });
 #endif
 
-// body(data), by number 0 of a team that stands by.
-void gather(int threads, void (*body)(void*), void* data) {
+// body(), by number 0 of a team that stands by.
+void gather(int threads, const std::function<void()>& body) {
 #if defined(_OPENMP)
   if (threads > 1 && !standing && !forked) {
     Team team(threads);
@@ -189,7 +188,7 @@ void gather(int threads, void (*body)(void*), void* data) {
       team.gathered(omp_get_num_threads());
       standing = &team;
       try {
-        body(data);
+        body();
       } catch (...) {  // what left a region by itself would end the process
         thrown = std::current_exception();
       }
@@ -201,31 +200,30 @@ void gather(int threads, void (*body)(void*), void* data) {
   }
 #endif
   static_cast<void>(threads);
-  body(data);
+  body();
 }
 
 }  // namespace
 
-void with_team(int threads, void (*body)(void*), void* data) {
-  if (std::exchange(busy, false)) return gather(threads, body, data);
-  body(data);
+void with_team(int threads, const std::function<void()>& body) {
+  if (std::exchange(busy, false)) return gather(threads, body);
+  body();
 }
 
-void parallel_for(const Context& context, Index pieces, Share share, Index threads,
-                  void (*work)(void* data, Index piece, Index thread), void* data) {
+void run_pieces(const Context& context, Index pieces, Share share, Index threads,
+                const std::function<void(Index piece, Index thread)>& work) {
   threads = std::clamp<Index>(threads, 1, std::clamp<Index>(pieces, 1, kMostThreads));
-  Pieces all{context.watch, pieces, share, threads, work, data};
+  Pieces all{context.watch, pieces, share, threads, work};
   if (threads == 1) {
     all(0, 1);
   } else {
     busy = true;
-    const auto run = [](void* them) {
+    gather(int(threads), [&all] {
       // While it works a team is not there for calls from within a piece.
       Team* const team = std::exchange(standing, nullptr);
-      team ? team->run(*static_cast<Pieces*>(them)) : (*static_cast<Pieces*>(them))(0, 1);
+      team ? team->run(all) : all(0, 1);
       standing = team;
-    };
-    gather(int(threads), run, &all);
+    });
   }
   if (all.thrown) std::rethrow_exception(all.thrown);
 }

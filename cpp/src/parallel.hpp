@@ -4,8 +4,7 @@
 // its own to write to, and adds up what belongs together in a fixed order afterwards.
 #pragma once
 
-#include <memory>
-#include <type_traits>
+#include <functional>
 
 #include "asymfast/views.hpp"
 #include "watch.hpp"
@@ -21,33 +20,20 @@ enum class Share {
   in_turn,  // whoever is free takes the next piece
 };
 
-// work(data, piece, thread) for every piece in [0, pieces), with numbers of threads below
-// `threads`; no two pieces have the same number at the same time. The watch is asked before each
-// piece; once it or a piece has thrown, the rest are left out. Throws what was thrown first.
-void parallel_for(const Context& context, Index pieces, Share share, Index threads,
-                  void (*work)(void* data, Index piece, Index thread), void* data);
-
-// body(data), with a team that stands by for each parallel_for of this thread: to gather one costs
-// some microseconds, and OpenMP's threads between two teams keep the cores from other programs.
-// Nobody stands by where there was no work for several threads since the last such call.
-void with_team(int threads, void (*body)(void* data), void* data);
-
-// The same with work(piece, thread) and body().
-template <class Work>
+// work(piece, thread) for every piece in [0, pieces), with numbers of threads below `threads`; no
+// two pieces have the same number at the same time. The watch is asked before each piece; once it
+// or a piece has thrown, the rest are left out. Throws what was thrown first.
+void run_pieces(const Context& context, Index pieces, Share share, Index threads,
+                const std::function<void(Index piece, Index thread)>& work);
+template <class Work>  // by reference: to copy what a lambda holds would take memory in each call
 void parallel_for(const Context& context, Index pieces, Share share, Index threads, Work&& work) {
-  using Callable = std::remove_reference_t<Work>;
-  parallel_for(
-      context, pieces, share, threads,
-      [](void* data, Index piece, Index thread) { (*static_cast<Callable*>(data))(piece, thread); },
-      const_cast<std::remove_const_t<Callable>*>(std::addressof(work)));
+  run_pieces(context, pieces, share, threads, std::ref(work));
 }
-template <class Body>
-void with_team(int threads, Body&& body) {
-  using Callable = std::remove_reference_t<Body>;
-  with_team(
-      threads, [](void* data) { (*static_cast<Callable*>(data))(); },
-      const_cast<std::remove_const_t<Callable>*>(std::addressof(body)));
-}
+
+// body(), with a team that stands by for each parallel_for of this thread: to gather one costs some
+// microseconds, and OpenMP's threads between two teams keep the cores from other programs. Nobody
+// stands by where there was no work for several threads since the last such call.
+void with_team(int threads, const std::function<void()>& body);
 
 // call(context) of a public function, watched and with a team; if it is abandoned, there is no
 // result.

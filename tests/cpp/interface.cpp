@@ -213,6 +213,10 @@ void check_callbacks() {
   asymfast::Hooks hooks;
   hooks.on_record = [](const asymfast::Snapshot&) -> bool { throw OwnError("from on_record"); };
   expect_throws<OwnError>("from on_record", [&] { at.descend(0.1, 5, losses_only(), hooks); });
+  // A call within the callback may be interrupted, which is not the run's end.
+  hooks.on_record = [](const asymfast::Snapshot&) -> bool { throw asymfast::Interrupted(); };
+  expect_throws<asymfast::Interrupted>("interrupted",
+                                       [&] { at.descend(0.1, 5, losses_only(), hooks); });
   hooks = {};
   hooks.pulse = [](double, double) -> bool { throw OwnError("from pulse"); };
   expect_throws<OwnError>("from pulse", [&] { at.descend(1e-9, 1 << 30, losses_only(), hooks); });

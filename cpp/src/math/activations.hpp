@@ -7,7 +7,6 @@
 
 #include "asymfast/activation.hpp"
 #include "math/exp.hpp"
-#include "math/sincos.hpp"
 
 namespace asymfast {
 

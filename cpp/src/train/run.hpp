@@ -53,7 +53,8 @@ class Run {
       run_to_the_end();
       records_.finish_row(stepping_);
       bound_step(stability);
-    } catch (const Interrupted&) {  // by the watch
+    } catch (const Interrupted&) {
+      if (!watch_.stopped()) throw;  // it is a callback's own
     }
     watch_.rethrow();
     records_.drop_incomplete_row();
@@ -69,7 +70,8 @@ class Run {
     double m = double(nodes_);
     try {
       ranks_.sum(&m, 1);
-    } catch (const Interrupted&) {  // as the run itself will be
+    } catch (const Interrupted&) {
+      if (!watch_.stopped()) throw;  // else the run itself says so
     }
     return Index(m);
   }
