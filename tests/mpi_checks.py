@@ -151,6 +151,9 @@ def raised(kind, message, call):
     return error.value
 
 
+ACTS = ("swish", "relu")
+
+
 def errors():
     net, X, y, _ = problem()
 
@@ -176,7 +179,17 @@ def errors():
     raised(ValueError, f"m must be at least the number of ranks, {size}", descend(small))
     raised(ValueError, "all ranks must agree, but y differs", descend(y=y + rank))
     raised(ValueError, "but lr differs", descend(lr=1 / (1 + rank)))
-    raised(ValueError, "but settings differs", descend(record=af.Record(every=1 + rank)))
+    raised(ValueError, "but record, schedule differs", descend(record=af.Record(every=1 + rank)))
+    raised(ValueError, "but activation differs", descend(problem(activation=ACTS[rank % 2])[0]))
+    other = af.Network.init(4, 41, 0.5, 0.7, rng=rank)
+    for call in (descend(other), lambda: other(X, comm=comm)):
+        raised(ValueError, "net must be the same on all ranks", call)
+    raised(ValueError, "but X differs", lambda: net(X * (1 + rank), comm=comm))
+    raised(
+        ValueError,
+        "mpi.init: with comm all ranks must agree, but m, seed differs",
+        lambda: mpi.init(4, 100 + rank, 1.0, seed=rank, comm=comm),
+    )
     raised(ValueError, "but stop differs", descend(stop=af.Stop(loss=1.0 + rank)))
     part = mpi.split(net, MPI.COMM_SELF)
     raised(ValueError, "the ranks' parts must make up one network", descend(part))

@@ -274,7 +274,7 @@ class Job:
         common = {name: config[name] for name in config if name not in own}
         arrays = {name: getattr(self, name) for name in _DATA}
         require_agreement(
-            self.fn, self.comm, settings=(common, tuple(schedule)), stop=self.stop, **arrays
+            self.fn, self.comm, **common, schedule=tuple(schedule), stop=self.stop, **arrays
         )
 
     def _slopes_memory(self, schedule: Schedule, settings: dict[str, Any]) -> float:

@@ -94,6 +94,10 @@ def init(
     fn = "mpi.init"
     rank, size = _place(fn, comm)
     node_scaling(1, gamma, alpha)  # checks the two
+    if not is_alone(comm):
+        settings = {"d": d, "m": m, "gamma": gamma, "alpha": alpha, "activation": activation}
+        settings |= {"outputs": outputs, "seed": seed, "dtype": str(np.dtype(dtype))}
+        require_agreement(fn, comm, **settings)
     first, last = _share(fn, m, rank, size)
     W = np.empty((last - first, d), dtype)
     a = np.empty((last - first, outputs), dtype)
@@ -182,10 +186,17 @@ def gather(run: Run, comm: Any) -> Run:
 def part_of(fn: str, net: Network, comm: Any) -> NetworkPart:
     """Return this rank's part; an error on all ranks unless their parts form a network."""
     part = split(net, comm)
-    parts = comm.allgather((part.first, part.first + part.m, part.total))
-    starts, ends, totals = (list(of) for of in zip(*parts, strict=True))
+    whole = "" if isinstance(net, NetworkPart) else _digest(net.W.data, net.a.data, net.lam.data)
+    parts = comm.allgather((part.first, part.first + part.m, part.total, whole))
+    starts, ends, totals, wholes = (list(of) for of in zip(*parts, strict=True))
     if starts != [0, *ends[:-1]] or set(totals) != {ends[-1]}:
-        raise ValueError(f"{fn}: the ranks' parts must make up one network, got nodes {parts}")
+        nodes = [nodes for *nodes, _ in parts]
+        raise ValueError(f"{fn}: the ranks' parts must make up one network, got nodes {nodes}")
+    if len(set(wholes)) > 1:
+        raise ValueError(
+            f"{fn}: net must be the same on all ranks, or their parts of one; draw it from the "
+            "same rng, or by mpi.init"
+        )
     return part
 
 
@@ -195,9 +206,7 @@ def require_agreement(fn: str, comm: Any, **given: Any) -> None:
     Ranks that take different paths would wait for each other forever.
     """
     digests = {
-        name: blake2b(
-            value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
-        ).hexdigest()
+        name: _digest(value.data if isinstance(value, np.ndarray) else repr(value).encode())
         for name, value in given.items()
     }
     everywhere = comm.allgather(digests)
@@ -206,6 +215,13 @@ def require_agreement(fn: str, comm: Any, **given: Any) -> None:
         raise ValueError(
             f"{fn}: with comm all ranks must agree, but {', '.join(differing)} differs"
         )
+
+
+def _digest(*buffers: Any) -> str:
+    digest = blake2b()
+    for buffer in buffers:
+        digest.update(buffer)
+    return digest.hexdigest()
 
 
 def summing(comm: Any) -> Callable[[NDArray[np.float64]], object] | None:

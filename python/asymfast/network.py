@@ -390,10 +390,12 @@ class Network(Exports):
         (2, 5, 4)
         """
         if comm is not None:
-            from .mpi import part_of, require_cpu, summed
+            from .mpi import part_of, require_agreement, require_cpu, summed
 
             require_cpu("Network", how)
-            return summed(part_of("Network", self, comm)(X, **how), comm)
+            part = part_of("Network", self, comm)
+            require_agreement("Network", comm, X=np.ascontiguousarray(X))
+            return summed(part(X, **how), comm)
         x = self._inputs("Network", X, how)
         f = self._each("Network", _core.forward, [x], how)
         return beside(x, f[..., 0] if self._is_flat else f)
