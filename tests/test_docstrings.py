@@ -39,7 +39,7 @@ def public():
         for name in dir(kind):
             method = getattr(kind, name)
             if inspect.isroutine(method) and (name == "__call__" or not name.startswith("_")):
-                found[f"asymfast.{method.__qualname__}"] = method
+                found[f"asymfast.{kind.__name__}.{name}"] = method
     return found
 
 
@@ -80,6 +80,9 @@ def test_examples(name, tmp_path, monkeypatch):
     text = inspect.getdoc(PUBLIC[name]) or ""
     if maker := result_of(name):
         text = inspect.getdoc(maker)
+    for kind in EACH_METHOD:  # what the example of the class defines, those of its methods use
+        if name.startswith(f"asymfast.{kind.__name__}."):
+            text = f"{inspect.getdoc(kind)}\n\n{text}"
     example = doctest.DocTestParser().get_doctest(text, ASSUMED, name, None, 0)
     assert example.examples, f"the docstring of {name} has no example"
     said = []

@@ -486,8 +486,6 @@ class Exports:
 
         Examples
         --------
-        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
-        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> bool(np.allclose(net.to_numpy()(X), net(X), rtol=1e-12))
         True
         """

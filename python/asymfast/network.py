@@ -106,6 +106,11 @@ class Network(Exports):
     Network(m=3, d=2, k=1, activation='relu', dtype='float64')
     >>> net(np.array([[1.0, 2.0]])).round(4)
     array([0.8165])
+
+    The examples of the methods go on with these:
+
+    >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+    >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
     """
 
     @_check.arguments("Network", activation=_check.one_of(*ACTIVATIONS))
@@ -381,8 +386,6 @@ class Network(Exports):
 
         Examples
         --------
-        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
-        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> net(X).shape
         (5,)
         >>> both = af.Network.init(d=3, m=100, gamma=[1.0, 0.5], alpha=0.7, outputs=4, rng=1)
@@ -433,8 +436,6 @@ class Network(Exports):
 
         Examples
         --------
-        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
-        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> r = net(X) - y
         >>> abs(net.loss(X, y) - 0.5 * float(r @ r)) < 1e-12
         True
@@ -477,8 +478,6 @@ class Network(Exports):
 
         Examples
         --------
-        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
-        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> G = net.node_gradients(X, y)
         >>> G.shape, bool(net.with_weights(net.W - 0.1 * G).loss(X, y) < net.loss(X, y))
         ((100, 3), True)
@@ -514,8 +513,6 @@ class Network(Exports):
 
         Examples
         --------
-        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
-        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> u = net(X) - y  # dL/df of half_sse
         >>> bool(abs(net.pullback(X, u) - net.node_gradients(X, y)).max() < 1e-14)
         True
@@ -561,8 +558,6 @@ class Network(Exports):
 
         Examples
         --------
-        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
-        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> step = net.stable_step(X)
         >>> bool(abs(step * np.linalg.eigvalsh(net.ntg(X))[-1] / 2 - 1) < 0.02)
         True
@@ -594,8 +589,6 @@ class Network(Exports):
 
         Examples
         --------
-        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
-        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> bool(np.allclose(net.features(X) @ net.a, net(X)))
         True
         """
@@ -659,8 +652,6 @@ class Network(Exports):
 
         Examples
         --------
-        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
-        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> K, H = net.ntg(X), net.features(X)
         >>> K.shape, net.ntg(X, X[:2]).shape
         ((5, 5), (5, 2))
@@ -730,7 +721,6 @@ class Network(Exports):
 
         Examples
         --------
-        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> importance = net.node_importance()
         >>> bool(importance.argmax() == (net.lam * (net.W**2).sum(axis=1)).argmax())
         True
@@ -770,7 +760,6 @@ class Network(Exports):
 
         Examples
         --------
-        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> net.prune(10), float(round(net.prune(10).lam.sum(), 3))
         (Network(m=10, d=3, k=1, activation='swish', dtype='float64'), 0.335)
         """
@@ -793,7 +782,6 @@ class Network(Exports):
 
         Examples
         --------
-        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> moved = net.with_weights(net.W + 0.01)
         >>> moved.gamma, bool((moved.W == net.W + 0.01).all())
         (0.5, True)

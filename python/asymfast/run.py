@@ -73,6 +73,8 @@ class Run:
     (True, 'half_sse')
     >>> run.network
     Network(m=200, d=5, k=1, activation='swish', dtype='float64')
+
+    The examples of the methods go on with this run.
     """
 
     steps: NDArray[np.int64]
@@ -132,9 +134,6 @@ class Run:
         Examples
         --------
         >>> import tempfile
-        >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
-        >>> net = af.Network.init(d=5, m=50, gamma=0.5, alpha=0.7, rng=1)
-        >>> run = af.gradient_descent(net, X, y, steps=10)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     run.save(f"{folder}/run.npz")
         ...     again = af.Run.load(f"{folder}/run.npz")
@@ -304,12 +303,9 @@ class Run:
 
         Examples
         --------
-        >>> X, y = af.datasets.simulated(10, 3, rng=0)
-        >>> net = af.Network.init(3, 20, 1.0, rng=0)
-        >>> run = af.gradient_descent(net, X, y, steps=10)
         >>> axes, values = run.columns()["weight_change"]
         >>> axes, values.shape
-        (('record', 'node'), (11, 20))
+        (('record', 'node'), (3, 200))
         """
         ensemble = self.network.B is not None
         columns = {}
@@ -333,11 +329,8 @@ class Run:
 
         Examples
         --------
-        >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
-        >>> net = af.Network.init(d=5, m=50, gamma=0.5, alpha=0.7, rng=[1, 2])
-        >>> run = af.gradient_descent(net, X, y, steps=10, record=af.Record(every=5))
         >>> dict(run.to_xarray().sizes)
-        {'record': 3, 'member': 2, 'node': 50}
+        {'record': 3, 'node': 200}
         """
         xarray = require("xarray", "sweep", "Run.to_xarray")
         variables: dict[str, Any] = self.columns()
