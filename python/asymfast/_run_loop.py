@@ -26,6 +26,8 @@ from .record import COLUMNS, Record, Snapshot, Stop
 from .run import DivergenceError, Run
 
 _DATA = ("X", "y", "X_test", "y_test")
+Array = NDArray[Any]
+Call = Callable[..., dict[str, Any]]
 Columns = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 
 
@@ -34,9 +36,9 @@ class _Result(NamedTuple):
 
     status: str
     stopped_by: str
-    rows: dict[str, NDArray[Any]]  # by column, flat
-    W: NDArray[Any]
-    a: NDArray[Any]
+    rows: dict[str, Array]  # by column, flat
+    W: Array
+    a: Array
     diverged: list[bool]
     diverged_step: int
     last_loss: float
@@ -157,7 +159,7 @@ class Job:
 
     def _test_data(
         self, X_test: ArrayLike | None, y_test: ArrayLike | None
-    ) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+    ) -> tuple[Array | None, Array | None]:
         if (X_test is None) != (y_test is None):
             raise ValueError(f"{self.fn}: X_test and y_test must be given together, got one")
         if X_test is None or y_test is None:
@@ -180,12 +182,7 @@ class Job:
         }
 
     def train(
-        self,
-        call: Callable[..., dict[str, Any]],
-        schedule: Schedule,
-        settings: dict[str, Any],
-        step_text: str,
-        **arguments: Any,
+        self, call: Call, schedule: Schedule, settings: dict[str, Any], text: str, **arguments: Any
     ) -> Run:
         """Call a trainer of the core with the arguments that it has beside the others' own.
 
@@ -243,7 +240,7 @@ class Job:
                 if pulse is not None and result.status == "finished":
                     pulse(1.0, float(rows["loss"][-1, 0]))
                 if result.status == "diverged" and self.on_divergence == "raise":
-                    raise self._divergence(result, run, step_text)
+                    raise self._divergence(result, run, text)
                 if result.status == "interrupted":
                     raise RuntimeError(f"{self.fn}: another rank was interrupted")
                 self._require_finite(rows, run)
@@ -260,7 +257,7 @@ class Job:
                 pulse(0.0, math.nan)
             yield
 
-    def _require_finite(self, rows: dict[str, NDArray[Any]], run: Run) -> None:
+    def _require_finite(self, rows: dict[str, Array], run: Run) -> None:
         """Raise OverflowError if recorded numbers exceed float64 although the loss does not."""
         for name in (one for one in rows if COLUMNS[one].finite):
             values = rows[name]
@@ -324,13 +321,7 @@ class Job:
         return limits
 
     def _on_record(
-        self,
-        step: int,
-        time: float,
-        loss: NDArray[np.float64],
-        test_loss: NDArray[np.float64] | None,
-        W: NDArray[Any],
-        a: NDArray[Any],
+        self, step: int, time: float, loss: Array, test_loss: Array | None, W: Array, a: Array
     ) -> bool:
         """Whether the run continues after a record."""
         if self.patience is not None:
@@ -349,12 +340,12 @@ class Job:
             ended = _ends(self.fn, self.callback(snapshot))
         return not (ended or (self.patience is not None and self.patience.is_over))
 
-    def _with_weights(self, W: NDArray[Any], a: NDArray[Any]) -> Network:
+    def _with_weights(self, W: Array, a: Array) -> Network:
         """The network at weights of the core's shapes."""
         outputs = a.reshape(self.net.a.shape) if self.train_output else None
         return self.net.with_weights(W.reshape(self.net.W.shape), outputs)
 
-    def _run(self, result: _Result, rows: dict[str, NDArray[Any]], config: dict[str, Any]) -> Run:
+    def _run(self, result: _Result, rows: dict[str, Array], config: dict[str, Any]) -> Run:
         single = self.net.B is None
         columns: dict[str, Any] = {}
         alike = config.get("dt", 0) is not None  # members step, but for the diverged ones
@@ -462,7 +453,7 @@ class _Patience:
     def is_over(self) -> bool:
         return bool((self._since >= self._patience).all())
 
-    def see(self, losses: NDArray[np.float64], W: NDArray[Any], a: NDArray[Any]) -> None:
+    def see(self, losses: NDArray[np.float64], W: Array, a: Array) -> None:
         """Take the next record into account; a NaN (diverged member) does not count as a fall."""
         better = losses < self._best
         self.W[better], self.a[better] = W[better], a[better]
@@ -556,7 +547,7 @@ class _Writer:
                 raise
             raise self._checkpoint.error(f"does not belong to this run: {error}") from error
 
-    def rows(self, left: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def rows(self, left: dict[str, Array]) -> dict[str, Array]:
         """All rows: those on the disk, unless they cannot be read, and those of the core."""
         rest = {name: left[name].reshape(-1, *shape) for name, (_, shape) in self._columns.items()}
         if self._folder is None:

@@ -178,10 +178,7 @@ def save_npz(
         sealed = {**header, "digest": _digest_of(arrays, header)}
         entries["header"] = np.array(json.dumps(sealed))
     # Not numpy.savez, whose own arguments some names would be.
-    with (
-        replacing(path, durable=durable) as temporary,
-        zipfile.ZipFile(temporary, "w") as archive,
-    ):
+    with replacing(path, durable=durable) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, values in entries.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, np.asanyarray(values), allow_pickle=False)

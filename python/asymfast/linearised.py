@@ -56,14 +56,6 @@ class LinearisedFlow:
 
         Axes are record, member (ensembles only), sample, test_sample, node, input and output, as in
         `Run.columns`; record is missing if t was a number.
-
-        Examples
-        --------
-        >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
-        >>> net = af.Network.init(d=5, m=300, gamma=0.5, alpha=0.7, rng=[1, 2])
-        >>> axes, values = af.linearised_flow(net, X, y, t=[1.0, 10.0]).columns()["f"]
-        >>> axes, values.shape
-        (('record', 'member', 'sample'), (2, 2, 20))
         """
         record = ("record",) * np.ndim(self.time)
         member = ("member",) * (self.eigenvalues.ndim - 1)

@@ -24,6 +24,7 @@ from ._export import Exports
 from .scaling import node_scaling
 
 Array = NDArray[Any]
+Kernel = Callable[..., Any]
 
 
 # Vector-Jacobian products of one network, beside `_core.pullback`, which is that in W:
@@ -351,7 +352,7 @@ class Network(Exports):
         return Network(self.W[b], self.a[b], self.lam[b], **self._settings() | origin)
 
     @_check.arguments("Network", options=resolved)
-    def __call__(self, X: ArrayLike, *, comm: Any = None, **how: Unpack[How]) -> NDArray[Any]:
+    def __call__(self, X: ArrayLike, *, comm: Any = None, **how: Unpack[How]) -> Array:
         """Outputs f(x_i), Eq. (2).
 
         Cost: 2 n m (d + k) flop and n m activations; beside the result n k doubles, copies of the
@@ -460,7 +461,7 @@ class Network(Exports):
     @_check.arguments(options=resolved)
     def node_gradients(
         self, X: ArrayLike, y: ArrayLike, loss: str = "half_sse", **how: Unpack[How]
-    ) -> NDArray[Any]:
+    ) -> Array:
         """Gradient of the loss with respect to each node's weights, dL/dw_j.
 
         Source: Section 2, gradient flow. Cost: 6 n m d flop, and the memory of `__call__` with two
@@ -489,7 +490,7 @@ class Network(Exports):
     @_check.arguments(options=resolved, wrt=_check.one_of("W", "a", "X"))
     def pullback(
         self, X: ArrayLike, u: ArrayLike, wrt: Literal["W", "a", "X"] = "W", **how: Unpack[How]
-    ) -> NDArray[Any]:
+    ) -> Array:
         """Vector-Jacobian product: gradient of sum_iq u_iq f_q(x_i), for losses of your own.
 
         With u = dL/df, the loss' derivative by the outputs, it is dL/dW, dL/da or dL/dX.
@@ -571,7 +572,7 @@ class Network(Exports):
         return float(steps) if self.B is None else steps
 
     @_check.arguments(options=resolved)
-    def features(self, X: ArrayLike, **how: Unpack[How]) -> NDArray[Any]:
+    def features(self, X: ArrayLike, **how: Unpack[How]) -> Array:
         """Scaled hidden layer sqrt(lam_j) sigma(Z_j(x_i)), the features of transfer learning.
 
         Source: Appendix J, transfer learning. Cost: 2 n m d flop and n m activations; copies of the
@@ -609,7 +610,7 @@ class Network(Exports):
         max_memory: float | None = None,
         layers: Literal["first", "both"] = "first",
         **how: Unpack[How],
-    ) -> NDArray[Any]:
+    ) -> Array:
         """Neural tangent Gram matrix, Eqs. (4) and (5).
 
         K_il = x_i.x2_l / d * sum_j v_j sigma'(Z_j(x_i)) sigma'(Z_j(x2_l)),  v_j = lam_j a_jp a_jq,
@@ -689,9 +690,7 @@ class Network(Exports):
         is_gram = X2 is None and bool((v >= 0).all())
         return (_check.gram_in_range if is_gram else _check.in_range)(fn, whole)
 
-    def _ntg_of_both(
-        self, X: ArrayLike, X2: ArrayLike | None, output: Any, how: How
-    ) -> NDArray[Any]:
+    def _ntg_of_both(self, X: ArrayLike, X2: ArrayLike | None, output: Any, how: How) -> Array:
         K = self.ntg(X, X2, output=output, **how)
         if isinstance(output, tuple) and output[0] != output[1]:
             return K
@@ -801,7 +800,7 @@ class Network(Exports):
         arrays = self.W[nodes], self.a[nodes], self.lam[nodes]
         return Network(*arrays, activation=self.activation, bias=self.bias)
 
-    def _stored(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    def _stored(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Arrays and header of a file, as `_from_arrays` takes them."""
         header = self._settings()
         arrays = {"W": self.W, "a": self.a, "lam": self.lam}
@@ -812,7 +811,7 @@ class Network(Exports):
 
     @classmethod
     def _from_arrays(
-        cls, arrays: Mapping[str, NDArray[Any]], header: Any, W: str = "W", a: str = "a"
+        cls, arrays: Mapping[str, Array], header: Any, W: str = "W", a: str = "a"
     ) -> Network:
         """The network of a file's arrays, by the names of W and a, and its header."""
         settings = {name: arrays.get(name) for name in ("gamma", "alpha")}
@@ -827,12 +826,12 @@ class Network(Exports):
         shapes = self.W.shape, self.a.shape
         return *shapes, self.lam.dtype, self.dtype, self.activation, self.bias
 
-    def _inputs(self, fn: str, X: Any, how: How, name: str = "X") -> NDArray[Any]:
+    def _inputs(self, fn: str, X: Any, how: How, name: str = "X") -> Array:
         """X (1 or B, n, d); where it lies on the GPU and ``device=`` says so, it stays there."""
         there = how.get("device") == "cuda" and is_on_cuda(X)
         return device_inputs(fn, self, X, name) if there else inputs(fn, self, X, name)
 
-    def _data(self, fn: str, X: ArrayLike, y: Any, loss: str, how: How) -> list[NDArray[Any]]:
+    def _data(self, fn: str, X: ArrayLike, y: Any, loss: str, how: How) -> list[Array]:
         x = self._inputs(fn, X, how)
         if how.get("device") == "cuda" and is_on_cuda(y):
             y = to_host(fn, "y", y)
@@ -840,40 +839,30 @@ class Network(Exports):
 
     # ---- results are on the GPU where X is; to the type checker they are arrays of NumPy's
 
-    def _room(self, x: NDArray[Any], *shape: int) -> NDArray[Any] | None:
+    def _room(self, x: Array, *shape: int) -> Array | None:
         """Where kernels write (B, *shape) numbers on the GPU; None, where x is on the host."""
         if not isinstance(x, OnDevice):
             return None
         return empty_on_device((self.B or 1, *shape), self.dtype)
 
-    def _result(self, fn: str, there: NDArray[Any]) -> NDArray[Any]:
+    def _result(self, fn: str, there: Array) -> Array:
         if cuda.module().first_bad(there) < there.size:
             raise _check.beyond_range(fn, there.dtype)
-        return cast("NDArray[Any]", DeviceArray(there if self.B is not None else there[0]))
+        return cast("Array", DeviceArray(there if self.B is not None else there[0]))
 
-    def _arrays(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]:
+    def _arrays(self) -> tuple[Array, Array, NDArray[np.float64]]:
         """W (B, m, d), a (B, m, k) and lam (B, m) as the kernels take them; B = 1 if single."""
         W = self.W.reshape(-1, self.m, self.d)
         return W, self.a.reshape(-1, self.m, self.k), self._lam64.reshape(-1, self.m)
 
     def _each(
-        self,
-        fn: str,
-        kernel: Callable[..., Any],
-        data: list[NDArray[Any]],
-        how: How,
-        *rest: str | bool,
-    ) -> NDArray[Any]:
+        self, fn: str, kernel: Kernel, data: list[Array], how: How, *rest: str | bool
+    ) -> Array:
         """Call a kernel for every member, with that member's share of the data."""
         return self._whole(fn, self._results(fn, kernel, data, how, *rest))
 
     def _results(
-        self,
-        fn: str,
-        kernel: Callable[..., Any],
-        data: Sequence[NDArray[Any] | None],
-        how: How,
-        *rest: str | bool,
+        self, fn: str, kernel: Kernel, data: Sequence[Array | None], how: How, *rest: str | bool
     ) -> list[Any]:
         more = *rest, *resolved(fn, **how)
         return [
@@ -881,7 +870,7 @@ class Network(Exports):
             for b, (W, a, lam) in enumerate(zip(*self._arrays(), strict=True))
         ]
 
-    def _whole(self, fn: str, results: list[Any]) -> NDArray[Any]:
+    def _whole(self, fn: str, results: list[Any]) -> Array:
         whole = np.asarray(results[0]) if self.B is None else np.stack(results)
         return _check.in_range(fn, whole)
 
@@ -948,8 +937,8 @@ class NetworkPart(Network):
         return f"NetworkPart({self.first} to {self.first + self.m} of {self.total} nodes)"
 
 
-def _read_only(values: NDArray[Any]) -> NDArray[Any]:
-    view: NDArray[Any] = values.view()
+def _read_only(values: Array) -> Array:
+    view: Array = values.view()
     view.flags.writeable = False
     return view
 
@@ -973,7 +962,7 @@ def in_float64(net: Network) -> Network:
     return Network(W, a, net._lam64, activation=net.activation, bias=net.bias)
 
 
-def sum_of_losses(f: NDArray[Any], y: NDArray[Any], loss: str) -> float:
+def sum_of_losses(f: Array, y: Array, loss: str) -> float:
     """The loss of outputs f (n, k) against targets y (n, k), before a mean is taken."""
     f, y = f.astype(np.float64, copy=False), y.astype(np.float64, copy=False)
     if loss == "cross_entropy":

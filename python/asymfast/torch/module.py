@@ -116,16 +116,8 @@ class _Gradients(torch.autograd.Function):
     """A separate function, so that a second derivative raises a clear error."""
 
     @staticmethod
-    def forward(
-        u: Tensor,
-        X: Tensor,
-        W: Tensor,
-        a: Tensor,
-        lam: Tensor,
-        activation: str,
-        threads: int,
-        wanted: tuple[bool, bool, bool],
-    ) -> tuple[Tensor | None, ...]:
+    def forward(u: Tensor, *saved: Any) -> tuple[Tensor | None, ...]:
+        X, W, a, lam, activation, threads, wanted = saved
         arrays = (_array(W), _array(a), _scalings(lam), activation, _array(X), _array(u))
         kernels = (network.by_inputs, _core.pullback, network.by_outputs)
         return tuple(
