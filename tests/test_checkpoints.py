@@ -15,6 +15,7 @@ from pathlib import Path
 import asymfast as af
 import numpy as np
 import pytest
+from asymfast._storage import difference
 from cases import BACKENDS, DTYPES, assert_same_run, problem, run_arrays
 from trainers import CHOOSING, TRAINERS, data, descent, fixed_flow, sgd
 
@@ -373,6 +374,14 @@ def test_well_made_file_with_a_foreign_header(kept, header):
 )
 def test_another_run(kept, change, match):
     refuse(kept, match, **change)
+
+
+def test_a_long_setting_is_shown_where_it_differs():
+    was, now = {"lr": [*range(90), 1000]}, {"lr": [*range(90), 2000]}
+    then, today = difference(was, now).split(" then, ")
+    assert then.startswith("lr: ...")
+    assert then.endswith(", 89, 1000]")
+    assert today.endswith(", 89, 2000] now")
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])

@@ -538,12 +538,17 @@ def identity_of(
 def difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """The first setting that differs, its values then and now, or "" if none does."""
     for name in dict.fromkeys([*now, *was]):  # settings first, data last
-        then, today = (_short(settings.get(name)) for settings in (was, now))
         if was.get(name) != now.get(name):
+            texts = [json.dumps(settings.get(name)) for settings in (was, now)]
+            place = next((i for i, (a, b) in enumerate(zip(*texts, strict=False)) if a != b), 0)
+            then, today = (_around(text, place) for text in texts)
             return name if name == "data" else f"{name}: {then} then, {today} now"
     return ""
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _around(text: str, place: int) -> str:
+    """A text, of a long one the part around a place."""
+    if len(text) <= 60:
+        return text
+    start = max(0, place - 27)
+    return "..." * (start > 0) + text[start : start + 54] + "..." * (start + 54 < len(text))
