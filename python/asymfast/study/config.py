@@ -170,17 +170,13 @@ def _from_signature(
     return msgspec.defstruct(name, fields, bases=(Table,), frozen=True, kw_only=True, **options)
 
 
-DATA: dict[str, type[Struct]] = {
-    "simulated": Simulated,
-    **{
-        name: msgspec.defstruct(name, [], bases=(DataSet,), frozen=True, tag=name)
-        for name in DATA_SETS
-        if name != "mnist"
-    },
-    "mnist": Mnist,
-    "csv": Csv,
-    "npz": Npz,
-}
+_TABLES = [
+    msgspec.defstruct(name, [], bases=(DataSet,), frozen=True, tag=name)
+    for name in DATA_SETS
+    if name != "mnist"
+]
+_KINDS: tuple[type[Struct], ...] = (Simulated, *_TABLES, Mnist, Csv, Npz)
+DATA = {str(kind.__struct_config__.tag): kind for kind in _KINDS}
 TRAIN = {
     name: _from_signature(name, function, SET_BY_STUDY, tag_field="trainer", tag=name)
     for name, function in TRAINERS.items()
