@@ -148,6 +148,17 @@ def test_rounding_is_not_divergence(case, method):
     np.testing.assert_allclose(run.loss, expected.loss, rtol=rtol, atol=floor)
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("power", [-440, 440])
+def test_outputs_of_any_size(method, power):
+    """a and y times s is the same flow, 1 / s^2 times as fast: NTG times f is beyond all floats."""
+    case, s = simulated(n=5, d=3, m=20), 2.0**power
+    net = af.Network(case.net.W, case.net.a * s, case.net.lam, activation=case.net.activation)
+    plain = flow(case.net, case.X, case.y, 10.0, method, [0.0, 1.0, 10.0])
+    run = flow(net, case.X, case.y * s, 10.0 / s**2, method, [0.0, 1 / s**2, 10 / s**2])
+    np.testing.assert_array_equal(run.loss, plain.loss * s**2)
+
+
 def test_the_last_steps_do_not_shrink_for_ever():
     """Where only rounding is left of the error, a step fitted to the end is not halved again."""
     case = simulated(n=60, d=3, m=5)

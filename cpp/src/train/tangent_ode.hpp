@@ -118,7 +118,9 @@ class TangentOde {
     const std::vector<double> shares =
         lagrange_shares(coefficients, places.slots, slots, {kRadauNodes, kRadauNodes + kNodes});
     Work work;
-    work.theta = product(kernels_, kNodes, slots, N * N, shares.data(), thetas.data());
+    std::vector<double> in_unit(shares);
+    for (double& share : in_unit) share *= unit_;
+    work.theta = product(kernels_, kNodes, slots, N * N, in_unit.data(), thetas.data());
     context.watch.tick();
     work.initial = basis_.into(r);
     Solution solution;
@@ -155,7 +157,7 @@ class TangentOde {
 
   // One solution in progress. Rows are nodes, columns modes: components in the eigenbasis.
   struct Work {
-    std::vector<double> theta;     // (node, N, N)
+    std::vector<double> theta;     // (node, N, N), times unit_
     std::vector<double> initial;   // (N,): r(0)
     std::vector<double> decaying;  // (N,): r(0) - u(0)
     std::vector<double> u, r;      // (node, N); in a last row, u(0)
@@ -164,6 +166,7 @@ class TangentOde {
   void prepare(double h) {
     if (h == prepared_h_) return;
     prepared_h_ = h;
+    unit_ = unit_of(h);
     const Index N = basis_.size();
     decay_.resize(kNodes * N);
     moments_.resize(kPowers * N);
@@ -177,7 +180,8 @@ class TangentOde {
       RadauResponse::Response u;
       response_of_(z, u);
       for (Index i = 0; i <= kNodes; ++i)
-        for (Index j = 0; j < kNodes; ++j) response_[(i * kNodes + j) * N + l] = h * u[i][j];
+        for (Index j = 0; j < kNodes; ++j)
+          response_[(i * kNodes + j) * N + l] = h / unit_ * u[i][j];
     }
   }
 
@@ -206,7 +210,7 @@ class TangentOde {
     for (int iterations = 1;; ++iterations) {
       std::vector<double> g = basis_.apply(work.theta, work.r);
       for (Index i = 0; i < size; ++i)
-        g[i] = basis_[i % N] * work.r[i] - g[i];  // (Theta_0 - Theta) r
+        g[i] = unit_ * basis_[i % N] * work.r[i] - g[i];  // (Theta_0 - Theta) r
       respond(g, work.u);
       for (Index l = 0; l < N; ++l) work.decaying[l] = work.initial[l] - work.u[size + l];
       before.swap(work.r);
@@ -226,8 +230,9 @@ class TangentOde {
 
   // Of the step size prepared_h_ and the basis.
   double prepared_h_ = -1;
+  double unit_ = 1;               // of time, a power of two: Theta r itself may leave the range
   std::vector<double> decay_;     // (node, N): exp(-lambda h node)
-  std::vector<double> response_;  // (node and 0, node, N): of u to g
+  std::vector<double> response_;  // (node and 0, node, N): of u to g, per unit_
   std::vector<double> moments_;   // (power, N): int_0^1 s^power exp(-lambda h s) ds
 };
 

@@ -126,7 +126,7 @@ class AdaptiveRk4 : public Method<Member<T>> {
   }
 
  private:
-  static constexpr double kLongest = 1e150;
+  static constexpr double kLongest = 1e300;
 
   static void start_again(Engine<T>& engine, const Context& context) {
     engine.restore();
