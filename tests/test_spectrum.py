@@ -88,6 +88,13 @@ def test_clustered(n):
     assert_finds([1e-3 * (1 + 1e-9 * i) for i in range(half)] + [1.0] * (n - half))
 
 
+@sizes
+@pytest.mark.parametrize("lowest", [[1 - 1e-9], np.linspace(1 - 3e-9, 1, 20)], ids=len)
+def test_all_eigenvalues_are_close(n, lowest):
+    """Any vector has a small residual, but not the smallest eigenvalue."""
+    assert_finds([*lowest, *[1.0] * (n - len(lowest))])
+
+
 @pytest.mark.parametrize(
     "values",
     [

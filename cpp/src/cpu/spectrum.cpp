@@ -89,11 +89,11 @@ struct Dominant {
   VectorXd vector;
 };
 
-// When iterations end: with a residual below `tolerance` times the value, after `most` of them, or
-// after `patience` of them that have not come within a thousandth.
+// When iterations end: with a residual below `tolerance` times the value and `of_inverse` times its
+// square, after `most` of them, or after `patience` of them that have not come within a thousandth.
 struct Limits {
   Index most, patience;
-  double tolerance;
+  double tolerance, of_inverse = std::numeric_limits<double>::max();
 };
 
 template <class Operator>
@@ -115,9 +115,12 @@ Dominant dominant(Operator&& apply, Index n, const Limits& limits, const Context
     ritz.computeFromTridiagonal(diagonal.head(j + 1), off_diagonal.head(j));
     found.value = ritz.eigenvalues()[j];
     found.residual = off_diagonal[j] * std::abs(ritz.eigenvectors()(j, j));
-    const double relative = found.residual / std::abs(found.value);
+    const double value = std::abs(found.value), relative = found.residual / value;
     const bool slow = j + 1 == limits.patience && relative > 1e-3;
-    if (relative <= limits.tolerance || slow || j + 1 == most) {
+    // Where all eigenvalues are close the start itself has a small residual, but not the largest.
+    const bool close = relative == 0 || (j > 0 && relative <= limits.tolerance &&
+                                         relative <= limits.of_inverse * value);
+    if (close || slow || j + 1 == most) {
       found.vector = basis.leftCols(j + 1) * ritz.eigenvectors().col(j);
       break;
     }
@@ -144,8 +147,9 @@ class ShiftAndInvert {
     // less than many solves.
     for (int closer = 0; closer < 8; ++closer) {
       const Index patience = closer < 3 ? kPatience : kIterations;
-      const Dominant found = dominant([this](const VectorXd& b) { return factor_.solve(b); },
-                                      K_.rows, {kIterations, patience, kTolerance}, context_);
+      const Dominant found =
+          dominant([this](const VectorXd& b) { return factor_.solve(b); }, K_.rows,
+                   {kIterations, patience, kTolerance, kTolerance / 20}, context_);
       const double relative = found.residual / found.value;
       if (relative <= kTolerance || K_.rows <= patience)
         return factor_.solve(found.vector).normalized();
@@ -156,7 +160,8 @@ class ShiftAndInvert {
 
  private:
   static constexpr Index kIterations = 150, kPatience = 24;
-  // Of the eigenvalue; the Rayleigh quotient's error is its square over the gap to the next one.
+  // Of the eigenvalue; the Rayleigh quotient's error is its square over the gap to the next one, or
+  // itself where the gap is smaller; so it is a twentieth of that of the largest entry, too.
   static constexpr double kTolerance = 1e-9;
 
   bool factorise_with(double shift) {
