@@ -117,6 +117,8 @@ def test_divergence(folder, capsys):
         (["none.csv", "--target", "a"], "cannot read none.csv"),
         (["none.csv"], "a file needs --target"),
         (["--target", "a"], "--target needs a file"),
+        (["--one-hot", "a"], "--one-hot needs a file"),
+        (["--decimal", ","], "--decimal needs a file"),
         (["none.csv", "--target", "a", "--inputs", "3"], "--inputs is for simulated data"),
         (["--t-end", "3"], "--t-end needs --flow"),
         (["--delta", "1"], "must be a number in (0, 1)"),

@@ -96,6 +96,7 @@ def test_a_description_is_a_grid_for_sweep(tmp_path):
         ("every = 1000", 'every = "x"', r"record.every must be an integer or nothing, got 'x'"),
         ("[base.network]", "[base.network", r"not a TOML file: "),
         ('title = "Simulated data"', "", r"paper.title is missing"),
+        ('panels = ["loss"', 'panels = ["losses"', r"paper.panels must be among loss, test_loss"),
         ("seed = [0, 1, 2, 3, 4]", "seed = 3", r"grid.seed must be a list of values, got 3"),
     ],
 )

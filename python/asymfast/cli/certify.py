@@ -100,8 +100,10 @@ def _check(options: argparse.Namespace) -> None:
         raise CommandError("a file needs --target")
     if options.file is not None and options.inputs is not None:
         raise CommandError("--inputs is for simulated data")
-    if options.file is None and (options.drop or options.one_hot):
-        raise CommandError("--drop and --one-hot need a file")
+    names = {"drop": [], "one_hot": [], "missing": "error", "decimal": "."}
+    given = [name for name, default in names.items() if getattr(options, name) != default]
+    if options.file is None and given:
+        raise CommandError(f"--{given[0].replace('_', '-')} needs a file")
     common.complete(options)
 
 

@@ -163,6 +163,11 @@ def read_experiment(
     except ValueError as error:
         raise ConfigError(f"{shown}: {error}") from error
     presentation = converted(grid["paper"], Presentation)
+    known = packaged("shown.toml", "panels", dict[str, Any])
+    if unknown := [panel for panel in presentation.panels if panel not in known]:
+        raise ConfigError(
+            f"{shown}: paper.panels must be among {', '.join(known)}, got {unknown[0]!r}"
+        )
     short = quick or not _SHORT.isdisjoint(changes or {})
     return Experiment(name, presentation, activation, quick, configs, short)
 
