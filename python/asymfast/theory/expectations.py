@@ -158,41 +158,33 @@ _BLOCK = 32  # terms between two estimates of the error: enough for short rows, 
 _HERMITE_CUT = 13.0  # leaves out less than 1e-18 of any coefficient: exp(-13^2 / 4) = 4.5e-19
 
 
-class _HermiteRule:
-    """Two interleaved trapezoidal rules for the Hermite coefficients of z -> f(s_i z).
+def _hermite_rule(
+    f: Function, bandwidth: float, scale: Floats
+) -> tuple[Floats, Floats, Iterator[tuple[Floats, Floats]]]:
+    """E[f(s_i z)^2] (n,), its error, and, block by block without end, the Hermite coefficients.
 
-    Their mean, the rule with half the step, is what is used. Half their difference bounds the error
-    of each of them, and greatly exceeds that of the mean. The integrand of c_k has frequencies of
-    up to about sqrt(k) + 7 from h_k times the normal density and up to s * bandwidth from f. With a
-    step of 2 pi over their sum there is no aliasing.
-
-    Attributes: ``moment``, ``moment_error`` (n,): E[f(s_i z)^2] and half the difference for it.
+    The coefficients (n, 32) of z -> f(s_i z) come with their errors. There are two interleaved
+    trapezoidal rules. Their mean, the rule with half the step, is what is used. Half their
+    difference, the error here, bounds the error of each of them, and greatly exceeds that of the
+    mean. The integrand of c_k has frequencies of up to about sqrt(k) + 7 from h_k times the normal
+    density and up to s * bandwidth from f. With a step of 2 pi over their sum there is no aliasing.
+    h_k times the root of the density stays of order one where h_k would overflow.
     """
+    step = 2 * math.pi / (math.sqrt(_MOST_TERMS) + 7 + bandwidth * float(scale.max()))
+    half = math.ceil(2 * _HERMITE_CUT / step)
+    z = 0.5 * step * np.arange(-half, half + 1, dtype=np.float64)
+    root_density = np.exp(-(z**2) / 4) / (2 * math.pi) ** 0.25
+    weighted = f(scale[:, None] * z) * root_density
+    even, odd = (step * np.sum(part**2, axis=1) for part in (weighted[:, 0::2], weighted[:, 1::2]))
 
-    def __init__(self, f: Function, bandwidth: float, scale: Floats) -> None:
-        step = 2 * math.pi / (math.sqrt(_MOST_TERMS) + 7 + bandwidth * float(scale.max()))
-        half = math.ceil(2 * _HERMITE_CUT / step)
-        self.z = 0.5 * step * np.arange(-half, half + 1, dtype=np.float64)
-        self.root_density = np.exp(-(self.z**2) / 4) / (2 * math.pi) ** 0.25
-        weighted = f(scale[:, None] * self.z) * self.root_density
-        even, odd = (step * np.sum(part**2, axis=1) for part in _even_odd(weighted))
-        self.moment = 0.5 * (even + odd)
-        self.moment_error = 0.5 * np.abs(even - odd)
-        self.weighted = step * weighted
-
-    def blocks(self) -> Iterator[tuple[Floats, Floats]]:
-        """Yield the coefficients (n, 32) and half the differences, block by block without end.
-
-        h_k times the root of the density stays of order one where h_k would overflow.
-        """
-        functions = _hermite(self.z, self.root_density)
+    def blocks() -> Iterator[tuple[Floats, Floats]]:
+        functions, W = _hermite(z, root_density), step * weighted
         while True:
-            block = np.array([*islice(functions, _BLOCK)])
-            even, odd = (
-                part @ hermite.T
-                for part, hermite in zip(_even_odd(self.weighted), _even_odd(block), strict=True)
-            )
+            H = np.array([*islice(functions, _BLOCK)])
+            even, odd = W[:, 0::2] @ H[:, 0::2].T, W[:, 1::2] @ H[:, 1::2].T
             yield 0.5 * (even + odd), 0.5 * np.abs(even - odd)
+
+    return 0.5 * (even + odd), 0.5 * np.abs(even - odd), blocks()
 
 
 def _hermite(z: Floats, first: Floats) -> Iterator[Floats]:
@@ -222,17 +214,16 @@ def pair_means(
     Cost: O(n^2 K + n N K) time, O(n^2 + n N) memory, with N = 8 (71 + bandwidth max(s)) nodes and K
     terms: 32 for short rows, about 10 s^2 for long and nearly parallel ones (swish).
     """
-    rule = _HermiteRule(f, bandwidth, rows.scale)
+    moment, moment_error, blocks = _hermite_rule(f, bandwidth, rows.scale)
     square = rows.scale**2
-    target = tol * float(np.max(square * rule.moment))
+    target = tol * float(np.max(square * moment))
 
     E = np.zeros_like(rows.rho)
     power = np.ones_like(rows.rho)
     term = np.empty_like(rows.rho)
-    captured = np.zeros_like(rule.moment)
-    c_error = np.zeros_like(rule.moment)  # this and the others: sums of squares over k
-    condition = np.zeros_like(rule.moment)
-    blocks = rule.blocks()
+    captured = np.zeros_like(moment)
+    c_error = np.zeros_like(moment)  # this and the others: sums of squares over k
+    condition = np.zeros_like(moment)
     for k in range(0, _MOST_TERMS, _BLOCK):
         c, c_off = next(blocks)
         for column in c.T:
@@ -244,25 +235,20 @@ def pair_means(
         c_error += np.sum(c_off**2, axis=1)
         condition += c**2 @ np.arange(k, k + _BLOCK)
 
-        root = np.sqrt(rule.moment)
-        floor = rule.moment_error + 2 * root * np.sqrt(c_error) + rows.rounding * rule.moment
-        tail = np.sqrt(np.maximum(rule.moment - captured, 0.0) + floor)
+        root = np.sqrt(moment)
+        floor = moment_error + 2 * root * np.sqrt(c_error) + rows.rounding * moment
+        tail = np.sqrt(np.maximum(moment - captured, 0.0) + floor)
         truncation = np.abs(rows.gram * power) * np.multiply.outer(tail, tail)
         np.fill_diagonal(truncation, 0.0)
-        quadrature = np.max(square * rule.moment_error) + 2 * np.max(rows.scale * root) * np.max(
+        quadrature = np.max(square * moment_error) + 2 * np.max(rows.scale * root) * np.max(
             rows.scale * np.sqrt(c_error)
         )
-        rounding = rows.rounding * np.max(square * (rule.moment + condition))
+        rounding = rows.rounding * np.max(square * (moment + condition))
         error = float(truncation.max() + quadrature + rounding)
         if error <= target:
             break
-    np.fill_diagonal(E, rule.moment)
+    np.fill_diagonal(E, moment)
     return E, error
-
-
-def _even_odd(values: Floats) -> tuple[Floats, Floats]:
-    """The columns of the two rules."""
-    return values[:, 0::2], values[:, 1::2]
 
 
 _LONGEST_ROW = 30.0
