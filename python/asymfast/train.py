@@ -128,10 +128,6 @@ def gradient_descent(
         with an ensemble, device="cuda", checkpoint, record.folder, record.top_nodes or
         stop.wall_seconds.
 
-    Returns
-    -------
-    Run
-
     Raises
     ------
     TypeError, ValueError

@@ -133,10 +133,9 @@ def load_sweep(
     tables = full_tables([config for config, _, _ in found])
     differing = varying(tables)
     if configs is None:  # files are ordered by their hashes, which say nothing
-        order = sorted(
-            range(len(found)), key=lambda i: [_rank(tables[i][name]) for name in differing]
-        )
-        found, tables = [found[i] for i in order], [tables[i] for i in order]
+        pairs = zip(tables, found, strict=True)
+        order = sorted(pairs, key=lambda pair: [_rank(pair[0][name]) for name in differing])
+        tables, found = [table for table, _ in order], [one for _, one in order]
     variables: dict[str, Any] = {}
     coordinates: dict[str, Any] = {}
     for name in dict.fromkeys(name for _, arrays, _ in found for name in arrays):
@@ -153,15 +152,11 @@ def load_sweep(
     names = dict.fromkeys([*_ALWAYS, *differing])
     for name in names:
         coordinates[short(name)] = "run", _column([table[name] for table in tables])
-    dataset: xarray.Dataset = Dataset(
-        variables,
-        coords=coordinates,
-        attrs={
-            name: str(value) if isinstance(value, (bool, type(None))) else value
-            for name, value in tables[0].items()
-            if name not in names
-        },
-    )
+    shared = {name: value for name, value in tables[0].items() if name not in names}
+    shared |= {
+        name: str(value) for name, value in shared.items() if isinstance(value, (bool, type(None)))
+    }
+    dataset: xarray.Dataset = Dataset(variables, coordinates, shared)
     return dataset
 
 
