@@ -655,11 +655,6 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
 
     Pass it as ``progress=`` of a training function in a ``with`` block, which clears the line. It
     shows nothing where stderr is not a terminal or tqdm (extra ``sweep``) is not installed.
-
-    Examples
-    --------
-    >>> with ProgressBar("gamma 0.5") as bar:  # doctest: +SKIP
-    ...     run = gradient_descent(net, X, y, steps=50_000, progress=bar)
     """
 
     def __init__(self, label: str = "") -> None:

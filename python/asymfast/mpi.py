@@ -44,7 +44,6 @@ def split(net: Network, comm: Any) -> NetworkPart:
     Examples
     --------
     >>> class Alone:  # as MPI.COMM_SELF
-    ...     rank, size = 0, 1
     ...     def Get_rank(self): return 0
     ...     def Get_size(self): return 1
     ...     def Allreduce(self, send, values): pass
