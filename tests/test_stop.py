@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import pickle
 
 import asymfast as af
 import numpy as np
@@ -300,3 +301,6 @@ def test_snapshots_have_weights_and_ntg(trainer, kind):
         assert_same_bits(snapshot.network.W, run.weights[t])
         np.testing.assert_allclose(snapshot.ntg(), run.ntg_matrix[t], rtol=1e-12, atol=1e-14)
     assert_same_bits(seen[-1].network.a, run.network.a)
+    again = pickle.loads(pickle.dumps(seen[-1]))
+    assert_same_bits(again.network.W, run.network.W)
+    assert_same_bits(again.ntg(), seen[-1].ntg())

@@ -249,6 +249,20 @@ def test_callback_errors_reach_the_caller():
         descend(simulated(), steps=5, callback=fail)
 
 
+def test_an_error_that_takes_no_attributes_reaches_the_caller():
+    class ClosedError(Exception):
+        def __setattr__(self, name, value):
+            if not name.startswith("__"):
+                raise AttributeError(name)
+            super().__setattr__(name, value)
+
+    def fail(_):
+        raise ClosedError
+
+    with pytest.raises(ClosedError):
+        descend(simulated(), steps=5, callback=fail)
+
+
 def test_progress_goes_from_zero_to_one():
     seen = []
     run = descend(

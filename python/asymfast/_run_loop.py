@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict
+from functools import partial
 from os import PathLike
 from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
 
@@ -245,7 +246,8 @@ class Job:
                     raise RuntimeError(f"{self.fn}: another rank was interrupted")
                 self._require_finite(rows, run)
             except BaseException as error:
-                error.run = run  # type: ignore[attr-defined]
+                with suppress(AttributeError, TypeError):  # of the user's, perhaps frozen
+                    error.run = run  # type: ignore[attr-defined]
                 raise
         return run
 
@@ -334,16 +336,11 @@ class Job:
                 time,
                 float(loss[0]) if single else loss,
                 float(test_loss[0]) if single and test_loss is not None else test_loss,
-                lambda: self._with_weights(W, a),
-                lambda: self.X[0, self.ntg_on] if len(self.X) == 1 else self.X[:, self.ntg_on],
+                partial(_with_weights, self.net, W, a if self.train_output else None),
+                partial(_rows_of, self.X, self.ntg_on),
             )
             ended = _ends(self.fn, self.callback(snapshot))
         return not (ended or (self.patience is not None and self.patience.is_over))
-
-    def _with_weights(self, W: Array, a: Array) -> Network:
-        """The network at weights of the core's shapes."""
-        outputs = a.reshape(self.net.a.shape) if self.train_output else None
-        return self.net.with_weights(W.reshape(self.net.W.shape), outputs)
 
     def _run(self, result: _Result, rows: dict[str, Array], config: dict[str, Any]) -> Run:
         single = self.net.B is None
@@ -370,7 +367,7 @@ class Job:
         return Run(
             **columns,
             initial=self.net,
-            network=self._with_weights(W, a),
+            network=_with_weights(self.net, W, a if self.train_output else None),
             diverged=bool(result.diverged[0]) if single else np.array(result.diverged),
             stopped=stopped,
             stopped_by=stopped_by if stopped else None,
@@ -419,6 +416,16 @@ class Job:
             last,
             bound,
         )
+
+
+def _with_weights(net: Network, W: Array, a: Array | None) -> Network:
+    """The network at weights of the core's shapes."""
+    return net.with_weights(W.reshape(net.W.shape), None if a is None else a.reshape(net.a.shape))
+
+
+def _rows_of(X: Array, rows: Array) -> Array:
+    """Samples of X (1 or B, n, d), without the axis of a single member."""
+    return X[0, rows] if len(X) == 1 else X[:, rows]
 
 
 F = TypeVar("F", bound=Callable[..., Any])
