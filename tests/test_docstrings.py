@@ -9,7 +9,6 @@ import re
 import sys
 
 import asymfast as af
-import numpy as np
 import pytest
 
 NAMES = {
@@ -23,8 +22,6 @@ NAMES = {
 }
 # Classes whose methods have examples of their own; of the others the class has one.
 EACH_METHOD = (af.Network, af.Run)
-# As in the docstrings of NumPy, what all examples need is imported; `asymfast.__doc__` says so.
-ASSUMED = {"af": af, "np": np}
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -80,10 +77,7 @@ def test_examples(name, tmp_path, monkeypatch):
     text = inspect.getdoc(PUBLIC[name]) or ""
     if maker := result_of(name):
         text = inspect.getdoc(maker)
-    for kind in EACH_METHOD:  # what the example of the class defines, those of its methods use
-        if name.startswith(f"asymfast.{kind.__name__}."):
-            text = f"{inspect.getdoc(kind)}\n\n{text}"
-    example = doctest.DocTestParser().get_doctest(text, ASSUMED, name, None, 0)
+    example = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)
     assert example.examples, f"the docstring of {name} has no example"
     said = []
     result = doctest.DocTestRunner(optionflags=FLAGS).run(example, out=said.append)

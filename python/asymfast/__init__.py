@@ -5,8 +5,6 @@ f(x) = sum_j sqrt(lam_j) a_j sigma(w_j.x / sqrt d),  lam_j = gamma/m + (1 - gamm
 Training by gradient descent and gradient flow, per-node gradients, neural tangent Gram matrices
 and their smallest eigenvalue, in C++, from Python; after Caron, Ayed, Jung, Lee, Lee and Yang,
 "Over-parameterised shallow neural networks with asymmetrical node scaling", NeurIPS 2023.
-
-Examples in docstrings assume ``import asymfast as af, numpy as np``.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ def build_config() -> dict[str, Any]:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> af.build_config()["openmp"]
     True
     """

@@ -486,6 +486,10 @@ class Exports:
 
         Examples
         --------
+        >>> import asymfast as af
+        >>> import numpy as np
+        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> bool(np.allclose(net.to_numpy()(X), net(X), rtol=1e-12))
         True
         """
@@ -515,6 +519,7 @@ class Exports:
 
         Examples
         --------
+        >>> import asymfast as af
         >>> module = af.Network.init(d=3, m=100, gamma=1.0, rng=1).to_torch()  # doctest: +SKIP
         """
         return torch_module(Layers.from_network("Network.to_torch", self))
@@ -538,6 +543,7 @@ class Exports:
 
         Examples
         --------
+        >>> import asymfast as af
         >>> af.Network.init(d=3, m=100, gamma=1.0, rng=1).to_onnx("net.onnx")  # doctest: +SKIP
         """
         write_onnx(Layers.from_network("Network.to_onnx", self), path, None, "Network.to_onnx")
@@ -567,6 +573,8 @@ class Exports:
 
         Examples
         --------
+        >>> import asymfast as af
+        >>> import numpy as np
         >>> weights = {"0.weight": np.array([[1.0, 2.0], [0.0, 1.0]]), "2.weight": np.ones((1, 2))}
         >>> net = af.Network.from_layers(weights, activation="relu")
         >>> net, net(np.array([[1.0, 1.0]])).round(12)

@@ -43,6 +43,8 @@ class Model:
 
     Examples
     --------
+    >>> import asymfast as af
+    >>> import numpy as np
     >>> from asymfast.datasets.tables import Columns
     >>> columns = Columns(
     ...     inputs=("x",), targets=("y",), categories={},
@@ -162,6 +164,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> af.load_model("no_such_model.npz")
     Traceback (most recent call last):
         ...

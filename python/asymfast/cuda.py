@@ -42,6 +42,7 @@ def is_available() -> bool:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> af.cuda.is_available() == (af.cuda.what_is_missing() is None)
     True
     """

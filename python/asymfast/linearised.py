@@ -84,6 +84,8 @@ class LinearisedFlow:
 
         Examples
         --------
+        >>> import asymfast as af
+        >>> import numpy as np
         >>> import tempfile
         >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
         >>> net = af.Network.init(d=5, m=300, gamma=0.5, alpha=0.7, rng=1)
@@ -173,6 +175,8 @@ def linearised_flow(
 
     Examples
     --------
+    >>> import asymfast as af
+    >>> import numpy as np
     >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=2000, gamma=1.0, rng=1)
     >>> lazy = af.linearised_flow(net, X, y, t=[0.0, 100.0, np.inf])

@@ -43,6 +43,7 @@ def split(net: Network, comm: Any) -> NetworkPart:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> class Alone:  # as MPI.COMM_SELF
     ...     def Get_rank(self): return 0
     ...     def Get_size(self): return 1
@@ -153,6 +154,7 @@ def gather(run: Run, comm: Any) -> Run:
         run = asymfast.gradient_descent(net, X, y, steps=1000, comm=comm)
         whole = asymfast.mpi.gather(run, comm)
 
+    >>> import asymfast as af
     >>> af.mpi.gather("a run", comm=None)
     Traceback (most recent call last):
         ...

@@ -101,17 +101,14 @@ class Network(Exports):
 
     Examples
     --------
+    >>> import asymfast as af
+    >>> import numpy as np
     >>> W = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     >>> net = af.Network(W, a=np.array([1.0, -1.0, 1.0]), lam=np.full(3, 1 / 3), activation="relu")
     >>> net
     Network(m=3, d=2, k=1, activation='relu', dtype='float64')
     >>> net(np.array([[1.0, 2.0]])).round(4)
     array([0.8165])
-
-    The examples of the methods go on with these:
-
-    >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
-    >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
     """
 
     @_check.arguments("Network", activation=_check.one_of(*ACTIVATIONS))
@@ -217,6 +214,7 @@ class Network(Exports):
 
         Examples
         --------
+        >>> import asymfast as af
         >>> net = af.Network.init(d=50, m=2000, gamma=0.5, alpha=0.7, rng=1)
         >>> net.W.shape, net.a.shape, float(round(net.lam[0], 4))
         ((2000, 50), (2000,), 0.1756)
@@ -276,6 +274,7 @@ class Network(Exports):
 
         Examples
         --------
+        >>> import asymfast as af
         >>> nets = [af.Network.init(d=3, m=10, gamma=1.0, rng=seed) for seed in (0, 1)]
         >>> af.Network.stack(nets)
         Network(B=2, m=10, d=3, k=1, activation='swish', dtype='float64')
@@ -338,6 +337,8 @@ class Network(Exports):
 
         Examples
         --------
+        >>> import asymfast as af
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> ensemble = af.Network.init(d=3, m=10, gamma=1.0, rng=[0, 1, 2])
         >>> ensemble.member(2)
         Network(m=10, d=3, k=1, activation='swish', dtype='float64')
@@ -387,6 +388,9 @@ class Network(Exports):
 
         Examples
         --------
+        >>> import asymfast as af
+        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> net(X).shape
         (5,)
         >>> both = af.Network.init(d=3, m=100, gamma=[1.0, 0.5], alpha=0.7, outputs=4, rng=1)
@@ -437,6 +441,9 @@ class Network(Exports):
 
         Examples
         --------
+        >>> import asymfast as af
+        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> r = net(X) - y
         >>> abs(net.loss(X, y) - 0.5 * float(r @ r)) < 1e-12
         True
@@ -479,6 +486,9 @@ class Network(Exports):
 
         Examples
         --------
+        >>> import asymfast as af
+        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> G = net.node_gradients(X, y)
         >>> G.shape, bool(net.with_weights(net.W - 0.1 * G).loss(X, y) < net.loss(X, y))
         ((100, 3), True)
@@ -514,6 +524,9 @@ class Network(Exports):
 
         Examples
         --------
+        >>> import asymfast as af
+        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> u = net(X) - y  # dL/df of half_sse
         >>> bool(abs(net.pullback(X, u) - net.node_gradients(X, y)).max() < 1e-14)
         True
@@ -559,6 +572,10 @@ class Network(Exports):
 
         Examples
         --------
+        >>> import asymfast as af
+        >>> import numpy as np
+        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> step = net.stable_step(X)
         >>> bool(abs(step * np.linalg.eigvalsh(net.ntg(X))[-1] / 2 - 1) < 0.02)
         True
@@ -590,6 +607,10 @@ class Network(Exports):
 
         Examples
         --------
+        >>> import asymfast as af
+        >>> import numpy as np
+        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> bool(np.allclose(net.features(X) @ net.a, net(X)))
         True
         """
@@ -653,6 +674,10 @@ class Network(Exports):
 
         Examples
         --------
+        >>> import asymfast as af
+        >>> import numpy as np
+        >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> K, H = net.ntg(X), net.features(X)
         >>> K.shape, net.ntg(X, X[:2]).shape
         ((5, 5), (5, 2))
@@ -720,6 +745,8 @@ class Network(Exports):
 
         Examples
         --------
+        >>> import asymfast as af
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> importance = net.node_importance()
         >>> bool(importance.argmax() == (net.lam * (net.W**2).sum(axis=1)).argmax())
         True
@@ -759,6 +786,8 @@ class Network(Exports):
 
         Examples
         --------
+        >>> import asymfast as af
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> net.prune(10), float(round(net.prune(10).lam.sum(), 3))
         (Network(m=10, d=3, k=1, activation='swish', dtype='float64'), 0.335)
         """
@@ -781,6 +810,8 @@ class Network(Exports):
 
         Examples
         --------
+        >>> import asymfast as af
+        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> moved = net.with_weights(net.W + 0.01)
         >>> moved.gamma, bool((moved.W == net.W + 0.01).all())
         (0.5, True)
@@ -911,6 +942,8 @@ class NetworkPart(Network):
 
     Examples
     --------
+    >>> import asymfast as af
+    >>> import numpy as np
     >>> af.mpi.NetworkPart(np.ones((2, 3)), np.ones(2), np.zeros(2), first=5, total=7)
     NetworkPart(5 to 7 of 7 nodes)
     """

@@ -50,6 +50,8 @@ class NTGOperator:
 
     Examples
     --------
+    >>> import asymfast as af
+    >>> import numpy as np
     >>> X, y = af.datasets.simulated(n=40, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=300, gamma=0.5, alpha=0.7, rng=1)
     >>> theta = af.NTGOperator(net, X)
@@ -151,6 +153,8 @@ def min_eigenvalue(
 
     Examples
     --------
+    >>> import asymfast as af
+    >>> import numpy as np
     >>> f"{af.min_eigenvalue(np.array([[2.0, 1.0], [1.0, 2.0]])):.12f}"
     '1.000000000000'
     >>> X, y = af.datasets.simulated(rng=0)

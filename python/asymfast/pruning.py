@@ -83,6 +83,7 @@ def pruning_curve(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=100, d=50, rng=0)
     >>> net = af.Network.init(d=50, m=200, gamma=0.5, alpha=0.5, rng=1)
     >>> curve = af.pruning_curve(net, X, y)

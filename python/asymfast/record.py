@@ -136,6 +136,7 @@ class Record:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> af.Record(every=100, top_nodes=3).every
     100
     >>> af.Record(every=100, log=20)
@@ -274,6 +275,7 @@ class Stop:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=200, gamma=1.0, rng=1)
     >>> run = af.gradient_descent(
@@ -322,6 +324,7 @@ class Snapshot:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=200, gamma=1.0, rng=1)
     >>> going_on = lambda snapshot: snapshot.loss > 1.0  # False ends the run

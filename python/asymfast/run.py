@@ -64,6 +64,7 @@ class Run:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=200, gamma=0.5, alpha=0.7, rng=1)
     >>> run = af.gradient_descent(net, X, y, lr=1.0, steps=100, record=af.Record(every=50))
@@ -133,6 +134,10 @@ class Run:
 
         Examples
         --------
+        >>> import asymfast as af
+        >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+        >>> net = af.Network.init(d=5, m=200, gamma=0.5, alpha=0.7, rng=1)
+        >>> run = af.gradient_descent(net, X, y, lr=1.0, steps=100, record=af.Record(every=50))
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     run.save(f"{folder}/run.npz")
@@ -178,6 +183,7 @@ class Run:
 
         Examples
         --------
+        >>> import asymfast as af
         >>> af.Run.load("no_such_run.npz")
         Traceback (most recent call last):
             ...
@@ -303,6 +309,10 @@ class Run:
 
         Examples
         --------
+        >>> import asymfast as af
+        >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+        >>> net = af.Network.init(d=5, m=200, gamma=0.5, alpha=0.7, rng=1)
+        >>> run = af.gradient_descent(net, X, y, lr=1.0, steps=100, record=af.Record(every=50))
         >>> axes, values = run.columns()["weight_change"]
         >>> axes, values.shape
         (('record', 'node'), (3, 200))
@@ -329,6 +339,10 @@ class Run:
 
         Examples
         --------
+        >>> import asymfast as af
+        >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
+        >>> net = af.Network.init(d=5, m=200, gamma=0.5, alpha=0.7, rng=1)
+        >>> run = af.gradient_descent(net, X, y, lr=1.0, steps=100, record=af.Record(every=50))
         >>> dict(run.to_xarray().sizes)
         {'record': 3, 'node': 200}
         """
@@ -364,6 +378,7 @@ class DivergenceError(RuntimeError):
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=200, gamma=1.0, activation="identity", rng=1)
     >>> try:
@@ -454,6 +469,7 @@ def grid(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
     >>> grid = af.grid(d=5, m=50, gamma=[1.0, 0.5, 0.0], alpha=[0.5, 0.7], seeds=2)
     >>> run = af.gradient_descent(grid.network, X, y, steps=10)

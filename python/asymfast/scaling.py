@@ -43,6 +43,7 @@ def node_scaling(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> af.node_scaling(4, 0.5, weights=[1, 1, 0, 0])
     array([0.375, 0.375, 0.125, 0.125])
     """

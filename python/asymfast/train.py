@@ -155,6 +155,7 @@ def gradient_descent(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=100, d=50, rng=0)
     >>> net = af.Network.init(d=50, m=500, gamma=0.5, alpha=0.7, rng=1)
     >>> run = af.gradient_descent(net, X, y, lr=1.0, steps=200, record=af.Record(every=100))
@@ -367,6 +368,7 @@ def gradient_flow(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=200, gamma=0.5, alpha=0.7, rng=1)
     >>> run = af.gradient_flow(net, X, y, t_end=1000.0, record=af.Record(times=[10, 100, 1000]))
@@ -487,6 +489,7 @@ def sgd(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=200, d=5, rng=0)
     >>> labels = (X[:, 0] > 0).astype(int)
     >>> net = af.Network.init(d=5, m=200, gamma=0.5, alpha=0.7, outputs=2, rng=1)

@@ -112,6 +112,7 @@ def simulated(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=100, d=50, rng=0)
     >>> X.shape, y.shape, float(round((X**2).sum(axis=1).max(), 12))
     ((100, 50), (100,), 1.0)
@@ -174,6 +175,7 @@ def load(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> af.datasets.load("concrete", data_dir="no_such_folder")
     Traceback (most recent call last):
         ...
@@ -256,6 +258,7 @@ def load_mnist(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> af.datasets.load_mnist(n_train=59_000, n_valid=5000)
     Traceback (most recent call last):
         ...

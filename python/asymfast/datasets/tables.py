@@ -106,6 +106,7 @@ def read_csv(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "table.csv")
@@ -398,6 +399,8 @@ def read_samples(
 
     Examples
     --------
+    >>> import asymfast as af
+    >>> import numpy as np
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "table.csv")

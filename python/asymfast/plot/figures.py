@@ -81,6 +81,7 @@ def training_figure(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=100, gamma=0.5, alpha=0.7, rng=1)
     >>> figure = af.plot.training_figure({"mine": af.gradient_descent(net, X, y, steps=100)})
@@ -177,6 +178,7 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> import pathlib, tempfile
     >>> from matplotlib.figure import Figure
     >>> with tempfile.TemporaryDirectory() as folder:

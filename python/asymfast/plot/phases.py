@@ -184,6 +184,7 @@ def phase_diagram(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=20, d=5, rng=0)
     >>> diagram = af.phase_diagram(X, y, gamma=[0.0, 0.5, 1.0], alpha=[0.3, 0.6], m=200, steps=50)
     >>> diagram.measure.round(4)

@@ -56,6 +56,7 @@ def require_matplotlib(what: str = "plotting") -> None:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> af.plot.require_matplotlib()
     """
     backend = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)

@@ -112,6 +112,7 @@ def load_sweep(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> import tempfile
     >>> config = {"data.name": "simulated", "network.m": 20, "network.gamma": 1.0}
     >>> config |= {"train.trainer": "gradient_descent", "train.steps": 50}

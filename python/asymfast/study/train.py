@@ -84,6 +84,7 @@ def train_config(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> config = {"data.name": "simulated", "network.m": 20, "network.gamma": 1.0}
     >>> config |= {"train.trainer": "gradient_descent", "train.steps": 50}
     >>> run = af.train_config(config)

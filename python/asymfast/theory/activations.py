@@ -75,6 +75,7 @@ def get(name: str, fn: str = "activation") -> Activation:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> af.theory.activations.get("tanh").slope_sup
     1.0
     """
@@ -110,6 +111,7 @@ def activation(name: str, z: npt.ArrayLike, order: int = 0) -> Floats:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> af.theory.activations.activation("swish", [-1000.0, 0.0, 1000.0], order=1)
     array([0. , 0.5, 1. ])
     """
@@ -141,6 +143,7 @@ def suprema(name: str) -> tuple[float, float]:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> af.theory.suprema("swish")
     (1.099839320128867, 0.5)
     >>> af.theory.suprema("relu")

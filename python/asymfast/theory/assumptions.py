@@ -53,6 +53,7 @@ def output_moment(activation: str, scale: Array) -> Floats:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> float(af.theory.output_moment("relu", 1.0))
     0.5
     >>> f"{float(af.theory.output_moment('swish', 1.0)):.10f}"
@@ -90,6 +91,7 @@ def c_1(activation: str, d: int) -> float:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> f"{af.theory.c_1('swish', d=50):.6e}", af.theory.c_1("cos", d=50)
     ('5.073774e-03', 1.0)
     """
@@ -109,6 +111,7 @@ def d_0(C: float, d: int) -> float:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> f"{af.theory.d_0(C=1.0, d=2):.6f}"
     '1.732051'
     """
@@ -123,6 +126,8 @@ def target_bound(y: Array) -> float:
 
     Examples
     --------
+    >>> import asymfast as af
+    >>> import numpy as np
     >>> af.theory.target_bound(np.array([0.5, -2.0]))
     2.0
     """
@@ -240,6 +245,7 @@ def check_assumptions(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(rng=0)
     >>> print(af.theory.check_assumptions(X, y, "swish"))
     2.1(a)  holds  |x_i| is 1 to 1

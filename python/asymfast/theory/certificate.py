@@ -438,6 +438,7 @@ def certify(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=10, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=500, gamma=0.5, alpha=0.7, activation="tanh", rng=1)
     >>> run = af.gradient_flow(net, X, y, t_end=100.0, record=af.Record(times=[0, 10, 100]))

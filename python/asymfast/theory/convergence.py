@@ -271,6 +271,7 @@ def proposition_b1(delta: float, *, n: int, mu: float, R: float) -> tuple[float,
 
     Examples
     --------
+    >>> import asymfast as af
     >>> lower, upper = af.theory.proposition_b1(0.5, n=10, mu=50.0, R=1.0)
     >>> f"{lower:.3e}", f"{upper:.3e}"
     ('4.660e-03', '4.472e-02')
@@ -299,6 +300,7 @@ def proposition_d1(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> start = af.theory.proposition_d1(n=10, d=5, kappa=0.01, gamma=0.5, delta=0.1)
     >>> f"{start.width.required:.1f}"  # 8 n log(n / delta) / (kappa d)
     '7368.3'
@@ -339,6 +341,7 @@ def theorem_4_1(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> constants = dict(n=100, d=50, kappa=5.887e-5, gamma=0.5, delta=0.1)
     >>> smooth = dict(M=0.5, C=2.872, C_1=af.theory.c_1("swish", 50))
     >>> bounds = af.theory.theorem_4_1(**constants, **smooth)
@@ -391,6 +394,7 @@ def theorem_a1(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> constants = dict(n=100, d=50, kappa=5.887e-5, gamma=0.5, delta=0.1, C=2.872)
     >>> proved = af.theory.theorem_a1(**constants)
     >>> printed = af.theory.theorem_a1(**constants, printed=True)
@@ -449,6 +453,7 @@ def theorem_h1(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> constants = dict(n=100, d=50, kappa=5.887e-5, gamma=0.5, delta=0.1)
     >>> smooth = dict(M=0.5, C=2.872, C_1=af.theory.c_1("swish", 50))
     >>> bounds = af.theory.theorem_h1(**constants, **smooth, eta=1e-7)
@@ -571,6 +576,7 @@ def lemma_e1(t: float, zeta: float, *, residual: float, n: int, d: int, L: float
 
     Examples
     --------
+    >>> import asymfast as af
     >>> bounds = af.theory.lemma_e1(t=2.0, zeta=0.5, residual=4.0, n=10, d=5)
     >>> f"{bounds.loss:.6f}"  # residual^2 / 2 e^(-zeta t)
     '2.943036'
@@ -596,6 +602,8 @@ def lemma_e2(c: Array, lam1: Array, lam2: Array, *, n: int, d: int, delta: float
 
     Examples
     --------
+    >>> import asymfast as af
+    >>> import numpy as np
     >>> lam1, lam2 = af.theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7)
     >>> near = af.theory.lemma_e2(np.full(1000, 0.1), lam1, lam2, n=10, d=5, delta=0.1)
     >>> float(round(near.radius[0], 8)), [f"{change:.4f}" for change in near.ntg_change]
@@ -629,6 +637,8 @@ def lemma_e4(
 
     Examples
     --------
+    >>> import asymfast as af
+    >>> import numpy as np
     >>> lam1, lam2 = af.theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7)
     >>> near = af.theory.lemma_e4(np.full(1000, 0.1), lam1, lam2, n=10, d=5, M=0.5)
     >>> [f"{change:.5f}" for change in near.ntg_change]
@@ -678,6 +688,8 @@ def lemma_e3(
 
     Examples
     --------
+    >>> import asymfast as af
+    >>> import numpy as np
     >>> lam = sum(af.theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7))
     >>> constants = dict(n=10, d=5, kappa=0.01, gamma=0.5, delta=0.1, residual=4.0)
     >>> condition = af.theory.lemma_e3(np.sqrt(lam), lam, **constants)
@@ -718,6 +730,8 @@ def lemma_e5(
 
     Examples
     --------
+    >>> import asymfast as af
+    >>> import numpy as np
     >>> lam = sum(af.theory.node_scaling_parts(1000, gamma=0.5, alpha=0.7))
     >>> constants = dict(n=10, d=5, kappa=0.01, gamma=0.5, delta=0.1, residual=4.0, M=0.5)
     >>> condition = af.theory.lemma_e5(10.0 * np.sqrt(lam), lam, **constants)
@@ -774,6 +788,8 @@ def lemma_h2(lam: Array, residual: float, *, n: int, d: int, L: float = 1.0) -> 
 
     Examples
     --------
+    >>> import asymfast as af
+    >>> import numpy as np
     >>> X, y = af.datasets.simulated(n=10, d=5, rng=0)
     >>> net = af.Network.init(d=5, m=100, gamma=0.5, alpha=0.7, activation="tanh", rng=1)
     >>> bound = af.theory.lemma_h2(net.lam, float(np.linalg.norm(y - net(X))), n=10, d=5)
@@ -806,6 +822,7 @@ def lemma_h3(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> f"{af.theory.lemma_h3(residual=4.0, eigmin=0.02, eta=0.001, n=10, d=5, M=0.77):.8f}"
     '0.99997179'
     """

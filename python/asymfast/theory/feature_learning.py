@@ -83,6 +83,7 @@ def theta_3(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
     >>> af.theory.theta_3(net.W, net.a, net.lam, X).shape
@@ -121,6 +122,8 @@ def ntg_velocity(
 
     Examples
     --------
+    >>> import asymfast as af
+    >>> import numpy as np
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
     >>> velocity = af.theory.ntg_velocity(net.W, net.a, net.lam, X, y)
@@ -196,6 +199,8 @@ def g_1(X: Array, activation: str = "swish", *, return_error: bool = False) -> A
 
     Examples
     --------
+    >>> import asymfast as af
+    >>> import numpy as np
     >>> x = np.array([[3.0, 4.0]])
     >>> af.theory.g_1(x, "relu") * np.sqrt(4 * np.pi)  # |x| / sqrt(2 pi d)
     array([5.])
@@ -232,6 +237,7 @@ def theorem_4_3(X: Array, lam: Array, activation: str = "swish") -> Floats:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> lam = af.node_scaling(100, 0.5, 0.7)
     >>> drift = af.theory.theorem_4_3(X, lam)
@@ -272,6 +278,8 @@ def g_2(
 
     Examples
     --------
+    >>> import asymfast as af
+    >>> import numpy as np
     >>> e = np.eye(3)
     >>> f"{af.theory.g_2(e[0], e[1], e[2]):.8f}"
     '0.02396698'
@@ -317,6 +325,7 @@ def theorem_4_4(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> lam = af.node_scaling(100, 0.5, 0.7)
     >>> velocity = af.theory.theorem_4_4(X, lam)
@@ -383,6 +392,7 @@ def simulated_drift(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> lam = af.node_scaling(100, 0.5, 0.7)
     >>> simulated = af.theory.simulated_drift(X, y, lam, draws=400, rng=0)
@@ -415,6 +425,7 @@ def simulated_ntg_velocity(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> lam = af.node_scaling(100, 0.5, 0.7)
     >>> simulated = af.theory.simulated_ntg_velocity(X, y, lam, draws=400, rng=0)

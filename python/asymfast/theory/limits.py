@@ -82,6 +82,8 @@ def mean_ntg(
 
     Examples
     --------
+    >>> import asymfast as af
+    >>> import numpy as np
     >>> af.mean_ntg(np.eye(2), "relu")  # |x|^2 / d = 1/2, times Pr(w.x > 0) = 1/2
     array([[0.25, 0.  ],
            [0.  , 0.25]])
@@ -193,6 +195,7 @@ def kappa_n(X: Array, activation: str = "swish") -> Kappa:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(rng=0)  # the paper's: n = 100, d = 50
     >>> kappa = af.theory.kappa_n(X, "swish")
     >>> f"{kappa.value:.6e}", kappa.positive
@@ -222,6 +225,7 @@ def c_0(X: Array, activation: str = "swish") -> float:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> f"{af.theory.c_0(X, 'swish'):.6f}", af.theory.c_0(X, "identity")
     ('0.060626', 0.0)
@@ -265,6 +269,7 @@ def ntg_variance(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> [f"{af.theory.ntg_variance(X, gamma, 0.5):.4f}" for gamma in (0.0, 0.5, 1.0)]
     ['0.0243', '0.0061', '0.0000']
@@ -342,6 +347,8 @@ def limiting_ntg(
 
     Examples
     --------
+    >>> import asymfast as af
+    >>> import numpy as np
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> limit, error = af.limiting_ntg(X, 0.5, 0.4, rng=1, return_bound=True)
     >>> wide = af.Network.init(d=3, m=100_000, gamma=0.5, alpha=0.4, rng=1)
@@ -527,6 +534,7 @@ def min_eigenvalue_law(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> X, y = af.datasets.simulated(n=5, d=3, rng=0)
     >>> law = af.theory.min_eigenvalue_law(X, gamma=0.5, alpha=0.7, m=200, draws=50, rng=0)
     >>> len(law.values), law.quantile(0.1) < law.quantile(0.9)

@@ -110,6 +110,7 @@ def node_scaling_parts(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> lam1, lam2 = af.theory.node_scaling_parts(1000, gamma=0.3, alpha=0.7)
     >>> f"{lam1.sum():.12f}", f"{lam2.sum():.12f}"
     ('0.300000000000', '0.700000000000')
@@ -154,6 +155,7 @@ def zipf_weights(terms: int, alpha: float) -> Floats:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> af.theory.zipf_weights(4, alpha=0.5).round(4)  # 6 / (pi j)^2
     array([0.6079, 0.152 , 0.0675, 0.038 ])
     """
@@ -186,6 +188,7 @@ def zeta_ratio(alpha: float, r: float = 2.0) -> float:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> f"{af.theory.zeta_ratio(0.5):.12f}"  # zeta(4) / zeta(2)^2 = 2/5
     '0.400000000000'
     """
@@ -212,6 +215,7 @@ def zipf_tail(alpha: float, terms: int, r: float = 1.0) -> float:
 
     Examples
     --------
+    >>> import asymfast as af
     >>> f"{af.theory.zipf_tail(0.5, 4):.6f}", f"{1 - af.theory.zipf_weights(4, 0.5).sum():.6f}"
     ('0.134548', '0.134548')
     """
@@ -237,6 +241,7 @@ def feature_learning_measure(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> af.theory.feature_learning_measure(1.0)
     0.0
     >>> f"{af.theory.feature_learning_measure(0.5, 0.5):.3f}"  # 1/4 of 2/5
@@ -288,6 +293,7 @@ def sum_of_powers(m: float, gamma: float, alpha: float | None = None, r: float =
 
     Examples
     --------
+    >>> import asymfast as af
     >>> af.theory.sum_of_powers(2000, gamma=1.0)
     0.0005
     >>> f"{af.theory.sum_of_powers(1e100, gamma=0.5, alpha=0.5):.6f}"
@@ -423,6 +429,7 @@ def proposition_b2(
 
     Examples
     --------
+    >>> import asymfast as af
     >>> b2 = af.theory.proposition_b2(2000, 0.5, 0.7)
     >>> b2.root_lower <= b2.root_sum <= b2.root_upper  # Eq. (10)
     True
