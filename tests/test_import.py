@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import inspect
 import os
 import subprocess
@@ -66,6 +67,17 @@ def test_submodules_of_extras_say_what_is_missing(name, needs, extra):
     assert said == (
         f"asymfast.{name} needs {needs}; install it with: pip install 'asymfast[{extra}]'"
     )
+
+
+def test_only_submodules_that_can_be_loaded_are_listed(monkeypatch):
+    """`inspect.getmembers` and completion ask for all of them."""
+    found = importlib.util.find_spec
+    hide = lambda name: None if name == "torch" else found(name)  # noqa: E731
+    monkeypatch.setattr(importlib.util, "find_spec", hide)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    assert "torch" not in dir(af)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    assert {"sklearn", "torch"} <= set(dir(af))
 
 
 @pytest.mark.slow

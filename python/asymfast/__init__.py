@@ -10,6 +10,7 @@ and their smallest eigenvalue, in C++, from Python; after Caron, Ayed, Jung, Lee
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -107,4 +108,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_LAZY_MODULES})
+    from importlib.util import find_spec
+
+    missing = {of for of in ("sklearn", "torch") if of not in sys.modules and find_spec(of) is None}
+    return sorted({*__all__, *_LAZY_MODULES} - missing)
