@@ -149,6 +149,11 @@ REFUSED = {
         "X must be on the CPU, but is on the meta device",
     ),
     "sparse": (lambda: asymmetric_net(X.to_sparse(), W, A, LAM), TypeError, "X must be a dense"),
+    "nested": (
+        lambda: asymmetric_net(torch.nested.nested_tensor([X[:2], X]), W, A, LAM),
+        TypeError,
+        "X must be a dense tensor on the CPU, got a nested one",
+    ),
     "half": (lambda: asymmetric_net(X, W.half(), A, LAM), TypeError, "W: .*float16"),
     "X dtype": (lambda: asymmetric_net(X.float(), W, A, LAM), TypeError, "X: .*float64.*float32"),
     "a dtype": (lambda: asymmetric_net(X, W, A.float(), LAM), TypeError, "a: .*float64.*float32"),

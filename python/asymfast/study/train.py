@@ -190,7 +190,7 @@ def check(config: Config, places: Places) -> None:
                     "samples"
                 )
         if config.pruning is not None and data.X_test is None:
-            raise ConfigError("pruning needs test samples: data.n_test must be at least 1")
+            raise ConfigError("pruning needs test samples: data.n_test, or data.test_fraction")
     except ConfigError:
         raise
     except (TypeError, ValueError) as error:

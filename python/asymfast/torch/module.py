@@ -144,10 +144,10 @@ def _require_tensor(fn: str, name: str, tensor: Any) -> None:
             f"{fn}: {name} must be on the CPU, but is on the meta device; create it there, or call "
             "the module's to_empty(device='cpu') and load a state_dict"
         )
-    if tensor.device.type != "cpu" or tensor.layout != torch.strided:
+    layout = "a nested one" if tensor.is_nested else tensor.layout
+    if tensor.device.type != "cpu" or layout != torch.strided:
         raise TypeError(
-            f"{fn}: {name} must be a dense tensor on the CPU, got {tensor.layout} on "
-            f"{tensor.device}"
+            f"{fn}: {name} must be a dense tensor on the CPU, got {layout} on {tensor.device}"
         )
 
 
