@@ -150,7 +150,9 @@ REFUSED = {
     ),
     "sparse": (lambda: asymmetric_net(X.to_sparse(), W, A, LAM), TypeError, "X must be a dense"),
     "nested": (
-        lambda: asymmetric_net(torch.nested.nested_tensor([X[:2], X]), W, A, LAM),
+        lambda: asymmetric_net(
+            torch.nested.nested_tensor([X[:2], X], layout=torch.jagged), W, A, LAM
+        ),
         TypeError,
         "X must be a dense tensor on the CPU, got a nested one",
     ),
