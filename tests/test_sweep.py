@@ -202,6 +202,16 @@ def test_runs_of_all_kinds_in_one_data_set(tmp_path):
     assert np.isnan(narrow.loss[3:]).all()
 
 
+def test_a_column_that_only_the_shorter_and_narrower_run_has(tmp_path):
+    pytest.importorskip("xarray")
+    short = changed({"record.weights": True, "network.m": 7, "train.steps": 20})
+    ds = af.sweep([changed({}), short], out=tmp_path, jobs=1).load()
+    assert ds.weights.shape == (2, 5, 10, 4)
+    np.testing.assert_array_equal(ds.weights[1, :3, :7], af.train_config(short).weights)
+    assert np.isnan(ds.weights[0]).all()
+    assert np.isnan(ds.weights[1, 3:]).all()
+
+
 def test_threads_and_jobs(tmp_path):
     """Whatever their numbers, the same bits; cores are shared out among the jobs."""
     from joblib import cpu_count

@@ -139,9 +139,16 @@ def load_sweep(
         tables, found = [table for table, _ in order], [one for _, one in order]
     variables: dict[str, Any] = {}
     coordinates: dict[str, Any] = {}
-    for name in dict.fromkeys(name for _, arrays, _ in found for name in arrays):
-        axes = next(info["axes"][name] for _, arrays, info in found if name in arrays)
-        values = _stacked([arrays.get(name) for _, arrays, _ in found])
+    axes_of: dict[str, Sequence[str]] = {}
+    sizes: dict[str, int] = {}  # the longest, also of runs that lack a column
+    for _, arrays, info in found:
+        for name, values in arrays.items():
+            axes_of.setdefault(name, info["axes"][name])
+            for axis, size in zip(axes_of[name], values.shape, strict=True):
+                sizes[axis] = max(size, sizes.get(axis, 0))
+    for name, axes in axes_of.items():
+        shape = [sizes[axis] for axis in axes]
+        values = _stacked([arrays.get(name) for _, arrays, _ in found], shape)
         if name in ("steps", "time") and (values == values[0]).all():
             coordinates["step" if name == "steps" else name] = axes, values[0]
         else:
@@ -182,10 +189,9 @@ def _rank(value: Any) -> tuple[int, float, str]:
     return (1, value, "") if isinstance(value, (int, float)) else (2, 0.0, str(value))
 
 
-def _stacked(columns: Sequence[NDArray[Any] | None]) -> NDArray[Any]:
-    """Stack arrays along a new first axis, padded to one shape."""
+def _stacked(columns: Sequence[NDArray[Any] | None], shape: Sequence[int]) -> NDArray[Any]:
+    """Stack arrays along a new first axis, each padded to a shape."""
     present = [column for column in columns if column is not None]
-    shape = np.max([column.shape for column in present], axis=0)
     fill = -1 if present[0].dtype.kind == "i" else np.nan
     result = np.full((len(columns), *shape), fill, np.result_type(*present))
     for row, column in zip(result, columns, strict=True):
