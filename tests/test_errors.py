@@ -367,6 +367,16 @@ def test_overflow_is_no_silent_nan(name, call, backend):
         call({"backend": backend})
 
 
+@pytest.mark.parametrize(("dtype", "size"), [("float64", 1e160), ("float32", 1e20)])
+def test_bounded_activations_do_not_hide_products_beyond_the_range(dtype, size):
+    """Z is inf - inf, which fused sums made inf, or -inf, and sigmoid and tanh finite."""
+    net = af.Network(np.full((3, 2), size, dtype), *np.ones((2, 3), dtype), activation="sigmoid")
+    rows = np.array([[1.0, -2.0], [0.0, 0.0]], dtype) * np.array(size, dtype)
+    with pytest.raises(OverflowError, match=f"a product of W and X exceeds the range of {dtype}"):
+        net(rows)
+    assert np.isfinite(net(rows / np.array(size, dtype))).all()
+
+
 def test_overflow_of_a_record_comes_with_the_run():
     """The loss is finite, the test loss is not."""
     with pytest.raises(OverflowError, match="record of test_loss: the result exceeds") as caught:

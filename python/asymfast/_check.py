@@ -484,11 +484,9 @@ def in_range(fn: str, values: NDArray[Any]) -> NDArray[Any]:
     return values
 
 
-def beyond_range(fn: str, dtype: Any) -> OverflowError:
+def beyond_range(fn: str, dtype: Any, what: str = "the result") -> OverflowError:
     """Make the error of a result that is not finite."""
-    return OverflowError(
-        f"{fn}: the result exceeds the range of {dtype}; scale inputs or weights down"
-    )
+    return OverflowError(f"{fn}: {what} exceeds the range of {dtype}; scale inputs or weights down")
 
 
 def gram_in_range(fn: str, K: NDArray[Any]) -> NDArray[Any]:
@@ -528,7 +526,15 @@ def inputs(fn: str, net: Any, X: ArrayLike, name: str = "X") -> NDArray[Any]:
         shapes.append((net.B, "n", net.d))
     require_shape(fn, name, given.shape, *shapes)
     checked = array(fn, name, given, dtype=net.dtype)
+    # Beyond, a fused sum of products takes the sign of the first one, and sigma(+-inf) is finite.
+    if largest(checked) / math.sqrt(net.d) * net._largest_weight > float(np.finfo(net.dtype).max):
+        raise beyond_range(fn, net.dtype, f"a product of W and {name}")
     return checked if checked.ndim == 3 else checked[None]
+
+
+def largest(values: NDArray[Any]) -> float:
+    """The largest absolute value; 0 of none."""
+    return max(float(values.max()), -float(values.min())) if values.size else 0.0
 
 
 def _with_ones(fn: str, name: str, X: NDArray[Any], d: int) -> NDArray[Any]:

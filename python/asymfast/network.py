@@ -140,6 +140,7 @@ class Network(Exports):
         self.k = 1 if self._is_flat else outputs.shape[-1]
         self.dtype = weights.dtype
         self._lam64 = scalings.astype(np.float64, copy=False)
+        self._largest_weight = _check.largest(self.W)
         self.activation = activation
         self.gamma = _origin(fn, "gamma", gamma, nodes[:-1], "[0, 1]")
         self.alpha = _origin(fn, "alpha", alpha, nodes[:-1], "[0, inf)")
