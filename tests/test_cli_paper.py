@@ -318,6 +318,47 @@ def test_an_option_that_is_given_twice_is_refused(command, capsys):
     assert not list(Path().iterdir())
 
 
+OWN = """
+[base]
+network = {{m = 9, gamma = 1.0}}
+data = {{name = "simulated", n = 8, d = 3}}
+{}
+[grid]
+seed = [0, 1]
+[paper]
+title = "Own"
+panels = ["loss"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('train = {trainer = "gradient_flow", t_end = 3.0}', "2 seeds, to time 3, half_sse, float"),
+        (
+            'train = {trainer = "gradient_descent", steps = 9, lr = 0.1}\n'
+            "record = {eigmin = false}",
+            "2 seeds, 9 steps, half_sse, lr 0.1, float64",
+        ),
+    ],
+)
+def test_experiments_of_your_own(text, shown, capsys):
+    """Of a flow, which has no learning rate; without eigenvalues."""
+    Path("own.toml").write_text(OWN.format(text))
+    assert main(["paper", "own.toml", "--no-figure", "--jobs", "1"]) == 0
+    assert shown in capsys.readouterr().out
+
+
+def test_seeds_that_end_at_different_records_have_no_means(capsys):
+    text = (
+        'train = {trainer = "gradient_descent", steps = 400, lr = 0.2}\n'
+        "record = {every = 1}\nstop = {loss = 2.0}"
+    )
+    Path("own.toml").write_text(OWN.format(text))
+    assert main(["paper", "own.toml", "--no-figure", "--jobs", "1"]) == 2
+    assert "own: the seeds have different records" in capsys.readouterr().err
+
+
 def test_no_experiment(capsys):
     assert main(["paper", ","]) == 2
     assert capsys.readouterr().err == "asymfast paper: argument experiment: must not be empty\n"

@@ -312,8 +312,10 @@ def _as_text(table: pd.DataFrame) -> str:
 
 
 def length(experiment: Experiment) -> str:
-    """Return how long an experiment trains: ``50,000 steps`` or ``50 epochs``."""
+    """Return how long an experiment trains: ``50,000 steps``, ``50 epochs`` or ``to time 10``."""
     train = experiment.configs[0].train
+    if (t_end := getattr(train, "t_end", None)) is not None:
+        return f"to time {t_end:g}"
     steps = getattr(train, "steps", None)
     return f"{steps:,} steps" if steps is not None else f"{train.epochs} epochs"
 
@@ -325,10 +327,11 @@ def _heading(experiment: Experiment) -> str:
     size = "".join(
         f"{name} = {value}, " for name in ("n", "d") if (value := getattr(data, name, None))
     )
-    lr = train.lr if isinstance(train.lr, str) else f"{train.lr:g}"
+    lr = getattr(train, "lr", "")  # a flow has none
+    rate = f", lr {lr if isinstance(lr, str) else f'{lr:g}'}" if lr else ""
     return (
         f"{experiment.presentation.title}: {size}m = {network.m}, {network.activation}, {seeds}, "
-        f"{length(experiment)}, {train.loss}, lr {lr}, {network.dtype}"
+        f"{length(experiment)}, {train.loss}{rate}, {network.dtype}"
     )
 
 

@@ -346,13 +346,23 @@ def results(experiment: Experiment, store: Store) -> Results:
     seeds = tuple(s for s in experiment.seeds if all((setting, s) in runs for setting in settings))
     stacked = {
         setting: {
-            name: np.stack([np.asarray(runs[setting, seed][name], np.float64) for seed in seeds])
+            name: _stacked(experiment, [runs[setting, seed][name] for seed in seeds])
             for name in runs[setting, seeds[0]]
         }
         for setting in (settings if seeds else ())
     }
     of_training = {setting: [infos[setting, seed] for seed in seeds] for setting in stacked}
     return Results(experiment, seeds, stacked, of_training, seconds)
+
+
+def _stacked(experiment: Experiment, arrays: Sequence[Any]) -> Floats:
+    """Stack what the seeds have recorded; a ValueError says that they have other records."""
+    if len({np.shape(one) for one in arrays}) > 1:
+        raise ValueError(
+            f"{experiment.name}: the seeds have different records, of which there are no means; "
+            "leave out stop, and give a flow record.times (load_sweep loads the runs as they are)"
+        )
+    return np.stack([np.asarray(one, np.float64) for one in arrays])
 
 
 def condensed(config: Config, found: Mapping[str, tuple[Arrays, Mapping[str, Any]]]) -> Arrays:
@@ -407,7 +417,7 @@ def measures_of(found: Mapping[str, Floats]) -> dict[str, Floats]:
     result |= {f"{name}_end": found[name][:, -1] for name in at_end}
     if "ntg_change" in found:
         result["ntg_change"] = found["ntg_change"][:, -1] / found["ntg_norm"]
-        eigmin = found["ntg_eigmin"]
+    if (eigmin := found.get("ntg_eigmin")) is not None:
         result |= {"eigmin_start": eigmin[:, 0], "eigmin_end": eigmin[:, -1]}
     for name, key in (("few", "loss"), ("accuracy_few", "accuracy")):
         if (curve := found.get(f"transfer_test_{key}")) is not None:
