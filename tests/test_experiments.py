@@ -98,6 +98,7 @@ def test_a_description_is_a_grid_for_sweep(tmp_path):
         ('title = "Simulated data"', "", r"paper.title is missing"),
         ('panels = ["loss"', 'panels = ["losses"', r"paper.panels must be among loss, test_loss"),
         ("seed = [0, 1, 2, 3, 4]", "seed = 3", r"grid.seed must be a list of values, got 3"),
+        ("seed = [0,", '"network.m" = [5, 6]\nseed = [0,', r"may vary gamma, alpha and seed alone"),
     ],
 )
 def test_wrong_entries(tmp_path, old, new, message):

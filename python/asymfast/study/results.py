@@ -168,6 +168,13 @@ def read_experiment(
         raise ConfigError(
             f"{shown}: paper.panels must be among {', '.join(known)}, got {unknown[0]!r}"
         )
+    at: dict[tuple[Setting, int], Config] = {}
+    for config in configs:
+        if at.setdefault((setting_of(config), config.seed), config) != config:
+            raise ConfigError(
+                f"{shown}: an experiment may vary gamma, alpha and seed alone, of which its "
+                "tables and figures are; sweep takes grids over other parameters"
+            )
     short = quick or not _SHORT.isdisjoint(changes or {})
     return Experiment(name, presentation, activation, quick, configs, short)
 
