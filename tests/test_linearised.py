@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import asymfast as af
 import numpy as np
 import oracles
@@ -222,6 +224,7 @@ def test_columns_and_files_hold_everything(t, rng, outputs, tmp_path):
     )
     sizes = {"sample": 7, "test_sample": 3, "node": 9, "input": 4, "eigenvalue": 7 * outputs}
     sizes |= {"record": 2, "member": 2, "output": 3}
+    assert list(lazy.columns()) == [field.name for field in dataclasses.fields(lazy)]
     for name, (axes, values) in lazy.columns().items():
         assert values.shape == tuple(sizes[axis] for axis in axes), name
         assert np.array_equal(values, getattr(lazy, name))

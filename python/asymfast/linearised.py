@@ -18,7 +18,7 @@ from .record import lengths
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class LinearisedFlow:
     """Outputs and losses of the linearised network at the requested times; see `linearised_flow`.
 
@@ -45,11 +45,11 @@ class LinearisedFlow:
     time: Any
     f: Floats
     loss: Any
-    eigenvalues: Floats
     f_test: Floats | None = None
     test_loss: Any = None
     W: Floats | None = None
     weight_change: Floats | None = None
+    eigenvalues: Floats
 
     def columns(self) -> dict[str, tuple[tuple[str, ...], NDArray[Any]]]:
         """Return all arrays: names, and for each the names of its axes and its values.
