@@ -359,7 +359,8 @@ class Job:
         stopped = result.status in ("stopped", "diverged") and result.stopped_by != ""
         stopped_by = result.stopped_by
         W, a = result.W, result.a
-        if self.patience is not None and self.patience.records:
+        if self.patience is not None and 0 < self.patience.records <= len(rows["time"]):
+            # Not where rows are lost: a best record would be that of another row.
             W, a, best = self.patience.W, self.patience.a, self.patience.best_record.tolist()
             config = {**config, "best_record": best[0] if single else best}
             if self.patience.is_over and stopped_by in ("callback", "time"):
