@@ -179,15 +179,17 @@ def errors():
     raised(ValueError, f"m must be at least the number of ranks, {size}", descend(small))
     raised(ValueError, "all ranks must agree, but y differs", descend(y=y + rank))
     raised(ValueError, "but lr differs", descend(lr=1 / (1 + rank)))
-    raised(ValueError, "but record, schedule differs", descend(record=af.Record(every=1 + rank)))
+    raised(ValueError, "but record, schedule differ", descend(record=af.Record(every=1 + rank)))
     raised(ValueError, "but activation differs", descend(problem(activation=ACTS[rank % 2])[0]))
     other = af.Network.init(4, 41, 0.5, 0.7, rng=rank)
     for call in (descend(other), lambda: other(X, comm=comm)):
         raised(ValueError, "net must be the same on all ranks", call)
+    ragged = [[1.0], [1.0, 2.0]]
+    raised(ValueError, "Network: X must have rows of one", lambda: net(ragged, comm=comm))
     raised(ValueError, "but X differs", lambda: net(X * (1 + rank), comm=comm))
     raised(
         ValueError,
-        "mpi.init: with comm all ranks must agree, but m, seed differs",
+        "mpi.init: with comm all ranks must agree, but m, seed differ",
         lambda: mpi.init(4, 100 + rank, 1.0, seed=rank, comm=comm),
     )
     raised(ValueError, "but stop differs", descend(stop=af.Stop(loss=1.0 + rank)))

@@ -308,6 +308,34 @@ def test_copies_of_a_network_are_immutable(copy_of):
         other.W = net.W
 
 
+@pytest.mark.parametrize("a", [np.ones(4), np.ones((4, 2)), np.ones((2, 4))])
+def test_pickles_of_0_1_are_networks(a):
+    """They have no sizes, no bias, and arrays that could be written to."""
+    W = np.ones((2, 4, 3) if a.shape == (2, 4) else (4, 3))
+    lam = np.full(W.shape[:-1], 0.25)
+    state = {"activation": "relu", "gamma": 1.0, "alpha": None, "_frozen": True, "_lam64": lam}
+    old = object.__new__(af.Network)
+    old.__setstate__({"W": W, "a": a, "lam": lam} | state)
+    net = af.Network(W, a, lam, activation="relu", gamma=1.0)
+    assert repr(old) == repr(net)
+    assert vars(old).keys() == vars(net).keys()
+    np.testing.assert_array_equal(old(np.ones((5, 3))), net(np.ones((5, 3))))
+
+
+def test_classes_of_ones_own_can_be_trained():
+    """Their constructors take what they like: a run has plain networks, and so has a stack."""
+
+    class Own(af.Network):
+        def __init__(self):
+            super().__init__(np.ones((4, 3)), np.ones(4), np.full(4, 0.25))
+
+    run = af.gradient_descent(Own(), np.ones((5, 3)), np.ones(5), steps=2)
+    assert type(run.network) is type(Own().with_weights(np.zeros((4, 3)))) is af.Network
+    part = af.mpi.NetworkPart(np.ones((2, 3)), np.ones(2), np.ones(2), first=5, total=7)
+    assert type(part.with_weights(part.W)) is af.mpi.NetworkPart
+    assert type(af.Network.stack([part, part])) is af.Network
+
+
 def test_sizes_that_no_memory_holds():
     for call in (
         lambda: af.datasets.simulated(n=2**62, d=2**62),

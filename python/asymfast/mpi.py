@@ -213,9 +213,8 @@ def require_agreement(fn: str, comm: Any, **given: Any) -> None:
     everywhere = comm.allgather(digests)
     differing = [name for name in given if len({each[name] for each in everywhere}) > 1]
     if differing:
-        raise ValueError(
-            f"{fn}: with comm all ranks must agree, but {', '.join(differing)} differs"
-        )
+        what = f"{', '.join(differing)} differ{'s' * (len(differing) == 1)}"
+        raise ValueError(f"{fn}: with comm all ranks must agree, but {what}")
 
 
 def _digest(*buffers: Any) -> str:

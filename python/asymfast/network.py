@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Self, Unpack, cast
+from typing import Any, Literal, Unpack, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -155,9 +155,11 @@ class Network(Exports):
         object.__setattr__(self, name, value)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():  # arrays of copies and pickles could be written to
-            value = _read_only(value) if isinstance(value, np.ndarray) else value
-            object.__setattr__(self, name, value)
+        # Arrays of copies and pickles could be written to, and pickles of 0.1 have no sizes.
+        own = ("W", "a", "lam", "activation", "gamma", "alpha", "bias")
+        Network.__init__(self, **{name: state[name] for name in own if name in state})
+        for name in state.keys() - vars(self).keys():
+            object.__setattr__(self, name, state[name])
 
     @classmethod
     @_check.arguments("Network.init")
@@ -298,7 +300,7 @@ class Network(Exports):
                 )
         arrays = (np.stack([getattr(net, name) for net in members]) for name in ("W", "a", "lam"))
         origin = {of: _stacked([getattr(net, of) for net in members]) for of in ("gamma", "alpha")}
-        return cls(*arrays, **first._settings() | origin)
+        return cls(*arrays, **Network._settings(first) | origin)
 
     def __repr__(self) -> str:
         members = "" if self.B is None else f"B={self.B}, "
@@ -403,7 +405,7 @@ class Network(Exports):
 
             require_cpu("Network", how)
             part = part_of("Network", self, comm)
-            require_agreement("Network", comm, X=np.ascontiguousarray(X))
+            require_agreement("Network", comm, X=inputs("Network", self, X))
             return summed(part(X, **how), comm)
         x = self._inputs("Network", X, how)
         f = self._each("Network", _core.forward, [x], how)
@@ -796,7 +798,7 @@ class Network(Exports):
         nodes = np.sort(self._ranked()[..., :keep], axis=-1)
         return self._select(nodes if self.B is None else (np.arange(self.B)[:, None], nodes))
 
-    def with_weights(self, W: ArrayLike, a: ArrayLike | None = None) -> Self:
+    def with_weights(self, W: ArrayLike, a: ArrayLike | None = None) -> Network:
         """Return the same network, with its lam, activation, gamma and alpha, at other weights.
 
         Parameters
@@ -821,7 +823,9 @@ class Network(Exports):
         weights = _check.array(fn, "W", W, dtype=self.dtype, shape=self.W.shape)
         a = self.a if a is None else a
         outputs = _check.array(fn, "a", a, dtype=self.dtype, shape=self.a.shape)
-        return type(self)(weights, outputs, self.lam, **self._settings())
+        kind: Any = NetworkPart if isinstance(self, NetworkPart) else Network
+        network: Network = kind(weights, outputs, self.lam, **self._settings())
+        return network
 
     def _settings(self) -> dict[str, Any]:
         """What a network has beside its arrays."""
