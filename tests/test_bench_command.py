@@ -20,8 +20,8 @@ SIZES = ["--n", "30", "--d", "4", "--m", "60", "--threads", "1", "--rounds", "1"
     ids=" ".join,
 )
 def test_table(options, capsys, monkeypatch):
-    monkeypatch.setattr(bench, "_SECONDS", 0.001)
     """What is not installed is not compared with: not everything was done."""
+    monkeypatch.setattr(bench, "_SECONDS", 0.001)
     code = main(["bench", *SIZES, "--against", "numpy, torch,jax", *options])
     out, err = capsys.readouterr()
     assert float(re.search(r"peak: (\S+) GFLOP/s", out)[1]) > 0.1

@@ -215,10 +215,10 @@ def _digest_of(arrays: Mapping[str, Any], header: Mapping[str, Any]) -> str:
 
 
 def _update(digest: hashlib.blake2b, arrays: Mapping[str, Any]) -> None:
-    """Add names, dtypes, shapes and values to a digest; in the machine's byte order."""
+    """Add names, dtypes, shapes and values to a digest, the same on every machine."""
     for name, values in arrays.items():
         data: NDArray[Any] = np.ascontiguousarray(values)
-        data = data.astype(data.dtype.newbyteorder("="), copy=False)
+        data = data.astype(data.dtype.newbyteorder("<"), copy=False)
         digest.update(f"{name} {data.dtype.str} {data.shape};".encode())
         digest.update(data.data)
 
