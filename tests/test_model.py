@@ -280,6 +280,9 @@ def test_a_file_that_is_read_is_not_replaced(trained, capsys):
 def test_nothing_is_exported_unless_all_can_be(trained, capsys):
     assert main(["export", "asymfast-cars", "--c", "cars.h", "--numpy", "none/cars.py"]) == 2
     assert "none/cars.py: export: the folder of path must exist" in capsys.readouterr().err
+    command = ["export", "asymfast-cars", "--overwrite", "--c", "cars.h", "--numpy", os.devnull]
+    assert main(command) == 2
+    assert f"{os.devnull}: not a regular file" in capsys.readouterr().err
     assert not Path("cars.h").exists()
 
 
@@ -292,8 +295,9 @@ def test_a_table_of_other_columns(trained, capsys):
 
 def test_files_of_an_export_are_different_ones(trained, capsys):
     capsys.readouterr()
-    assert main(["export", "asymfast-cars", "--c", "model.h", "--numpy", "model.h"]) == 2
-    assert "must name different files" in capsys.readouterr().err
+    for other in ("model.h", Path("model.h").absolute()):
+        assert main(["export", "asymfast-cars", "--c", "model.h", "--numpy", str(other)]) == 2
+        assert "must name different files" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pipe with a name")

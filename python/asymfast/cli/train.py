@@ -410,7 +410,8 @@ def export(options: argparse.Namespace) -> int:
     }
     if not wanted:
         raise CommandError("needs at least one of --c, --onnx, --numpy")
-    if len(wanted) < sum(path is not None for path in (options.c, options.onnx, options.numpy)):
+    named = [path for path in (options.c, options.onnx, options.numpy) if path is not None]
+    if len({path.resolve() for path in named}) < len(named):
         raise CommandError("--c, --onnx and --numpy must name different files")
     try:
         for path in wanted:
