@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from dataclasses import replace
 
 import asymfast as af
@@ -247,6 +248,22 @@ def failing_callback():
         lambda: af.gradient_descent(net, X, y, steps=50, record=record, comm=comm, **more),
     )
     assert list(stop.run.steps) == [0, 2, 4, 6]
+    assert_same_everywhere(stop.run)
+
+
+def diverged_weights():
+    """Weights of one rank overflow, which tanh hides from the loss: the run ends on all ranks."""
+    lam = np.where(np.arange(8) < 4, 1e-6, 0.25 - 1e-6)
+    net = af.Network(np.ones((8, 1), "f4"), np.ones((8, 1), "f4"), lam, activation="tanh")
+    X, y = np.ones((2, 1), "f4"), np.full((2, 1), 50, "f4")
+    record = af.Record(every=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the step is beyond the stable ones
+        stop = raised(
+            af.DivergenceError,
+            "left all bounds at step 1",
+            lambda: af.gradient_descent(net, X, y, lr=1e38, steps=3, record=record, comm=comm),
+        )
     assert_same_everywhere(stop.run)
 
 

@@ -50,7 +50,8 @@ def test_flows(ranks):
 
 
 def test_large_networks_errors_and_ends():
-    mpirun(3, "large", "errors", "callbacks", "failing_callback", "interrupted")
+    checks = "large", "errors", "callbacks", "failing_callback", "diverged_weights", "interrupted"
+    mpirun(3, *checks)
 
 
 @pytest.mark.parametrize("n", [9, 800])

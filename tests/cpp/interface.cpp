@@ -2,6 +2,7 @@
 // callbacks that throw, and many threads on one network.
 #include <asymfast/asymfast.hpp>
 #include <asymfast/cuda.hpp>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <stdexcept>
@@ -202,6 +203,25 @@ void check_many_threads() {
   }
 }
 
+// A rank that is interrupted tells the others in its last sum; else they would wait for ever.
+void check_interrupted_rank() {
+  const Problem at;
+  for (const int last : {20, 34}) {  // the sums before a leap ends with the eigenvectors of its NTG
+    asymfast::Hooks hooks;
+    int sums = 0;
+    bool told = false;
+    hooks.sum_over_ranks = [&](double* values, Index count) {
+      if (++sums == last) std::this_thread::sleep_for(std::chrono::milliseconds(51));
+      told = values[count - 1] > 0;
+      return true;
+    };
+    hooks.pulse = [&](double, double) { return sums < last; };
+    const asymfast::Descent leaps{0.5, 1000, asymfast::DescentMethod::leap};
+    const auto run = asymfast::gradient_descent(at.training(losses_only(), hooks), leaps);
+    expect(run.status == asymfast::Status::interrupted && told, "all ranks know of the interrupt");
+  }
+}
+
 struct OwnError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -273,6 +293,7 @@ int main() {
   check_gradient();
   check_refusals();
   check_refused_ranks();
+  check_interrupted_rank();
   check_foreign_module();
   check_callbacks();
   check_runs();

@@ -45,12 +45,12 @@ class Records {
       initial_ntg_[b] = ntg_.matrix(b, nets_.member(b), context);
   }
 
-  // Measures all members; those whose weights are not finite have diverged.
+  // Measures all members; those whose weights are not finite, on any rank, have diverged.
   void measure(Stepping<T, Member>& stepping) {
     stepping.for_members([&](Index b, const Context& context) {
       Member& member = stepping.member(b);
       member.evaluate_for_record(context);
-      if (!member.diverged) member.diverged = !take_weights(b, member);
+      if (!member.diverged) member.diverged = ranks_.any(!take_weights(b, member));
     });
     if (!stepping.first_running()) return;
     open_row(stepping.members(), rows_);

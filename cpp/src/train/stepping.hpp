@@ -70,6 +70,7 @@ class Pulse {
   // not wait for them.
   bool operator()() {
     if (!hooks_.pulse || hooks_.pulse(fraction_, loss_)) return true;
+    if (hooks_.sum_over_ranks) return false;  // all ranks end together, at the next sum
     const bool again = interrupted_.exchange(true);
     if (between_steps_) return false;
     if (hooks_.checkpoints.write && !again) return true;
