@@ -89,7 +89,11 @@ def test_clustered(n):
 
 
 @sizes
-@pytest.mark.parametrize("lowest", [[1 - 1e-9], np.linspace(1 - 3e-9, 1, 20)], ids=len)
+@pytest.mark.parametrize(
+    "lowest",
+    [[1 - 1e-9], np.linspace(1 - 3e-9, 1, 20), [1 - 3e-10] + [1 - 6e-11] * 24],
+    ids=len,
+)
 def test_all_eigenvalues_are_close(n, lowest):
     """Any vector has a small residual, but not the smallest eigenvalue."""
     assert_finds([*lowest, *[1.0] * (n - len(lowest))])

@@ -89,11 +89,12 @@ struct Dominant {
   VectorXd vector;
 };
 
-// When iterations end: with a residual below `tolerance` times the value and `of_inverse` times its
-// square, after `most` of them, or after `patience` of them that have not come within a thousandth.
+// When iterations end: with a residual below `tolerance` times the value, which is less by the cube
+// of value / far where the value is below `far`; after `most` of them; or after `patience` of them
+// that have not come within a thousandth.
 struct Limits {
   Index most, patience;
-  double tolerance, of_inverse = std::numeric_limits<double>::max();
+  double tolerance, far = 0;
 };
 
 template <class Operator>
@@ -118,8 +119,9 @@ Dominant dominant(Operator&& apply, Index n, const Limits& limits, const Context
     const double value = std::abs(found.value), relative = found.residual / value;
     const bool slow = j + 1 == limits.patience && relative > 1e-3;
     // Where all eigenvalues are close the start itself has a small residual, but not the largest.
-    const bool close = relative == 0 || (j > 0 && relative <= limits.tolerance &&
-                                         relative <= limits.of_inverse * value);
+    const double share = std::min(1.0, value / limits.far);
+    const bool close =
+        relative == 0 || (j > 0 && relative <= limits.tolerance * share * share * share);
     if (close || slow || j + 1 == most) {
       found.vector = basis.leftCols(j + 1) * ritz.eigenvectors().col(j);
       break;
@@ -147,9 +149,8 @@ class ShiftAndInvert {
     // less than many solves.
     for (int closer = 0; closer < 8; ++closer) {
       const Index patience = closer < 3 ? kPatience : kIterations;
-      const Dominant found =
-          dominant([this](const VectorXd& b) { return factor_.solve(b); }, K_.rows,
-                   {kIterations, patience, kTolerance, kTolerance / 20}, context_);
+      const Dominant found = dominant([this](const VectorXd& b) { return factor_.solve(b); },
+                                      K_.rows, {kIterations, patience, kTolerance, kFar}, context_);
       const double relative = found.residual / found.value;
       if (relative <= kTolerance || K_.rows <= patience)
         return factor_.solve(found.vector).normalized();
@@ -161,8 +162,9 @@ class ShiftAndInvert {
  private:
   static constexpr Index kIterations = 150, kPatience = 24;
   // Of the eigenvalue; the Rayleigh quotient's error is its square over the gap to the next one, or
-  // itself where the gap is smaller; so it is a twentieth of that of the largest entry, too.
-  static constexpr double kTolerance = 1e-9;
+  // itself where the gap is smaller. Where all eigenvalues are close, and so none is far below the
+  // largest entry, the start has a small residual but only 1 / sqrt(n) of the vector sought.
+  static constexpr double kTolerance = 1e-9, kFar = 20;
 
   bool factorise_with(double shift) {
     shift_ = shift;
