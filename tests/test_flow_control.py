@@ -149,13 +149,18 @@ def test_rounding_is_not_divergence(case, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("power", [-440, 440])
-def test_outputs_of_any_size(method, power):
-    """a and y times s is the same flow, 1 / s^2 times as fast: NTG times f is beyond all floats."""
-    case, s = simulated(n=5, d=3, m=20), 2.0**power
-    net = af.Network(case.net.W, case.net.a * s, case.net.lam, activation=case.net.activation)
-    plain = flow(case.net, case.X, case.y, 10.0, method, [0.0, 1.0, 10.0])
-    run = flow(net, case.X, case.y * s, 10.0 / s**2, method, [0.0, 1 / s**2, 10 / s**2])
+@pytest.mark.parametrize(("power", "of_inputs"), [(-440, 0), (440, 0), (440, -340)])
+def test_outputs_and_inputs_of_any_size(method, power, of_inputs):
+    """a and y times s, X and 1 / W times x: the same flow, 1 / (s x)^2 times as fast, although
+    NTG times f or the square of a step's weights is beyond all floats.
+    """
+    case, s, x = simulated(n=5, d=3, m=20), 2.0**power, 2.0**of_inputs
+    net = case.net
+    scaled = af.Network(net.W / x, net.a * s, net.lam, activation=net.activation)
+    times = np.array([0.0, 1.0, 10.0])
+    plain = flow(net, case.X, case.y, 10.0, method, times)
+    unit = (s * x) ** 2
+    run = flow(scaled, case.X * x, case.y * s, 10.0 / unit, method, times / unit)
     np.testing.assert_array_equal(run.loss, plain.loss * s**2)
 
 

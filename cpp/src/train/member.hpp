@@ -15,6 +15,7 @@
 #include "engine.hpp"
 #include "math/losses.hpp"
 #include "train/eigenvectors.hpp"
+#include "train/vectors.hpp"
 
 namespace asymfast {
 
@@ -176,16 +177,17 @@ struct Member : Standing {
     const Index d = net_.d();
     const MatrixView<const T> a = outputs_now();
     double sums[2] = {0, 0}, inputs2 = 0;
+    for (Index i = 0; i < X_.size(); ++i) inputs2 += std::pow(double(X_.data[i]), 2);
+    const double steepest = steepest_slope(net_.activation) * std::sqrt(inputs2 / double(d));
+    const double unit = unit_of(steepest);  // in which the squares are as those of outputs
     for (Index j = 0; j < net_.m(); ++j) {
       double a2 = 0;
       for (Index q = 0; q < net_.k(); ++q) a2 += std::pow(double(a(j, q)), 2);
-      const double e = std::sqrt(net_.lam[j] * a2) * norm(E + j * d, d);
+      const double e = unit * std::sqrt(net_.lam[j] * a2) * norm(E + j * d, d);
       sums[0] += e, sums[1] += e * e;
     }
     sum_over_ranks(sums, 2, context);
-    for (Index i = 0; i < X_.size(); ++i) inputs2 += std::pow(double(X_.data[i]), 2);
-    return steepest_slope(net_.activation) * std::sqrt(inputs2 / double(d)) *
-           std::max(sums[0], 10 * std::sqrt(sums[1]));
+    return steepest / unit * std::max(sums[0], 10 * std::sqrt(sums[1]));
   }
 
   // The same for E = other - the weights at eval.
