@@ -9,6 +9,7 @@
 #include <string>
 #include <thread>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "check.hpp"
@@ -179,7 +180,7 @@ void check_refused_ranks() {
   more = hooks;
   more.take_rows = [](const std::vector<asymfast::Column>&) { return true; };
   expect_throws<invalid_argument>("take_rows", [&] { descend(more, asymfast::Backend::cpu); });
-  more = hooks;
+  more = std::move(hooks);
   more.stop.wall_seconds = 1e9;
   expect_throws<invalid_argument>("wall_seconds", [&] { descend(more, asymfast::Backend::cpu); });
 }
