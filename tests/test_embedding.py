@@ -14,6 +14,7 @@ import asymfast as af
 import pytest
 from asymfast import _build, cli
 
+built_once = pytest.mark.xdist_group("examples")
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ("cmake", "c++", "cc")
 
@@ -72,6 +73,7 @@ def install_tree(tmp_path_factory):
     return prefix
 
 
+@built_once
 def test_cpp_example(programs):
     out = run(programs / "cpp" / "flow")
     assert f"asymfast {af.__version__}" in out
@@ -84,6 +86,7 @@ def test_cpp_example(programs):
         assert float(after) <= float(before) / 2
 
 
+@built_once
 def test_c_example(programs):
     out = run(programs / "c" / "descent")
     losses = [float(loss) for loss in re.findall(r"loss (\S+)", out)]
@@ -93,6 +96,7 @@ def test_c_example(programs):
     assert "diverged, as it should" in out
 
 
+@built_once
 def test_cpp_interface(programs):
     assert run(programs / "interface").endswith(" 0 failures\n")
 

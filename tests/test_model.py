@@ -282,7 +282,7 @@ def test_nothing_is_exported_unless_all_can_be(trained, capsys):
     assert "none/cars.py: export: the folder of path must exist" in capsys.readouterr().err
     command = ["export", "asymfast-cars", "--overwrite", "--c", "cars.h", "--numpy", os.devnull]
     assert main(command) == 2
-    assert f"{os.devnull}: not a regular file" in capsys.readouterr().err
+    assert f"{os.devnull} is not a regular file" in capsys.readouterr().err
     assert not Path("cars.h").exists()
 
 

@@ -253,6 +253,7 @@ def test_tol_ends_the_training():
     np.testing.assert_array_equal(hasty.loss_curve_, patient.loss_curve_[: hasty.n_iter_ + 1])
 
 
+@pytest.mark.slow
 def test_pipelines_and_searches():
     X, y = make_friedman1(n_samples=200, noise=0.5, random_state=0)
     model = make_pipeline(StandardScaler(), AsymmetricNetRegressor(random_state=0, **SMALL))

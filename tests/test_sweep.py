@@ -290,6 +290,7 @@ def sweeping(folder, grid, checkpoint_every=0.02):
     )
 
 
+@pytest.mark.slow
 def test_two_sweeps_share_a_folder(tmp_path):
     """Each run is computed once, and both end when all are finished."""
     grid = {**GRID, "grid": {**GRID["grid"], "seed": list(range(15))}}

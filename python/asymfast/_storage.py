@@ -50,21 +50,14 @@ def path(fn: str, name: str, value: Any) -> Path:
 def file_to_write(fn: str, name: str, value: Any) -> Path:
     """Return the path of a file that can be written, as far as can be known now.
 
-    It must not be a folder (IsADirectoryError) or a device (FileExistsError), and its folder must
-    exist (FileNotFoundError).
+    It must not be a folder (IsADirectoryError), and its folder must exist (FileNotFoundError).
     """
     file = path(fn, name, value)
     if file.is_dir():
         raise IsADirectoryError(errno.EISDIR, f"{fn}: {name} must be a file", str(file))
     if not file.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, f"{fn}: the folder of {name} must exist", str(file))
-    _require_regular(file)
     return file
-
-
-def _require_regular(path: Path) -> None:
-    if is_special(path):
-        raise FileExistsError(errno.EEXIST, "not a regular file, to be replaced", str(path))
 
 
 def is_special(path: Path) -> bool:
@@ -82,7 +75,8 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     ``path`` is a symbolic link, the file it leads to is replaced.
     """
     path = Path(os.path.realpath(path))
-    _require_regular(path)
+    if is_special(path):
+        raise FileExistsError(errno.EEXIST, "not a regular file, to be replaced", str(path))
     stem, ending = _stem_and_ending(path)
     # Other threads, and other hosts' processes of the same number, may be at the same file.
     temporary = path.with_name(f".{stem}-{os.getpid()}-{os.urandom(8).hex()}{ending}")

@@ -19,7 +19,7 @@ import asymfast as af
 from asymfast import _export, plot
 from asymfast._model import Model, load_model
 from asymfast._run_loop import ProgressBar, duration
-from asymfast._storage import file_to_write
+from asymfast._storage import file_to_write, is_special
 from asymfast.cli import _common as common
 from asymfast.cli._common import CommandError, Outcome, fraction, natural, number, share
 from asymfast.datasets.tables import Columns, Floats, Samples, listed, read_csv, read_header
@@ -418,6 +418,8 @@ def export(options: argparse.Namespace) -> int:
             common.require_others(path, options.model, options.model / "model.npz")
             if path.exists() and not options.overwrite:
                 raise CommandError(f"{path} exists; --overwrite replaces it")
+            if is_special(path):
+                raise CommandError(f"{path} is not a regular file")
             file_to_write("export", "path", path)
         network, columns = _exported(options.model)
         dtype = np.dtype(options.dtype or network.dtype)
