@@ -471,7 +471,8 @@ def test_memory_is_what_the_page_says(emulation, dtype, small):
         "step": partial(descend, lr=0.5, **CUDA),
         "leap": partial(descend, lr=0.5, method="leap", **CUDA),
         "rk4": partial(flow, dt=1.0, **CUDA),
-        "tangent": partial(flow, method="tangent", **CUDA),
+        # so exact that it looks at rounding, which takes memory
+        "tangent": partial(flow, method="tangent", rtol=1e-10, **CUDA),
     }
     for method, run in runs.items():
         emulated.modules()[1].most_memory()
