@@ -86,7 +86,7 @@ struct Pieces {
   const Index pieces;
   const Share share;
   const Index threads;
-  const std::function<void(Index, Index)>& work;
+  const Callback<Index, Index> work;
   std::atomic<Index> next{0};
   std::atomic<bool> failed{false};
   std::mutex mutex{};
@@ -176,7 +176,7 @@ std::atomic<bool> forked{false};
 #endif
 
 // body(), by number 0 of a team that stands by.
-void gather(int threads, const std::function<void()>& body) {
+void gather(int threads, Callback<> body) {
 #if defined(_OPENMP)
   if (threads > 1 && !standing && !forked) {
     Team team(threads);
@@ -205,25 +205,26 @@ void gather(int threads, const std::function<void()>& body) {
 
 }  // namespace
 
-void with_team(int threads, const std::function<void()>& body) {
+void call_with_team(int threads, Callback<> body) {
   if (std::exchange(busy, false)) return gather(threads, body);
   body();
 }
 
 void run_pieces(const Context& context, Index pieces, Share share, Index threads,
-                const std::function<void(Index piece, Index thread)>& work) {
+                Callback<Index, Index> work) {
   threads = std::clamp<Index>(threads, 1, std::clamp<Index>(pieces, 1, kMostThreads));
   Pieces all{context.watch, pieces, share, threads, work};
   if (threads == 1) {
     all(0, 1);
   } else {
     busy = true;
-    gather(int(threads), [&all] {
+    const auto run = [&all] {
       // While it works a team is not there for calls from within a piece.
       Team* const team = std::exchange(standing, nullptr);
       team ? team->run(all) : all(0, 1);
       standing = team;
-    });
+    };
+    gather(int(threads), Callback<>(run));
   }
   if (all.thrown) std::rethrow_exception(all.thrown);
 }

@@ -4,7 +4,7 @@
 // its own to write to, and adds up what belongs together in a fixed order afterwards.
 #pragma once
 
-#include <functional>
+#include <type_traits>
 
 #include "asymfast/views.hpp"
 #include "watch.hpp"
@@ -20,20 +20,41 @@ enum class Share {
   in_turn,  // whoever is free takes the next piece
 };
 
+// What is called as f(arguments...), by its address. A std::function of each of the many lambdas
+// would make the library a tenth larger.
+template <class... Arguments>
+class Callback {
+ public:
+  template <class F>
+  explicit Callback(F& f)
+      : data_(const_cast<std::remove_const_t<F>*>(&f)),
+        call_([](void* data, Arguments... arguments) { (*static_cast<F*>(data))(arguments...); }) {}
+
+  void operator()(Arguments... arguments) const { call_(data_, arguments...); }
+
+ private:
+  void* data_;
+  void (*call_)(void*, Arguments...);
+};
+
 // work(piece, thread) for every piece in [0, pieces), with numbers of threads below `threads`; no
 // two pieces have the same number at the same time. The watch is asked before each piece; once it
 // or a piece has thrown, the rest are left out. Throws what was thrown first.
 void run_pieces(const Context& context, Index pieces, Share share, Index threads,
-                const std::function<void(Index piece, Index thread)>& work);
-template <class Work>  // by reference: to copy what a lambda holds would take memory in each call
+                Callback<Index, Index> work);
+template <class Work>
 void parallel_for(const Context& context, Index pieces, Share share, Index threads, Work&& work) {
-  run_pieces(context, pieces, share, threads, std::ref(work));
+  run_pieces(context, pieces, share, threads, Callback<Index, Index>(work));
 }
 
 // body(), with a team that stands by for each parallel_for of this thread: to gather one costs some
 // microseconds, and OpenMP's threads between two teams keep the cores from other programs. Nobody
 // stands by where there was no work for several threads since the last such call.
-void with_team(int threads, const std::function<void()>& body);
+void call_with_team(int threads, Callback<> body);
+template <class Body>
+void with_team(int threads, Body&& body) {
+  call_with_team(threads, Callback<>(body));
+}
 
 // call(context) of a public function, watched and with a team; if it is abandoned, there is no
 // result.
