@@ -209,7 +209,7 @@ def load_npz(
 
 
 def _digest_of(arrays: Mapping[str, Any], header: Mapping[str, Any]) -> str:
-    digest = blake2b(json.dumps({k: v for k, v in header.items() if k != "digest"}).encode(), 16)
+    digest = blake2b(json.dumps(dict(header)).encode(), 16)
     _update(digest, {name: arrays[name] for name in sorted(arrays)})
     return digest.hexdigest()
 

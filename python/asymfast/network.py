@@ -341,7 +341,6 @@ class Network(Exports):
         Examples
         --------
         >>> import asymfast as af
-        >>> net = af.Network.init(d=3, m=100, gamma=0.5, alpha=0.7, rng=1)
         >>> ensemble = af.Network.init(d=3, m=10, gamma=1.0, rng=[0, 1, 2])
         >>> ensemble.member(2)
         Network(m=10, d=3, k=1, activation='swish', dtype='float64')

@@ -74,8 +74,6 @@ class Run:
     (True, 'half_sse')
     >>> run.network
     Network(m=200, d=5, k=1, activation='swish', dtype='float64')
-
-    The examples of the methods go on with this run.
     """
 
     steps: NDArray[np.int64]

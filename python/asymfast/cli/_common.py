@@ -170,14 +170,17 @@ DEVICE = ("--device", ("cpu", "cuda"), None, "where to train", "cpu")
 NO_FIGURE = ("--no-figure", "draw no figure; needs no matplotlib")
 THREADS_OF_ALL = ("--threads", threads, "N", "how many threads to use (all cores)")
 
+# How a CSV file is read, unless an option says otherwise.
+TABLE: dict[str, Any] = {"drop": [], "one_hot": [], "missing": "error", "decimal": DECIMAL[-1]}
+
 
 def table_options(parser: Parser) -> None:
     """Add the options that say how a CSV file is read."""
-    parser.columns("--drop", "leave this column out", default=[])
+    parser.columns("--drop", "leave this column out", default=TABLE["drop"])
     text = "a column of text: each of its values becomes an input of 0 and 1"
-    parser.columns("--one-hot", text, default=[])
+    parser.columns("--one-hot", text, default=TABLE["one_hot"])
     text = "refuse rows with empty cells, or leave them out"
-    parser.option("--missing", ("error", "drop"), None, text, "error")
+    parser.option("--missing", ("error", "drop"), None, text, TABLE["missing"])
     parser.option(*DECIMAL)
 
 
@@ -330,7 +333,7 @@ def conclude(
 
 def samples_of(options: argparse.Namespace, test_fraction: float) -> Samples:
     """Read the table that the options name."""
-    settings = {name: getattr(options, name) for name in ("drop", "one_hot", "missing", "decimal")}
+    settings = {name: getattr(options, name) for name in TABLE}
     with explaining(f"cannot read {options.file}"):
         return read_samples(options.file, options.target, test_fraction, options.seed, **settings)
 

@@ -100,8 +100,7 @@ def _check(options: argparse.Namespace) -> None:
         raise CommandError("a file needs --target")
     if options.file is not None and options.inputs is not None:
         raise CommandError("--inputs is for simulated data")
-    names = {"drop": [], "one_hot": [], "missing": "error", "decimal": "."}
-    given = [name for name, default in names.items() if getattr(options, name) != default]
+    given = [name for name, usual in common.TABLE.items() if getattr(options, name) != usual]
     if options.file is None and given:
         raise CommandError(f"--{given[0].replace('_', '-')} needs a file")
     common.complete(options)

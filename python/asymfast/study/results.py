@@ -41,8 +41,16 @@ from asymfast.study.train import scaling
 Floats = npt.NDArray[np.float64]
 
 NAMES = (
-    *("simulated", "simulated_authors", "concrete", "energy", "airfoil", "plant"),
-    *("mnist", "cifar10", "cifar10_gamma", "cifar100"),
+    "simulated",
+    "simulated_authors",
+    "concrete",
+    "energy",
+    "airfoil",
+    "plant",
+    "mnist",
+    "cifar10",
+    "cifar10_gamma",
+    "cifar100",
 )
 """The experiments that come with the package; "fig1" is Figure 1, which needs no runs."""
 
